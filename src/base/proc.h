@@ -1,0 +1,55 @@
+/* proc - start, watch and signal processes by pidfd, never by a number that can be reused. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/scoped.h"
+
+/* fork() that also gives a pidfd (close-on-exec). Returns as fork; *ret_pidfd is set in the parent.
+ * clone3(2) with CLONE_PIDFD. The child must end in _exit. */
+pid_t fork_pidfd(int *ret_pidfd);
+
+/* A program to run to its end. argv[0] is what is executed (execve when it holds a slash, else the
+ * standard PATH is searched). */
+struct proc_cmd {
+    char *const *argv;
+    char *const *envp; /* NULL: only PATH and LANG=C */
+    int stdin_fd;      /* < 0: /dev/null. (0 is a valid descriptor: set -1 when unused) */
+    int stdout_fd;     /* < 0: /dev/null */
+    int timeout_ms;    /* <= 0: none */
+};
+/* Runs it. Returns its exit status (128+n for a signal, 127 when not found); negative errno when it
+ * could not be run or gave no end in time. When not 0, e says "NAME: exit status N: last line of
+ * its stderr". */
+int proc_run(const struct proc_cmd *cmd, struct err *e);
+
+/* A started helper that is waited for later: for starting two side by side. */
+struct proc_child {
+    pid_t pid;
+    int pidfd, err_fd; /* owned; err_fd: the read end of its stderr */
+    char name[32];
+};
+int proc_start(const struct proc_cmd *cmd, struct proc_child *ret, struct err *e);
+int proc_finish(struct proc_child *c, int timeout_ms, struct err *e); /* as proc_run */
+
+int pidfd_open_pid(pid_t pid);        /* fd or -errno */
+int pidfd_signal(int pidfd, int sig); /* 0 or -errno */
+/* Waits for a child; returns the raw wait status (as waitpid) in *ret_status. 0 or -errno. */
+int pidfd_wait(int pidfd, int *ret_status);
+/* Waits until the process behind pidfd has ended (child or not). 1 ended, 0 timeout, -errno. */
+int pidfd_poll(int pidfd, int timeout_ms);
+/* Shell-style code of a wait status: exit status, or 128 + signal. */
+int wait_status_code(int status);
+
+/* Field 22 of /proc/PID/stat: start time in clock ticks since boot. 0 or -errno. proc_pid_stat(5)
+ */
+int proc_start_time(pid_t pid, uint64_t *ret);
+/* The boot id (37 bytes with terminator). random(4), /proc/sys/kernel/random/boot_id */
+int proc_boot_id(char ret[static 40]);
+
+/* Signal by name ("TERM", "SIGTERM", "15", "RTMIN+3"): its number or -EINVAL; name of a number. */
+int signal_parse(const char *s);
+const char *signal_name(int sig); /* "SIGTERM", or "signal N" in a static buffer */

@@ -1,0 +1,139 @@
+/* container - the records of containers on disk: find, list, create, lock, remove. No database.
+ *
+ *   ROOT/containers/ID/config.json     the OCI configuration it runs with
+ *   ROOT/containers/ID/container.json  what was asked for (struct ctr_record)
+ *   ROOT/containers/ID/state.json      what happened (struct ctr_state), one row for ps
+ *   ROOT/containers/ID/log             k8s-file
+ *   ROOT/containers/ID/{upper,work}    storage
+ *   ROOT/names/NAME -> ID              a symbolic link: the reservation is its creation
+ *   RUN_ROOT/ID/{lock,attach.sock}     exist while it runs; lost at reboot
+ *
+ * State is derived, never trusted: a container runs only if its supervisor holds RUN_ROOT/ID/lock
+ * and the recorded boot id and start time match. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/id.h"
+#include "base/jfield.h"
+#include "conf/conf.h"
+#include "network/network.h"
+#include "storage/storage.h"
+
+enum ctr_status {
+    CTR_CREATED,
+    CTR_STARTING,
+    CTR_RUNNING,
+    CTR_PAUSED,
+    CTR_STOPPED, /* ended by a stop that the user asked for */
+    CTR_EXITED,  /* ended by itself */
+    CTR_DEAD,    /* unrecoverable; reason says why */
+};
+extern const char *const ctr_status_names[]; /* "created" ... */
+
+/* container.json */
+struct ctr_volume {
+    char *name, *source, *destination, *mode; /* named or anonymous volume, or bind ("bind") */
+    char *type;
+    bool anonymous;
+    json_t *extra;
+};
+struct ctr_record {
+    int32_t version; /* 1 */
+    char *id, *name;
+    char *image, *image_id, *image_digest; /* as typed; config digest; manifest digest */
+    char **image_layers;                   /* diffIDs, for diff and commit */
+    char **command;                        /* what ps shows: ENTRYPOINT + CMD */
+    char **entrypoint, **cmd;
+    int64_t created_ns;
+    char **labels; /* "k=v" */
+    char *user;    /* -u or the image's USER, unresolved: "name:group"; resolved in the root */
+    char **groups; /* --group-add, names or numbers */
+    bool tty, open_stdin, auto_remove, init, privileged, publish_all;
+    char *stop_signal; /* "SIGTERM" */
+    int64_t stop_timeout_s;
+    int64_t timeout_s;    /* --timeout, 0 = none */
+    char *restart_policy; /* "no" ... */
+    char *log_driver;
+    char **log_opts;
+    char *userns;  /* mode as asked */
+    char *cgroups; /* driver chosen: "disabled" */
+    char *seccomp; /* "builtin:default", "file" (seccomp.bpf beside), "unconfined" */
+    char *security_profile;
+    char *pidfile, *cidfile;
+    char **secopts, **cap_add, **cap_drop;
+    struct network_plan network;
+    struct storage_root storage;
+    struct ctr_volume *volumes;
+    size_t n_volumes;
+    char **create_command; /* the whole command line */
+    json_t *host_config;   /* what inspect shows of options without a field here */
+    json_t *extra;
+};
+extern const struct jfield ctr_record_fields[];
+void ctr_record_release(struct ctr_record *r);
+
+/* state.json: written by the holder of the lock (the supervisor) or by create */
+struct ctr_state {
+    char *id, *uuid, *name, *image, *command; /* a row of ps needs no other file */
+    int status;                               /* enum ctr_status, as its name in JSON */
+    int32_t pid, supervisor_pid;              /* 0: none */
+    uint64_t pid_start, supervisor_start;     /* clock ticks, proc_start_time */
+    char *boot_id;
+    int32_t exit_code, signal; /* signal that ended it, or 0 */
+    bool oom_killed, stop_requested;
+    char *reason; /* dead, or why a start failed */
+    int64_t created_ns, started_ns, finished_ns;
+    int32_t restart_count;
+    char *cgroup_path, *rootfs;
+    char **namespaces; /* "pid=/proc/PID/ns/pid" ... */
+    char **ports, **networks, **labels;
+    json_t *extra;
+};
+extern const struct jfield ctr_state_fields[];
+void ctr_state_release(struct ctr_state *s);
+
+struct container {
+    char id[ID_LEN + 1];
+    int dir_fd; /* containers/ID */
+    struct ctr_record rec;
+    struct ctr_state state; /* corrected against reality */
+};
+void container_release(struct container *c);
+#define scoped_container SCOPED(container_release)
+
+/* Opens by name, full id, or unique prefix (>= 1 digit); -ENOENT: "no such container: x" with a
+ * suggestion; -EEXIST: ambiguous prefix. Reads record and state. */
+int container_open(const struct conf *c, const char *ref, struct container *ret, struct err *e);
+int container_open_latest(const struct conf *c, struct container *ret, struct err *e);
+
+/* All containers, state only (fast: one file each), newest first. Broken ones come with status
+ * dead and a reason. *ret is an owned array. */
+int container_list(const struct conf *c, struct ctr_state **ret, size_t *ret_n, struct err *e);
+void container_list_free(struct ctr_state *v, size_t n);
+
+/* Makes the directory (as containers/.tmp-ID, renamed when complete), reserves the name (random if
+ * rec->name is NULL), writes config.json, container.json and state.json. rec->id is set when NULL.
+ * The storage must be prepared by `prepare` (called with the directory's path before the rename).
+ */
+int container_create(const struct conf *c, struct ctr_record *rec, const struct spec *spec,
+                     int (*prepare)(const char *dir, struct ctr_record *rec, void *data,
+                                    struct err *e),
+                     void *data, struct err *e);
+int container_write_record(int dir_fd, const struct ctr_record *rec, struct err *e);
+int container_write_state(int dir_fd, const struct ctr_state *s, struct err *e);
+int container_read_spec(int dir_fd, struct spec *ret, struct err *e);
+/* Removes everything of a stopped container, storage and anonymous volumes (when asked) included.
+ */
+int container_remove(const struct conf *c, struct container *ctr, bool volumes, struct err *e);
+int container_rename(const struct conf *c, struct container *ctr, const char *name, struct err *e);
+
+/* Corrects a state read from disk: a "running" one whose supervisor is gone becomes exited with
+ * "supervisor was killed", or "host rebooted". Does not write. */
+void container_derive(const struct conf *c, struct ctr_state *s);
+/* The lock that a supervisor holds for life: fd, -EWOULDBLOCK when held. */
+int container_lock(const struct conf *c, const char *id, struct err *e);
+/* Connects to the supervisor's attach.sock; -ENOENT/-ECONNREFUSED when none. */
+int container_connect(const struct conf *c, const char *id, struct err *e);

@@ -1,0 +1,51 @@
+/* proto - messages between a command and a container's supervisor.
+ *
+ * SEQPACKET: over an inherited socketpair (fd 3) for the command that starts a supervisor, and over
+ * RUN_ROOT/ID/attach.sock for everybody else. One packet: struct proto_head, then data. The
+ * supervisor accepts peers of its own uid only (SO_PEERCRED). */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum proto_type {
+    /* to the supervisor */
+    PROTO_ATTACH = 1, /* head.a: bits 1 stdin, 2 stdout, 4 stderr: what this peer wants */
+    PROTO_STDIN,      /* data; an empty one closes the container's stdin */
+    PROTO_RESIZE,     /* a rows, b columns */
+    PROTO_SIGNAL,     /* a: signal for the container's init */
+    PROTO_STOP,       /* a: signal, b: milliseconds to SIGKILL (< 0: never) */
+    PROTO_START,      /* go on from CREATED (fd 3 only; sent after PROTO_CREATED) */
+    PROTO_DETACH,     /* this peer goes; nothing is sent to it any more */
+    PROTO_PAUSE,
+    PROTO_UNPAUSE,
+    /* from the supervisor */
+    PROTO_CREATED = 64, /* a: pid of the container's init; everything but execve is done */
+    PROTO_STARTED,      /* a: pid; execve has succeeded */
+    PROTO_STDOUT,       /* data */
+    PROTO_STDERR,       /* data */
+    PROTO_EXIT,         /* a: exit code, b: signal or 0; the last message */
+    PROTO_ERROR,        /* data: struct err; the last message when the start failed */
+    PROTO_OK,           /* the request was carried out */
+    PROTO_REFUSED,      /* data: struct err */
+};
+
+struct proto_head {
+    uint32_t type;
+    int32_t a, b;
+    uint32_t len; /* of what follows */
+};
+
+#define PROTO_MAX_DATA (32u << 10)
+#define PROTO_MAX (sizeof(struct proto_head) + PROTO_MAX_DATA)
+
+struct proto_msg {
+    struct proto_head head;
+    unsigned char data[PROTO_MAX_DATA];
+};
+
+int proto_send(int fd, enum proto_type type, int32_t a, int32_t b, const void *data, uint32_t len);
+int proto_send_err(int fd, enum proto_type type, const struct err *e);
+/* 1: a message, 0: the peer is gone, -errno. */
+int proto_recv(int fd, struct proto_msg *ret);

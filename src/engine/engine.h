@@ -1,0 +1,65 @@
+/* engine - executes a struct spec: clone, maps, root, limits, exec. Mechanism without policy.
+ *
+ * The start is a table of stages with do and undo (engine/stages.c), each timed when asked. The
+ * child waits for its maps, builds its world, reports CREATED and waits again; START lets it exec.
+ * Failures in the child cross as struct err over a socket; success closes it (close-on-exec). */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "network/network.h"
+#include "security/seccomp.h"
+#include "spec/spec.h"
+#include "storage/storage.h"
+
+struct engine_params {
+    const struct spec *spec; /* validated */
+    const char *id;
+    const struct storage_root *root;    /* NULL: spec->root->path as a plain directory */
+    const struct network_plan *network; /* may be NULL: as the spec's namespaces say */
+    const struct seccomp_prog *seccomp; /* NULL: unconfined */
+    const char *user;                   /* unresolved "name:group", or NULL: spec's uid and gid */
+    char *const *groups;                /* extra groups by name or number, or NULL */
+    int stdio[3];          /* the container's 0, 1, 2; borrowed; ignored with a terminal */
+    unsigned preserve_fds; /* descriptors 3 .. 3+n-1 are kept for the payload */
+    int userns_fd;         /* >= 0: join this user namespace first (shared network) */
+    bool trace_stages;     /* times to stderr */
+};
+
+struct engine;
+
+/* Up to CREATED: the init process exists, waits before execve. On failure everything is undone. */
+int engine_create(const struct engine_params *p, struct engine **ret, struct err *e);
+/* Lets it exec. 0 when execve succeeded; else -errno with exit status 126 or 127 in e. */
+int engine_start(struct engine *en, struct err *e);
+pid_t engine_pid(const struct engine *en);  /* in our pid namespace */
+int engine_pidfd(const struct engine *en);  /* borrowed */
+int engine_take_console(struct engine *en); /* pty master, the caller's; -1 without a terminal */
+/* Kills what still runs, reaps it, undoes network and cgroup, frees. */
+void engine_free(struct engine *en);
+
+/* A further process in a running container: joins all its namespaces (user first), then caps,
+ * no_new_privs, seccomp, execve. Returns when it has exec'd. */
+struct engine_exec_params {
+    pid_t pid;
+    int pidfd;                          /* of the container's init */
+    const struct spec *spec;            /* of the container: namespaces, seccomp, mappings */
+    const struct spec_process *process; /* of this exec */
+    const struct seccomp_prog *seccomp;
+    const char *user;
+    char *const *groups;
+    int stdio[3];
+    unsigned preserve_fds;
+};
+struct engine_exec {
+    pid_t pid;
+    int pidfd, console; /* owned; console -1 without a terminal */
+};
+int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, struct err *e);
+
+/* Called first in main of programs that start or enter containers: when our own binary could be
+ * written by ids that are mapped into containers (an install below $HOME), re-executes from a
+ * sealed memfd, so that /proc/PID/exe leads to nothing (CVE-2019-5736). No cost otherwise. */
+int engine_protect_self(char **argv, struct err *e);

@@ -1,0 +1,70 @@
+/* store - images on disk: blobs, refs (a tag is a file), layers by diffID. Read by all, written
+ * only by rootlet-image. images.md section 6.
+ *
+ *   ROOT/blobs/sha256/HEX         manifests, configs: exact bytes
+ *   ROOT/layers/HEX/diff          overlay-ready tree; HEX is the diffID; immutable
+ *   ROOT/layers/HEX/layer.json    struct store_layer
+ *   ROOT/images/HEX.json          row for `images` (HEX: config digest = image id): struct
+ * store_image ROOT/refs/ENCODED-NAME/TAG    one line: sha256:HEX of the manifest, space, image id
+ *   ROOT/ingest/  ROOT/trash/     unfinished and deleted things
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/jfield.h"
+#include "conf/conf.h"
+
+/* A reference in full: "docker.io/library/busybox", "latest", "sha256:..." or NULL. */
+struct image_ref {
+    char *name, *tag, *digest;
+};
+int image_ref_parse(const char *text, struct image_ref *ret, struct err *e);
+void image_ref_release(struct image_ref *r);
+/* "docker.io/library/busybox:latest"; owned. */
+char *image_ref_text(const struct image_ref *r);
+
+/* The container part of an image configuration (image-spec config.md). */
+struct image_config {
+    char *user, *working_dir, *stop_signal;
+    char **env, **entrypoint, **cmd, **shell;
+    char **labels;                   /* "k=v" */
+    char **volumes, **exposed_ports; /* keys of the objects */
+    char *architecture, *os, *variant, *created, *author;
+    char **diff_ids;                     /* bottom first */
+    json_t *history, *healthcheck, *raw; /* raw: the whole document */
+};
+int image_config_parse(const char *text, size_t len, struct image_config *ret, struct err *e);
+void image_config_release(struct image_config *c);
+
+struct store_image {
+    char *id;           /* config digest, "sha256:..." */
+    char *manifest;     /* manifest digest */
+    char **names;       /* full references, from refs/ (not stored in the row) */
+    char **digests;     /* "name@sha256:..." */
+    char **layers;      /* diffIDs, bottom first */
+    int64_t created_ns; /* from the configuration, 0 if it has none */
+    uint64_t size;      /* bytes of the layer trees */
+    char *os, *architecture, *variant;
+    json_t *extra;
+};
+void store_image_release(struct store_image *i);
+
+/* Finds by reference (short names: as given, localhost/, docker.io/library/), digest, or id prefix.
+ * -ENOENT: "image not known: x" with hint. */
+int store_find(const struct conf *c, const char *text, struct store_image *ret, struct err *e);
+int store_list(const struct conf *c, struct store_image **ret, size_t *ret_n, struct err *e);
+void store_list_free(struct store_image *v, size_t n);
+/* The parsed configuration of an image. */
+int store_config(const struct conf *c, const struct store_image *i, struct image_config *ret,
+                 struct err *e);
+/* Absolute paths of an image's layer trees, topmost first; -EUCLEAN when one is missing, naming it
+ * ("image damaged: load it again"). */
+int store_layer_dirs(const struct conf *c, const struct store_image *i, char ***ret, struct err *e);
+/* The id map that the store's trees were unpacked under (ROOT/idmap.json), so that a change of
+ * /etc/subuid is noticed. */
+struct userns_map;
+int store_idmap(const struct conf *c, struct userns_map *ret, struct err *e);

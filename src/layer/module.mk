@@ -1,0 +1,2 @@
+noinst_LIBRARIES += src/layer/liblayer.a
+src_layer_liblayer_a_SOURCES = 

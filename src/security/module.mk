@@ -1,0 +1,2 @@
+noinst_LIBRARIES += src/security/libsecurity.a
+src_security_libsecurity_a_SOURCES = src/security/caps.h src/security/limits.h src/security/seccomp.h 

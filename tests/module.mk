@@ -1,0 +1,1 @@
+# The Python tests and the checks on the tree itself.
