@@ -6,7 +6,8 @@
 
 /* "nofile=1024:2048", "core=-1" to an OCI entry; -EINVAL with the known names. */
 int limit_parse(const char *text, struct spec_rlimit *ret, struct err *e);
-/* Sets them for pid (0: self) by prlimit(2). */
+/* Sets them for the calling process, in the given order; the engine calls it before the last change
+ * of ids, while a hard limit may still be raised. */
 int limits_apply(const struct spec_rlimit *v, size_t n, struct err *e);
 /* Is a sysctl of a namespace the container owns? 0, or -EINVAL/-EPERM with the reason ("needs a
  * network namespace of its own"). */

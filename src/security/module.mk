@@ -1,2 +1,5 @@
 noinst_LIBRARIES += src/security/libsecurity.a
-src_security_libsecurity_a_SOURCES = src/security/caps.h src/security/limits.h src/security/seccomp.h 
+src_security_libsecurity_a_SOURCES = \
+	src/security/caps.c src/security/caps.h \
+	src/security/limits.c src/security/limits.h \
+	src/security/seccomp.h
