@@ -62,17 +62,29 @@ struct jfield {
     const char *const *names; /* J_ENUM */
 };
 
-/* Text to a document: duplicates, depth > 64, size > max, trailing text are errors with line and
- * column. Owned. what: for the message ("config.json"). NULL on error. */
+/* Text to a document: duplicates, depth > 64, size > max, NUL in strings, trailing text are errors
+ * with line and column. Owned. what: for the message ("config.json"). NULL on error, e set.
+ *
+ * Integers from 2^63 to 2^64-1, which jansson lacks, are kept as strings that only this module
+ * writes and reads (json_from_u64): a text that holds such a string itself is refused. */
 json_t *json_parse(const char *text, size_t len, size_t max, const char *what, struct err *e);
-/* Compact text, keys in the order of insertion; owned. */
+/* Compact text (pretty: 4 spaces a level), keys in the order of insertion; owned. j may be any
+ * value; NULL gives "null". */
 char *json_text(const json_t *j, bool pretty);
+/* An integer of the whole range, and back. to: false if j is none or negative; *ret untouched. */
+json_t *json_from_u64(uint64_t v);
+bool json_to_u64(const json_t *j, uint64_t *ret);
+/* A string; bytes that are no UTF-8 become U+FFFD, as JSON cannot hold them. */
+json_t *json_from_bytes(const char *s);
 
-/* Fills *ret (zeroed or with defaults by the caller) from obj. path "" for the root. On failure
- * what was filled is released and zeroed, -EINVAL. */
+/* Fills *ret (zeroed or with defaults by the caller, which present members replace) from obj.
+ * path "" for the root. On failure what was filled is released and zeroed, -EINVAL. A table has at
+ * most 64 rows. null is as good as absent, except for required members without JF_NULL_OK. */
 int jfield_parse(const json_t *obj, const struct jfield *table, const char *path, void *ret,
                  struct err *e);
-/* A new object with the members that are not empty. */
+/* A new object with the members that are not empty, in the order of the table, unknown ones last.
+ * Required numbers, pointers that are set and enumerations always appear. Raw values are shared
+ * with data by reference, not copied. */
 json_t *jfield_emit(const struct jfield *table, const void *data);
 /* Frees everything the fields own and zeroes them. */
 void jfield_release(const struct jfield *table, void *data);
