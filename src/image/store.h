@@ -4,8 +4,10 @@
  *   ROOT/blobs/sha256/HEX         manifests, configs: exact bytes
  *   ROOT/layers/HEX/diff          overlay-ready tree; HEX is the diffID; immutable
  *   ROOT/layers/HEX/layer.json    struct store_layer
- *   ROOT/images/HEX.json          row for `images` (HEX: config digest = image id): struct
- * store_image ROOT/refs/ENCODED-NAME/TAG    one line: sha256:HEX of the manifest, space, image id
+ *   ROOT/images/HEX.json          row for `images` (HEX: config digest = image id), store_image
+ *   ROOT/refs/ENCODED-NAME/TAG    one line: sha256:HEX of the manifest, space, image id
+ *   ROOT/idmap.json               the id map that the trees were unpacked under
+ *   ROOT/store.lock               shared: about to refer to an image; exclusive: collecting garbage
  *   ROOT/ingest/  ROOT/trash/     unfinished and deleted things
  */
 #pragma once
@@ -41,30 +43,43 @@ int image_config_parse(const char *text, size_t len, struct image_config *ret, s
 void image_config_release(struct image_config *c);
 
 struct store_image {
-    char *id;           /* config digest, "sha256:..." */
-    char *manifest;     /* manifest digest */
-    char **names;       /* full references, from refs/ (not stored in the row) */
-    char **digests;     /* "name@sha256:..." */
-    char **layers;      /* diffIDs, bottom first */
-    int64_t created_ns; /* from the configuration, 0 if it has none */
-    uint64_t size;      /* bytes of the layer trees */
+    char *id;            /* config digest, "sha256:..." */
+    char *manifest;      /* manifest digest */
+    char **names;        /* full references, from refs/ (not stored in the row) */
+    char **digests;      /* "name@sha256:..." */
+    char **layers;       /* diffIDs, bottom first */
+    int64_t created_ns;  /* from the configuration, 0 if it has none */
+    uint64_t size;       /* bytes of the layer trees */
+    uint32_t shown_from; /* index of the lowest layer that shows: above it one hides everything
+                            below (an opaque root, which overlay itself does not know) */
     char *os, *architecture, *variant;
     json_t *extra;
 };
 void store_image_release(struct store_image *i);
 
-/* Finds by reference (short names: as given, localhost/, docker.io/library/), digest, or id prefix.
- * -ENOENT: "image not known: x" with hint. */
+/* Finds by reference (short names: localhost/, docker.io/library/), NAME@digest, or id prefix of at
+ * least 3 digits ("sha256:" in front is allowed). names holds only the name that matched
+ * (store_names gives all); manifest is the one which that name refers to. -ENOENT: "image not
+ * known: x" with hint; -EUCLEAN: the store is damaged there; -EINVAL: no reference at all. */
 int store_find(const struct conf *c, const char *text, struct store_image *ret, struct err *e);
+/* Fills names and digests anew, from all references to this image. */
+int store_names(const struct conf *c, struct store_image *i, struct err *e);
+/* Everything, newest first, names included. Neither locks nor enters a user namespace. */
 int store_list(const struct conf *c, struct store_image **ret, size_t *ret_n, struct err *e);
 void store_list_free(struct store_image *v, size_t n);
 /* The parsed configuration of an image. */
 int store_config(const struct conf *c, const struct store_image *i, struct image_config *ret,
                  struct err *e);
-/* Absolute paths of an image's layer trees, topmost first; -EUCLEAN when one is missing, naming it
+/* Absolute paths of an image's layer trees that show, topmost first; -EUCLEAN when one is missing,
+ * naming it
  * ("image damaged: load it again"). */
 int store_layer_dirs(const struct conf *c, const struct store_image *i, char ***ret, struct err *e);
 /* The id map that the store's trees were unpacked under (ROOT/idmap.json), so that a change of
  * /etc/subuid is noticed. */
+/* -ENOENT (e untouched) when nothing was unpacked yet. */
 struct userns_map;
 int store_idmap(const struct conf *c, struct userns_map *ret, struct err *e);
+
+/* Keeps the garbage collector away: hold the returned descriptor from before store_find until a
+ * container record or another reference to the image is on disk, then close it. fd or -errno. */
+int store_use(const struct conf *c, struct err *e);

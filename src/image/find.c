@@ -1,0 +1,134 @@
+/* Finding an image by what a user types. */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/strv.h"
+#include "image/ref.h"
+#include "image/rows.h"
+
+static int unknown(const char *text, struct err *e)
+{
+    err_msg(e, ENOENT, "image not known: %s", text);
+    return err_hint(
+        e, -ENOENT,
+        "'rootlet images' lists those that are here; 'rootlet load -i FILE' brings one");
+}
+
+/* The image behind a reference, named by that reference alone. */
+static int open_ref(const struct conf *c, const struct store_ref *ref, struct store_image *ret,
+                    struct err *e)
+{
+    SCOPED(store_image_release) struct store_image i = {0};
+    int r = store_row_read(c, image_digest_hex(ref->id), &i, e);
+    if (r == -ENOENT) {
+        err_msg(e, EUCLEAN, "image %s:%s is damaged: its record is missing", ref->name, ref->tag);
+        return err_hint(e, -EUCLEAN, "load the image again");
+    }
+    if (r < 0)
+        return r;
+    free(i.manifest);
+    i.manifest = xstrdup(ref->manifest);
+    if (ref->tag[0] != '@')
+        strv_addf(&i.names, "%s:%s", ref->name, ref->tag);
+    strv_addf(&i.digests, "%s@%s", ref->name, ref->manifest);
+    *ret = i;
+    i = (struct store_image){0};
+    return 0;
+}
+
+struct by_digest {
+    const struct conf *c;
+    const char *digest;
+    struct store_image *ret;
+};
+
+static int match_digest(const struct store_ref *ref, void *data, struct err *e)
+{
+    struct by_digest *d = data;
+    if (!streq(ref->manifest, d->digest))
+        return 0;
+    int r = open_ref(d->c, ref, d->ret, e);
+    return r < 0 ? r : 1;
+}
+
+/* -ENOENT: e untouched. */
+static int find_ref(const struct conf *c, const struct image_ref *ref, struct store_image *ret,
+                    struct err *e)
+{
+    if (ref->digest) { /* the digest decides, a tag beside it is only a remark */
+        struct by_digest d = {c, ref->digest, ret};
+        int r = store_refs_each(c, ref->name, match_digest, &d, e);
+        return r < 0 ? r : r == 0 ? -ENOENT : 0;
+    }
+    scoped_fd int refs = conf_open_root(c, "refs", false, NULL);
+    SCOPED(store_ref_release) struct store_ref found = {0};
+    if (refs < 0)
+        return refs == -ENOENT ? refs : err_set(e, -refs, "open %s/refs", c->root);
+    int r = store_ref_read(refs, ref->name, ref->tag, &found, e);
+    return r < 0 ? r : open_ref(c, &found, ret, e);
+}
+
+static int find_name(const struct conf *c, const char *text, struct store_image *ret, struct err *e)
+{
+    SCOPED(image_ref_release) struct image_ref local = {0}, full = {0};
+    int r = image_ref_parse_local(text, &local, e);
+    r = r < 0 ? r : image_ref_parse(text, &full, e);
+    if (r < 0)
+        return r;
+    r = find_ref(c, &local, ret, e);
+    if (r == -ENOENT && !streq(local.name, full.name))
+        r = find_ref(c, &full, ret, e);
+    return r;
+}
+
+/* -ENOENT: e untouched. */
+static int find_id(const struct conf *c, const char *prefix, struct store_image *ret, struct err *e)
+{
+    size_t len = strlen(prefix);
+    char found[DIGEST_HEX + 1] = "";
+    int fd = conf_open_root(c, "images", false, NULL);
+    if (fd < 0)
+        return fd == -ENOENT ? fd : err_set(e, -fd, "open %s/images", c->root);
+    scoped_dir DIR *d = fdopendir(fd);
+    if (!d) {
+        close(fd);
+        return err_set(e, ENOMEM, "read %s/images", c->root);
+    }
+    for (struct dirent *de; (de = readdir(d));) {
+        if (strncmp(de->d_name, prefix, len) != 0 || !str_ends(de->d_name, ".json") ||
+            strlen(de->d_name) != DIGEST_HEX + strlen(".json"))
+            continue;
+        if (found[0])
+            return err_msg(e, EEXIST, "image id %s is ambiguous: %.12s, %.12s, ...", prefix, found,
+                           de->d_name);
+        memcpy(found, de->d_name, DIGEST_HEX);
+    }
+    if (!found[0])
+        return -ENOENT;
+    return store_row_read(c, found, ret, e);
+}
+
+int store_find(const struct conf *c, const char *text, struct store_image *ret, struct err *e)
+{
+    const char *hex = str_after(text, DIGEST_PREFIX);
+    bool by_id_only = hex != NULL;
+    struct err why = ERR_INIT;
+    int r = -ENOENT;
+
+    if (!hex)
+        hex = text;
+    bool like_id =
+        strlen(hex) >= STORE_ID_PREFIX_MIN && strlen(hex) <= DIGEST_HEX && id_is_hex(hex);
+    if (!by_id_only && !(like_id && strlen(hex) == DIGEST_HEX))
+        r = find_name(c, text, ret, &why);
+    if (r == -ENOENT && like_id)
+        r = find_id(c, hex, ret, &why);
+    if (r == -ENOENT)
+        return unknown(text, e);
+    if (r < 0 && e)
+        *e = why;
+    return r;
+}
