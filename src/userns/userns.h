@@ -24,16 +24,18 @@ struct idmap {
 struct userns_map {
     struct idmap uid, gid;
     bool single; /* one id only: no subordinate ids were there, setgroups is denied */
-    bool host;   /* no new user namespace (already root inside one) */
 };
 
 /* The subordinate ranges of a user (subuid(5) files; by name and by number), largest first. */
 int userns_subids(const char *file, uid_t uid, const char *user, struct idmap *ret, struct err *e);
 
 /* Builds the map for a --userns mode: "" or "default" (0 is the caller), "keep-id[:uid=N,gid=N]",
- * "auto[:size=N]"/"isolated" (0 is a subordinate id), "nomap", "host". uidmap/gidmap: explicit
+ * "auto[:size=N]"/"isolated" (0 is a subordinate id), "nomap" (as isolated with all subordinate
+ * ids), "host" (without root there is no container without a user namespace: the default map;
+ * refused for the host's root). uidmap/gidmap: explicit
  * --uidmap/--gidmap entries "inside:outside:count" or NULL. As root of the host: 0 is the first
- * subordinate id of root (or of the documented default range). Single-id mode when no subordinate
+ * subordinate id of root, or 524288 (to 589823) when /etc/subuid has no line for it. As root of a
+ * user namespace: all its ids, each as itself. Single-id mode when no subordinate
  * ids exist: ret->single, and *ret_notice (owned) tells so. */
 int userns_map_build(const char *mode, char *const *uidmap, char *const *gidmap,
                      struct userns_map *ret, char **ret_notice, struct err *e);

@@ -1,0 +1,110 @@
+/* cgroup - see cgroup.h. cgroups(7), Documentation/admin-guide/cgroup-v2.rst */
+#include "cgroup/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+
+#define CGROUP_DIR "/sys/fs/cgroup"
+
+const char *cgroup_mode_name(enum cgroup_mode m)
+{
+    static const char *const names[] = {"none", "v1", "hybrid", "v2"};
+    return names[m];
+}
+
+/* v1 and hybrid hosts mount a tmpfs on /sys/fs/cgroup with a folder per hierarchy; hybrid ones have
+ * cgroup2 in "unified" there (systemd's name for it). */
+static enum cgroup_mode detect_mode(void)
+{
+    struct statfs fs;
+    if (statfs(CGROUP_DIR, &fs) < 0)
+        return CGROUP_NONE;
+    if (fs.f_type == CGROUP2_SUPER_MAGIC)
+        return CGROUP_V2;
+    if (statfs(CGROUP_DIR "/unified", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
+        return CGROUP_HYBRID;
+    return access("/proc/cgroups", F_OK) == 0 && fs.f_type == TMPFS_MAGIC ? CGROUP_V1 : CGROUP_NONE;
+}
+
+static int own_cgroup(struct cgroup_host *h, struct err *e)
+{
+    scoped_free char *text = NULL;
+    ssize_t n = fs_read(AT_FDCWD, "/proc/self/cgroup", 64u << 10, &text, e);
+    if (n < 0)
+        return (int)n;
+    char *line = strstr(text, "0::");
+    if (!line)
+        return err_msg(e, EPROTO, "/proc/self/cgroup has no cgroup v2 line");
+    line[strcspn(line, "\n")] = '\0';
+    snprintf(h->own_path, sizeof(h->own_path), "%s", line + 3);
+    return 0;
+}
+
+int cgroup_detect(struct cgroup_host *ret, struct err *e)
+{
+    struct cgroup_host h = {.mode = detect_mode()};
+    if (h.mode == CGROUP_V2) {
+        int r = own_cgroup(&h, e);
+        if (r < 0)
+            return r;
+        scoped_free char *dir = xasprintf(CGROUP_DIR "%s", h.own_path);
+        scoped_free char *file = xasprintf("%s/cgroup.controllers", dir);
+        scoped_free char *text = NULL;
+        h.delegated = access(dir, W_OK) == 0;
+        if (fs_read(AT_FDCWD, file, sizeof(h.controllers) - 1, &text, NULL) >= 0) {
+            text[strcspn(text, "\n")] = '\0';
+            snprintf(h.controllers, sizeof(h.controllers), "%s", text);
+        }
+    }
+    *ret = h;
+    return 0;
+}
+
+static int refuse(enum cgroup_mode mode, struct err *e)
+{
+    int r =
+        err_msg(e, ENOTSUP, "cgroup v2 unified hierarchy not available: this host runs cgroup %s",
+                cgroup_mode_name(mode));
+    return err_hint(e, r,
+                    "boot with systemd.unified_cgroup_hierarchy=1 for resource control; "
+                    "--cgroups=disabled (or cgroups = \"disabled\" in rootlet.conf, or "
+                    "ROOTLET_CGROUPS=disabled) runs without it");
+}
+
+int cgroup_choose(const char *setting, const char *limit, const char **ret_driver,
+                  char **ret_notice, struct err *e)
+{
+    *ret_notice = NULL;
+    if (streq(setting, "disabled")) {
+        if (limit)
+            return err_hint(
+                e, err_msg(e, EINVAL, "%s needs a cgroup, and cgroups are disabled", limit),
+                "leave out %s, or --cgroups=disabled on a host with cgroup v2", limit);
+        *ret_driver = "disabled";
+        return 0;
+    }
+    if (setting && *setting && !streq(setting, "enabled"))
+        return err_hint(e, err_msg(e, EINVAL, "--cgroups %s: unknown", setting),
+                        "known are enabled and disabled");
+    struct cgroup_host h;
+    int r = cgroup_detect(&h, e);
+    if (r < 0)
+        return r;
+    if (h.mode != CGROUP_V2)
+        return refuse(h.mode, e);
+    if (limit)
+        return err_hint(e,
+                        err_msg(e, ENOTSUP, "%s: no cgroup is delegated to this process (%s)",
+                                limit, h.own_path),
+                        "this version runs containers without limits; leave out %s", limit);
+    *ret_notice = xstrdup("no cgroup is delegated: the container runs without resource control");
+    *ret_driver = "disabled";
+    return 0;
+}
