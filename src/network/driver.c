@@ -1,0 +1,74 @@
+/* The table of drivers, and the text form of --network. */
+#include "network/network.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/scoped.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "network/drivers-priv.h"
+
+const struct jfield network_plan_fields[] = {
+    {"mode", J_STRING, offsetof(struct network_plan, mode)},
+    {"target", J_STRING, offsetof(struct network_plan, target)},
+    {"options", J_STRV, offsetof(struct network_plan, options)},
+    {"", J_EXTRA, offsetof(struct network_plan, extra)},
+    {NULL},
+};
+
+static const struct network_driver *const drivers[] = {
+    &network_none, &network_host, &network_container, &network_ns, NULL,
+};
+
+const struct network_driver *const *network_drivers(void)
+{
+    return drivers;
+}
+
+static const struct network_driver *find(const char *mode)
+{
+    for (size_t i = 0; drivers[i]; i++) {
+        if (streq(mode, drivers[i]->name))
+            return drivers[i];
+    }
+    return NULL;
+}
+
+const struct network_driver *network_driver_get(const char *mode, struct err *e)
+{
+    const struct network_driver *d = find(mode);
+    if (d)
+        return d;
+    scoped_str struct str known = STR_INIT;
+    for (size_t i = 0; drivers[i]; i++)
+        str_addf(&known, "%s%s%s%s", i ? ", " : "", drivers[i]->name, drivers[i]->target ? ":" : "",
+                 drivers[i]->target ? drivers[i]->target : "");
+    err_msg(e, EINVAL, "unknown network mode \"%s\"", mode ? mode : "");
+    err_hint(e, -EINVAL, "the modes are %s", known.s);
+    return NULL;
+}
+
+int network_parse(const char *text, struct network_plan *ret, struct err *e)
+{
+    const char *colon = strchr(text, ':');
+    scoped_free char *mode = colon ? xstrndup(text, (size_t)(colon - text)) : xstrdup(text);
+    const struct network_driver *d = network_driver_get(mode, e);
+    if (!d)
+        return -EINVAL;
+    if (d->target && (!colon || !colon[1]))
+        return err_msg(e, EINVAL, "network mode \"%s\": want %s:%s", text, d->name, d->target);
+    if (!d->target && colon)
+        return err_msg(e, EINVAL, "network mode \"%s\": %s takes no options", text, d->name);
+
+    *ret = (struct network_plan){
+        .mode = xstrdup(mode),
+        .target = colon ? xstrdup(colon + 1) : NULL,
+    };
+    return 0;
+}
+
+void network_plan_release(struct network_plan *p)
+{
+    jfield_release(network_plan_fields, p);
+}
