@@ -17,8 +17,9 @@ ssize_t fs_read_fd(int fd, size_t max, char **ret, struct err *e);
 int fs_write_all(int fd, const void *data, size_t n);
 
 enum fs_sync { FS_NO_SYNC, FS_SYNC };
-/* Replaces the file by one that holds data: temporary name, write, (fdatasync,) rename, (fsync of
- * the directory). A reader sees the old or the new content, never a part. */
+/* Replaces the file by one that holds data: temporary name (".tmp-" and 16 hex digits), write,
+ * (fdatasync,) rename, (fsync of the directory). A reader sees the old or the new content, never a
+ * part. mode is set whatever the umask. */
 int fs_write_atomic(int dirfd, const char *name, const void *data, size_t n, mode_t mode,
                     enum fs_sync sync, struct err *e);
 /* Writes text to an existing (kernel) file by one write(2). */
@@ -28,7 +29,8 @@ int fs_write_text(int dirfd, const char *name, const char *text, struct err *e);
 int fs_mkdirs(const char *path, mode_t mode, struct err *e);
 /* Opens a directory O_RDONLY|O_DIRECTORY|O_CLOEXEC, making it (and its parents) first if wanted. */
 int fs_open_dir(const char *path, bool make, mode_t mode, struct err *e);
-/* rm -rf of name below dirfd, never following a link, bounded descriptors; ENOENT is success. */
+/* rm -rf of name below dirfd, never following a link nor entering a mount (-EBUSY), with bounded
+ * descriptors; own directories without permission bits are given them. ENOENT is success. */
 int fs_remove_tree(int dirfd, const char *name, struct err *e);
 /* Bytes on disk (st_blocks * 512) of a tree, links counted once, errors skipped. */
 uint64_t fs_tree_bytes(int dirfd, const char *name);

@@ -11,5 +11,6 @@ enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE };
  * the fd that holds the lock (close it to unlock), -EWOULDBLOCK when another holds it, or -errno.
  */
 int lock_take(int dirfd, const char *name, enum lock_mode mode, int wait_ms, struct err *e);
-/* Is an exclusive lock held by anyone? A missing file is not locked. 1, 0 or -errno. */
+/* Is an exclusive lock held by anyone? A missing file is not locked. 1, 0 or -errno. It takes a
+ * shared lock for an instant: a lock_take that must not fail by that waits some milliseconds. */
 int lock_held(int dirfd, const char *name);

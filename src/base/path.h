@@ -22,8 +22,9 @@ int path_open_beneath(int root_fd, const char *path, int flags, mode_t mode, str
  * max bytes. Its content, zero terminated, is the caller's. Returns the length or -errno. */
 ssize_t path_read_in_root(int root_fd, const char *path, size_t max, char **ret, struct err *e);
 
-/* Creates the missing parts of a directory path, mode 0755, and opens it O_PATH|O_DIRECTORY. Every
- * part is made from the last verified descriptor. Returns an fd or -errno. */
+/* Creates the missing parts of a directory path with mode (the umask applies) and opens the last
+ * O_PATH|O_DIRECTORY. Every part is made from the last verified descriptor; symbolic links to what
+ * does not exist yet (/var/run -> /run) are followed inside the root. Returns an fd or -errno. */
 int path_mkdirs_in_root(int root_fd, const char *path, mode_t mode, struct err *e);
 
 /* Opens the directory that holds path's last part (creating it when make is set) and gives that

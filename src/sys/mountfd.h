@@ -13,6 +13,7 @@
 
 int mountfd_open(const char *fstype, struct err *e);         /* fsopen */
 int mountfd_flag(int fs_fd, const char *key, struct err *e); /* FSCONFIG_SET_FLAG */
+/* value: at most 255 bytes, a limit of fsconfig(2); -E2BIG above. */
 int mountfd_string(int fs_fd, const char *key, const char *value, struct err *e);
 int mountfd_fd(int fs_fd, const char *key, int fd, struct err *e); /* FSCONFIG_SET_FD */
 /* FSCONFIG_CMD_CREATE + fsmount with MOUNT_ATTR_* attributes: a detached mount. */

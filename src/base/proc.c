@@ -1,0 +1,121 @@
+/* proc - pidfds and what /proc says about a process. */
+#include "base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "base/timefmt.h"
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+pid_t fork_pidfd(int *ret_pidfd)
+{
+    int pidfd = -1;
+    struct clone_args args = {
+        .flags = CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    long pid = syscall(SYS_clone3, &args, sizeof(args));
+    if (pid > 0)
+        *ret_pidfd = pidfd;
+    return (pid_t)pid;
+}
+
+int pidfd_open_pid(pid_t pid)
+{
+    long fd = syscall(SYS_pidfd_open, pid, 0);
+    return fd >= 0 ? (int)fd : -errno;
+}
+
+int pidfd_signal(int pidfd, int sig)
+{
+    return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
+}
+
+int pidfd_wait(int pidfd, int *ret_status)
+{
+    siginfo_t info = {0};
+    int r;
+    do
+        r = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL);
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return -errno;
+    /* waitid(2) gives the parts, callers know the form of waitpid(2). */
+    if (info.si_code == CLD_EXITED)
+        *ret_status = (info.si_status & 0xff) << 8;
+    else
+        *ret_status = (info.si_status & 0x7f) | (info.si_code == CLD_DUMPED ? 0x80 : 0);
+    return 0;
+}
+
+int pidfd_poll(int pidfd, int timeout_ms)
+{
+    int64_t end = time_monotonic_ns() + (int64_t)timeout_ms * 1000000;
+    for (;;) {
+        struct pollfd p = {.fd = pidfd, .events = POLLIN};
+        int64_t left = timeout_ms < 0 ? -1 : (end - time_monotonic_ns() + 999999) / 1000000;
+        if (timeout_ms >= 0 && left < 0)
+            left = 0;
+        int r = poll(&p, 1, (int)left);
+        if (r > 0)
+            return p.revents & POLLNVAL ? -EBADF : 1;
+        if (r == 0)
+            return 0;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int wait_status_code(int status)
+{
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 255;
+}
+
+int proc_start_time(pid_t pid, uint64_t *ret)
+{
+    char path[40];
+    scoped_free char *text = NULL;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    ssize_t n = fs_read(AT_FDCWD, path, 8192, &text, NULL);
+    if (n < 0)
+        return (int)n;
+    /* The program's name (field 2) may hold spaces and parentheses: count from the last one. */
+    char *p = strrchr(text, ')');
+    for (int field = 2; p && field < 22; field++) {
+        p = strchr(p, ' ');
+        if (p)
+            p++;
+    }
+    if (!p)
+        return -EBADMSG;
+    p[strcspn(p, " \n")] = '\0';
+    return parse_u64(p, ret);
+}
+
+int proc_boot_id(char ret[static 40])
+{
+    scoped_free char *text = NULL;
+    ssize_t n = fs_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 4096, &text, NULL);
+    if (n < 0)
+        return (int)n;
+    text[strcspn(text, "\n")] = '\0';
+    if (strlen(text) != 36)
+        return -EBADMSG;
+    memcpy(ret, text, 37);
+    return 0;
+}
