@@ -194,23 +194,33 @@ struct spec {
 void spec_release(struct spec *s);
 #define scoped_spec SCOPED(spec_release)
 
-/* Parses and validates; on failure *ret is empty. what names the text in messages. */
+/* Parses and validates; on failure *ret is untouched. what names the text in messages. After it
+ * process, root and linux_ are never NULL. */
 int spec_parse(const char *text, size_t len, const char *what, struct spec *ret, struct err *e);
 /* The rules of the specification that types alone do not give (absolute paths, known namespace
  * names, no duplicates, mappings that overlap, terminal rules...): message with the JSON path. */
 int spec_validate(const struct spec *s, struct err *e);
+/* Only the types: for a configuration that is looked at, not run (process and root may be NULL). */
+int spec_parse_unchecked(const char *text, size_t len, const char *what, struct spec *ret,
+                         struct err *e);
 json_t *spec_emit(const struct spec *s);
-/* What `rootlet spec` prints: a complete, rootless, runnable configuration. */
+/* What `rootlet spec` prints: a complete, rootless, runnable configuration. It has a user
+ * namespace without mappings: whoever runs it fills in the caller's. */
 void spec_default(struct spec *ret);
 
-/* Separate process object: `exec --process`, and the rootlet's own exec records. */
+/* Separate process object: `exec --process`, and the rootlet's own exec records. path "" for a
+ * document of its own. parse validates. */
 int spec_process_parse(const json_t *obj, const char *path, struct spec_process *ret,
                        struct err *e);
+int spec_process_validate(const struct spec_process *p, const char *path, struct err *e);
 json_t *spec_process_emit(const struct spec_process *p);
 void spec_process_release(struct spec_process *p);
 
 /* Seccomp section on its own (also a user profile in docker's form is turned into one). */
 extern const struct jfield spec_seccomp_fields[];
+int spec_seccomp_parse(const json_t *obj, const char *path, struct spec_seccomp *ret,
+                       struct err *e);
+int spec_seccomp_validate(const struct spec_seccomp *s, const char *path, struct err *e);
 json_t *spec_seccomp_emit(const struct spec_seccomp *s);
 void spec_seccomp_release(struct spec_seccomp *s);
 
@@ -222,4 +232,7 @@ struct spec_namespace *spec_namespace_get(const struct spec *s, const char *type
 void spec_namespace_set(struct spec *s, const char *type, const char *path);
 void spec_namespace_remove(struct spec *s, const char *type);
 const char *spec_annotation(const struct spec *s, const char *key); /* or NULL */
+/* The value replaces an earlier one; key without '='. */
 void spec_annotate(struct spec *s, const char *key, const char *value);
+/* The offset of "monotonic" or "boottime": 1 and *ret filled, or 0 if there is none. */
+int spec_time_offset(const struct spec *s, const char *clock, struct spec_time_offset *ret);

@@ -1,0 +1,98 @@
+/* spec - text to struct spec and back. The rules beyond types are in validate*.c. */
+#include "spec/spec.h"
+
+#include <errno.h>
+
+#include "base/str.h"
+#include "spec/tables.h"
+
+int spec_parse_unchecked(const char *text, size_t len, const char *what, struct spec *ret,
+                         struct err *e)
+{
+    scoped_json json_t *doc = json_parse(text, len, SPEC_MAX_BYTES, what, e);
+    if (!doc)
+        return -EINVAL;
+    struct spec s = {0};
+    int r = jfield_parse(doc, spec_fields, "", &s, e);
+    if (r < 0)
+        return err_add(e, r, "%s", what);
+    if (!s.linux_)
+        s.linux_ = xcalloc(1, sizeof(*s.linux_));
+    *ret = s;
+    return 0;
+}
+
+int spec_parse(const char *text, size_t len, const char *what, struct spec *ret, struct err *e)
+{
+    struct spec s = {0};
+    int r = spec_parse_unchecked(text, len, what, &s, e);
+    if (r < 0)
+        return r;
+    r = spec_validate(&s, e);
+    if (r < 0) {
+        spec_release(&s);
+        return err_add(e, r, "%s", what);
+    }
+    *ret = s;
+    return 0;
+}
+
+json_t *spec_emit(const struct spec *s)
+{
+    return jfield_emit(spec_fields, s);
+}
+
+void spec_release(struct spec *s)
+{
+    jfield_release(spec_fields, s);
+}
+
+int spec_process_parse(const json_t *obj, const char *path, struct spec_process *ret, struct err *e)
+{
+    struct spec_process p = {0};
+    int r = jfield_parse(obj, spec_process_fields, path, &p, e);
+    if (r < 0)
+        return r;
+    r = spec_process_validate(&p, path, e);
+    if (r < 0) {
+        spec_process_release(&p);
+        return r;
+    }
+    *ret = p;
+    return 0;
+}
+
+json_t *spec_process_emit(const struct spec_process *p)
+{
+    return jfield_emit(spec_process_fields, p);
+}
+
+void spec_process_release(struct spec_process *p)
+{
+    jfield_release(spec_process_fields, p);
+}
+
+int spec_seccomp_parse(const json_t *obj, const char *path, struct spec_seccomp *ret, struct err *e)
+{
+    struct spec_seccomp s = {0};
+    int r = jfield_parse(obj, spec_seccomp_fields, path, &s, e);
+    if (r < 0)
+        return r;
+    r = spec_seccomp_validate(&s, path, e);
+    if (r < 0) {
+        spec_seccomp_release(&s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+json_t *spec_seccomp_emit(const struct spec_seccomp *s)
+{
+    return jfield_emit(spec_seccomp_fields, s);
+}
+
+void spec_seccomp_release(struct spec_seccomp *s)
+{
+    jfield_release(spec_seccomp_fields, s);
+}
