@@ -1,4 +1,5 @@
-/* loop - one epoll loop: descriptors, signals by signalfd, timers by timerfd. No threads. */
+/* loop - one epoll loop: descriptors, signals by signalfd, timers by the wait's
+ * own limit. No threads. Regular files, which epoll does not take, count as always ready. */
 #pragma once
 
 #include <stdint.h>
@@ -16,5 +17,5 @@ void loop_forget(struct loop *l, int fd); /* before closing it; safe inside call
 /* Calls fn once after ms; returns an id >= 0. */
 int loop_timer(struct loop *l, uint64_t ms, loop_fn *fn, void *data, struct err *e);
 void loop_timer_cancel(struct loop *l, int id);
-int loop_run(struct loop *l, struct err *e); /* until loop_quit */
+int loop_run(struct loop *l, struct err *e); /* until loop_quit; -EDEADLK: nothing left */
 void loop_quit(struct loop *l);

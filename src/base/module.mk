@@ -1,12 +1,13 @@
 noinst_LIBRARIES += src/base/libbase.a
 src_base_libbase_a_SOURCES = \
+	src/base/cmd.c src/base/cmd-help.c \
 	src/base/err.c src/base/err.h \
 	src/base/fs.c src/base/fs.h src/base/fs-tree.c \
 	src/base/id.c src/base/id.h \
 	src/base/lock.c src/base/lock.h \
 	src/base/log.c src/base/log.h \
-	src/base/loop.h \
-	src/base/opt.h \
+	src/base/loop.c src/base/loop.h \
+	src/base/opt.c src/base/opt.h src/base/opt-internal.h src/base/suggest.c \
 	src/base/parse.c \
 	src/base/path.c src/base/path.h \
 	src/base/proc.c src/base/proc.h src/base/proc-run.c \

@@ -20,13 +20,14 @@ enum opt_type {
     OPT_INT,      /* int64_t */
     OPT_SIZE,     /* uint64_t bytes: 64m */
     OPT_DURATION, /* uint64_t milliseconds: 10s */
-    OPT_CALL,     /* parse() decides */
+    OPT_CALL,     /* parse() decides; value NULL when none was given (arg NULL or OPT_OPTVAL).
+                     What it stores in members of its own, the command frees */
 };
 
 enum {
     OPT_HIDDEN = 1,  /* parsed, not shown */
     OPT_IGNORED = 2, /* accepted for docker's sake, does nothing (shown so in the man page) */
-    OPT_OPTVAL = 4,  /* OPT_STRING with an optional value, only as --name=value */
+    OPT_OPTVAL = 4,  /* OPT_STRING with an optional value, only as --name=value; "" without */
 };
 
 struct opt {
@@ -80,7 +81,9 @@ const struct cmd *cmd_find(const struct cmd *const *table, char **argv, int *ret
  * stdout. A usage error carries exit 125 and hint "see 'PROGRAM COMMAND --help'". */
 int cmd_dispatch(const char *program, const struct cmd *const *table, char **argv, struct err *e);
 void cmd_help(const char *program, const struct cmd *cmd, struct str *out);
-/* "NAME<TAB>FLAGS<TAB>ARG<TAB>HELP" lines of all commands: for completion and the man page test. */
+/* "NAME<TAB>FLAGS<TAB>ARG<TAB>HELP" lines of all commands: for completion and the man page test.
+ * FLAGS: "" is the command itself (ARG and HELP are its args and summary), "@images" an alias of
+ * that command, else "-t,--tty" and other names. Help of ignored options begins "(ignored) ". */
 void cmd_dump(const struct cmd *const *table, struct str *out);
 /* The closest known word to a misspelt one, or NULL. */
 const char *opt_suggest(const char *word, const char *const *words);
