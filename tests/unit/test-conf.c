@@ -22,8 +22,8 @@ static void put(const char *text)
     scoped_free char *sub = path_join(dir, "rootlet");
     int fd = fs_open_dir(sub, true, 0700, &e);
     assert_true(fd >= 0);
-    assert_int_equal(
-        fs_write_atomic(fd, "rootlet.conf", text, strlen(text), 0600, FS_NO_SYNC, &e), 0);
+    assert_int_equal(fs_write_atomic(fd, "rootlet.conf", text, strlen(text), 0600, FS_NO_SYNC, &e),
+                     0);
     close(fd);
 }
 
@@ -65,7 +65,7 @@ static void test_order(void **state)
     assert_int_equal(conf_load(NULL, &c, &e), 0);
     assert_string_equal(c.cgroups, "from-env");
     conf_release(&c);
-    char *flags[] = {"cgroups=from-flag", NULL};
+    char flag[] = "cgroups=from-flag", *flags[] = {flag, NULL};
     assert_int_equal(conf_load(flags, &c, &e), 0);
     assert_string_equal(c.cgroups, "from-flag");
     conf_release(&c);

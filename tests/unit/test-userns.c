@@ -39,7 +39,7 @@ static void test_subids(void **state)
 }
 
 static struct {
-    char *uidmap[3];
+    const char *uidmap[3];
     bool root_only; /* for others the ownership rule comes first */
     const char *want;
 } explicit_cases[] = {
@@ -58,7 +58,8 @@ static void test_explicit(void **state)
         struct err e = ERR_INIT;
         struct userns_map m = {0};
         char *notice = NULL;
-        int r = userns_map_build("", explicit_cases[i].uidmap, NULL, &m, &notice, &e);
+        int r = userns_map_build("", (char *const *)(uintptr_t)explicit_cases[i].uidmap, NULL, &m,
+                                 &notice, &e);
         bool owned = geteuid() == 0 || !explicit_cases[i].root_only;
         assert_true(r < 0);
         assert_non_null(strstr(e.msg, owned ? explicit_cases[i].want : "not yours"));

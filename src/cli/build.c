@@ -1,0 +1,111 @@
+/* build - see build.h: the order of the parts, and the files every container gets. */
+#include "cli/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/path.h"
+#include "base/timefmt.h"
+
+int build_all(struct build *b, struct err *e)
+{
+    const struct secopt none = SECOPT_INIT;
+    b->sec = none;
+    b->dir = xasprintf("%s/containers/%s", b->conf->root, b->rec->id);
+    spec_default(b->spec);
+    b->rec->version = 1;
+    b->rec->created_ns = time_now_ns();
+    b->rec->restart_policy = xstrdup(b->o->restart ? b->o->restart : "no");
+    b->rec->log_driver = xstrdup(b->o->log_driver ? b->o->log_driver : b->conf->log_driver);
+    b->rec->log_opts = strv_dup(b->o->log_opt);
+    b->rec->pidfile = xstrdup(b->o->pidfile);
+    b->rec->cidfile = xstrdup(b->o->cidfile);
+    if (!streq(b->rec->restart_policy, "no"))
+        return err_hint(e,
+                        err_msg(e, ENOTSUP, "--restart %s: this version knows only \"no\"",
+                                b->rec->restart_policy),
+                        "a systemd unit with Restart= does it today");
+    int r = build_names(b, e);
+    if (r == 0)
+        r = build_process(b, e);
+    if (r == 0)
+        r = build_mounts(b, e);
+    if (r == 0)
+        r = build_volumes(b, e);
+    if (r == 0)
+        r = build_security(b, e);
+    return r == 0 ? spec_validate(b->spec, e) : r;
+}
+
+void build_release(struct build *b)
+{
+    secopt_release(&b->sec);
+    strv_free(b->env);
+    free(b->dir);
+    free(b->seccomp_profile);
+}
+
+static int write_file(const char *dir, const char *name, const struct str *text, struct err *e)
+{
+    scoped_free char *path = path_join(dir, name);
+    scoped_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return err_set(e, errno, "create %s", path);
+    int r = fs_write_all(fd, text->s, text->len);
+    return r < 0 ? err_set(e, -r, "write %s", path) : 0;
+}
+
+static int write_hosts(const struct build *b, const char *dir, struct err *e)
+{
+    scoped_str struct str s = STR_INIT;
+    str_add(&s, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    if (b->spec->hostname)
+        str_addf(&s, "127.0.1.1\t%s%s%s\n", b->spec->hostname, b->rec->name ? " " : "",
+                 b->rec->name ? b->rec->name : "");
+    for (char **v = b->o->add_host; v && *v; v++) {
+        const char *colon = strchr(*v, ':');
+        if (!colon || colon == *v || !colon[1] || strpbrk(*v, " \t\n"))
+            return err_msg(e, EINVAL, "--add-host %s: not HOST:IP", *v);
+        str_addf(&s, "%s\t%.*s\n", colon + 1, (int)(colon - *v), *v);
+    }
+    return write_file(dir, "hosts", &s, e);
+}
+
+static void add_lines(struct str *s, const char *word, char *const *values)
+{
+    for (char *const *v = values; v && *v; v++)
+        str_addf(s, "%s %s\n", word, *v);
+}
+
+/* The host's file unless --dns replaces it; never a public resolver (decision 15). */
+static int write_resolv(const struct build *b, const char *dir, struct err *e)
+{
+    scoped_str struct str s = STR_INIT;
+    scoped_free char *host = NULL;
+    const struct run_opts *o = b->o;
+    for (char **lists[] = {o->dns, o->dns_search, o->dns_option}, ***l = lists;
+         l < lists + N_ELEMENTS(lists); l++)
+        for (char **v = *l; v && *v; v++)
+            if (!**v || strpbrk(*v, "\r\n"))
+                return err_msg(e, EINVAL, "--dns: \"%s\" is not one word", *v);
+    add_lines(&s, "search", o->dns_search);
+    add_lines(&s, "nameserver", o->dns);
+    add_lines(&s, "options", o->dns_option);
+    if (!o->dns && fs_read(AT_FDCWD, "/etc/resolv.conf", 64u << 10, &host, NULL) > 0)
+        str_add(&s, host);
+    return write_file(dir, "resolv.conf", &s, e);
+}
+
+int build_files(const struct build *b, const char *dir, struct err *e)
+{
+    scoped_str struct str name = STR_INIT;
+    if (b->spec->hostname)
+        str_addf(&name, "%s\n", b->spec->hostname);
+    int r = write_file(dir, "hostname", &name, e);
+    if (r == 0)
+        r = write_hosts(b, dir, e);
+    return r == 0 ? write_resolv(b, dir, e) : r;
+}

@@ -1,0 +1,52 @@
+/* build - policy: from typed options, an image's configuration and the settings to a struct spec
+ * and a container record. Only this module knows what the options mean; the engine only executes.
+ *
+ * Pure but for reading what the options name (env files, volumes from other containers). */
+#pragma once
+
+#include "cli/runopts.h"
+#include "conf/conf.h"
+#include "container/container.h"
+#include "image/store.h"
+#include "security/secopt.h"
+#include "spec/spec.h"
+#include "userns/userns.h"
+
+struct build {
+    const struct run_opts *o;
+    const struct conf *conf;
+    const struct image_config *image; /* NULL: --rootfs */
+    char *const *words;               /* what stands behind IMAGE */
+    const struct userns_map *map;
+    struct spec *spec;      /* out */
+    struct ctr_record *rec; /* out; id is set before */
+    char *dir;              /* ROOT/containers/ID, owned */
+    struct secopt sec;      /* parsed --security-opt */
+    uint64_t caps;          /* capability mask of root inside */
+    char *seccomp_profile;  /* owned: name or file of the profile; NULL: unconfined */
+    bool seccomp_compile;   /* it must be compiled to seccomp.bpf when the container is made */
+    char **env;             /* of the process, under construction */
+    bool user_is_root;      /* as far as the text tells */
+};
+
+/* Everything in order; on failure the caller releases spec and rec. */
+int build_all(struct build *b, struct err *e);
+void build_release(struct build *b);
+
+/* The parts, one file each. */
+int build_process(struct build *b, struct err *e);  /* args, env, cwd, user, terminal, limits */
+int build_mounts(struct build *b, struct err *e);   /* /dev, /proc..., tmpfs, read-only, init */
+int build_volumes(struct build *b, struct err *e);  /* -v, --mount, image VOLUMEs, --volumes-from */
+int build_names(struct build *b, struct err *e);    /* namespaces, ids, network, host name */
+int build_security(struct build *b, struct err *e); /* capabilities, seccomp, masks */
+
+/* Writes hosts, hostname, resolv.conf into the new container's directory. */
+int build_files(const struct build *b, const char *dir, struct err *e);
+
+/* "env" lists: -e NAME=VALUE, -e NAME (copied from here), files of such lines. */
+int build_env_add(char ***env, const char *entry, struct err *e);
+int build_env_file(char ***env, const char *path, struct err *e);
+/* Lines KEY=VALUE or KEY of a label or environment file, comments and empty lines dropped. */
+int build_read_lines(const char *path, char ***ret, struct err *e);
+/* "--entrypoint" text: a JSON array of strings, or one word; empty: none. */
+int build_entrypoint(const char *text, char ***ret, struct err *e);

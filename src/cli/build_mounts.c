@@ -1,0 +1,136 @@
+/* build_mounts - the mounts every container has, tmpfs, read-only roots, devices, the init. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "cli/build.h"
+
+#define TMPFS_OPTIONS "nosuid,nodev,mode=1777"
+#define BIND_FILE_OPTIONS "bind,rprivate,rw"
+
+static void bind_own_file(struct build *b, const char *name, const char *destination)
+{
+    scoped_free char *source = path_join(b->dir, name);
+    spec_add_mount(b->spec, destination, "bind", source, BIND_FILE_OPTIONS);
+}
+
+static int build_shm(struct build *b, struct err *e)
+{
+    if (b->o->ipc && (streq(b->o->ipc, "host") || str_after(b->o->ipc, "container:")) &&
+        !b->o->shm_size)
+        return 0;
+    uint64_t bytes = 64u << 20;
+    if (b->o->shm_size && (parse_size(b->o->shm_size, &bytes) < 0 || bytes == 0))
+        return err_msg(e, EINVAL, "--shm-size %s: not a size", b->o->shm_size);
+    scoped_free char *options =
+        xasprintf("nosuid,noexec,nodev,mode=1777,size=%llu", (unsigned long long)bytes);
+    spec_remove_mount(b->spec, "/dev/shm");
+    spec_add_mount(b->spec, "/dev/shm", "tmpfs", "shm", options);
+    return 0;
+}
+
+static void build_devpts(struct build *b)
+{
+    spec_remove_mount(b->spec, "/dev/pts");
+    /* Group 5 is tty everywhere; the kernel refuses an id that the map does not have. */
+    bool has_tty = idmap_to_host(&b->map->gid, 5) >= 0;
+    spec_add_mount(b->spec, "/dev/pts", "devpts", "devpts",
+                   has_tty ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"
+                           : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
+}
+
+/* "--tmpfs DIR[:OPTIONS]" */
+static int add_tmpfs(struct build *b, const char *text, struct err *e)
+{
+    const char *colon = strchr(text, ':');
+    scoped_free char *dir = colon ? xstrndup(text, (size_t)(colon - text)) : xstrdup(text);
+    if (*dir != '/' || streq(dir, "/"))
+        return err_msg(e, EINVAL, "--tmpfs %s: not an absolute path below /", text);
+    scoped_free char *options =
+        xasprintf(TMPFS_OPTIONS ",tmpcopyup%s%s", colon ? "," : "", colon ? colon + 1 : "");
+    spec_remove_mount(b->spec, dir);
+    spec_add_mount(b->spec, dir, "tmpfs", "tmpfs", options);
+    return 0;
+}
+
+static int build_tmpfs(struct build *b, struct err *e)
+{
+    static const char *const read_only_set[] = {"/run", "/tmp", "/var/tmp"};
+    b->spec->root->readonly = b->o->read_only;
+    bool wanted = !b->o->read_only_tmpfs_set || b->o->read_only_tmpfs;
+    for (size_t i = 0; b->o->read_only && wanted && i < N_ELEMENTS(read_only_set); i++)
+        spec_add_mount(b->spec, read_only_set[i], "tmpfs", "tmpfs",
+                       TMPFS_OPTIONS ",rprivate,tmpcopyup");
+    for (char **v = b->o->tmpfs; v && *v; v++) {
+        int r = add_tmpfs(b, *v, e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int build_tz(struct build *b, struct err *e)
+{
+    const char *tz = b->o->tz;
+    if (!tz)
+        return 0;
+    scoped_free char *file =
+        streq(tz, "local") ? xstrdup("/etc/localtime") : path_join("/usr/share/zoneinfo", tz);
+    if (strstr(tz, "..") || access(file, R_OK) < 0)
+        return err_hint(e, err_msg(e, EINVAL, "--tz %s: no such time zone here (%s)", tz, file),
+                        "install tzdata on this host, or use a name such as Europe/Berlin");
+    scoped_free char *real = realpath(file, NULL);
+    spec_add_mount(b->spec, "/etc/localtime", "bind", real ? real : file, "bind,ro,rprivate");
+    return 0;
+}
+
+/* "--device HOST[:CTR[:PERMISSIONS]]": in a user namespace the host's node is bound. */
+static int add_device(struct build *b, const char *text, struct err *e)
+{
+    scoped_strv char **p = strv_split(text, ":", true);
+    size_t n = strv_len(p);
+    struct stat st;
+    if (n < 1 || n > 3 || *p[0] != '/')
+        return err_msg(e, EINVAL, "--device %s: not HOST[:CONTAINER[:rwm]]", text);
+    const char *inside = n > 1 && *p[1] == '/' ? p[1] : p[0];
+    if (stat(p[0], &st) < 0)
+        return err_set(e, errno, "--device %s", p[0]);
+    if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
+        return err_hint(e, err_msg(e, ENODEV, "--device %s: not a device", p[0]),
+                        "-v mounts files and directories");
+    spec_add_mount(b->spec, inside, "bind", p[0], "bind,rprivate,nosuid,noexec");
+    return 0;
+}
+
+static int build_devices(struct build *b, struct err *e)
+{
+    for (char **v = b->o->device; v && *v; v++) {
+        int r = add_device(b, *v, e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int build_mounts(struct build *b, struct err *e)
+{
+    build_devpts(b);
+    int r = build_shm(b, e);
+    if (r == 0)
+        r = build_tmpfs(b, e);
+    if (r == 0)
+        r = build_devices(b, e);
+    if (r < 0)
+        return r;
+    bind_own_file(b, "hosts", "/etc/hosts");
+    bind_own_file(b, "hostname", "/etc/hostname");
+    bind_own_file(b, "resolv.conf", "/etc/resolv.conf");
+    if (b->o->init) {
+        scoped_free char *init = path_join(b->conf->libexec, "rootlet-init");
+        spec_add_mount(b->spec, "/dev/rootlet-init", "bind", init, "bind,ro,rprivate,nosuid,nodev");
+    }
+    return build_tz(b, e);
+}

@@ -1,0 +1,166 @@
+/* build_names - namespaces, id maps, network and host name. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/path.h"
+#include "base/strv.h"
+#include "cli/build.h"
+#include "security/limits.h"
+
+static void maps_to_spec(const struct idmap *m, struct spec_id_map **ret, size_t *ret_n)
+{
+    free(*ret);
+    *ret = xcalloc(m->n ? m->n : 1, sizeof(**ret));
+    *ret_n = m->n;
+    for (size_t i = 0; i < m->n; i++)
+        (*ret)[i] = (struct spec_id_map){m->v[i].inside, m->v[i].outside, m->v[i].count, NULL};
+}
+
+/* The namespace file of a running container, for --pid container:ID and its like. */
+static int container_ns(struct build *b, const char *flag, const char *ref, const char *type,
+                        char **ret, struct err *e)
+{
+    scoped_container struct container c = {.dir_fd = -1};
+    int r = container_open(b->conf, ref, &c, e);
+    if (r < 0)
+        return err_add(e, r, "%s container:%s", flag, ref);
+    if (c.state.status != CTR_RUNNING && c.state.status != CTR_PAUSED)
+        return err_hint(e, err_msg(e, EINVAL, "%s container:%s: it is not running", flag, ref),
+                        "rootlet start %s", ref);
+    const char *file = streq(type, "network") ? "net" : type;
+    *ret = xasprintf("/proc/%d/ns/%s", c.state.pid, file);
+    return 0;
+}
+
+/* --pid, --ipc, --uts: private (default), host, container:ID. */
+static int simple_ns(struct build *b, const char *flag, const char *mode, const char *type,
+                     struct err *e)
+{
+    const char *ref;
+    if (!mode || !*mode || streq(mode, "private") || (streq(mode, "shareable") && type[0] == 'i'))
+        return 0;
+    if (streq(mode, "host")) {
+        spec_namespace_remove(b->spec, type);
+        return 0;
+    }
+    if ((ref = str_after(mode, "container:"))) {
+        scoped_free char *path = NULL;
+        int r = container_ns(b, flag, ref, type, &path, e);
+        if (r == 0)
+            spec_namespace_set(b->spec, type, path);
+        return r;
+    }
+    return err_hint(e, err_msg(e, EINVAL, "%s %s: unknown mode", flag, mode),
+                    "known are private, host and container:NAME");
+}
+
+static int build_network(struct build *b, struct err *e)
+{
+    const char *mode = b->o->network ? b->o->network : b->conf->network;
+    struct network_plan *p = &b->rec->network;
+    int r = network_parse(mode, p, e);
+    if (r < 0)
+        return r;
+    const struct network_driver *d = network_driver_get(p->mode, e);
+    if (!d)
+        return -EINVAL;
+    if (streq(p->mode, "container")) {
+        scoped_free char *path = NULL;
+        r = container_ns(b, "--network", p->target, "network", &path, e);
+        if (r < 0)
+            return r;
+        spec_namespace_set(b->spec, "network", path);
+        return 0;
+    }
+    return d->plan ? d->plan(p, b->spec, e) : 0;
+}
+
+static bool has_own(const struct build *b, const char *type)
+{
+    const struct spec_namespace *ns = spec_namespace_get(b->spec, type);
+    return ns && !ns->path;
+}
+
+static int build_sysctl(struct build *b, struct err *e)
+{
+    struct spec_linux *l = b->spec->linux_;
+    bool net = has_own(b, "network"), ipc = has_own(b, "ipc"), uts = has_own(b, "uts");
+    if (net && !b->map->single) /* ping works without a capability, as everywhere else */
+        strv_env_set(&l->sysctl, "net.ipv4.ping_group_range=0 0");
+    for (char **v = b->o->sysctl; v && *v; v++) {
+        const char *eq = strchr(*v, '=');
+        if (!eq || eq == *v)
+            return err_msg(e, EINVAL, "--sysctl %s: not KEY=VALUE", *v);
+        scoped_free char *key = xstrndup(*v, (size_t)(eq - *v));
+        int r = sysctl_check(key, net, ipc, uts, e);
+        if (r < 0)
+            return err_add(e, r, "--sysctl");
+        strv_env_set(&l->sysctl, *v);
+    }
+    return 0;
+}
+
+static int build_hostname(struct build *b, struct err *e)
+{
+    const char *name = b->o->hostname;
+    if (name && !has_own(b, "uts"))
+        return err_msg(e, EINVAL, "--hostname needs a UTS namespace of the container's own");
+    if (name && (!*name || strlen(name) > 64 || strchr(name, '/')))
+        return err_msg(e, EINVAL, "--hostname \"%s\": 1 to 64 characters, no slash", name);
+    free(b->spec->hostname);
+    b->spec->hostname = NULL;
+    if (has_own(b, "uts"))
+        b->spec->hostname = name ? xstrdup(name) : xstrndup(b->rec->id, 12);
+    if (b->o->domainname) {
+        free(b->spec->domainname);
+        b->spec->domainname = xstrdup(b->o->domainname);
+    }
+    return 0;
+}
+
+static int build_labels(struct build *b, struct err *e)
+{
+    if (b->image)
+        b->rec->labels = strv_dup(b->image->labels);
+    scoped_strv char **all = NULL;
+    for (char **f = b->o->label_file; f && *f; f++) {
+        int r = build_read_lines(*f, &all, e);
+        if (r < 0)
+            return err_add(e, r, "--label-file");
+    }
+    strv_extend(&all, b->o->label);
+    for (char **l = all; l && *l; l++) {
+        scoped_free char *pair = strchr(*l, '=') ? xstrdup(*l) : xasprintf("%s=", *l);
+        if (*pair == '=')
+            return err_msg(e, EINVAL, "--label %s: no key", *l);
+        strv_env_set(&b->rec->labels, pair);
+    }
+    for (char **a = b->o->annotation; a && *a; a++) {
+        const char *eq = strchr(*a, '=');
+        if (!eq || eq == *a || str_after(*a, "org.rootlet."))
+            return err_msg(e, EINVAL, "--annotation %s: not KEY=VALUE, or a reserved key", *a);
+        scoped_free char *key = xstrndup(*a, (size_t)(eq - *a));
+        spec_annotate(b->spec, key, eq + 1);
+    }
+    return 0;
+}
+
+int build_names(struct build *b, struct err *e)
+{
+    struct spec_linux *l = b->spec->linux_;
+    maps_to_spec(&b->map->uid, &l->uid_mappings, &l->n_uid_mappings);
+    maps_to_spec(&b->map->gid, &l->gid_mappings, &l->n_gid_mappings);
+    b->rec->userns = xstrdup(b->o->userns ? b->o->userns : b->conf->userns);
+    int r = simple_ns(b, "--pid", b->o->pid, "pid", e);
+    if (r == 0)
+        r = simple_ns(b, "--ipc", b->o->ipc, "ipc", e);
+    if (r == 0)
+        r = simple_ns(b, "--uts", b->o->uts, "uts", e);
+    if (r == 0)
+        r = build_network(b, e);
+    if (r == 0)
+        r = build_hostname(b, e);
+    if (r == 0)
+        r = build_sysctl(b, e);
+    return r == 0 ? build_labels(b, e) : r;
+}

@@ -1,0 +1,43 @@
+/* cli - what the verbs of rootlet share: settings, printing, the hand-over to other programs. */
+#pragma once
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/opt.h"
+#include "conf/conf.h"
+#include "container/container.h"
+
+/* The settings of this run, loaded once in main before a verb runs. */
+const struct conf *cli_conf(void);
+/* --trace-stages was given. */
+bool cli_trace(void);
+
+/* "Error: MESSAGE" and "hint: HINT" on stderr, control characters escaped. */
+void cli_print_err(const struct err *e);
+/* A notice for the user on stderr ("rootlet: TEXT"); text may be NULL. */
+void cli_notice(const char *text);
+
+/* Replaces this process by another program of ours (rootlet-image) with our settings in its
+ * environment. Returns only on failure. */
+int cli_exec_program(const char *name, char *const *argv, struct err *e);
+
+/* Runs fn for each named container (or the latest one with latest), goes on after errors, prints
+ * each error but the last, which is returned in e; the worst exit status wins. */
+typedef int cli_each_fn(struct container *c, const char *typed, void *data, struct err *e);
+int cli_each(char **names, bool latest, cli_each_fn *fn, void *data, struct err *e);
+
+/* Removes a container; force ends a running one first. rm.c */
+int cli_remove(struct container *c, bool force, bool volumes, struct err *e);
+
+/* Commands by file; each table ends with a NULL name. */
+extern const struct cmd cli_run_cmds[];     /* run create */
+extern const struct cmd cli_start_cmds[];   /* start attach */
+extern const struct cmd cli_stop_cmds[];    /* stop kill wait restart pause unpause */
+extern const struct cmd cli_rm_cmds[];      /* rm delete rename */
+extern const struct cmd cli_exec_cmds[];    /* exec */
+extern const struct cmd cli_ps_cmds[];      /* ps list */
+extern const struct cmd cli_inspect_cmds[]; /* inspect */
+extern const struct cmd cli_logs_cmds[];    /* logs */
+extern const struct cmd cli_image_cmds[];   /* images; the others are rootlet-image's */
+extern const struct cmd cli_system_cmds[];  /* info version doctor spec why */

@@ -1,0 +1,307 @@
+/* create - see create.h. */
+#include "cli/create.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "cgroup/cgroup.h"
+#include "cli/build.h"
+#include "cli/cli.h"
+#include "mounts/mounts.h"
+#include "storage/storage.h"
+#include "sys/mountfd.h"
+#include "volume/volume.h"
+
+/* Everything a creation holds until the record is on disk. */
+struct creation {
+    const struct run_opts *o;
+    struct store_image image;
+    struct image_config config;
+    bool has_image;
+    struct userns_map map, store_map;
+    char **layer_dirs;
+    const struct storage_driver *driver;
+    struct spec spec;
+    struct ctr_record rec;
+    struct build b;
+};
+
+static void creation_release(struct creation *c)
+{
+    build_release(&c->b);
+    store_image_release(&c->image);
+    image_config_release(&c->config);
+    userns_map_release(&c->map);
+    userns_map_release(&c->store_map);
+    strv_free(c->layer_dirs);
+    spec_release(&c->spec);
+    ctr_record_release(&c->rec);
+}
+
+static int find_image(struct creation *c, const char *name, struct err *e)
+{
+    const char *pull = c->o->pull ? c->o->pull : "missing";
+    if (!streq(pull, "missing") && !streq(pull, "never"))
+        return err_hint(e,
+                        err_msg(e, EINVAL, "--pull %s: this version knows missing and never", pull),
+                        "rootlet load brings images in");
+    int r = store_find(cli_conf(), name, &c->image, e);
+    if (r < 0)
+        return r;
+    c->has_image = true;
+    r = store_config(cli_conf(), &c->image, &c->config, e);
+    if (r == 0)
+        r = store_layer_dirs(cli_conf(), &c->image, &c->layer_dirs, e);
+    if (r < 0)
+        return err_add(e, r, "image %s", name);
+    c->rec.image = xstrdup(c->image.names && c->image.names[0] ? c->image.names[0] : name);
+    c->rec.image_id = xstrdup(c->image.id);
+    c->rec.image_digest = xstrdup(c->image.manifest);
+    c->rec.image_layers = strv_dup(c->image.layers);
+    return 0;
+}
+
+static int find_rootfs(struct creation *c, const char *path, struct err *e)
+{
+    struct stat st;
+    scoped_free char *real = realpath(path, NULL);
+    if (!real || stat(real, &st) < 0)
+        return err_set(e, errno, "--rootfs %s", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_msg(e, ENOTDIR, "--rootfs %s: not a directory", path);
+    c->rec.image = xstrdup(real);
+    c->rec.storage.driver = xstrdup("dir");
+    c->rec.storage.dir = take_ptr(real);
+    return 0;
+}
+
+static int choose_storage(struct creation *c, struct err *e)
+{
+    const struct conf *conf = cli_conf();
+    scoped_free char *why = NULL;
+    int r = store_idmap(conf, &c->store_map, e);
+    if (r < 0)
+        return r;
+    scoped_fd int run = conf_open_run(conf, "", true, e);
+    if (run < 0)
+        return run;
+    const char *wanted = conf->storage_driver[0] ? conf->storage_driver : NULL;
+    return storage_choose(conf->root, conf->run_root, wanted, &c->store_map, &c->driver, &why, e);
+}
+
+struct copy_up {
+    const struct storage_root *root;
+    const char *destination, *volume;
+};
+
+/* In a throw-away user and mount namespace: the image's files at a new volume's place move in. */
+static int copy_up_inside(void *data, struct err *e)
+{
+    const struct copy_up *job = data;
+    scoped_fd int root = storage_mount(job->root, e);
+    if (root < 0)
+        return root;
+    scoped_fd int volume = open(job->volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (volume < 0)
+        return err_set(e, errno, "open volume %s", job->volume);
+    return mounts_copy_up(root, job->destination, volume, e);
+}
+
+static int fill_volume(const struct creation *c, const struct ctr_volume *v,
+                       const struct storage_root *root, struct err *e)
+{
+    struct volume vol = {0};
+    int r = volume_open(cli_conf(), v->name, false, false, &vol, e);
+    if (r < 0)
+        return r;
+    if (vol.needs_copy_up && !strstr(v->mode, "nocopy")) {
+        struct copy_up job = {root, v->destination, vol.path};
+        r = userns_run(&c->map, CLONE_NEWNS, copy_up_inside, &job, e);
+    }
+    if (r == 0 && vol.needs_copy_up) {
+        vol.needs_copy_up = false;
+        r = volume_write(cli_conf(), &vol, e);
+    }
+    volume_release(&vol);
+    return r < 0 ? err_add(e, r, "volume %s", v->destination) : 0;
+}
+
+static int fill_volumes(const struct creation *c, const struct ctr_record *rec, struct err *e)
+{
+    /* Read-only, so that a volatile upper is not used before the container uses it. */
+    struct storage_root root = rec->storage;
+    root.upper = root.work = NULL;
+    root.is_volatile = false;
+    root.readonly = true;
+    for (size_t i = 0; i < rec->n_volumes; i++) {
+        if (!rec->volumes[i].name)
+            continue;
+        int r = fill_volume(c, &rec->volumes[i], &root, e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int compile_seccomp(const struct creation *c, const char *dir, struct err *e)
+{
+    if (!c->b.seccomp_compile)
+        return 0;
+    const char *action = secopt_default_name(c->b.sec.seccomp_default);
+    scoped_free char *out = path_join(dir, "seccomp.bpf");
+    scoped_free char *program = path_join(cli_conf()->libexec, "rootlet-seccomp");
+    scoped_strv char **argv = NULL;
+    strv_add(&argv, program);
+    strv_add(&argv, "compile");
+    strv_addf(&argv, "--caps=%llx", (unsigned long long)c->b.caps);
+    if (action)
+        strv_addf(&argv, "--default-action=%s", action);
+    strv_addf(&argv, "--output=%s", out);
+    strv_add(&argv, c->b.seccomp_profile);
+    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 30000};
+    int r = proc_run(&cmd, e);
+    if (r == 0)
+        return 0;
+    return err_add(e, r < 0 ? r : -EINVAL, "seccomp profile %s", c->b.seccomp_profile);
+}
+
+static void rebase(char **path, const char *from, const char *to)
+{
+    const char *rest = *path ? str_after(*path, from) : NULL;
+    if (!rest)
+        return;
+    char *moved = xasprintf("%s%s", to, rest);
+    free(*path);
+    *path = moved;
+}
+
+/* Called with the new directory before it gets its final name. */
+static int prepare(const char *dir, struct ctr_record *rec, void *data, struct err *e)
+{
+    struct creation *c = data;
+    int r = build_files(&c->b, dir, e);
+    if (r == 0)
+        r = compile_seccomp(c, dir, e);
+    if (r < 0 || !c->has_image)
+        return r;
+    struct storage_create s = {
+        .driver = c->driver,
+        .container_dir = dir,
+        .store_root = cli_conf()->root,
+        .layer_dirs = c->layer_dirs,
+        .map = &c->map,
+        .store_map = &c->store_map,
+        .is_volatile = c->o->rm,
+        .readonly = c->o->read_only,
+    };
+    r = storage_create(&s, &rec->storage, e);
+    if (r == 0)
+        r = fill_volumes(c, rec, e);
+    if (r < 0)
+        return r;
+    /* The record speaks of the directory under its final name. */
+    rebase(&rec->storage.upper, dir, c->b.dir);
+    rebase(&rec->storage.work, dir, c->b.dir);
+    rebase(&rec->storage.dir, dir, c->b.dir);
+    return 0;
+}
+
+static int choose_ids_and_cgroup(struct creation *c, struct err *e)
+{
+    const struct run_opts *o = c->o;
+    const struct conf *conf = cli_conf();
+    const char *driver;
+    scoped_free char *notice = NULL, *cgroup_notice = NULL;
+    int r = cgroup_choose(o->cgroups ? o->cgroups : conf->cgroups, run_opts_limit(o), &driver,
+                          &cgroup_notice, e);
+    if (r < 0)
+        return r;
+    if (!o->quiet)
+        cli_notice(cgroup_notice);
+    c->rec.cgroups = xstrdup(driver);
+    const char *mode = o->userns ? o->userns : o->uidmap || o->gidmap ? "" : conf->userns;
+    r = userns_map_build(mode, o->uidmap, o->gidmap, &c->map, &notice, e);
+    if (r == 0 && !o->quiet)
+        cli_notice(notice);
+    return r;
+}
+
+static int write_cidfile(const struct run_opts *o, const char *id, struct err *e)
+{
+    if (!o->cidfile)
+        return 0;
+    scoped_fd int fd = open(o->cidfile, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return err_hint(e, err_set(e, errno, "--cidfile %s", o->cidfile),
+                        "remove the file of an earlier container first");
+    int r = fs_write_all(fd, id, strlen(id));
+    return r < 0 ? err_set(e, -r, "--cidfile %s", o->cidfile) : 0;
+}
+
+/* --replace: the old one of this name goes first. */
+static int replace_old(const struct run_opts *o, struct err *e)
+{
+    if (!o->replace)
+        return 0;
+    if (!o->name)
+        return err_msg(e, EINVAL, "--replace needs --name");
+    struct err none = ERR_INIT;
+    scoped_container struct container old = {.dir_fd = -1};
+    if (container_open(cli_conf(), o->name, &old, &none) < 0)
+        return 0;
+    return cli_remove(&old, true, false, e);
+}
+
+static int create(struct creation *c, char *const *words, struct err *e)
+{
+    const struct conf *conf = cli_conf();
+    char id[ID_LEN + 1];
+    id_random(id);
+    c->rec.id = xstrdup(id);
+    c->rec.name = xstrdup(c->o->name);
+    if (c->o->name && !id_name_valid(c->o->name))
+        return err_hint(e, err_msg(e, EINVAL, "name \"%s\" is not valid", c->o->name),
+                        "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
+    int r = choose_ids_and_cgroup(c, e);
+    if (r == 0)
+        r = c->o->rootfs ? find_rootfs(c, words[0], e) : find_image(c, words[0], e);
+    if (r == 0 && c->has_image)
+        r = choose_storage(c, e);
+    if (r < 0)
+        return r;
+    c->b = (struct build){
+        .o = c->o,
+        .conf = conf,
+        .image = c->has_image ? &c->config : NULL,
+        .words = words + 1,
+        .map = &c->map,
+        .spec = &c->spec,
+        .rec = &c->rec,
+    };
+    r = build_all(&c->b, e);
+    if (r == 0)
+        r = replace_old(c->o, e);
+    return r == 0 ? container_create(conf, &c->rec, &c->spec, prepare, c, e) : r;
+}
+
+int cli_create(const struct run_opts *o, char *const *words, char *const *command_line,
+               char ret_id[static ID_LEN + 1], struct err *e)
+{
+    struct creation c SCOPED(creation_release) = {.o = o};
+    c.rec.create_command = strv_dup(command_line);
+    int r = o->cidfile && access(o->cidfile, F_OK) == 0
+                ? err_hint(e, err_msg(e, EEXIST, "--cidfile %s: it exists", o->cidfile),
+                           "remove the file of an earlier container first")
+                : create(&c, words, e);
+    if (r < 0)
+        return r;
+    memcpy(ret_id, c.rec.id, ID_LEN + 1);
+    return write_cidfile(o, ret_id, e);
+}

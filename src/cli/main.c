@@ -1,0 +1,165 @@
+/* main - global options, the table of commands, and the only place that prints errors. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/path.h"
+#include "cli/cli.h"
+#include "engine/engine.h"
+
+/* Settings of the program, written once before a verb runs. */
+static struct conf conf;
+static bool trace_stages;
+
+const struct conf *cli_conf(void)
+{
+    return &conf;
+}
+
+bool cli_trace(void)
+{
+    return trace_stages;
+}
+
+struct global_opts {
+    char *root, *runroot, *log_level, *storage_driver, *cgroups;
+    bool version, trace;
+};
+
+#define O(m) offsetof(struct global_opts, m)
+static const struct opt global_table[] = {
+    {"root", 0, OPT_STRING, O(root), "DIR", "Where images and containers are kept"},
+    {"runroot", 0, OPT_STRING, O(runroot), "DIR", "Where the state of running containers is kept"},
+    {"log-level", 0, OPT_STRING, O(log_level), "LEVEL", "error, warn, info or debug"},
+    {"storage-driver", 0, OPT_STRING, O(storage_driver), "NAME", "overlay or copy, not probed"},
+    {"cgroups", 0, OPT_STRING, O(cgroups), "MODE", "enabled or disabled"},
+    {"trace-stages", 0, OPT_FLAG, O(trace), NULL, "Print the time of each stage of a start"},
+    {"version", 'v', OPT_FLAG, O(version), NULL, "Print the version"},
+    {NULL},
+};
+
+static const struct cmd global_cmd = {
+    .name = "",
+    .args = "COMMAND [ARG...]",
+    .summary = "Run containers as an ordinary user, without a daemon",
+    .opts = global_table,
+    .opts_size = sizeof(struct global_opts),
+    .max_args = -1,
+    .flags = CMD_STOP_AT_ARG,
+};
+
+static const struct cmd *const tables[] = {
+    cli_run_cmds,  cli_start_cmds,   cli_stop_cmds,  cli_rm_cmds,     cli_exec_cmds, cli_ps_cmds,
+    cli_logs_cmds, cli_inspect_cmds, cli_image_cmds, cli_system_cmds, NULL,
+};
+
+void cli_print_err(const struct err *e)
+{
+    char text[4 * sizeof(e->msg)];
+    fprintf(stderr, "Error: %s\n", err_escape(text, sizeof(text), e->msg));
+    if (e->hint[0])
+        fprintf(stderr, "hint: %s\n", err_escape(text, sizeof(text), e->hint));
+}
+
+void cli_notice(const char *text)
+{
+    char out[2000];
+    if (text)
+        fprintf(stderr, "rootlet: %s\n", err_escape(out, sizeof(out), text));
+}
+
+int cli_exec_program(const char *name, char *const *argv, struct err *e)
+{
+    scoped_free char *path = path_join(conf.libexec, name);
+    scoped_strv char **env = strv_dup(environ);
+    conf_env(&conf, &env);
+    fflush(NULL);
+    execve(path, argv, env);
+    return err_hint(e, err_set(e, errno, "start %s", path), "is rootlet installed completely?");
+}
+
+/* The verbs that live in rootlet-image, which links what rootlet must not (archive, crypto). */
+static bool is_image_verb(char **argv)
+{
+    static const char *const verbs[] = {"load",  "import", "save",    "tag",
+                                        "untag", "rmi",    "history", NULL};
+    static const char *const subs[] = {"load",  "import", "save",    "tag",     "untag",
+                                       "rm",    "remove", "inspect", "history", "prune",
+                                       "check", "exists", NULL};
+    if (argv[0] && streq(argv[0], "image"))
+        return argv[1] && strv_has((char *const *)(uintptr_t)subs, argv[1]);
+    return argv[0] && strv_has((char *const *)(uintptr_t)verbs, argv[0]);
+}
+
+static int run_image_verb(char **args, struct err *e)
+{
+    scoped_strv char **argv = NULL;
+    strv_add(&argv, "rootlet-image");
+    strv_extend(&argv, args);
+    return cli_exec_program("rootlet-image", argv, e);
+}
+
+static void add_override(char ***v, const char *key, const char *value)
+{
+    if (value)
+        strv_addf(v, "%s=%s", key, value);
+}
+
+static int load_conf(const struct global_opts *o, struct err *e)
+{
+    scoped_strv char **v = NULL;
+    add_override(&v, "root", o->root);
+    add_override(&v, "runroot", o->runroot);
+    add_override(&v, "storage_driver", o->storage_driver);
+    add_override(&v, "cgroups", o->cgroups);
+    if (o->log_level) {
+        int level = log_level_parse(o->log_level);
+        if (level < 0)
+            return err_msg(e, EINVAL, "--log-level %s: not error, warn, info or debug",
+                           o->log_level);
+        log_max = (enum log_level)level;
+    }
+    trace_stages = o->trace;
+    return conf_load(v, &conf, e);
+}
+
+static int run(char **argv, struct global_opts *o, struct err *e)
+{
+    scoped_free char **args = NULL;
+    bool help = false;
+    int r = opt_parse(&global_cmd, argv, o, &args, &help, e);
+    if (r < 0)
+        return r;
+    if (o->version) {
+        puts("rootlet version " PACKAGE_VERSION);
+        return 0;
+    }
+    r = load_conf(o, e);
+    if (r < 0)
+        return r;
+    if (!help && is_image_verb(args))
+        return run_image_verb(args, e);
+    char *no_args[] = {NULL};
+    return cmd_dispatch("rootlet", tables, help ? no_args : args, e);
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = ERR_INIT;
+    struct global_opts o = {0};
+    int r = engine_protect_self(argv, &e);
+    if (r == 0)
+        r = run(argc > 0 ? argv + 1 : argv, &o, &e);
+    opt_release(global_table, &o);
+    conf_release(&conf);
+    if (r >= 0) {
+        if (fflush(stdout) == 0)
+            return r;
+        r = err_set(&e, errno, "write to standard output");
+    }
+    if (e.msg[0])
+        cli_print_err(&e);
+    return e.exit_status ? e.exit_status : 125;
+}

@@ -1,0 +1,172 @@
+/* runopts - see runopts.h. The order is that of the man page: alphabetical. */
+#include "cli/runopts.h"
+
+#include <stddef.h>
+
+#define O(m) offsetof(struct run_opts, m)
+#define FLAG(n, s, m, help)                                                                        \
+    {                                                                                              \
+        n, s, OPT_FLAG, O(m), NULL, help                                                           \
+    }
+#define TEXT(n, s, m, arg, help)                                                                   \
+    {                                                                                              \
+        n, s, OPT_STRING, O(m), arg, help                                                          \
+    }
+#define LIST(n, s, m, arg, help)                                                                   \
+    {                                                                                              \
+        n, s, OPT_STRV, O(m), arg, help                                                            \
+    }
+#define COMMAS(n, s, m, arg, help)                                                                 \
+    {                                                                                              \
+        n, s, OPT_COMMAS, O(m), arg, help                                                          \
+    }
+#define ALIAS(n, s, t, m, arg, of)                                                                 \
+    {                                                                                              \
+        n, s, t, O(m), arg, NULL, 0, of                                                            \
+    }
+#define IGNORED(n, t, m, arg, help)                                                                \
+    {                                                                                              \
+        n, 0, t, O(m), arg, help, OPT_IGNORED                                                      \
+    }
+
+/* clang-format off */
+#define COMMON_OPTIONS \
+    LIST("add-host", 0, add_host, "HOST:IP", "Add a line to /etc/hosts"), \
+    LIST("annotation", 0, annotation, "KEY=VALUE", "Add an OCI annotation"), \
+    COMMAS("attach", 'a', attach, "STREAM", "Attach to stdin, stdout or stderr only"), \
+    COMMAS("cap-add", 0, cap_add, "CAP", "Add a capability, or ALL"), \
+    COMMAS("cap-drop", 0, cap_drop, "CAP", "Drop a capability, or ALL"), \
+    LIST("cgroup-conf", 0, cgroup_conf, "KEY=VALUE", "Write a cgroup v2 file"), \
+    TEXT("cgroup-parent", 0, cgroup_parent, "PATH", "Slice or cgroup to live in"), \
+    TEXT("cgroupns", 0, cgroupns, "MODE", "Cgroup namespace: private or host"), \
+    TEXT("cgroups", 0, cgroups, "MODE", "enabled, or disabled: no resource control"), \
+    TEXT("cidfile", 0, cidfile, "FILE", "Write the container's id to a file"), \
+    TEXT("cpu-period", 0, cpu_period, "USEC", "CPU period in microseconds"), \
+    TEXT("cpu-quota", 0, cpu_quota, "USEC", "CPU time per period in microseconds; 0: no limit"), \
+    TEXT("cpu-shares", 'c', cpu_shares, "N", "Relative CPU weight"), \
+    TEXT("cpus", 0, cpus, "N", "Number of CPUs, or \"QUOTA PERIOD\" in microseconds"), \
+    ALIAS("cpu", 0, OPT_STRING, cpus, "N", "cpus"), \
+    TEXT("cpuset-cpus", 0, cpuset_cpus, "LIST", "CPUs to run on (0-3,5)"), \
+    TEXT("cpuset-mems", 0, cpuset_mems, "LIST", "Memory nodes to use"), \
+    LIST("device", 0, device, "HOST[:CTR[:rwm]]", "Make a host device available"), \
+    LIST("device-read-bps", 0, device_read_bps, "DEV:RATE", "Limit reads of a device"), \
+    LIST("device-write-bps", 0, device_write_bps, "DEV:RATE", "Limit writes to a device"), \
+    LIST("dns", 0, dns, "ADDRESS", "Name server in /etc/resolv.conf"), \
+    LIST("dns-option", 0, dns_option, "OPTION", "Option in /etc/resolv.conf"), \
+    ALIAS("dns-opt", 0, OPT_STRV, dns_option, "OPTION", "dns-option"), \
+    LIST("dns-search", 0, dns_search, "DOMAIN", "Search domain in /etc/resolv.conf"), \
+    TEXT("domainname", 0, domainname, "NAME", "NIS domain name inside"), \
+    {"entrypoint", 0, OPT_STRING, O(entrypoint), "CMD", \
+     "Replace the image's ENTRYPOINT (text or JSON array; empty: none)", 0, NULL, NULL, \
+     O(entrypoint_set)}, \
+    LIST("env", 'e', env, "NAME[=VALUE]", "Set an environment variable, or copy it from here"), \
+    LIST("env-file", 0, env_file, "FILE", "Read environment variables from a file"), \
+    FLAG("env-host", 0, env_host, "Copy the whole environment from here"), \
+    LIST("expose", 0, expose, "PORT", "Record a port as exposed"), \
+    LIST("gidmap", 0, gidmap, "IN:OUT[:N]", "Map group ids"), \
+    LIST("group-add", 0, group_add, "GROUP", "Add a supplementary group"), \
+    TEXT("hostname", 'h', hostname, "NAME", "Host name inside"), \
+    FLAG("init", 0, init, "Run an init that reaps zombies and forwards signals"), \
+    FLAG("interactive", 'i', interactive, "Keep standard input open"), \
+    TEXT("ipc", 0, ipc, "MODE", "IPC namespace: private, host, or container:ID"), \
+    LIST("label", 'l', label, "KEY[=VALUE]", "Set a label"), \
+    LIST("label-file", 0, label_file, "FILE", "Read labels from a file"), \
+    TEXT("log-driver", 0, log_driver, "NAME", "k8s-file or none"), \
+    LIST("log-opt", 0, log_opt, "KEY=VALUE", "Option of the log driver (max-size)"), \
+    TEXT("memory", 'm', memory, "SIZE", "Memory limit"), \
+    TEXT("memory-high", 0, memory_high, "SIZE", "Memory throttling limit"), \
+    TEXT("memory-reservation", 0, memory_reservation, "SIZE", "Memory soft limit"), \
+    TEXT("memory-swap", 0, memory_swap, "SIZE", "Memory plus swap limit"), \
+    LIST("mount", 0, mount, "type=TYPE,...", "Mount a bind, volume or tmpfs"), \
+    TEXT("name", 0, name, "NAME", "Name of the container"), \
+    TEXT("network", 0, network, "MODE", "none, host, container:ID or ns:PATH"), \
+    ALIAS("net", 0, OPT_STRING, network, "MODE", "network"), \
+    FLAG("no-healthcheck", 0, no_healthcheck, "Ignore the image's HEALTHCHECK"), \
+    {"oom-score-adj", 0, OPT_INT, O(oom_score_adj), "N", "Adjust the OOM score", 0, NULL, NULL, \
+     O(oom_score_adj_set)}, \
+    TEXT("pid", 0, pid, "MODE", "PID namespace: private, host, or container:ID"), \
+    TEXT("pidfile", 0, pidfile, "FILE", "Write the pid of the container's first process"), \
+    TEXT("pids-limit", 0, pids_limit, "N", "Limit the number of processes"), \
+    TEXT("platform", 0, platform, "OS/ARCH", "Platform of the image"), \
+    FLAG("privileged", 0, privileged, "All capabilities, no seccomp, nothing masked"), \
+    LIST("publish", 'p', publish, "[IP:]HOST:CTR", "Publish a port"), \
+    ALIAS("port", 0, OPT_STRV, publish, "HOST:CTR", "publish"), \
+    FLAG("publish-all", 'P', publish_all, "Publish all exposed ports"), \
+    TEXT("pull", 0, pull, "POLICY", "missing or never"), \
+    FLAG("quiet", 'q', quiet, "No progress"), \
+    FLAG("read-only", 0, read_only, "Root file system read-only"), \
+    {"read-only-tmpfs", 0, OPT_FLAG, O(read_only_tmpfs), NULL, \
+     "With --read-only: tmpfs on /run, /tmp and /var/tmp (default)", 0, NULL, NULL, \
+     O(read_only_tmpfs_set)}, \
+    FLAG("replace", 0, replace, "Remove a container of the same name first"), \
+    TEXT("restart", 0, restart, "POLICY", "no (others come with a later version)"), \
+    FLAG("rm", 0, rm, "Remove the container when it ends"), \
+    FLAG("rootfs", 0, rootfs, "IMAGE is a directory that serves as root file system"), \
+    LIST("security-opt", 0, security_opt, "OPTION", \
+         "seccomp=, no-new-privileges, mask=, unmask=, apparmor=, label="), \
+    TEXT("security-profile", 0, security_profile, "NAME", "default, hardened or minimal"), \
+    TEXT("shm-size", 0, shm_size, "SIZE", "Size of /dev/shm (64m)"), \
+    TEXT("spec", 0, spec, "FILE", "Run this OCI configuration; IMAGE is then optional"), \
+    TEXT("stop-signal", 0, stop_signal, "SIGNAL", "Signal of stop (SIGTERM)"), \
+    {"stop-timeout", 0, OPT_DURATION, O(stop_timeout_ms), "SECONDS", \
+     "Time from stop's signal to SIGKILL (10)", 0, NULL, NULL, O(stop_timeout_set)}, \
+    LIST("sysctl", 0, sysctl, "KEY=VALUE", "Set a kernel parameter of the container's namespaces"), \
+    {"timeout", 0, OPT_DURATION, O(timeout_ms), "SECONDS", "Kill the container after this time"}, \
+    LIST("tmpfs", 0, tmpfs, "DIR[:OPTIONS]", "Mount a tmpfs"), \
+    FLAG("tty", 't', tty, "Allocate a terminal"), \
+    TEXT("tz", 0, tz, "ZONE", "Time zone inside, or \"local\""), \
+    LIST("uidmap", 0, uidmap, "IN:OUT[:N]", "Map user ids"), \
+    LIST("ulimit", 0, ulimit, "NAME=SOFT[:HARD]", "Resource limit"), \
+    TEXT("umask", 0, umask, "OCTAL", "File mode mask (0022)"), \
+    LIST("unsetenv", 0, unsetenv, "NAME", "Remove an environment variable of the image"), \
+    TEXT("user", 'u', user, "USER[:GROUP]", "User by name or number"), \
+    TEXT("userns", 0, userns, "MODE", "keep-id[:uid=,gid=], auto, isolated, nomap or host"), \
+    TEXT("uts", 0, uts, "MODE", "UTS namespace: private, host, or container:ID"), \
+    LIST("volume", 'v', volume, "[SRC:]DIR[:OPTIONS]", "Mount a directory or a named volume"), \
+    LIST("volumes-from", 0, volumes_from, "CTR[:OPTIONS]", "Mount another container's volumes"), \
+    TEXT("workdir", 'w', workdir, "DIR", "Working directory inside"), \
+    IGNORED("disable-content-trust", OPT_FLAG, ignored, NULL, "For docker's sake, does nothing"), \
+    {"preserve-fds", 0, OPT_INT, O(preserve_fds), "N", "Hand on N descriptors from 3 on"}
+
+const struct opt run_table[] = {
+    COMMON_OPTIONS,
+    FLAG("detach", 'd', detach, "Run in the background and print the id"),
+    TEXT("detach-keys", 0, detach_keys, "KEYS", "Keys that detach a terminal (ctrl-p,ctrl-q)"),
+    {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default)", 0, NULL,
+     NULL, O(sig_proxy_set)},
+    {NULL},
+};
+
+const struct opt create_table[] = {
+    COMMON_OPTIONS,
+    {NULL},
+};
+/* clang-format on */
+
+const char *run_opts_limit(const struct run_opts *o)
+{
+    const struct {
+        const void *set;
+        const char *name;
+    } limits[] = {
+        {o->memory, "--memory"},
+        {o->memory_high, "--memory-high"},
+        {o->memory_reservation, "--memory-reservation"},
+        {o->memory_swap, "--memory-swap"},
+        {o->cpus, "--cpus"},
+        {o->cpu_shares, "--cpu-shares"},
+        {o->cpu_quota, "--cpu-quota"},
+        {o->cpu_period, "--cpu-period"},
+        {o->cpuset_cpus, "--cpuset-cpus"},
+        {o->cpuset_mems, "--cpuset-mems"},
+        {o->pids_limit, "--pids-limit"},
+        {o->cgroup_conf, "--cgroup-conf"},
+        {o->cgroup_parent, "--cgroup-parent"},
+        {o->device_read_bps, "--device-read-bps"},
+        {o->device_write_bps, "--device-write-bps"},
+    };
+    for (size_t i = 0; i < N_ELEMENTS(limits); i++)
+        if (limits[i].set)
+            return limits[i].name;
+    return NULL;
+}

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += src/volume/libvolume.a
+src_volume_libvolume_a_SOURCES = src/volume/volume.h src/volume/volume.c
