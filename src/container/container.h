@@ -108,26 +108,44 @@ void container_release(struct container *c);
  * suggestion; -EEXIST: ambiguous prefix. Reads record and state. */
 int container_open(const struct conf *c, const char *ref, struct container *ret, struct err *e);
 int container_open_latest(const struct conf *c, struct container *ret, struct err *e);
+/* By full id only; a broken container opens too, as dead. */
+int container_open_id(const struct conf *c, const char *id, struct container *ret, struct err *e);
 
 /* All containers, state only (fast: one file each), newest first. Broken ones come with status
  * dead and a reason. *ret is an owned array. */
 int container_list(const struct conf *c, struct ctr_state **ret, size_t *ret_n, struct err *e);
 void container_list_free(struct ctr_state *v, size_t n);
 
+/* Absolute path of containers/ID; owned. Paths in a specification must use this one, also while
+ * the container is being made. */
+char *container_dir(const struct conf *c, const char *id);
+/* The state of a container that was never started. */
+void container_state_init(const struct ctr_record *rec, struct ctr_state *ret);
+
 /* Makes the directory (as containers/.tmp-ID, renamed when complete), reserves the name (random if
  * rec->name is NULL), writes config.json, container.json and state.json. rec->id is set when NULL.
- * The storage must be prepared by `prepare` (called with the directory's path before the rename).
- */
+ * The storage must be prepared by `prepare` (called with the directory's path before the rename;
+ * the paths it puts into rec->storage are moved along). A crash at any moment leaves either nothing
+ * that counts or the whole container. No fsync. */
 int container_create(const struct conf *c, struct ctr_record *rec, const struct spec *spec,
                      int (*prepare)(const char *dir, struct ctr_record *rec, void *data,
                                     struct err *e),
                      void *data, struct err *e);
 int container_write_record(int dir_fd, const struct ctr_record *rec, struct err *e);
 int container_write_state(int dir_fd, const struct ctr_state *s, struct err *e);
+int container_read_record(int dir_fd, struct ctr_record *ret, struct err *e);
+int container_read_state(int dir_fd, struct ctr_state *ret, struct err *e); /* not corrected */
 int container_read_spec(int dir_fd, struct spec *ret, struct err *e);
+/* The id map that the container's files belong to (the default one when its config.json is bad). */
+int container_map(int dir_fd, struct userns_map *ret, struct err *e);
 /* Removes everything of a stopped container, storage and anonymous volumes (when asked) included.
- */
+ * -EBUSY when it runs. A process that outlived a killed supervisor is ended first. */
 int container_remove(const struct conf *c, struct container *ctr, bool volumes, struct err *e);
+/* The same for who holds the container's lock. */
+int container_remove_locked(const struct conf *c, struct container *ctr, bool volumes,
+                            struct err *e);
+/* Finishes what interrupted commands began (removals, creations); list and remove do so too. */
+void container_sweep(const struct conf *c);
 int container_rename(const struct conf *c, struct container *ctr, const char *name, struct err *e);
 
 /* Corrects a state read from disk: a "running" one whose supervisor is gone becomes exited with
@@ -135,5 +153,9 @@ int container_rename(const struct conf *c, struct container *ctr, const char *na
 void container_derive(const struct conf *c, struct ctr_state *s);
 /* The lock that a supervisor holds for life: fd, -EWOULDBLOCK when held. */
 int container_lock(const struct conf *c, const char *id, struct err *e);
+int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struct err *e);
+/* Ends the init of a run whose supervisor was killed, found by pid and start time in the state on
+ * disk; the caller holds the lock. 0 also when there is none. */
+int container_end_survivor(int dir_fd, struct err *e);
 /* Connects to the supervisor's attach.sock; -ENOENT/-ECONNREFUSED when none. */
 int container_connect(const struct conf *c, const char *id, struct err *e);

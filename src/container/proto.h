@@ -20,6 +20,9 @@ enum proto_type {
     PROTO_DETACH,     /* this peer goes; nothing is sent to it any more */
     PROTO_PAUSE,
     PROTO_UNPAUSE,
+    PROTO_RENAME, /* data: the new name, which this peer has reserved */
+    PROTO_CLOSED, /* a: PROTO_WANT_STDOUT/STDERR: nobody reads it any more (fd 3 only): the
+                     container gets EPIPE, as if it wrote to that pipe itself */
     /* from the supervisor */
     PROTO_CREATED = 64, /* a: pid of the container's init; everything but execve is done */
     PROTO_STARTED,      /* a: pid; execve has succeeded */
@@ -29,6 +32,7 @@ enum proto_type {
     PROTO_ERROR,        /* data: struct err; the last message when the start failed */
     PROTO_OK,           /* the request was carried out */
     PROTO_REFUSED,      /* data: struct err */
+    PROTO_STDIN_ACK,    /* a: bytes of STDIN that the container has taken */
 };
 
 struct proto_head {
@@ -36,6 +40,14 @@ struct proto_head {
     int32_t a, b;
     uint32_t len; /* of what follows */
 };
+
+/* A peer sends at most this much STDIN that is not acknowledged: so the supervisor need not stop
+ * reading from it, and signals never queue behind input that the container does not read. */
+#define PROTO_STDIN_WINDOW (128u << 10)
+
+#define PROTO_WANT_STDIN 1
+#define PROTO_WANT_STDOUT 2
+#define PROTO_WANT_STDERR 4
 
 #define PROTO_MAX_DATA (32u << 10)
 #define PROTO_MAX (sizeof(struct proto_head) + PROTO_MAX_DATA)
@@ -47,5 +59,7 @@ struct proto_msg {
 
 int proto_send(int fd, enum proto_type type, int32_t a, int32_t b, const void *data, uint32_t len);
 int proto_send_err(int fd, enum proto_type type, const struct err *e);
-/* 1: a message, 0: the peer is gone, -errno. */
+/* 1: a message, 0: the peer is gone, -errno (-EAGAIN: nothing there; -EPROTO: not a message). */
 int proto_recv(int fd, struct proto_msg *ret);
+/* The struct err that a PROTO_ERROR or PROTO_REFUSED carries; returns its negative errno. */
+int proto_err(const struct proto_msg *m, struct err *e);

@@ -1,0 +1,131 @@
+/* client - requests to a supervisor. */
+#include "container/client.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "container/container-priv.h"
+#include "sys/sock.h"
+
+int container_connect(const struct conf *c, const char *id, struct err *e)
+{
+    struct err why = ERR_INIT;
+    scoped_fd int run_fd = conf_open_run(c, id, false, &why);
+    int fd = run_fd < 0 ? run_fd : sock_connect_at(run_fd, "attach.sock", &why);
+    if (fd == -ENOENT || fd == -ECONNREFUSED)
+        return err_msg(e, -fd, "container %.12s is not running", id);
+    if (fd < 0 && e)
+        *e = why;
+    return fd;
+}
+
+int client_wait(int fd, enum proto_type type, struct proto_msg *ret, struct err *e)
+{
+    for (;;) {
+        int r = proto_recv(fd, ret);
+        if (r == 0)
+            return err_msg(e, ECONNRESET, "the supervisor of the container has gone away");
+        if (r < 0)
+            return err_set(e, -r, "read from the supervisor");
+        if (ret->head.type == type)
+            return 0;
+        if (ret->head.type == PROTO_ERROR || ret->head.type == PROTO_REFUSED)
+            return proto_err(ret, e);
+        if (ret->head.type == PROTO_EXIT)
+            return err_msg(e, ESHUTDOWN, "the container has ended");
+    }
+}
+
+int client_request(int fd, const struct proto_head *request, const void *data, struct err *e)
+{
+    scoped_free struct proto_msg *m = xmalloc(sizeof(*m));
+    int r =
+        proto_send(fd, (enum proto_type)request->type, request->a, request->b, data, request->len);
+    /* A supervisor that is about to end has said so: that is the better answer. */
+    if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+        return err_set(e, -r, "write to the supervisor");
+    return client_wait(fd, PROTO_OK, m, e);
+}
+
+int container_signal(const struct conf *c, const char *id, int sig, struct err *e)
+{
+    scoped_fd int fd = container_connect(c, id, e);
+    if (fd < 0)
+        return fd;
+    struct proto_head head = {.type = PROTO_SIGNAL, .a = sig};
+    return client_request(fd, &head, NULL, e);
+}
+
+/* Reads until the supervisor has gone. Its last word about the container, if it came, in *ret. */
+static bool wait_end(int fd, int *ret_code)
+{
+    scoped_free struct proto_msg *m = xmalloc(sizeof(*m));
+    bool known = false;
+    while (proto_recv(fd, m) > 0)
+        if (m->head.type == PROTO_EXIT) {
+            *ret_code = m->head.a;
+            known = true;
+        }
+    return known;
+}
+
+int container_stop(const struct conf *c, const char *id, int sig, int timeout_ms, struct err *e)
+{
+    scoped_fd int fd = container_connect(c, id, e);
+    if (fd < 0)
+        return fd;
+    struct proto_head head = {.type = PROTO_STOP, .a = sig, .b = timeout_ms};
+    struct err why = ERR_INIT;
+    int ignored, r = client_request(fd, &head, NULL, &why);
+    if (r < 0 && r != -ESHUTDOWN && r != -ECONNRESET) {
+        if (e)
+            *e = why;
+        return r;
+    }
+    wait_end(fd, &ignored);
+    return 0;
+}
+
+int container_wait(const struct conf *c, const char *id, int *ret_code, struct err *e)
+{
+    scoped_fd int fd = container_connect(c, id, e);
+    if (fd < 0)
+        return fd;
+    if (wait_end(fd, ret_code))
+        return 0;
+    /* Killed: what the state on disk and the processes tell. */
+    struct container ctr;
+    int r = container_open_id(c, id, &ctr, e);
+    if (r < 0)
+        return r;
+    *ret_code = ctr.state.exit_code;
+    container_release(&ctr);
+    return 0;
+}
+
+int container_rename_state(const struct conf *c, struct container *ctr, const char *name,
+                           struct err *e)
+{
+    scoped_fd int lock_fd = container_lock(c, ctr->id, e);
+    if (lock_fd == -EWOULDBLOCK) {
+        scoped_fd int fd = container_connect(c, ctr->id, e);
+        if (fd < 0)
+            return fd;
+        struct proto_head head = {.type = PROTO_RENAME, .len = (uint32_t)strlen(name)};
+        return client_request(fd, &head, name, e);
+    }
+    if (lock_fd < 0)
+        return lock_fd;
+    struct ctr_state s;
+    int r = container_read_state(ctr->dir_fd, &s, e);
+    if (r < 0)
+        return r;
+    free(s.name);
+    s.name = xstrdup(name);
+    r = container_write_state(ctr->dir_fd, &s, e);
+    ctr_state_release(&s);
+    return r;
+}

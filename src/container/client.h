@@ -1,0 +1,59 @@
+/* client - the command's side of the protocol: start a supervisor, ask it, attach to its container.
+ *
+ * A command never needs to stay alive for the container's sake; what it leaves undone, the
+ * supervisor finishes or takes back. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "conf/conf.h"
+#include "container/proto.h"
+
+struct supervisor_opts {
+    const char *id;
+    bool discard;          /* an auto_remove container that does not start is removed (run --rm) */
+    bool trace_stages;     /* the times of the start go to stderr */
+    unsigned preserve_fds; /* descriptors 3 .. 3+n-1 of the caller become the payload's */
+};
+/* Starts rootlet-supervise for a container. It answers CREATED (or ERROR), then waits for START.
+ * Closing the descriptor before START takes everything back. Returns the descriptor (SEQPACKET,
+ * close-on-exec), or -errno. The process is a child; nobody need wait for it. */
+int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, struct err *e);
+
+/* Receives until a message of this type comes. An ERROR or REFUSED on the way becomes e and its
+ * errno; -ECONNRESET when the supervisor goes away. EXIT ends the waiting with -ESHUTDOWN (the
+ * message is in *ret), unless it is what was waited for. */
+int client_wait(int fd, enum proto_type type, struct proto_msg *ret, struct err *e);
+/* Sends a request and waits for OK. */
+int client_request(int fd, const struct proto_head *request, const void *data, struct err *e);
+
+/* For containers that run (else -ENOENT or -ECONNREFUSED, "... is not running"): */
+int container_signal(const struct conf *c, const char *id, int sig, struct err *e);
+/* Sends sig, after timeout_ms SIGKILL (< 0: never), and waits until the container has ended and its
+ * supervisor has finished. 0 also when it had ended by itself meanwhile. */
+int container_stop(const struct conf *c, const char *id, int sig, int timeout_ms, struct err *e);
+/* Waits for the end; *ret_code is the exit code (128 + n for signal n). */
+int container_wait(const struct conf *c, const char *id, int *ret_code, struct err *e);
+
+struct attach_opts {
+    int fd;                      /* of supervisor_spawn or container_connect; borrowed */
+    bool start;                  /* send START, and wait for STARTED before anything else */
+    int in_fd, out_fd, err_fd;   /* < 0: not wanted */
+    bool tty;                    /* the container has a terminal: raw mode, size, keys */
+    bool sig_proxy;              /* signals to us go to the container */
+    const char *detach_keys;     /* with a tty only; NULL or "": none */
+    void (*started)(void *data); /* called when the container runs; may be NULL */
+    void *data;
+};
+struct attach_result {
+    bool started;  /* it ran at all */
+    bool detached; /* by the keys: it goes on */
+    int exit_code; /* else; 128 + n for signal n */
+    int signal;    /* or 0 */
+};
+/* Copies between our descriptors and the container until it ends or the user detaches. When the
+ * start failed e is what the supervisor said, with exit status 125, 126 or 127. The terminal is
+ * restored on every way out, signals included. */
+int attach_run(const struct attach_opts *o, struct attach_result *ret, struct err *e);

@@ -1,0 +1,50 @@
+/* container-priv - what the files of this folder share. */
+#pragma once
+
+#include "container/container.h"
+
+#define RECORD_VERSION 1
+#define RECORD_MAX_BYTES (4u << 20)
+
+/* Entries of ROOT/containers that are no containers: one that is being made, one that is being
+ * removed. Who works on it holds a flock on the directory; without one it is debris. */
+#define DIR_TMP ".tmp-"
+#define DIR_RM ".rm-"
+
+char *record_text(const struct ctr_record *rec); /* owned */
+char *state_text(const struct ctr_state *s);     /* owned */
+int state_parse(const char *text, size_t len, struct ctr_state *ret, struct err *e);
+/* Makes s dead for this reason (copied). */
+void state_set_dead(struct ctr_state *s, const char *reason);
+
+/* Fast reader of what our own emitter writes: one flat, compact, ASCII object of known fields.
+ * False on anything else, with ret partly filled: the caller releases it and takes the full
+ * parser, which also has the error messages. */
+bool scan_object(const char *text, size_t len, const struct jfield *table, void *ret);
+
+/* Is dirfd/name there? Anything but a clear "no" counts as there. */
+bool entry_exists(int dirfd, const char *name);
+
+/* names/: reserve NAME for ID; -EEXIST (with message) when a container has it. A link whose
+ * container is gone is taken over. */
+int name_reserve(const struct conf *c, const char *name, const char *id, struct err *e);
+/* Frees NAME if it is ID's. */
+void name_free(const struct conf *c, const char *name, const char *id);
+/* The id behind a name: 1 found, 0 not, -errno. */
+int name_lookup(const struct conf *c, const char *name, char ret_id[static ID_LEN + 1],
+                struct err *e);
+/* The first name that leads to id (owned), or NULL: for containers whose records are broken. */
+char *name_of_id(const struct conf *c, const char *id);
+/* All names, owned; for suggestions. */
+char **name_list(const struct conf *c);
+
+/* Puts the new name into the state: by the supervisor while it lives. */
+int container_rename_state(const struct conf *c, struct container *ctr, const char *name,
+                           struct err *e);
+/* container_derive for many: boot_id is that of this boot. */
+void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s);
+
+/* Takes what an interrupted command left in containers/ away. containers_fd is borrowed. */
+void sweep_entry(const struct conf *c, int containers_fd, const char *name);
+/* The same, and frees the name that it had. */
+void sweep_debris(const struct conf *c, int containers_fd, const char *name);

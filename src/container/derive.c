@@ -1,0 +1,175 @@
+/* derive - what a state says, corrected by what is: the supervisor's lock, its start time, boot id.
+ */
+#include "container/container-priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/lock.h"
+#include "base/proc.h"
+#include "base/str.h"
+
+/* Exit code of a container whose end nobody saw. */
+#define EXIT_UNKNOWN 255
+/* A killed process is gone within this, unless the kernel waits for a device. */
+#define SURVIVOR_MS 10000
+
+static bool has_supervisor(const struct ctr_state *s)
+{
+    switch (s->status) {
+    case CTR_STARTING:
+    case CTR_RUNNING:
+    case CTR_PAUSED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Is this very process alive? A zombie, which keeps its number and start time, is not. */
+static bool process_alive(pid_t pid, uint64_t start)
+{
+    uint64_t now;
+    if (pid <= 0 || proc_start_time(pid, &now) < 0 || now != start)
+        return false;
+    char path[40];
+    scoped_free char *text = NULL;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (fs_read(AT_FDCWD, path, 4096, &text, NULL) < 0)
+        return false;
+    /* "PID (COMM) S ...": the name may hold anything, so from the right. proc_pid_stat(5) */
+    const char *p = strrchr(text, ')');
+    return p && p[1] == ' ' && p[2] != 'Z' && p[2] != 'X';
+}
+
+/* The supervisor lives when its process does. If it is not to be seen it may still live in another
+ * pid namespace: the lock knows, but looking at a lock disturbs who wants to take it, so it comes
+ * second. */
+static bool supervisor_alive(const struct conf *c, const struct ctr_state *s)
+{
+    if (process_alive(s->supervisor_pid, s->supervisor_start))
+        return true;
+    scoped_fd int run_fd = conf_open_run(c, s->id, false, NULL);
+    return run_fd >= 0 && lock_held(run_fd, "lock") > 0;
+}
+
+/* Did the supervisor write a newer state while we looked at it? Then that one is in s. */
+static bool state_moved_on(const struct conf *c, struct ctr_state *s)
+{
+    scoped_free char *path = xasprintf("containers/%s", s->id);
+    scoped_fd int dir_fd = conf_open_root(c, path, false, NULL);
+    struct ctr_state now;
+    if (dir_fd < 0 || container_read_state(dir_fd, &now, NULL) < 0)
+        return false;
+    bool moved = !has_supervisor(&now) || now.supervisor_start != s->supervisor_start ||
+                 now.supervisor_pid != s->supervisor_pid;
+    if (!moved) {
+        ctr_state_release(&now);
+        return false;
+    }
+    ctr_state_release(s);
+    *s = now;
+    return true;
+}
+
+static void set_ended(struct ctr_state *s, const char *reason)
+{
+    s->status = CTR_EXITED;
+    s->exit_code = EXIT_UNKNOWN;
+    s->signal = 0;
+    s->pid = s->supervisor_pid = 0;
+    free(s->reason);
+    s->reason = xstrdup(reason);
+    /* When it ended is not known: not before this. */
+    if (s->finished_ns < s->started_ns)
+        s->finished_ns = s->started_ns;
+}
+
+void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s)
+{
+    /* Once more when the first look was overtaken by a change. */
+    for (int tries = 0; tries < 2 && has_supervisor(s); tries++) {
+        if (!streq(s->boot_id, boot_id)) {
+            set_ended(s, "the host was restarted");
+            return;
+        }
+        if (supervisor_alive(c, s))
+            return;
+        if (!state_moved_on(c, s)) {
+            set_ended(s, "supervisor was killed");
+            return;
+        }
+    }
+}
+
+void container_derive(const struct conf *c, struct ctr_state *s)
+{
+    char boot_id[40] = "";
+    if (!has_supervisor(s))
+        return;
+    (void)!proc_boot_id(boot_id);
+    derive_state(c, boot_id, s);
+}
+
+int container_end_survivor(int dir_fd, struct err *e)
+{
+    struct ctr_state s;
+    char boot_id[40] = "";
+    /* A state that cannot be read names no process. */
+    if (container_read_state(dir_fd, &s, NULL) < 0)
+        return 0;
+    int r = 0;
+    uint64_t start = 0;
+    (void)!proc_boot_id(boot_id);
+    if (has_supervisor(&s) && s.pid > 0 && streq(s.boot_id, boot_id)) {
+        /* First the descriptor, then the look: what we signal is what we looked at. */
+        scoped_fd int pidfd = pidfd_open_pid(s.pid);
+        if (pidfd >= 0 && proc_start_time(s.pid, &start) == 0 && start == s.pid_start) {
+            r = pidfd_signal(pidfd, SIGKILL);
+            r = r == -ESRCH ? 0 : r == 0 ? pidfd_poll(pidfd, SURVIVOR_MS) : r;
+            if (r == 0)
+                r = err_msg(e, EBUSY, "process %d of an earlier run does not end", (int)s.pid);
+            else if (r < 0)
+                err_set(e, -r, "end process %d of an earlier run", (int)s.pid);
+            r = r < 0 ? r : 0;
+        }
+    }
+    ctr_state_release(&s);
+    return r;
+}
+
+/* Is the file that we locked still the one in the directory? */
+static bool is_current(int run_fd, int lock_fd)
+{
+    struct stat ours, there;
+    return fstat(lock_fd, &ours) == 0 && fstatat(run_fd, "lock", &there, 0) == 0 &&
+           ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
+int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struct err *e)
+{
+    /* Whoever removes a container removes its lock as well, while it holds it. */
+    for (int tries = 0; tries < 100; tries++) {
+        scoped_fd int run_fd = conf_open_run(c, id, true, e);
+        if (run_fd < 0)
+            return run_fd;
+        scoped_fd int lock_fd = lock_take(run_fd, "lock", LOCK_EXCLUSIVE, wait_ms, e);
+        if (lock_fd == -ENOENT) /* the directory went away between the two */
+            continue;
+        if (lock_fd < 0)
+            return lock_fd;
+        if (is_current(run_fd, lock_fd))
+            return take_fd(&lock_fd);
+    }
+    return err_msg(e, EBUSY, "lock container %.12s: it is removed again and again", id);
+}
+
+int container_lock(const struct conf *c, const char *id, struct err *e)
+{
+    return container_lock_wait(c, id, 0, e);
+}

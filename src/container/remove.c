@@ -1,0 +1,208 @@
+/* remove - takes a container away: first it stops being one, by a rename, then its parts go. */
+#include "container/container-priv.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+
+/* A supervisor that writes its last lines is waited for this long. */
+#define LOCK_MS 5000
+
+/* The id map of a specification, as the storage wants it. Owned. */
+static void map_lines(const struct spec_id_map *v, size_t n, struct idmap *ret)
+{
+    ret->v = n ? xcalloc(n, sizeof(*ret->v)) : NULL;
+    ret->n = n;
+    for (size_t i = 0; i < n; i++)
+        ret->v[i] = (struct idmap_line){
+            .inside = v[i].container_id, .outside = v[i].host_id, .count = v[i].size};
+}
+
+int container_map(int dir_fd, struct userns_map *ret, struct err *e)
+{
+    scoped_spec struct spec spec = {0};
+    struct err ignored = ERR_INIT;
+    if (container_read_spec(dir_fd, &spec, &ignored) < 0 || !spec.linux_ ||
+        !spec.linux_->n_uid_mappings)
+        return userns_map_default(ret, e);
+    *ret = (struct userns_map){0};
+    map_lines(spec.linux_->uid_mappings, spec.linux_->n_uid_mappings, &ret->uid);
+    map_lines(spec.linux_->gid_mappings, spec.linux_->n_gid_mappings, &ret->gid);
+    ret->single = ret->uid.n == 1 && ret->uid.v[0].count == 1;
+    return 0;
+}
+
+/* Removes dirfd/name, whose path is given as well. Files of subordinate ids below directories of
+ * theirs are out of our reach: only then the way through the user namespace, which costs two
+ * helper programs, is taken. */
+static int remove_tree(int dirfd, const char *name, const char *path, struct err *e)
+{
+    if (fs_remove_tree(dirfd, name, NULL) == 0)
+        return 0;
+    scoped_userns_map struct userns_map map = {0};
+    scoped_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(e, errno, "open %s", path);
+    int r = container_map(fd, &map, e);
+    if (r == 0)
+        r = storage_remove(path, &map, e);
+    return r == 0 ? fs_remove_tree(dirfd, name, e) : r;
+}
+
+void sweep_entry(const struct conf *c, int containers_fd, const char *name)
+{
+    scoped_fd int fd = openat(containers_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return; /* gone, or somebody works on it */
+    /* The name under which it was known leads to nothing now; whoever wants it takes it over. */
+    scoped_free char *path = container_dir(c, name);
+    (void)!remove_tree(containers_fd, name, path, NULL);
+}
+
+void sweep_debris(const struct conf *c, int containers_fd, const char *name)
+{
+    const char *id = strrchr(name, '-') + 1;
+    sweep_entry(c, containers_fd, name);
+    if (entry_exists(containers_fd, name) || entry_exists(containers_fd, id))
+        return;
+    scoped_free char *known_as = name_of_id(c, id);
+    if (known_as)
+        name_free(c, known_as, id);
+}
+
+/* Does another container use this volume? A look at the text of its record will do: a false alarm
+ * only keeps a volume. */
+static bool volume_in_use(const struct conf *c, const char *volume)
+{
+    int fd = conf_open_root(c, "containers", false, NULL);
+    scoped_dir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        fd_close(&fd);
+        return true;
+    }
+    bool used = false;
+    struct dirent *ent;
+    while (!used && (ent = readdir(d))) {
+        if (ent->d_name[0] == '.')
+            continue;
+        scoped_free char *path = xasprintf("%s/container.json", ent->d_name);
+        scoped_free char *text = NULL;
+        if (fs_read(dirfd(d), path, RECORD_MAX_BYTES, &text, NULL) >= 0)
+            used = strstr(text, volume) != NULL;
+    }
+    return used;
+}
+
+static int remove_volumes(const struct conf *c, const struct container *ctr, struct err *e)
+{
+    int worst = 0;
+    for (size_t i = 0; i < ctr->rec.n_volumes; i++) {
+        const struct ctr_volume *v = &ctr->rec.volumes[i];
+        if (!v->anonymous || !v->name || !id_name_valid(v->name) || volume_in_use(c, v->name))
+            continue;
+        scoped_fd int volumes_fd = conf_open_root(c, "volumes", false, NULL);
+        if (volumes_fd < 0)
+            continue;
+        scoped_free char *path = xasprintf("%s/volumes/%s", c->root, v->name);
+        int r = fs_remove_tree(volumes_fd, v->name, NULL);
+        if (r < 0) {
+            scoped_userns_map struct userns_map map = {0};
+            r = container_map(ctr->dir_fd, &map, e);
+            if (r == 0)
+                r = storage_remove(path, &map, e);
+            if (r == 0)
+                r = fs_remove_tree(volumes_fd, v->name, e);
+        }
+        worst = r < 0 ? r : worst;
+    }
+    return worst;
+}
+
+/* RUN_ROOT/ID with the lock in it. */
+static void remove_run(const struct conf *c, const char *id)
+{
+    scoped_fd int run_fd = conf_open_run(c, "", false, NULL);
+    if (run_fd >= 0)
+        (void)!fs_remove_tree(run_fd, id, NULL);
+}
+
+int container_remove_locked(const struct conf *c, struct container *ctr, bool volumes,
+                            struct err *e)
+{
+    int r = container_end_survivor(ctr->dir_fd, e);
+    if (r < 0)
+        return err_add(e, r, "remove container %s", ctr->rec.name);
+    scoped_fd int containers_fd = conf_open_root(c, "containers", false, e);
+    if (containers_fd < 0)
+        return containers_fd;
+    char gone[sizeof(DIR_RM) + ID_LEN];
+    snprintf(gone, sizeof(gone), DIR_RM "%s", ctr->id);
+    /* The lock on the directory tells sweepers that this removal is not an interrupted one. */
+    if (flock(ctr->dir_fd, LOCK_EX) < 0 ||
+        renameat(containers_fd, ctr->id, containers_fd, gone) < 0)
+        return err_set(e, errno, "remove container %s", ctr->rec.name);
+    name_free(c, ctr->rec.name, ctr->id);
+
+    struct err first = ERR_INIT;
+    if (volumes)
+        r = remove_volumes(c, ctr, &first);
+    scoped_free char *path = container_dir(c, gone);
+    int r2 = remove_tree(containers_fd, gone, path, r < 0 ? NULL : &first);
+    remove_run(c, ctr->id);
+    r = r < 0 ? r : r2;
+    if (r < 0 && e)
+        *e = first;
+    return r < 0 ? err_add(e, r, "remove container %s", ctr->rec.name) : 0;
+}
+
+static bool is_active(const struct ctr_state *s)
+{
+    return s->status == CTR_RUNNING || s->status == CTR_PAUSED || s->status == CTR_STARTING;
+}
+
+int container_remove(const struct conf *c, struct container *ctr, bool volumes, struct err *e)
+{
+    if (is_active(&ctr->state)) {
+        int r = err_msg(e, EBUSY, "remove container %s: it is %s", ctr->rec.name,
+                        ctr_status_names[ctr->state.status]);
+        return err_hint(e, r, "stop it first, or use \"rootlet rm --force\"");
+    }
+    scoped_fd int lock_fd = container_lock_wait(c, ctr->id, LOCK_MS, e);
+    if (lock_fd == -EWOULDBLOCK)
+        return err_msg(e, EBUSY, "remove container %s: another command is working on it",
+                       ctr->rec.name);
+    if (lock_fd < 0)
+        return lock_fd;
+    /* It may have been started, or removed, before we had the lock. */
+    struct container now;
+    int r = container_open_id(c, ctr->id, &now, e);
+    if (r < 0) {
+        remove_run(c, ctr->id); /* the lock that we have just made */
+        return r;
+    }
+    r = container_remove_locked(c, &now, volumes, e);
+    container_release(&now);
+    if (r == 0)
+        container_sweep(c);
+    return r;
+}
+
+void container_sweep(const struct conf *c)
+{
+    int fd = conf_open_root(c, "containers", false, NULL);
+    scoped_dir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        fd_close(&fd);
+        return;
+    }
+    struct dirent *ent;
+    while ((ent = readdir(d)))
+        if (str_after(ent->d_name, DIR_RM) || str_after(ent->d_name, DIR_TMP))
+            sweep_debris(c, dirfd(d), ent->d_name);
+}

@@ -1,0 +1,78 @@
+/* spawn - starts a container's supervisor. */
+#include "container/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "sys/sock.h"
+
+extern char **environ;
+
+/* Arranges the supervisor's descriptors: 3 is the socket, the caller's preserved ones follow. All
+ * others have close-on-exec. */
+static int arrange_fds(int sock, unsigned preserve)
+{
+    /* Out of the way of all numbers that are about to be given. */
+    int high = fcntl(sock, F_DUPFD_CLOEXEC, (int)(4 + preserve));
+    if (high < 0)
+        return -errno;
+    for (unsigned i = preserve; i > 0; i--)
+        if (dup2((int)(2 + i), (int)(3 + i)) < 0)
+            return -errno;
+    return dup2(high, 3) < 0 ? -errno : 0;
+}
+
+static _Noreturn void exec_supervisor(char *const *argv, char *const *envp, int sock,
+                                      unsigned preserve)
+{
+    struct err e = ERR_INIT;
+    int r = arrange_fds(sock, preserve);
+    if (r < 0) {
+        err_set(&e, -r, "pass descriptors to the supervisor");
+    } else {
+        execve(argv[0], argv, envp);
+        err_set(&e, errno, "execute %s", argv[0]);
+        sock = 3;
+    }
+    (void)!proto_send_err(sock, PROTO_ERROR, &e);
+    _exit(127);
+}
+
+int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, struct err *e)
+{
+    scoped_strv char **argv = NULL, **envp = NULL;
+    scoped_fd int pidfd = -1;
+    int pair[2];
+    for (unsigned i = 0; i < o->preserve_fds; i++)
+        if (fcntl((int)(3 + i), F_GETFD) < 0)
+            return err_set(e, errno, "pass descriptor %u to the container", 3 + i);
+    strv_take(&argv, path_join(c->libexec, "rootlet-supervise"));
+    strv_addf(&argv, "--id=%s", o->id);
+    if (o->discard)
+        strv_add(&argv, "--discard");
+    if (o->trace_stages)
+        strv_add(&argv, "--trace-stages");
+    if (o->preserve_fds)
+        strv_addf(&argv, "--preserve-fds=%u", o->preserve_fds);
+    envp = strv_dup(environ);
+    conf_env(c, &envp);
+
+    int r = sock_pair(pair, e);
+    if (r < 0)
+        return r;
+    pid_t pid = fork_pidfd(&pidfd);
+    if (pid == 0)
+        exec_supervisor(argv, envp, pair[1], o->preserve_fds);
+    close(pair[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        return err_set(e, (int)-pid, "start the supervisor");
+    }
+    return pair[0];
+}
