@@ -1,0 +1,224 @@
+/* The runtime configuration in and out, the default one, and what builders use.
+ * Rows B48, B49 (unit part), B50 (parse to struct), B51 (unknown members survive). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/strv.h"
+#include "spec/spec.h"
+
+/* Every member of the specification that Linux knows, and an unknown one at every level. */
+static const char full[] =
+    "{\"ociVersion\":\"1.2.0\",\"process\":{\"terminal\":true,"
+    "\"consoleSize\":{\"height\":25,\"width\":80,\"x\":1},"
+    "\"user\":{\"uid\":1,\"gid\":2,\"umask\":0,\"additionalGids\":[5,6],\"username\":\"u\","
+    "\"x\":1},\"args\":[\"sh\",\"\"],\"commandLine\":\"c\",\"env\":[\"A=b=c\"],\"cwd\":\"/\","
+    "\"capabilities\":{\"bounding\":[\"CAP_KILL\"],\"effective\":[\"CAP_KILL\"],"
+    "\"inheritable\":[\"CAP_BPF\"],\"permitted\":[\"CAP_KILL\"],\"ambient\":[\"CAP_CHOWN\"],"
+    "\"x\":1},\"rlimits\":[{\"type\":\"RLIMIT_CORE\",\"hard\":18446744073709551615,\"soft\":0,"
+    "\"x\":1}],\"noNewPrivileges\":true,\"apparmorProfile\":\"a\",\"oomScoreAdj\":0,"
+    "\"scheduler\":{\"policy\":\"SCHED_DEADLINE\",\"nice\":-1,\"priority\":1,"
+    "\"flags\":[\"SCHED_FLAG_RECLAIM\"],\"runtime\":1,\"deadline\":2,\"period\":3,\"x\":1},"
+    "\"selinuxLabel\":\"s\",\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":4,"
+    "\"x\":1},\"execCPUAffinity\":{\"initial\":\"7\",\"final\":\"0-3,7\",\"x\":1},\"x\":1},"
+    "\"root\":{\"path\":\"rootfs\",\"readonly\":true,\"x\":1},\"hostname\":\"h\","
+    "\"domainname\":\"d\",\"mounts\":[{\"destination\":\"/d\",\"type\":\"none\",\"source\":\"/s\","
+    "\"options\":[\"rbind\",\"ro\",\"idmap\"],"
+    "\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1,\"x\":1}],"
+    "\"gidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}],\"x\":1}],"
+    "\"hooks\":{\"prestart\":[{\"path\":\"/1\"}],"
+    "\"createRuntime\":[{\"path\":\"/2\",\"args\":[\"a\"],\"env\":[\"A=1\"],\"timeout\":3,"
+    "\"x\":1}],\"createContainer\":[{\"path\":\"/3\"}],\"startContainer\":[{\"path\":\"/4\"}],"
+    "\"poststart\":[{\"path\":\"/5\"}],\"poststop\":[{\"path\":\"/6\"}],\"x\":1},"
+    "\"annotations\":{\"org.example.key\":\"v=1\"},"
+    "\"linux\":{\"uidMappings\":[{\"containerID\":0,\"hostID\":1000,\"size\":1,\"x\":1}],"
+    "\"gidMappings\":[{\"containerID\":0,\"hostID\":1000,\"size\":1}],"
+    "\"sysctl\":{\"net.core.somaxconn\":\"256\"},"
+    "\"resources\":{\"memory\":{\"limit\":-1},\"unified\":{\"io.weight\":\"5\"},"
+    "\"devices\":[{\"allow\":false,\"access\":\"rwm\"}],\"x\":1},\"cgroupsPath\":\"/a/b\","
+    "\"namespaces\":[{\"type\":\"user\",\"x\":1},{\"type\":\"uts\"},{\"type\":\"time\"},"
+    "{\"type\":\"network\",\"path\":\"/proc/1/ns/net\"}],"
+    "\"devices\":[{\"type\":\"c\",\"path\":\"/dev/fuse\",\"major\":10,\"minor\":0,"
+    "\"fileMode\":438,\"uid\":0,\"gid\":0,\"x\":1}],"
+    "\"netDevices\":{\"eth0\":{\"name\":\"c0\",\"x\":1}},"
+    "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":0,"
+    "\"architectures\":[\"SCMP_ARCH_X86_64\"],\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],"
+    "\"listenerPath\":\"/l\",\"listenerMetadata\":\"m\","
+    "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_TRACE\",\"errnoRet\":0,"
+    "\"args\":[{\"index\":0,\"value\":18446744073709551614,\"valueTwo\":1,"
+    "\"op\":\"SCMP_CMP_MASKED_EQ\",\"x\":1}],\"x\":1}],\"x\":1},"
+    "\"rootfsPropagation\":\"slave\",\"maskedPaths\":[\"/m\"],\"readonlyPaths\":[\"/r\"],"
+    "\"mountLabel\":\"l\",\"intelRdt\":{\"closID\":\"c\",\"memBwSchema\":\"MB:0=20\",\"x\":1},"
+    "\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"0-1\",\"x\":1},"
+    "\"personality\":{\"domain\":\"LINUX32\",\"x\":1},"
+    "\"timeOffsets\":{\"monotonic\":{\"secs\":-5,\"nanosecs\":7,\"x\":1}},\"x\":1},"
+    "\"windows\":{\"x\":1},\"x\":{\"y\":[null]}}";
+
+static char *text_of(const struct spec *s)
+{
+    scoped_json json_t *doc = spec_emit(s);
+    return json_text(doc, false);
+}
+
+static void parse_ok(const char *text, struct spec *ret)
+{
+    struct err e = ERR_INIT;
+    if (spec_parse(text, strlen(text), "config.json", ret, &e) < 0)
+        fail_msg("%s", e.msg);
+}
+
+static void test_full_round_trip(void **state)
+{
+    (void)state;
+    scoped_spec struct spec s = {0}, again = {0};
+    parse_ok(full, &s);
+    assert_true(s.process->rlimits[0].hard == UINT64_MAX);
+    assert_true(s.process->has_oom_score_adj);
+    assert_true(s.process->user.has_umask);
+    assert_int_equal(s.hooks->create_runtime.v[0].timeout, 3);
+    assert_true(s.linux_->seccomp->syscalls[0].args[0].value == UINT64_MAX - 1);
+    assert_int_equal(s.linux_->n_namespaces, 4);
+    struct spec_time_offset offset;
+    assert_int_equal(spec_time_offset(&s, "monotonic", &offset), 1);
+    assert_true(offset.secs == -5 && offset.nanosecs == 7);
+    assert_int_equal(spec_time_offset(&s, "boottime", &offset), 0);
+
+    /* byte for byte: order and unknown members too */
+    scoped_free char *text = text_of(&s);
+    assert_string_equal(text, full);
+    parse_ok(text, &again);
+    scoped_free char *text_again = text_of(&again);
+    assert_string_equal(text_again, full);
+}
+
+/* What differs from absence by being there, and what does not. */
+static void test_optional(void **state)
+{
+    (void)state;
+    scoped_spec struct spec s = {0};
+    parse_ok("{\"linux\":null,\"root\":{\"path\":\"r\",\"readonly\":false},\"hooks\":{},"
+             "\"process\":{\"cwd\":\"/\",\"args\":[\"x\"],\"capabilities\":{},\"env\":null},"
+             "\"mounts\":[],\"ociVersion\":\"1.0.2-dev\"}",
+             &s);
+    assert_non_null(s.linux_);
+    assert_non_null(s.process->capabilities);
+    assert_non_null(s.hooks);
+    scoped_free char *text = text_of(&s);
+    assert_string_equal(text, "{\"ociVersion\":\"1.0.2-dev\",\"process\":{\"user\":{\"uid\":0,"
+                              "\"gid\":0},\"args\":[\"x\"],\"cwd\":\"/\",\"capabilities\":{}},"
+                              "\"root\":{\"path\":\"r\"},\"hooks\":{},\"linux\":{}}");
+}
+
+static void test_default(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    scoped_spec struct spec s = {0}, again = {0};
+    spec_default(&s);
+    if (spec_validate(&s, &e) < 0)
+        fail_msg("%s", e.msg);
+    scoped_free char *text = text_of(&s);
+    parse_ok(text, &again);
+    scoped_free char *text_again = text_of(&again);
+    assert_string_equal(text, text_again);
+
+    static const char *const namespaces[] = {"pid", "network", "ipc", "uts", "mount", "user"};
+    for (size_t i = 0; i < N_ELEMENTS(namespaces); i++)
+        assert_non_null(spec_namespace_get(&s, namespaces[i]));
+    assert_null(spec_namespace_get(&s, "cgroup"));
+    static const char *const mounts[] = {"/proc",    "/dev",        "/dev/pts",
+                                         "/dev/shm", "/dev/mqueue", "/sys"};
+    assert_int_equal(s.n_mounts, N_ELEMENTS(mounts));
+    for (size_t i = 0; i < N_ELEMENTS(mounts); i++)
+        assert_string_equal(s.mounts[i].destination, mounts[i]);
+    assert_true(strv_has(s.mounts[5].options, "ro"));
+    assert_int_equal(strv_len(s.process->capabilities->bounding), 11);
+    assert_null(s.process->capabilities->ambient);
+    assert_null(s.process->capabilities->inheritable);
+    assert_true(s.process->no_new_privileges);
+    assert_true(strv_has(s.linux_->masked_paths, "/proc/kcore"));
+    assert_true(strv_has(s.linux_->readonly_paths, "/proc/sys"));
+}
+
+static void test_builders(void **state)
+{
+    (void)state;
+    scoped_spec struct spec s = {0};
+    assert_null(spec_namespace_get(&s, "pid"));
+    spec_namespace_remove(&s, "pid");
+    spec_namespace_set(&s, "pid", NULL);
+    spec_namespace_set(&s, "network", "/run/n");
+    spec_namespace_set(&s, "pid", "/run/p");
+    spec_namespace_set(&s, "pid", spec_namespace_get(&s, "pid")->path);
+    assert_int_equal(s.linux_->n_namespaces, 2);
+    assert_string_equal(spec_namespace_get(&s, "pid")->path, "/run/p");
+    spec_namespace_remove(&s, "pid");
+    assert_null(spec_namespace_get(&s, "pid"));
+    assert_string_equal(s.linux_->namespaces[0].type, "network");
+
+    spec_add_mount(&s, "/a", "tmpfs", "tmpfs", "ro,size=5");
+    spec_add_mount(&s, "/b", NULL, "/src", "bind");
+    spec_add_mount(&s, "/a", "proc", NULL, NULL);
+    assert_string_equal(s.mounts[0].options[1], "size=5");
+    assert_null(s.mounts[2].options);
+    spec_remove_mount(&s, "/a");
+    assert_int_equal(s.n_mounts, 1);
+    assert_string_equal(s.mounts[0].destination, "/b");
+
+    assert_null(spec_annotation(&s, "k"));
+    spec_annotate(&s, "k", "a=b");
+    spec_annotate(&s, "k2", "");
+    spec_annotate(&s, "k", "c=d");
+    assert_string_equal(spec_annotation(&s, "k"), "c=d");
+    assert_string_equal(spec_annotation(&s, "k2"), "");
+    assert_int_equal(strv_len(s.annotations), 2);
+}
+
+static void test_process_alone(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct spec_process p = {0};
+    scoped_json json_t *bad = json_pack("{s:s, s:[s]}", "cwd", "tmp", "args", "ls");
+    assert_int_equal(spec_process_parse(bad, "", &p, &e), -EINVAL);
+    assert_string_equal(e.msg, "cwd: want an absolute path");
+    assert_null(p.cwd);
+    scoped_json json_t *good = json_pack("{s:s, s:[s], s:i}", "cwd", "/", "args", "ls", "new", 1);
+    assert_int_equal(spec_process_parse(good, "process", &p, &e), 0);
+    scoped_json json_t *out = spec_process_emit(&p);
+    assert_int_equal(json_integer_value(json_object_get(out, "new")), 1);
+    spec_process_release(&p);
+    assert_null(p.cwd);
+}
+
+static void test_seccomp_alone(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct spec_seccomp s = {0};
+    scoped_json json_t *bad =
+        json_pack("{s:s, s:[{s:[s], s:s}]}", "defaultAction", "SCMP_ACT_ALLOW", "syscalls", "names",
+                  "read", "action", "SCMP_ACT_NO");
+    assert_int_equal(spec_seccomp_parse(bad, "", &s, &e), -EINVAL);
+    assert_string_equal(e.msg, "syscalls[0].action: \"SCMP_ACT_NO\" is no action");
+    scoped_json json_t *good = json_pack("{s:s}", "defaultAction", "SCMP_ACT_ALLOW");
+    assert_int_equal(spec_seccomp_parse(good, "", &s, &e), 0);
+    scoped_json json_t *out = spec_seccomp_emit(&s);
+    assert_true(json_equal(out, good));
+    spec_seccomp_release(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_full_round_trip), cmocka_unit_test(test_optional),
+        cmocka_unit_test(test_default),         cmocka_unit_test(test_builders),
+        cmocka_unit_test(test_process_alone),   cmocka_unit_test(test_seccomp_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
