@@ -1,0 +1,66 @@
+/* follow - see follow.h. */
+#include "cli/follow.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "container/client.h"
+
+static int spawn(const struct follow *f, struct err *e)
+{
+    struct supervisor_opts s = {
+        .id = f->id,
+        .discard = f->discard,
+        .trace_stages = cli_trace(),
+        .preserve_fds = f->preserve_fds,
+    };
+    return supervisor_spawn(cli_conf(), &s, e);
+}
+
+static int attach(const struct follow *f, int fd, bool start, struct err *e)
+{
+    struct attach_opts a = {
+        .fd = fd,
+        .start = start,
+        .in_fd = f->in ? STDIN_FILENO : -1,
+        .out_fd = f->out ? STDOUT_FILENO : -1,
+        .err_fd = f->err && !f->tty ? STDERR_FILENO : -1,
+        .tty = f->tty,
+        .sig_proxy = f->sig_proxy,
+        .detach_keys = f->detach_keys,
+    };
+    struct attach_result result = {0};
+    int r = attach_run(&a, &result, e);
+    if (r < 0)
+        return r;
+    return result.detached ? 0 : result.exit_code;
+}
+
+int follow_start(const struct follow *f, struct err *e)
+{
+    scoped_fd int fd = spawn(f, e);
+    return fd < 0 ? fd : attach(f, fd, true, e);
+}
+
+int follow_attach(const struct follow *f, struct err *e)
+{
+    scoped_fd int fd = container_connect(cli_conf(), f->id, e);
+    return fd < 0 ? fd : attach(f, fd, false, e);
+}
+
+int follow_detached(const struct follow *f, struct err *e)
+{
+    scoped_fd int fd = spawn(f, e);
+    if (fd < 0)
+        return fd;
+    struct proto_msg m;
+    int r = client_wait(fd, PROTO_CREATED, &m, e);
+    if (r == 0) {
+        r = proto_send(fd, PROTO_START, 0, 0, NULL, 0);
+        if (r < 0)
+            return err_set(e, -r, "send to the supervisor");
+        r = client_wait(fd, PROTO_STARTED, &m, e);
+    }
+    return r;
+}

@@ -1,0 +1,22 @@
+/* follow - starts a container's supervisor and, in the foreground, stays with it to the end. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct follow {
+    const char *id;
+    bool in, out, err; /* streams wanted here */
+    bool tty, sig_proxy;
+    bool discard; /* --rm: a container that does not start is removed */
+    const char *detach_keys;
+    unsigned preserve_fds;
+};
+
+/* Starts it and returns the payload's exit status (0 after a detach by keys). */
+int follow_start(const struct follow *f, struct err *e);
+/* Starts it and returns 0 when the payload runs. */
+int follow_detached(const struct follow *f, struct err *e);
+/* Attaches to a running container; as follow_start. */
+int follow_attach(const struct follow *f, struct err *e);

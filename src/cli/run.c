@@ -1,0 +1,121 @@
+/* run - run and create. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/create.h"
+#include "cli/follow.h"
+
+static int check_terminal(const struct run_opts *o, struct err *e)
+{
+    if (o->tty && o->interactive && !o->detach && !isatty(STDIN_FILENO))
+        return err_hint(e, err_msg(e, ENOTTY, "-t: standard input is not a terminal"),
+                        "leave out -t when piping: rootlet run -i IMAGE COMMAND");
+    if (o->detach && o->attach)
+        return err_msg(e, EINVAL, "--attach and --detach exclude each other");
+    return 0;
+}
+
+/* Which streams a foreground run follows: -a names them, else output always and input with -i. */
+static int streams(const struct run_opts *o, struct follow *f, struct err *e)
+{
+    f->in = o->interactive;
+    f->out = f->err = !o->attach;
+    for (char **a = o->attach; a && *a; a++) {
+        if (streq(*a, "stdin"))
+            f->in = true;
+        else if (streq(*a, "stdout"))
+            f->out = true;
+        else if (streq(*a, "stderr"))
+            f->err = true;
+        else
+            return err_msg(e, EINVAL, "--attach %s: not stdin, stdout or stderr", *a);
+    }
+    return 0;
+}
+
+/* The words of the whole command line, for inspect. */
+static char **command_line(const char *verb, char **words)
+{
+    char **v = NULL;
+    strv_add(&v, "rootlet");
+    strv_add(&v, verb);
+    strv_extend(&v, words);
+    return v;
+}
+
+static int run_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct run_opts *o = opts;
+    struct follow f = {
+        .tty = o->tty,
+        .discard = o->rm,
+        .sig_proxy = o->sig_proxy_set ? o->sig_proxy : true,
+        .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
+        .preserve_fds = o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0,
+    };
+    char id[ID_LEN + 1];
+    scoped_strv char **line = command_line(cmd->name, args);
+    int r = check_terminal(o, e);
+    if (r == 0)
+        r = streams(o, &f, e);
+    if (r == 0)
+        r = cli_create(o, args, line, id, e);
+    if (r < 0)
+        return r;
+    f.id = id;
+    r = o->detach ? follow_detached(&f, e) : follow_start(&f, e);
+    if (r == 0 && o->detach)
+        puts(id);
+    return r;
+}
+
+static int create_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    char id[ID_LEN + 1];
+    scoped_strv char **line = command_line(cmd->name, args);
+    int r = cli_create(opts, args, line, id, e);
+    if (r == 0)
+        puts(id);
+    return r;
+}
+
+static const char *const run_aliases[] = {"container run", NULL};
+static const char *const create_aliases[] = {"container create", NULL};
+
+const struct cmd cli_run_cmds[] = {
+    {
+        .name = "run",
+        .args = "IMAGE [COMMAND [ARG...]]",
+        .summary = "Create a container and start it",
+        .opts = run_table,
+        .opts_size = sizeof(struct run_opts),
+        .min_args = 1,
+        .max_args = -1,
+        .flags = CMD_STOP_AT_ARG,
+        .run = run_command,
+        .aliases = run_aliases,
+        .details =
+            "Options stand before IMAGE; what follows IMAGE belongs to the container. The exit "
+            "status is the\ncommand's own; 125 when rootlet failed, 126 when the command cannot "
+            "be invoked, 127 when it\nis not found, 128+N after signal N.",
+        .examples = "rootlet run --rm -it debian bash\n"
+                    "rootlet run -d --name web -v $PWD:/srv:ro nginx\n"
+                    "rootlet run --rm --userns keep-id -v $PWD:/work -w /work golang go build",
+    },
+    {
+        .name = "create",
+        .args = "IMAGE [COMMAND [ARG...]]",
+        .summary = "Create a container, to be started later",
+        .opts = create_table,
+        .opts_size = sizeof(struct run_opts),
+        .min_args = 1,
+        .max_args = -1,
+        .flags = CMD_STOP_AT_ARG,
+        .run = create_command,
+        .aliases = create_aliases,
+        .examples = "rootlet create --name db -v data:/var/lib/db postgres",
+    },
+    {NULL},
+};

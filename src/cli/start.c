@@ -1,0 +1,120 @@
+/* start - start and attach. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/follow.h"
+
+struct start_opts {
+    bool attach, interactive, latest, sig_proxy, sig_proxy_set, no_stdin;
+    char *detach_keys;
+};
+
+#define O(m) offsetof(struct start_opts, m)
+static const struct opt start_table[] = {
+    {"attach", 'a', OPT_FLAG, O(attach), NULL, "Stay with it: its output, its exit status"},
+    {"detach-keys", 0, OPT_STRING, O(detach_keys), "KEYS", "Keys that detach (ctrl-p,ctrl-q)"},
+    {"interactive", 'i', OPT_FLAG, O(interactive), NULL, "Send standard input to it"},
+    {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default with -a)", 0,
+     NULL, NULL, O(sig_proxy_set)},
+    {NULL},
+};
+static const struct opt attach_table[] = {
+    {"detach-keys", 0, OPT_STRING, O(detach_keys), "KEYS", "Keys that detach (ctrl-p,ctrl-q)"},
+    {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"no-stdin", 0, OPT_FLAG, O(no_stdin), NULL, "Do not send standard input"},
+    {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default)", 0, NULL,
+     NULL, O(sig_proxy_set)},
+    {NULL},
+};
+
+static struct follow follow_for(const struct container *c, const struct start_opts *o)
+{
+    return (struct follow){
+        .id = c->id,
+        .out = true,
+        .err = true,
+        .tty = c->rec.tty,
+        .sig_proxy = o->sig_proxy_set ? o->sig_proxy : true,
+        .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
+    };
+}
+
+static int start_one(struct container *c, const char *typed, void *data, struct err *e)
+{
+    const struct start_opts *o = data;
+    struct follow f = follow_for(c, o);
+    f.in = o->interactive;
+    bool runs = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED;
+    if (runs && (o->attach || o->interactive))
+        return follow_attach(&f, e);
+    if (o->attach || o->interactive) {
+        int r = follow_start(&f, e);
+        return r < 0 ? err_add(e, r, "start %s", typed) : r;
+    }
+    int r = runs ? 0 : follow_detached(&f, e); /* starting a running one is no error, as docker's */
+    if (r == 0)
+        puts(typed);
+    return r < 0 ? err_add(e, r, "start %s", typed) : 0;
+}
+
+static int start_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    struct start_opts *o = opts;
+    (void)cmd;
+    if ((o->attach || o->interactive) && strv_len(args) > 1)
+        return err_msg(e, EINVAL, "start -a and -i take one container only");
+    return cli_each(args, o->latest, start_one, o, e);
+}
+
+static int attach_one(struct container *c, const char *typed, void *data, struct err *e)
+{
+    const struct start_opts *o = data;
+    struct follow f = follow_for(c, o);
+    f.in = !o->no_stdin && c->rec.open_stdin;
+    if (c->state.status != CTR_RUNNING && c->state.status != CTR_PAUSED)
+        return err_hint(e,
+                        err_msg(e, EINVAL, "attach %s: it is not running (%s)", typed,
+                                ctr_status_names[c->state.status]),
+                        "rootlet start -a %s", typed);
+    int r = follow_attach(&f, e);
+    return r < 0 ? err_add(e, r, "attach %s", typed) : r;
+}
+
+static int attach_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    struct start_opts *o = opts;
+    (void)cmd;
+    return cli_each(args, o->latest, attach_one, o, e);
+}
+
+static const char *const start_aliases[] = {"container start", NULL};
+static const char *const attach_aliases[] = {"container attach", NULL};
+
+const struct cmd cli_start_cmds[] = {
+    {
+        .name = "start",
+        .args = "CONTAINER [CONTAINER...]",
+        .summary = "Start containers that were created or have ended",
+        .opts = start_table,
+        .opts_size = sizeof(struct start_opts),
+        .max_args = -1,
+        .run = start_command,
+        .aliases = start_aliases,
+        .examples = "rootlet start web\nrootlet start -ai shell",
+    },
+    {
+        .name = "attach",
+        .args = "CONTAINER",
+        .summary = "Attach to a running container",
+        .opts = attach_table,
+        .opts_size = sizeof(struct start_opts),
+        .max_args = 1,
+        .run = attach_command,
+        .aliases = attach_aliases,
+        .examples = "rootlet attach shell",
+    },
+    {NULL},
+};
