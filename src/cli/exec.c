@@ -1,0 +1,214 @@
+/* exec - a further process in a running container. */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/proc.h"
+#include "cli/build.h"
+#include "cli/cli.h"
+#include "cli/exec_session.h"
+#include "engine/engine.h"
+#include "security/caps.h"
+
+struct exec_opts {
+    bool detach, interactive, tty, latest, privileged;
+    char *user, *workdir, *detach_keys;
+    char **env, **env_file;
+    int64_t preserve_fds;
+};
+
+#define O(m) offsetof(struct exec_opts, m)
+static const struct opt exec_table[] = {
+    {"detach", 'd', OPT_FLAG, O(detach), NULL, "Leave it running in the background"},
+    {"detach-keys", 0, OPT_STRING, O(detach_keys), "KEYS", "Keys that detach (ctrl-p,ctrl-q)"},
+    {"env", 'e', OPT_STRV, O(env), "NAME[=VALUE]", "Set an environment variable"},
+    {"env-file", 0, OPT_STRV, O(env_file), "FILE", "Read environment variables from a file"},
+    {"interactive", 'i', OPT_FLAG, O(interactive), NULL, "Keep standard input open"},
+    {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"preserve-fds", 0, OPT_INT, O(preserve_fds), "N", "Hand on N descriptors from 3 on"},
+    {"privileged", 0, OPT_FLAG, O(privileged), NULL, "All capabilities of the user namespace"},
+    {"tty", 't', OPT_FLAG, O(tty), NULL, "Allocate a terminal"},
+    {"user", 'u', OPT_STRING, O(user), "USER[:GROUP]", "User by name or number"},
+    {"workdir", 'w', OPT_STRING, O(workdir), "DIR", "Working directory"},
+    {NULL},
+};
+
+static int exec_env(const struct exec_opts *o, const struct spec *spec, struct spec_process *p,
+                    struct err *e)
+{
+    scoped_strv char **env = strv_dup(spec->process->env);
+    if (o->user) /* the other user's home comes from the container's passwd file */
+        strv_env_unset(env, "HOME");
+    if (o->tty)
+        strv_env_set(&env, "TERM=xterm");
+    int r = 0;
+    for (char **v = o->env_file; r == 0 && v && *v; v++)
+        r = build_env_file(&env, *v, e);
+    for (char **v = o->env; r == 0 && v && *v; v++)
+        r = build_env_add(&env, *v, e);
+    strv_free(p->env);
+    p->env = take_ptr(env);
+    return r;
+}
+
+static void exec_terminal(const struct exec_opts *o, struct spec_process *p)
+{
+    struct winsize ws;
+    p->terminal = o->tty;
+    free(p->console_size);
+    p->console_size = NULL;
+    if (o->tty && ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0) {
+        p->console_size = xcalloc(1, sizeof(*p->console_size));
+        p->console_size->height = ws.ws_row;
+        p->console_size->width = ws.ws_col;
+    }
+}
+
+/* The container's own process, changed by what was typed. */
+static int exec_process(const struct exec_opts *o, const struct spec *spec, char *const *words,
+                        struct spec_process *ret, struct err *e)
+{
+    scoped_json json_t *j = spec_process_emit(spec->process);
+    int r = spec_process_parse(j, "process", ret, e);
+    if (r < 0)
+        return r;
+    strv_free(ret->args);
+    ret->args = strv_dup(words);
+    if (o->workdir) {
+        free(ret->cwd);
+        ret->cwd = xstrdup(o->workdir);
+    }
+    if (o->privileged) {
+        cap_mask_to_spec(UINT64_MAX >> (63 - cap_last()), &ret->capabilities);
+        ret->no_new_privileges = false;
+    }
+    exec_terminal(o, ret);
+    return exec_env(o, spec, ret, e);
+}
+
+static int load_seccomp(const struct container *c, const struct spec *spec,
+                        struct seccomp_prog *ret, bool *ret_have, struct err *e)
+{
+    const char *name = c->rec.seccomp ? str_after(c->rec.seccomp, "builtin:") : NULL;
+    uint64_t caps = 0;
+    int r = 0;
+    *ret_have = false;
+    if (spec->process->capabilities)
+        r = cap_list_to_mask(spec->process->capabilities->bounding, &caps, e);
+    if (r < 0)
+        return r;
+    if (name)
+        r = seccomp_builtin(name, caps, ret);
+    else if (c->rec.seccomp && streq(c->rec.seccomp, "file"))
+        r = seccomp_read(c->dir_fd, "seccomp.bpf", ret, e);
+    else
+        return 0;
+    if (r < 0 && name)
+        return err_set(e, -r, "built-in seccomp profile %s", name);
+    *ret_have = r >= 0;
+    return r < 0 ? r : 0;
+}
+
+static int open_running(const char *ref, bool latest, struct container *c, struct err *e)
+{
+    int r =
+        latest ? container_open_latest(cli_conf(), c, e) : container_open(cli_conf(), ref, c, e);
+    if (r < 0)
+        return r;
+    const char *shown = ref ? ref : c->id;
+    if (c->state.status == CTR_PAUSED)
+        return err_hint(e, err_msg(e, EBUSY, "exec %s: it is paused", shown), "rootlet unpause %s",
+                        shown);
+    if (c->state.status != CTR_RUNNING)
+        return err_hint(e,
+                        err_msg(e, EINVAL, "exec %s: it is not running (%s)", shown,
+                                ctr_status_names[c->state.status]),
+                        "rootlet start %s", shown);
+    return 0;
+}
+
+/* A pidfd proven to be the recorded process, not a later owner of its number. */
+static int open_init(const struct container *c, struct err *e)
+{
+    uint64_t start;
+    scoped_fd int pidfd = pidfd_open_pid(c->state.pid);
+    if (pidfd < 0 || proc_start_time(c->state.pid, &start) < 0 || start != c->state.pid_start)
+        return err_msg(e, ESRCH, "the container's first process has just ended");
+    return take_fd(&pidfd);
+}
+
+static int exec_in(const struct container *c, const struct exec_opts *o, char *const *words,
+                   struct err *e)
+{
+    scoped_spec struct spec spec = {0};
+    struct spec_process p SCOPED(spec_process_release) = {0};
+    struct seccomp_prog prog SCOPED(seccomp_release) = {0};
+    bool have_prog = false;
+    scoped_fd int pidfd = open_init(c, e);
+    if (pidfd < 0)
+        return pidfd;
+    int r = container_read_spec(c->dir_fd, &spec, e);
+    if (r == 0)
+        r = exec_process(o, &spec, words, &p, e);
+    if (r == 0 && !o->privileged)
+        r = load_seccomp(c, &spec, &prog, &have_prog, e);
+    if (r < 0)
+        return r;
+    struct engine_exec_params params = {
+        .pid = c->state.pid,
+        .pidfd = pidfd,
+        .spec = &spec,
+        .process = &p,
+        .seccomp = have_prog ? &prog : NULL,
+        .user = o->user ? o->user : c->rec.user,
+        .groups = c->rec.groups,
+        .preserve_fds = o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0,
+    };
+    struct exec_session s = {
+        .params = &params,
+        .detach = o->detach,
+        .interactive = o->interactive,
+        .tty = o->tty,
+        .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
+    };
+    return exec_session_run(&s, e);
+}
+
+static int exec_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct exec_opts *o = opts;
+    scoped_container struct container c = {.dir_fd = -1};
+    (void)cmd;
+    char **words = o->latest ? args : args + 1;
+    if (!*args || !*words)
+        return err_hint(e, err_msg(e, EINVAL, "exec: no command given"),
+                        "rootlet exec CONTAINER COMMAND");
+    if (o->workdir && o->workdir[0] != '/')
+        return err_msg(e, EINVAL, "exec: working directory \"%s\" is not an absolute path",
+                       o->workdir);
+    int r = open_running(o->latest ? NULL : args[0], o->latest, &c, e);
+    return r < 0 ? r : exec_in(&c, o, words, e);
+}
+
+static const char *const exec_aliases[] = {"container exec", NULL};
+
+const struct cmd cli_exec_cmds[] = {
+    {
+        .name = "exec",
+        .args = "CONTAINER COMMAND [ARG...]",
+        .summary = "Run a command in a running container",
+        .opts = exec_table,
+        .opts_size = sizeof(struct exec_opts),
+        .max_args = -1,
+        .flags = CMD_STOP_AT_ARG,
+        .run = exec_command,
+        .aliases = exec_aliases,
+        .details = "The command joins the container's namespaces with its capabilities and its "
+                   "seccomp filter.\nExit status as of run.",
+        .examples = "rootlet exec -it web sh\nrootlet exec -u postgres db psql",
+    },
+    {NULL},
+};
