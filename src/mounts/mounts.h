@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "spec/spec.h"
@@ -12,27 +13,47 @@
 struct mounts_env {
     int root_mount;      /* detached mount of the root file system; owned by the caller */
     bool own_netns;      /* sysfs can be mounted; else the host's /sys is bound read-only */
-    bool own_pidns;      /* proc can be mounted */
-    bool own_ipcns;      /* mqueue */
+    bool own_pidns;      /* proc can be mounted; else the host's /proc is bound */
+    bool own_ipcns;      /* mqueue can be mounted; else the host's /dev/mqueue is bound */
     bool in_userns;      /* device nodes are bound, not made */
-    const int *bind_fds; /* per spec mount: a tree fd the caller opened (or -1); NULL: by source */
+    const int *bind_fds; /* per spec mount: a tree fd the caller opened (or -1, then it is opened by
+                            its source); NULL: all by source. See mounts_open_sources */
 };
 
-/* Performs spec->mounts in order, /dev (nodes, links, ptmx, console is the caller's), attaches the
- * root, pivots into it and detaches the old one; then masked and read-only paths, root read-only,
- * rootfs propagation. After it "/" is the container's and nothing of the host is reachable. */
+/* Makes every mount of this namespace a slave, so that nothing done here reaches the host and the
+ * host's later mounts still arrive. Both functions below do it themselves. Returns 0 or -errno. */
+int mounts_isolate(struct err *e);
+
+/* Opens the sources of all bind mounts (open_tree(2) with OPEN_TREE_CLONE): for i < spec->n_mounts,
+ * ret_fds[i] is a descriptor the caller owns, or -1 for mounts without a source.
+ *
+ * Wants a process that is already in the new user and mount namespaces but still has the user's own
+ * ids: before userns_become_root, at best while the parent writes the maps. Only so do a user's
+ * private directories and supplementary groups count when id 0 of the map is somebody else
+ * (--userns auto, or root of the host). A missing one is -ENOENT `mount /data: source "/x" does not
+ * exist`; then all are closed. */
+int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e);
+
+/* Performs spec->mounts in order, /dev (nodes, links, ptmx; console is the caller's), masked and
+ * read-only paths, root read-only, pivots into the root and detaches the old one; then rootfs
+ * propagation. After it "/" is the container's and nothing of the host is reachable. Every message
+ * begins with the destination: "mount /data: ". */
 int mounts_enter(const struct spec *spec, const struct mounts_env *env, struct err *e);
 
 /* Copy-up: fills an empty volume directory (fd) with what the image holds at path below root_fd:
- * owners, modes, times, xattrs, links. A symbolic link at path is refused by name. */
+ * owners, modes, times, xattrs, links. A symbolic link at path is refused by name; a missing path,
+ * or one that is no directory, copies nothing. The volume's root gets the directory's owner and
+ * mode too. */
 int mounts_copy_up(int root_fd, const char *path, int volume_fd, struct err *e);
 
 /* Parses one mount's options (OCI list) into attributes; used by validation too. */
 struct mount_options {
     uint64_t attr_set, attr_clear;         /* MOUNT_ATTR_* */
     uint64_t rec_attr_set, rec_attr_clear; /* rro, rnoexec, ... */
-    uint64_t propagation;                  /* MS_PRIVATE, ... | MS_REC */
+    uint64_t propagation;                  /* MS_PRIVATE, ... | MS_REC; 0 = not given */
     bool bind, recursive, tmpcopyup, copy_symlink, idmap, ridmap, remount;
-    char *data; /* the rest, comma separated; owned */
+    char *data; /* the rest, comma separated; owned; NULL when nothing is left */
 };
+/* -EINVAL for contradictions ("" options, two propagations); unknown words go to data. */
 int mount_options_parse(char *const *options, struct mount_options *ret, struct err *e);
+void mount_options_release(struct mount_options *o);

@@ -1,0 +1,88 @@
+/* bind - trees of the host: cloned by the process that mounts, so that its rights decide. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/log.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "mounts/mounts-priv.h"
+
+bool mount_is_bind(const struct spec_mount *m, const struct mount_options *o)
+{
+    return o->bind || streq(m->type, "bind") || streq(m->type, "rbind");
+}
+
+/* The source is a host path out of the user's own command line or configuration: it is followed as
+ * the user would follow it, links included, before the container has any process. */
+int bind_open_source(const char *source, bool recursive, struct err *e)
+{
+    if (!source || !source[0])
+        return err_msg(e, EINVAL, "a bind needs a source");
+    int r = mountfd_clone(AT_FDCWD, source, recursive, e);
+    /* A mount that came into this user namespace with its parent is locked to it: a copy without
+     * it would uncover what it hides. The whole tree may be had. */
+    if (r == -EINVAL && !recursive)
+        r = mountfd_clone(AT_FDCWD, source, true, e);
+    if (r == -ENOENT)
+        return err_msg(e, ENOENT, "source \"%s\" does not exist", source);
+    if (r < 0)
+        return err_add(e, r, "source \"%s\"", source);
+    return r;
+}
+
+int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct err *e)
+{
+    if (!set && !clear)
+        return 0;
+    int r = mountfd_setattr(tree, recursive, set, clear, 0, e);
+    if (r != -EPERM)
+        return r;
+    /* A flag of the source's mount (nosuid, nodev, noexec, ro, its access times) is locked in a
+     * user namespace: what was asked to be taken away stays, what restricts is still added. */
+    err_clear(e);
+    log_debug("mount flags of the source are locked and stay");
+    set &= ~(uint64_t)MOUNT_ATTR__ATIME;
+    return set ? mountfd_setattr(tree, recursive, set, 0, 0, e) : 0;
+}
+
+static int idmap_tree(int tree, bool recursive, struct err *e)
+{
+    scoped_fd int ns = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+    if (ns < 0)
+        return err_set(e, errno, "open /proc/self/ns/user");
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)ns};
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
+                sizeof(attr)) == 0)
+        return 0;
+    int r = err_set(e, errno, "map ids");
+    if (r == -EPERM || r == -EINVAL)
+        err_hint(e, r,
+                 "The kernel maps ids only of file systems that were mounted in this user "
+                 "namespace; leave \"idmap\" out.");
+    return r;
+}
+
+int bind_attach(int tree, const struct mount_options *o, int target, struct err *e)
+{
+    /* In a recursive bind whatever restricts holds for the whole tree: a writable mount below a
+     * "read-only" one has surprised people for ten years. What loosens holds for the top only. */
+    uint64_t atime = o->attr_clear & MOUNT_ATTR__ATIME;
+    int r = bind_setattr(tree, o->recursive, o->attr_set, atime, e);
+    if (r == 0)
+        r = bind_setattr(tree, false, 0, o->attr_clear & ~atime, e);
+    if (r == 0)
+        r = bind_setattr(tree, true, o->rec_attr_set, o->rec_attr_clear, e);
+    if (r == 0 && o->idmap)
+        r = idmap_tree(tree, o->ridmap, e);
+    if (r < 0)
+        return r;
+    /* First private, so that a slave or shared bind is what was asked for and nothing else. */
+    uint64_t propagation = o->propagation ? o->propagation : (MS_PRIVATE | MS_REC);
+    r = mountfd_setattr(tree, (propagation & MS_REC) != 0, 0, 0, propagation & ~(uint64_t)MS_REC,
+                        e);
+    if (r < 0)
+        return r;
+    return mountfd_attach(tree, target, e);
+}

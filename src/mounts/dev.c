@@ -1,0 +1,159 @@
+/* dev - the minimal /dev: host nodes bound by verified descriptors, and a few links. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/path.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "mounts/mounts-priv.h"
+
+/* The devices that the runtime specification wants in every container. */
+static const struct spec_device default_devices[] = {
+    {.type = (char *)"c", .path = (char *)"/dev/null", .major = 1, .minor = 3},
+    {.type = (char *)"c", .path = (char *)"/dev/zero", .major = 1, .minor = 5},
+    {.type = (char *)"c", .path = (char *)"/dev/full", .major = 1, .minor = 7},
+    {.type = (char *)"c", .path = (char *)"/dev/random", .major = 1, .minor = 8},
+    {.type = (char *)"c", .path = (char *)"/dev/urandom", .major = 1, .minor = 9},
+    {.type = (char *)"c", .path = (char *)"/dev/tty", .major = 5, .minor = 0},
+};
+
+static const struct {
+    const char *name, *target;
+} links[] = {
+    {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
+    {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"},         {"core", "/proc/kcore"},
+};
+
+static mode_t device_kind(const struct spec_device *d)
+{
+    switch (d->type[0]) {
+    case 'b':
+        return S_IFBLK;
+    case 'p':
+        return S_IFIFO;
+    default:
+        return S_IFCHR; /* "c", "u" */
+    }
+}
+
+/* Opens a device of the host and proves that it is the one. O_PATH: nothing is opened in the sense
+ * of a driver. */
+static int host_device(const char *path, mode_t kind, dev_t rdev, struct err *e)
+{
+    scoped_fd int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(e, errno, "open the host's %s", path);
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_set(e, errno, "stat the host's %s", path);
+    if ((st.st_mode & S_IFMT) != kind || st.st_rdev != rdev)
+        return err_msg(e, ENODEV, "the host's %s is not device %u:%u", path, major(rdev),
+                       minor(rdev));
+    return take_fd(&fd);
+}
+
+int dev_open_null(struct err *e)
+{
+    return host_device("/dev/null", S_IFCHR, makedev(1, 3), e);
+}
+
+static int bind_device(struct mounts_ctx *c, const struct spec_device *d, struct err *e)
+{
+    dev_t rdev = makedev((unsigned)d->major, (unsigned)d->minor);
+    scoped_fd int host = host_device(d->path, device_kind(d), rdev, e);
+    if (host < 0)
+        return host;
+    scoped_fd int target = target_open(c->root, d->path, S_IFREG, e);
+    if (target < 0)
+        return target;
+    scoped_fd int tree = mountfd_clone(host, "", false, e);
+    if (tree < 0)
+        return tree;
+    int r = mountfd_setattr(tree, false, 0, 0, MS_PRIVATE, e);
+    return r < 0 ? r : mountfd_attach(tree, target, e);
+}
+
+static int make_node(struct mounts_ctx *c, const struct spec_device *d, struct err *e)
+{
+    scoped_free char *name = NULL;
+    scoped_fd int parent = path_open_parent(c->root, d->path, true, &name, e);
+    if (parent < 0)
+        return parent;
+    mode_t kind = device_kind(d);
+    mode_t mode = d->has_file_mode ? d->file_mode & 07777 : 0666;
+    dev_t rdev = kind == S_IFIFO ? 0 : makedev((unsigned)d->major, (unsigned)d->minor);
+    if (mknodat(parent, name, kind | mode, rdev) < 0)
+        return errno == EEXIST ? 0 : err_set(e, errno, "mknod");
+    /* Nobody else runs in the container yet, and the name was not there before. */
+    if (fchmodat(parent, name, mode, 0) < 0)
+        return err_set(e, errno, "chmod");
+    if ((d->has_uid || d->has_gid) &&
+        fchownat(parent, name, d->has_uid ? d->uid : (uid_t)-1, d->has_gid ? d->gid : (gid_t)-1,
+                 AT_SYMLINK_NOFOLLOW) < 0)
+        return err_set(e, errno, "chown");
+    return 0;
+}
+
+static int add_device(struct mounts_ctx *c, const struct spec_device *d, struct err *e)
+{
+    /* A user namespace may make FIFOs, but no devices (mknod(2): EPERM). */
+    int r =
+        c->env->in_userns && device_kind(d) != S_IFIFO ? bind_device(c, d, e) : make_node(c, d, e);
+    return r < 0 ? err_add(e, r, "device %s", d->path) : 0;
+}
+
+static bool is_default(const struct spec_device *d)
+{
+    for (size_t i = 0; i < N_ELEMENTS(default_devices); i++) {
+        if (streq(d->path, default_devices[i].path))
+            return true;
+    }
+    return false;
+}
+
+static int add_links(int dev_fd, struct err *e)
+{
+    for (size_t i = 0; i < N_ELEMENTS(links); i++) {
+        if (symlinkat(links[i].target, dev_fd, links[i].name) < 0 && errno != EEXIST)
+            return err_set(e, errno, "link /dev/%s", links[i].name);
+    }
+    return 0;
+}
+
+/* A /dev that the user bound from the host is theirs: nothing is put into it. */
+static bool dev_is_bound(const struct spec *s)
+{
+    bool bound = false;
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        struct mount_options none = {0};
+        scoped_free char *path = path_clean(s->mounts[i].destination);
+        if (streq(path, "/dev")) {
+            none.bind =
+                strv_has(s->mounts[i].options, "bind") || strv_has(s->mounts[i].options, "rbind");
+            bound = mount_is_bind(&s->mounts[i], &none);
+        }
+    }
+    return bound;
+}
+
+int dev_populate(struct mounts_ctx *c, struct err *e)
+{
+    if (dev_is_bound(c->spec))
+        return 0;
+    int r = target_refuse_symlink(c->root, "/dev", e);
+    scoped_fd int dev = r < 0 ? r : target_open(c->root, "/dev", S_IFDIR, e);
+    if (dev < 0)
+        return err_add(e, dev, "mount /dev");
+    for (size_t i = 0; r == 0 && i < N_ELEMENTS(default_devices); i++)
+        r = add_device(c, &default_devices[i], e);
+    const struct spec_linux *l = c->spec->linux_;
+    for (size_t i = 0; r == 0 && l && i < l->n_devices; i++) {
+        if (!is_default(&l->devices[i]))
+            r = add_device(c, &l->devices[i], e);
+    }
+    if (r == 0)
+        r = add_links(dev, e);
+    return r < 0 ? err_add(e, r, "mount /dev") : 0;
+}

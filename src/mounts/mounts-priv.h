@@ -1,0 +1,41 @@
+/* mounts-priv - what the files of this folder share. */
+#pragma once
+
+#include "mounts/mounts.h"
+#include "sys/mountfd.h"
+
+#define scoped_mount_options SCOPED(mount_options_release)
+
+/* One call of mounts_enter. */
+struct mounts_ctx {
+    const struct spec *spec;
+    const struct mounts_env *env;
+    int root;      /* the attached root, borrowed from env */
+    int null_fd;   /* O_PATH of the host's /dev/null, verified; owned */
+    int empty;     /* an attached, empty, read-only tmpfs that further masks clone, or -1; owned */
+    int *later_ro; /* mounts that become read-only at the end (tmpfs with "ro"); owned */
+    size_t n_later_ro;
+};
+
+/* target.c: what a mount is put on. kind: S_IFDIR or S_IFREG. Makes what is missing. O_PATH fd. */
+int target_open(int root, const char *path, mode_t kind, struct err *e);
+/* "/proc", "/sys" and "/dev" of an image must not be symbolic links. 0 or -ELOOP. */
+int target_refuse_symlink(int root, const char *path, struct err *e);
+
+/* bind.c */
+int bind_open_source(const char *source, bool recursive, struct err *e);
+int bind_attach(int tree, const struct mount_options *o, int target, struct err *e);
+/* mount_setattr where "no such change" (EPERM on a locked flag) may be lived with. */
+int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct err *e);
+bool mount_is_bind(const struct spec_mount *m, const struct mount_options *o);
+
+/* new.c: a file system of its own. */
+int new_mount(struct mounts_ctx *c, const struct spec_mount *m, const struct mount_options *o,
+              struct err *e);
+
+/* dev.c */
+int dev_open_null(struct err *e);
+int dev_populate(struct mounts_ctx *c, struct err *e);
+
+/* mask.c */
+int mask_apply(struct mounts_ctx *c, struct err *e);

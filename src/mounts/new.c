@@ -1,0 +1,185 @@
+/* new - file systems that belong to the container: proc, sysfs, tmpfs, devpts, mqueue, cgroup2. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "mounts/mounts-priv.h"
+#include "mounts/tree.h"
+
+/* One way of making a mount of a type; kernel_type NULL: the type's own name. */
+struct kind {
+    const char *type, *kernel_type;
+    const char *const *options; /* words (up to '=') it takes; NULL: the kernel judges */
+    int (*fallback)(struct mounts_ctx *c, const struct mount_options *o, struct err *e);
+};
+
+/* tmpfs(5). "huge" and quota limits need rights that a user namespace does not give; the kernel
+ * says so. */
+static const char *const tmpfs_options[] = {
+    "size",    "nr_blocks", "nr_inodes", "mode", "uid",     "gid",      "huge",       "mpol",
+    "inode32", "inode64",   "noswap",    "sync", "dirsync", "lazytime", "nolazytime", NULL,
+};
+
+static bool is_known(const char *const *known, const char *option)
+{
+    size_t n = strcspn(option, "=");
+    for (; *known; known++) {
+        if (strlen(*known) == n && strncmp(*known, option, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int check_options(const struct kind *k, const char *data, struct err *e)
+{
+    if (!k->options || !data)
+        return 0;
+    scoped_strv char **words = strv_split(data, ",", false);
+    for (size_t i = 0; words && words[i]; i++) {
+        if (!is_known(k->options, words[i]))
+            return err_msg(e, EINVAL, "unknown %s option \"%s\"", k->type, words[i]);
+    }
+    return 0;
+}
+
+/* A tree of the host in place of a file system that the kernel gives only to the owner of a
+ * namespace. */
+static int host_tree(const char *path, uint64_t set, struct err *e)
+{
+    scoped_fd int tree = mountfd_clone(AT_FDCWD, path, true, e);
+    if (tree < 0)
+        return tree;
+    int r = mountfd_setattr(tree, true, set, 0, MS_PRIVATE, e);
+    return r < 0 ? r : take_fd(&tree);
+}
+
+static int fallback_sysfs(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+{
+    (void)o;
+    if (c->env->own_netns)
+        return -EPERM;
+    return host_tree(
+        "/sys", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, e);
+}
+
+static int fallback_proc(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+{
+    (void)o;
+    if (c->env->own_pidns)
+        return -EPERM;
+    return host_tree("/proc", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, e);
+}
+
+static int fallback_mqueue(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+{
+    (void)o;
+    if (c->env->own_ipcns)
+        return -EPERM;
+    return host_tree("/dev/mqueue", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, e);
+}
+
+/* Never the host's cgroup tree: an empty directory tells programs that there is nothing. */
+static int fallback_cgroup(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+{
+    (void)c;
+    (void)o;
+    log_debug("no cgroup2 mount here; /sys/fs/cgroup stays empty");
+    return mountfd_new("tmpfs", "cgroup", "mode=755,size=4k",
+                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                       e);
+}
+
+/* devpts with gid=5 fails when that group is not mapped (one single id): without it the slave ends
+ * are the opener's group, which is all there is. */
+static int fallback_devpts(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+{
+    (void)c;
+    scoped_strv char **words = strv_split(o->data ? o->data : "", ",", false);
+    scoped_strv char **kept = NULL;
+    for (size_t i = 0; words && words[i]; i++) {
+        if (!str_after(words[i], "gid="))
+            strv_add(&kept, words[i]);
+    }
+    scoped_free char *data = strv_join(kept, ",");
+    return mountfd_new("devpts", "devpts", data, o->attr_set, e);
+}
+
+static const struct kind kinds[] = {
+    {"proc", NULL, NULL, fallback_proc},          {"sysfs", NULL, NULL, fallback_sysfs},
+    {"tmpfs", NULL, tmpfs_options, NULL},         {"devpts", NULL, NULL, fallback_devpts},
+    {"mqueue", NULL, NULL, fallback_mqueue},      {"cgroup2", NULL, NULL, fallback_cgroup},
+    {"cgroup", "cgroup2", NULL, fallback_cgroup},
+};
+
+static const struct kind *kind_find(const char *type)
+{
+    for (size_t i = 0; i < N_ELEMENTS(kinds); i++) {
+        if (streq(kinds[i].type, type))
+            return &kinds[i];
+    }
+    return NULL;
+}
+
+/* The detached mount. */
+static int make(struct mounts_ctx *c, const struct spec_mount *m, const struct mount_options *o,
+                uint64_t attr, struct err *e)
+{
+    struct kind other = {.type = m->type};
+    const struct kind *k = kind_find(m->type);
+    if (!k)
+        k = &other;
+    int r = check_options(k, o->data, e);
+    if (r < 0)
+        return r;
+    const char *type = k->kernel_type ? k->kernel_type : k->type;
+    const char *source = m->source && m->source[0] ? m->source : type;
+    r = mountfd_new(type, source, o->data, attr, e);
+    if (r >= 0 || !k->fallback)
+        return r;
+    struct err second = ERR_INIT;
+    int fd = k->fallback(c, o, &second);
+    if (fd < 0)
+        return r; /* the first reason is the one that counts */
+    err_clear(e);
+    return fd;
+}
+
+static int copy_up(struct mounts_ctx *c, const char *path, int mnt, struct err *e)
+{
+    scoped_fd int dir = path_open_in_root(c->root, path, O_RDONLY | O_DIRECTORY, 0, NULL);
+    if (dir < 0)
+        return 0;
+    struct tree_copy t = {.src = dir, .dst = mnt, .objects = -1};
+    int r = tree_copy(&t, e);
+    return r < 0 ? err_add(e, r, "copy up") : 0;
+}
+
+int new_mount(struct mounts_ctx *c, const struct spec_mount *m, const struct mount_options *o,
+              struct err *e)
+{
+    bool tmpfs = streq(m->type, "tmpfs");
+    uint64_t attr = o->attr_set | o->rec_attr_set;
+    /* A read-only tmpfs becomes so at the end: it still receives mount points and devices. */
+    bool later_ro = tmpfs && (attr & MOUNT_ATTR_RDONLY);
+    if (later_ro)
+        attr &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+
+    scoped_fd int target = target_open(c->root, m->destination, S_IFDIR, e);
+    if (target < 0)
+        return target;
+    scoped_fd int mnt = make(c, m, o, attr, e);
+    if (mnt < 0)
+        return mnt;
+    int r = tmpfs && o->tmpcopyup ? copy_up(c, m->destination, mnt, e) : 0;
+    if (r == 0 && o->propagation)
+        r = mountfd_setattr(mnt, (o->propagation & MS_REC) != 0, 0, 0,
+                            o->propagation & ~(uint64_t)MS_REC, e);
+    if (r == 0)
+        r = mountfd_attach(mnt, target, e);
+    if (r == 0 && later_ro)
+        c->later_ro[c->n_later_ro++] = take_fd(&mnt);
+    return r;
+}

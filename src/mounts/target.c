@@ -1,0 +1,72 @@
+/* target - what a mount is put on, found below the container's root and nowhere else. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/path.h"
+#include "base/str.h"
+#include "mounts/mounts-priv.h"
+
+int target_refuse_symlink(int root, const char *path, struct err *e)
+{
+    static const char *const kernel_dirs[] = {"proc", "sys", "dev"};
+    for (size_t i = 0; i < N_ELEMENTS(kernel_dirs); i++) {
+        const char *rest = str_after(path, "/");
+        rest = rest ? str_after(rest, kernel_dirs[i]) : NULL;
+        if (!rest || (*rest && *rest != '/'))
+            continue;
+        struct stat st;
+        if (fstatat(root, kernel_dirs[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+            return err_msg(e, ELOOP, "image's /%s is a symbolic link", kernel_dirs[i]);
+    }
+    return 0;
+}
+
+static int make_file(int root, const char *path, struct err *e)
+{
+    scoped_free char *name = NULL;
+    scoped_fd int parent = path_open_parent(root, path, true, &name, e);
+    if (parent < 0)
+        return parent;
+    /* O_EXCL: never a link, never a device that somebody put there meanwhile. */
+    scoped_fd int fd =
+        openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0 && errno == EEXIST)
+        return err_msg(e, ELOOP, "the target is a symbolic link that leads nowhere");
+    if (fd < 0)
+        return err_set(e, errno, "make an empty file as its target");
+    int r = path_open_beneath(parent, name, O_PATH | O_NOFOLLOW, 0, e);
+    return r;
+}
+
+static int wrong_kind(mode_t want, struct err *e)
+{
+    return want == S_IFDIR
+               ? err_msg(e, ENOTDIR, "the source is a directory, the target in the image is not")
+               : err_msg(e, EISDIR, "the source is a file, the target in the image a directory");
+}
+
+int target_open(int root, const char *path, mode_t kind, struct err *e)
+{
+    if (kind == S_IFDIR) {
+        int r = path_mkdirs_in_root(root, path, 0755, e);
+        if (r == -ENOTDIR)
+            return wrong_kind(kind, e);
+        if (r == -EROFS)
+            err_hint(e, r,
+                     "The image lacks this directory and its root is read-only; make it in "
+                     "the image.");
+        return r;
+    }
+    scoped_fd int fd = path_open_in_root(root, path, O_PATH, 0, e);
+    if (fd == -ENOENT)
+        return make_file(root, path, e);
+    if (fd < 0)
+        return fd;
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_set(e, errno, "stat the target");
+    if (S_ISDIR(st.st_mode))
+        return wrong_kind(kind, e);
+    return take_fd(&fd);
+}
