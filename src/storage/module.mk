@@ -1,2 +1,12 @@
 noinst_LIBRARIES += src/storage/libstorage.a
-src_storage_libstorage_a_SOURCES = src/storage/storage.h 
+src_storage_libstorage_a_SOURCES = \
+	src/storage/storage.h src/storage/storage-priv.h \
+	src/storage/choose.c src/storage/copy.c src/storage/create.c src/storage/dir.c \
+	src/storage/driver.c src/storage/ids.c src/storage/overlay.c src/storage/probe.c \
+	src/storage/remove.c src/storage/shift.c
+if ENABLE_TESTS
+check_PROGRAMS += tests/tools/mounts-tool
+tests_tools_mounts_tool_SOURCES = tests/tools/mounts-tool.c
+tests_tools_mounts_tool_LDADD = src/storage/libstorage.a src/mounts/libmounts.a \
+	src/userns/libuserns.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
+endif

@@ -20,35 +20,59 @@ struct storage_root {
     char *upper, *work; /* absolute; NULL: mounted read-only without an upper */
     char *dir;          /* copy, dir: the tree itself */
     bool is_volatile;   /* overlay "volatile": contents may be lost in a crash (--rm) */
-    bool readonly;
+    bool readonly;      /* what was asked for. storage_mount gives a writable root nevertheless, so
+                           that mount points can be made; mounts_enter closes it at the end */
     json_t *extra;
 };
 extern const struct jfield storage_root_fields[];
 void storage_root_release(struct storage_root *r);
+#define scoped_storage_root SCOPED(storage_root_release)
+
+/* The directories of a storage_root, opened: see storage_open. */
+struct storage_fds {
+    int *lowers; /* r->layers, then r->data_layers; O_PATH; owned */
+    size_t n_lowers, n_data;
+    int upper, work; /* O_RDONLY; owned or -1 */
+    int tree;        /* copy, dir: a detached clone of the tree's mount; owned or -1 */
+};
+#define STORAGE_FDS_INIT                                                                           \
+    {                                                                                              \
+        .upper = -1, .work = -1, .tree = -1                                                        \
+    }
+void storage_fds_release(struct storage_fds *f);
+#define scoped_storage_fds SCOPED(storage_fds_release)
+
+struct storage_shift; /* storage-priv.h: how ids change between two maps */
 
 struct storage_driver {
     const char *name;
     /* 0 unusable, else the higher wins; why: one sentence for `rootlet info` and errors. Runs
-     * inside a throw-away user + mount namespace with the default map; root: the data directory. */
-    int (*probe)(const char *root, char why[static 256]);
-    /* Makes what the container needs on disk (upper, work, a copy), called by its mapped root in a
-     * userns_run child; paths are in r. */
-    int (*prepare)(const struct storage_root *r, struct err *e);
+     * inside a throw-away user + mount namespace with the default map, in an empty directory on the
+     * file system in question, which it may fill. single: only one id is mapped. */
+    int (*probe)(bool single, char why[static 256]);
+    /* Makes what the container needs on disk (upper, work, a copy): in a userns_run child with the
+     * store's map, or as root of the host; paths are in r. shift: NULL when the ids are the
+     * store's. */
+    int (*prepare)(const struct storage_root *r, const struct storage_shift *shift, struct err *e);
     /* In the container's mount namespace, as its mapped root: a detached mount fd of "/". */
-    int (*mount)(const struct storage_root *r, struct err *e);
+    int (*mount)(const struct storage_root *r, struct storage_fds *f, struct err *e);
 };
 
+/* By name; -EINVAL with the list of names for another. */
 const struct storage_driver *storage_driver_get(const char *name, struct err *e);
 
-/* Best driver for data below root: the cached answer of the probe (run_root/probe.<boot>.<dev>),
- * or a fresh one. *ret_why is owned. */
+/* Best driver for data below root: the cached answer of the probe (run_root/probe.<boot>.<dev>,
+ * believed only when it is a file of our own that nobody else can write), or a fresh one. wanted:
+ * NULL or "" = the best. map: the default map. *ret_why (owned) is the winner's sentence, with the
+ * reasons of those that are unusable. -ENOTSUP when none, or not the wanted one, can work. */
 int storage_choose(const char *root, const char *run_root, const char *wanted,
                    const struct userns_map *map, const struct storage_driver **ret, char **ret_why,
                    struct err *e);
 
 /* Fills *ret and makes the directories for a new container: dir is containers/ID (absolute).
  * layer_dirs: topmost first. When map differs from the store's default map, shifted trees are made
- * (metadata tree with data-only lower where the kernel can, else a copy), outside any lock. */
+ * (metadata tree with data-only lower where the kernel can, else a copy), outside any lock, and
+ * kept beside the layer (layers/HEX/map-HASH and objs, or copy-HASH) for the next container. */
 struct storage_create {
     const struct storage_driver *driver;
     const char *container_dir, *store_root;
@@ -57,7 +81,18 @@ struct storage_create {
     bool is_volatile, readonly;
 };
 int storage_create(const struct storage_create *c, struct storage_root *ret, struct err *e);
-int storage_mount(const struct storage_root *r,
-                  struct err *e); /* by r->driver; detached mount fd */
-/* Deletes upper, work and copies, whose files belong to subordinate ids (enters map). */
+
+/* By r->driver: a detached mount fd of the root file system. In the container's user and mount
+ * namespaces, as its mapped root. */
+int storage_mount(const struct storage_root *r, struct err *e);
+
+/* The same in two steps, for maps whose id 0 is not the user (--userns auto, root of the host) and
+ * so cannot enter the user's private directories: storage_open in the new namespaces but still with
+ * the user's own ids (before userns_become_root; the maps need not be written yet), then
+ * storage_mount_opened as the mapped root. Works for every map; storage_mount is short for both. */
+int storage_open(const struct storage_root *r, struct storage_fds *ret, struct err *e);
+int storage_mount_opened(const struct storage_root *r, struct storage_fds *f, struct err *e);
+
+/* Deletes upper, work and copies, whose files belong to subordinate ids. map: the store's default
+ * map, which covers all of them. Nothing else in container_dir is touched. */
 int storage_remove(const char *container_dir, const struct userns_map *map, struct err *e);
