@@ -17,6 +17,7 @@ const struct jfield store_layer_fields[] = {
     {"files", J_UINT64, offsetof(struct store_layer, files)},
     {"skipped", J_UINT64, offsetof(struct store_layer, skipped)},
     {"tarSize", J_UINT64, offsetof(struct store_layer, tar_size)},
+    {"rootOpaque", J_BOOL, offsetof(struct store_layer, root_opaque)},
     {"", J_EXTRA, offsetof(struct store_layer, extra)},
     {0},
 };
@@ -48,7 +49,6 @@ const struct jfield store_idmap_fields[] = {
     {"gid", J_ARRAY, offsetof(struct userns_map, gid.v), .sub = line_fields,
      .sub_size = sizeof(struct idmap_line), .count_offset = offsetof(struct userns_map, gid.n)},
     {"single", J_BOOL, offsetof(struct userns_map, single)},
-    {"host", J_BOOL, offsetof(struct userns_map, host)},
     {0},
 };
 

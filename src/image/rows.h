@@ -14,6 +14,7 @@ struct store_layer {
     char *diff_id;
     uint64_t bytes, files, skipped; /* of the tree; device nodes left out */
     uint64_t tar_size;              /* of the uncompressed archive */
+    bool root_opaque;               /* it hides every layer below */
     json_t *extra;
 };
 extern const struct jfield store_layer_fields[];

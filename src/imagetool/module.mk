@@ -1,1 +1,21 @@
-# filled by its owner
+# The program that writes the image store. Its parts are an archive, so that tests link them.
+noinst_LIBRARIES += src/imagetool/libimagetool.a
+src_imagetool_libimagetool_a_SOURCES = src/imagetool/imagetool.h src/imagetool/commands.c \
+	src/imagetool/tarindex.h src/imagetool/tarindex.c \
+	src/imagetool/bundle.h src/imagetool/bundle.c \
+	src/imagetool/manifest.h src/imagetool/manifest.c src/imagetool/platform.c \
+	src/imagetool/plan.h src/imagetool/plan.c src/imagetool/plan-docker.c \
+	src/imagetool/plan-legacy.c src/imagetool/plan-oci.c \
+	src/imagetool/idmap.h src/imagetool/idmap.c src/imagetool/gc.h src/imagetool/gc.c \
+	src/imagetool/ingest.h src/imagetool/ingest.c src/imagetool/ingest-layers.c \
+	src/imagetool/cmd-load.c
+src_imagetool_libimagetool_a_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(CRYPTO_CFLAGS)
+
+imagetool_libs = src/imagetool/libimagetool.a src/image/libimage.a src/layer/liblayer.a \
+	src/userns/libuserns.a src/conf/libconf.a src/sys/libsys.a src/base/libbase.a \
+	$(ARCHIVE_LIBS) $(CRYPTO_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(ISAL_LIBS) $(SECCOMP_LIBS) \
+	$(JANSSON_LIBS) -lpthread
+
+EXTRA_PROGRAMS = rootlet-image
+rootlet_image_SOURCES = src/imagetool/main.c
+rootlet_image_LDADD = $(imagetool_libs)

@@ -1,0 +1,6 @@
+#include "imagetool/imagetool.h"
+
+const struct cmd *const imagetool_commands[] = {
+    imagetool_load_cmds,
+    NULL,
+};

@@ -1,0 +1,245 @@
+#include "imagetool/gc.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "image/ref.h"
+#include "image/rows.h"
+#include "imagetool/idmap.h"
+#include "layer/layer.h"
+
+#define RECORD_MAX (16u << 20)
+
+/* Digests that something refers to. */
+struct marks {
+    char **v;
+    size_t n, alloc;
+    bool sorted;
+};
+
+static void marks_release(struct marks *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        free(m->v[i]);
+    free(m->v);
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool marked(struct marks *m, const char *hex)
+{
+    if (!m->sorted && m->n)
+        qsort(m->v, m->n, sizeof(*m->v), compare);
+    m->sorted = true;
+    return m->n && bsearch(&hex, m->v, m->n, sizeof(*m->v), compare);
+}
+
+/* Every run of 64 hex digits counts, whatever member it stands in: a record of a later version
+ * keeps what it needs, and nothing in use is ever deleted for a misread field. */
+static void mark_text(struct marks *m, const char *text)
+{
+    for (const char *p = text; *p;) {
+        size_t n = strspn(p, "0123456789abcdef");
+        if (n == DIGEST_HEX) {
+            if (m->n == m->alloc) {
+                m->alloc = m->alloc ? m->alloc * 2 : 64;
+                m->v = xrealloc(m->v, m->alloc * sizeof(*m->v));
+            }
+            m->v[m->n++] = xstrndup(p, n);
+            m->sorted = false;
+        }
+        p += n ? n : 1;
+    }
+}
+
+/* Calls fn for each entry of a directory below root. A missing directory has none. */
+typedef int entry_fn(int dir_fd, const char *name, void *data, struct err *e);
+static int each_entry(int root_fd, const char *dir, entry_fn *fn, void *data, struct err *e)
+{
+    int fd = openat(root_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : err_set(e, errno, "open %s", dir);
+    scoped_dir DIR *d = fdopendir(fd);
+    if (!d) {
+        close(fd);
+        return err_set(e, ENOMEM, "read %s", dir);
+    }
+    int r = 0;
+    for (struct dirent *de; r == 0 && (de = readdir(d));)
+        if (de->d_name[0] != '.')
+            r = fn(dirfd(d), de->d_name, data, e);
+    return r;
+}
+
+static int mark_file(int dir_fd, const char *name, void *data, struct err *e)
+{
+    scoped_free char *text = NULL;
+    ssize_t n = fs_read(dir_fd, name, RECORD_MAX, &text, e);
+    if (n == -ENOENT)
+        return 0;
+    if (n < 0)
+        return (int)n;
+    mark_text(data, text);
+    return 0;
+}
+
+static int mark_tags(int dir_fd, const char *name, void *data, struct err *e)
+{
+    return each_entry(dir_fd, name, mark_file, data, e);
+}
+
+static int mark_container(int dir_fd, const char *name, void *data, struct err *e)
+{
+    scoped_free char *file = xasprintf("%s/container.json", name);
+    return mark_file(dir_fd, file, data, e);
+}
+
+static int mark_all(int root_fd, struct marks *m, struct err *e)
+{
+    int r = each_entry(root_fd, "images", mark_file, m, e);
+    r = r < 0 ? r : each_entry(root_fd, "refs", mark_tags, m, e);
+    return r < 0 ? r : each_entry(root_fd, "containers", mark_container, m, e);
+}
+
+static int to_trash(int dir_fd, const char *name, int root_fd)
+{
+    char dest[32] = "trash/";
+    id_random_hex(dest + strlen(dest), 16);
+    if (mkdirat(root_fd, "trash", 0700) < 0 && errno != EEXIST)
+        return -errno;
+    return renameat2(dir_fd, name, root_fd, dest, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+struct sweep {
+    struct marks *marks; /* NULL: nothing is in use */
+    int root_fd;
+};
+
+static int sweep_entry(int dir_fd, const char *name, void *data, struct err *e)
+{
+    struct sweep *s = data;
+    if (s->marks && (strlen(name) != DIGEST_HEX || marked(s->marks, name)))
+        return 0;
+    int r = to_trash(dir_fd, name, s->root_fd);
+    return r < 0 && r != -ENOENT ? err_set(e, -r, "move %s to trash", name) : 0;
+}
+
+struct emptying {
+    const struct conf *conf;
+    struct layer_session *session;
+};
+
+/* Files of subordinate ids go only from inside the user namespace. */
+static int empty_entry(int dir_fd, const char *name, void *data, struct err *e)
+{
+    struct emptying *x = data;
+    int r = fs_remove_tree(dir_fd, name, NULL);
+    if (r == 0)
+        return 0;
+    if (!x->session) {
+        scoped_userns_map struct userns_map map = {0};
+        r = idmap_stored(x->conf, &map, e);
+        r = r < 0 ? r : layer_session_open(&map, NULL, &x->session, e);
+        if (r < 0)
+            return r;
+    }
+    return layer_remove(x->session, dir_fd, name, e);
+}
+
+static int empty_trash(const struct conf *c, int root_fd, struct err *e)
+{
+    struct emptying x = {.conf = c};
+    int r = each_entry(root_fd, "trash", empty_entry, &x, e);
+    layer_session_close(x.session);
+    return r;
+}
+
+static int open_locked(const struct conf *c, int *ret_lock, struct err *e)
+{
+    int root = conf_open_root(c, "", false, NULL);
+    if (root < 0)
+        return root == -ENOENT ? root : err_set(e, -root, "open %s", c->root);
+    *ret_lock = lock_take(root, "store.lock", LOCK_EXCLUSIVE, 0, NULL);
+    return root;
+}
+
+void gc_sweep(const struct conf *c)
+{
+    scoped_fd int lock = -1, root = open_locked(c, &lock, NULL);
+    struct err e = ERR_INIT;
+    struct sweep s = {.root_fd = root};
+    if (root < 0 || lock < 0)
+        return; /* somebody works: what lies there may be theirs */
+    int r = each_entry(root, "ingest", sweep_entry, &s, &e);
+    fd_close(&lock);
+    if (r == 0)
+        r = empty_trash(c, root, &e);
+    if (r < 0)
+        log_info("leftovers stay: %s", e.msg);
+}
+
+int gc_run(const struct conf *c, struct err *e)
+{
+    SCOPED(marks_release) struct marks marks = {0};
+    scoped_fd int lock = -1, root = open_locked(c, &lock, e);
+    if (root < 0)
+        return root == -ENOENT ? 0 : root;
+    if (lock == -EWOULDBLOCK) {
+        log_info("another process uses the store: unused layers stay until later");
+        return 0;
+    }
+    if (lock < 0)
+        return err_set(e, -lock, "lock %s/store.lock", c->root);
+    struct sweep used = {.marks = &marks, .root_fd = root}, unused = {.root_fd = root};
+    int r = mark_all(root, &marks, e);
+    r = r < 0 ? r : each_entry(root, "layers", sweep_entry, &used, e);
+    r = r < 0 ? r : each_entry(root, "blobs/sha256", sweep_entry, &used, e);
+    r = r < 0 ? r : each_entry(root, "ingest", sweep_entry, &unused, e);
+    fd_close(&lock);
+    int r2 = empty_trash(c, root, r < 0 ? NULL : e);
+    return r < 0 ? err_add(e, r, "collect garbage") : r2;
+}
+
+struct users {
+    const char *image_id;
+    char ***ret;
+};
+
+static int check_user(int dir_fd, const char *name, void *data, struct err *e)
+{
+    struct users *u = data;
+    scoped_free char *file = xasprintf("%s/container.json", name), *text = NULL;
+    ssize_t n = fs_read(dir_fd, file, RECORD_MAX, &text, e);
+    if (n == -ENOENT)
+        return 0;
+    if (n < 0)
+        return (int)n;
+    scoped_json json_t *doc = json_parse(text, (size_t)n, RECORD_MAX, file, NULL);
+    const char *id = json_string_value(json_object_get(doc, "image_id"));
+    const char *label = json_string_value(json_object_get(doc, "name"));
+    bool uses = doc ? streq(id, u->image_id) : strstr(text, u->image_id) != NULL;
+    if (uses)
+        strv_add(u->ret, label ? label : name);
+    return 0;
+}
+
+int gc_users(const struct conf *c, const char *image_id, char ***ret, struct err *e)
+{
+    struct users u = {.image_id = image_id, .ret = ret};
+    scoped_fd int root = conf_open_root(c, "", false, NULL);
+    return root < 0 ? 0 : each_entry(root, "containers", check_user, &u, e);
+}

@@ -1,0 +1,22 @@
+/* imagetool - the commands of rootlet-image: whatever writes the image store. */
+#pragma once
+
+#include <stdio.h>
+
+#include "base/opt.h"
+#include "conf/conf.h"
+#include "image/store.h"
+
+extern const struct cmd *const imagetool_commands[];
+
+/* Tables by file, each ended by an entry without a name. */
+extern const struct cmd imagetool_load_cmds[], imagetool_import_cmds[], imagetool_save_cmds[];
+extern const struct cmd imagetool_tag_cmds[], imagetool_rm_cmds[], imagetool_inspect_cmds[];
+extern const struct cmd imagetool_check_cmds[];
+
+/* Each command reads the configuration itself (the environment carries rootlet's own view). */
+#define scoped_conf SCOPED(conf_release)
+/* "Error: ..." and the hint, control characters escaped. */
+void imagetool_print_err(const struct err *e);
+/* A name or text from an image to stdout or stderr, control characters escaped. */
+void imagetool_print(FILE *f, const char *text);

@@ -1,0 +1,236 @@
+/* The unpacking part of ingest. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "imagetool/idmap.h"
+#include "imagetool/ingest.h"
+#include "userns/userns.h"
+
+#define JOBS_MAX 4
+
+/* One layer under way. */
+struct job {
+    const struct plan_layer *layer;
+    struct layer_job job;
+    int fd; /* its staging directory */
+    char stage[24];
+};
+
+struct pool {
+    struct job v[JOBS_MAX];
+    size_t n, max;
+};
+
+bool store_layer_read(int root_fd, const char *diff_id, struct store_layer *ret)
+{
+    scoped_free char *dir = xasprintf("layers/%s", image_digest_hex(diff_id));
+    scoped_free char *file = xasprintf("%s/layer.json", dir), *tree = xasprintf("%s/diff", dir);
+    scoped_free char *text = NULL;
+    struct stat st;
+    ssize_t n = fs_read(root_fd, file, STORE_ROW_MAX, &text, NULL);
+    if (n < 0 || fstatat(root_fd, tree, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+        return false;
+    scoped_json json_t *doc = json_parse(text, (size_t)n, STORE_ROW_MAX, file, NULL);
+    struct store_layer info = {0};
+    if (!doc || jfield_parse(doc, store_layer_fields, "", &info, NULL) < 0)
+        return false;
+    if (!streq(info.diff_id, diff_id)) {
+        jfield_release(store_layer_fields, &info);
+        return false;
+    }
+    *ret = info;
+    return true;
+}
+
+static void progress(const struct ingest *in, const char *digest, const char *what)
+{
+    if (!in->quiet)
+        fprintf(stderr, "Copying blob %.19s %s\n", digest, what);
+}
+
+static int open_session(struct ingest *in, struct err *e)
+{
+    scoped_userns_map struct userns_map map = {0};
+    if (in->session)
+        return 0;
+    int r = idmap_check(in->conf, in->root_fd, &map, e);
+    return r < 0 ? r : layer_session_open(&map, NULL, &in->session, e);
+}
+
+static int make_stage(struct ingest *in, struct job *j, struct err *e)
+{
+    snprintf(j->stage, sizeof(j->stage), "L%u", in->n_stages++);
+    if (mkdirat(in->stage_fd, j->stage, 0700) < 0)
+        return err_set(e, errno, "create %s/%s", in->stage, j->stage);
+    j->fd = openat(in->stage_fd, j->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return j->fd < 0 ? err_set(e, errno, "open %s/%s", in->stage, j->stage) : 0;
+}
+
+static void tell_notes(const struct layer_result *res, unsigned number)
+{
+    for (uint32_t i = 0; i < res->n_notes && i < LAYER_NOTES; i++)
+        log_warn("layer %u: %s", number, res->notes[i]);
+    if (res->n_notes > LAYER_NOTES)
+        log_warn("layer %u: %u more notes", number, res->n_notes - LAYER_NOTES);
+}
+
+/* Records an unpacked layer beside its tree. */
+static int record(struct ingest *in, struct job *j, const struct layer_result *res, struct err *e)
+{
+    struct store_layer info = {
+        .diff_id = xstrdup(res->diffid),
+        .bytes = res->file_bytes,
+        .files = res->entries,
+        .skipped = res->skipped_devices,
+        .tar_size = res->tar_bytes,
+        .root_opaque = res->root_opaque,
+    };
+    scoped_json json_t *doc = jfield_emit(store_layer_fields, &info);
+    scoped_free char *text = json_text(doc, false);
+    int r = fs_write_atomic(j->fd, "layer.json", text, strlen(text), 0600, FS_NO_SYNC, e);
+    if (r == 0)
+        ingest_note_layer(in, &info, j->stage);
+    jfield_release(store_layer_fields, &info);
+    return r;
+}
+
+static int start_job(struct ingest *in, const struct plan_layer *l, unsigned number,
+                     struct pool *pool, struct err *e)
+{
+    struct job *j = &pool->v[pool->n];
+    struct layer_source src = LAYER_SOURCE_INIT;
+    *j = (struct job){.layer = l, .fd = -1, .job.number = number};
+    int r = open_session(in, e);
+    r = r < 0 ? r : make_stage(in, j, e);
+    if (r == 0) {
+        src.fd = l->file.fd;
+        src.offset = l->file.offset;
+        src.size = l->file.size;
+        src.number = number;
+        src.diffid = l->diff_id;
+        src.blob = l->blob;
+        r = layer_unpack_start(in->session, &src, j->fd, &j->job, e);
+    }
+    if (r < 0) {
+        fd_close(&j->fd);
+        return r;
+    }
+    pool->n++;
+    return 0;
+}
+
+/* Takes one ended job out. */
+static int end_job(struct ingest *in, struct pool *pool, size_t at, struct err *e)
+{
+    struct job j = pool->v[at];
+    struct layer_result res = {0};
+    unsigned number = j.job.number;
+    pool->v[at] = pool->v[--pool->n];
+    int r = layer_job_finish(&j.job, &res, e);
+    if (r == 0) {
+        tell_notes(&res, number);
+        r = record(in, &j, &res, e);
+    }
+    if (r == 0)
+        progress(in, j.layer->blob ? j.layer->blob : j.layer->diff_id, "done");
+    close(j.fd);
+    return r;
+}
+
+/* Waits until one has ended. */
+static int wait_job(struct ingest *in, struct pool *pool, struct err *e)
+{
+    struct pollfd fds[JOBS_MAX];
+    for (size_t i = 0; i < pool->n; i++)
+        fds[i] = (struct pollfd){.fd = pool->v[i].job.fd, .events = POLLIN};
+    while (poll(fds, pool->n, -1) < 0)
+        if (errno != EINTR)
+            return err_set(e, errno, "wait for a layer");
+    for (size_t i = 0; i < pool->n; i++)
+        if (fds[i].revents)
+            return end_job(in, pool, i, e);
+    return 0;
+}
+
+static bool under_way(const struct pool *pool, const char *diff_id)
+{
+    for (size_t i = 0; i < pool->n; i++)
+        if (streq(pool->v[i].layer->diff_id, diff_id))
+            return true;
+    return false;
+}
+
+/* Is there nothing left to do for this layer? */
+static bool have_layer(struct ingest *in, const struct pool *pool, const struct plan_layer *l)
+{
+    struct store_layer info = {0};
+    if (under_way(pool, l->diff_id) || ingest_layer(in, l->diff_id))
+        return true;
+    if (!store_layer_read(in->root_fd, l->diff_id, &info))
+        return false;
+    progress(in, l->blob ? l->blob : l->diff_id, "skipped: already exists");
+    ingest_note_layer(in, &info, NULL);
+    return true;
+}
+
+int ingest_layers(struct ingest *in, const struct plan_layer *layers, size_t n, struct err *e)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    struct pool pool = {.max = cpus < 1 ? 1 : cpus > JOBS_MAX ? JOBS_MAX : (size_t)cpus};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        if (have_layer(in, &pool, &layers[i]))
+            continue;
+        while (r == 0 && pool.n >= pool.max)
+            r = wait_job(in, &pool, e);
+        if (r == 0)
+            r = start_job(in, &layers[i], (unsigned)i + 1, &pool, e);
+    }
+    while (r == 0 && pool.n)
+        r = wait_job(in, &pool, e);
+    if (pool.n) { /* the first failure decides; the others are ended with the session */
+        layer_session_close(take_ptr(in->session));
+        for (size_t i = 0; i < pool.n; i++) {
+            struct layer_result unused;
+            layer_job_finish(&pool.v[i].job, &unused, NULL);
+            close(pool.v[i].fd);
+        }
+        open_session(in, NULL); /* for the removal of what they left */
+    }
+    return r;
+}
+
+int ingest_stream(struct ingest *in, int fd, bool want_whiteouts,
+                  char ret_diff_id[static DIGEST_TEXT_MAX], struct err *e)
+{
+    struct layer_source src = LAYER_SOURCE_INIT;
+    struct layer_result res = {0};
+    struct job j = {.fd = -1};
+    struct store_layer info = {0};
+    int r = open_session(in, e);
+    r = r < 0 ? r : make_stage(in, &j, e);
+    if (r < 0)
+        return r;
+    src.fd = fd;
+    src.want_whiteouts = want_whiteouts;
+    r = layer_unpack(in->session, &src, j.fd, &res, e);
+    if (r == 0) {
+        tell_notes(&res, 1);
+        if (store_layer_read(in->root_fd, res.diffid, &info))
+            ingest_note_layer(in, &info, NULL);
+        else
+            r = record(in, &j, &res, e);
+    }
+    close(j.fd);
+    if (r == 0)
+        memcpy(ret_diff_id, res.diffid, DIGEST_TEXT_MAX);
+    return r;
+}

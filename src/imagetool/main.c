@@ -1,0 +1,59 @@
+/* main - the program rootlet-image, and the only place of it that prints errors. */
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "imagetool/imagetool.h"
+
+void imagetool_print(FILE *f, const char *text)
+{
+    size_t size = 4 * strlen(text) + 1;
+    scoped_free char *out = xmalloc(size);
+    fputs(err_escape(out, size, text), f);
+}
+
+void imagetool_print_err(const struct err *e)
+{
+    fputs("Error: ", stderr);
+    imagetool_print(stderr, e->msg[0] ? e->msg : "failed without a reason");
+    if (e->hint[0]) {
+        fputs("\nhint: ", stderr);
+        imagetool_print(stderr, e->hint);
+    }
+    fputc('\n', stderr);
+}
+
+static void dump_commands(void)
+{
+    scoped_str struct str out = STR_INIT;
+    cmd_dump(imagetool_commands, &out);
+    fputs(out.s, stdout);
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = ERR_INIT;
+    const char *level = getenv("ROOTLET_LOG_LEVEL");
+    int parsed = level ? log_level_parse(level) : -1;
+    (void)argc;
+    umask(077);
+    setlocale(LC_CTYPE, "C.UTF-8");
+    if (parsed >= 0)
+        log_max = (enum log_level)parsed;
+    if (argv[1] && streq(argv[1], "--dump-commands")) {
+        dump_commands();
+        return 0;
+    }
+    int r = cmd_dispatch("rootlet", imagetool_commands, argv + 1, &e);
+    if (r >= 0 && fflush(stdout) != 0)
+        r = err_set(&e, errno, "write to standard output");
+    if (r >= 0)
+        return r;
+    if (e.msg[0] || !e.exit_status) /* a command that has told all itself leaves no message */
+        imagetool_print_err(&e);
+    return e.exit_status ? e.exit_status : 125;
+}

@@ -1,0 +1,176 @@
+/* Archives from before docker 1.10: `repositories` names the top layer of each tag; a layer is a
+ * directory with `json` (configuration and parent) and `layer.tar`. The configuration that newer
+ * formats have is put together from those, as docker's own migration did. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "base/jfield.h"
+#include "base/str.h"
+#include "imagetool/plan.h"
+#include "layer/digest.h"
+
+#define JSON_MAX_BYTES (1u << 20)
+#define LAYERS_MAX 500
+
+struct chain {
+    char *ids[LAYERS_MAX]; /* top first */
+    json_t *docs[LAYERS_MAX];
+    size_t n;
+};
+
+static void chain_release(struct chain *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        free(c->ids[i]);
+        json_decref(c->docs[i]);
+    }
+    c->n = 0;
+}
+
+static json_t *read_json(const struct bundle *b, const char *name, struct err *e)
+{
+    scoped_free char *text = NULL;
+    ssize_t n = bundle_read(b, name, JSON_MAX_BYTES, &text, e);
+    json_t *doc = n < 0 ? NULL : json_parse(text, (size_t)n, JSON_MAX_BYTES, name, e);
+    if (doc && !json_is_object(doc)) {
+        err_msg(e, EINVAL, "%s: want an object", name);
+        json_decref(doc);
+        return NULL;
+    }
+    return doc;
+}
+
+static int read_chain(const struct bundle *b, const char *top, struct chain *c, struct err *e)
+{
+    for (const char *id = top; id && id[0];) {
+        if (strlen(id) != ID_LEN || !id_is_hex(id))
+            return err_msg(e, EINVAL, "\"%.80s\" is not a layer id", id);
+        if (c->n == LAYERS_MAX)
+            return err_msg(e, EINVAL, "more than %d layers", LAYERS_MAX);
+        scoped_free char *name = xasprintf("%s/json", id);
+        json_t *doc = read_json(b, name, e);
+        if (!doc)
+            return -EINVAL;
+        c->ids[c->n] = xstrdup(id);
+        c->docs[c->n++] = doc;
+        id = json_string_value(json_object_get(doc, "parent"));
+    }
+    return 0;
+}
+
+/* diffID of a plain tar in the archive. */
+static int hash_file(const struct bundle_file *f, char ret[static DIGEST_TEXT_MAX], struct err *e)
+{
+    enum { CHUNK = 1 << 18 };
+    struct digest *d = NULL;
+    scoped_free char *buf = xmalloc(CHUNK);
+    int r = digest_new(NULL, &d, e);
+    for (int64_t at = 0; r == 0 && at < f->size;) {
+        size_t want = f->size - at < CHUNK ? (size_t)(f->size - at) : CHUNK;
+        ssize_t n = pread(f->fd, buf, want, f->offset + at);
+        if (n <= 0)
+            r = err_set(e, n < 0 ? errno : EIO, "read a layer");
+        else if (digest_add(d, buf, (size_t)n) < 0)
+            r = err_set(e, EIO, "hash a layer");
+        at += n;
+    }
+    if (r == 0 && digest_end(d, ret) < 0)
+        r = err_set(e, EIO, "hash a layer");
+    digest_free(d);
+    return r;
+}
+
+static json_t *history_entry(const json_t *doc)
+{
+    const json_t *cmd = json_object_get(json_object_get(doc, "container_config"), "Cmd"), *word;
+    scoped_str struct str text = STR_INIT;
+    size_t i;
+    json_array_foreach(cmd, i, word)
+    {
+        const char *s = json_string_value(word);
+        str_addf(&text, "%s%s", i ? " " : "", s ? s : "");
+    }
+    json_t *h = json_object();
+    json_t *created = json_object_get(doc, "created");
+    if (created)
+        json_object_set(h, "created", created);
+    json_object_set_new(h, "created_by", json_string(text.s));
+    return h;
+}
+
+/* The layers of the plan, and from them the configuration. */
+static int build_plan(const struct bundle *b, struct chain *c, struct image_plan *p, struct err *e)
+{
+    static const char *const dropped[] = {"id",        "parent",   "Size",
+                                          "parent_id", "layer_id", "throwaway"};
+    scoped_json json_t *config = json_copy(c->docs[0]), *diff_ids = json_array();
+    scoped_json json_t *history = json_array();
+    p->layers = xcalloc(c->n + 1, sizeof(*p->layers));
+    for (size_t i = c->n; i-- > 0;) {
+        struct plan_layer *l = &p->layers[p->n_layers];
+        scoped_free char *name = xasprintf("%s/layer.tar", c->ids[i]);
+        char digest[DIGEST_TEXT_MAX];
+        int r = bundle_file(b, name, &l->file, e);
+        if (r < 0)
+            return r;
+        p->n_layers++;
+        r = hash_file(&l->file, digest, e);
+        if (r < 0)
+            return err_add(e, r, "%s", name);
+        l->diff_id = xstrdup(digest);
+        json_array_append_new(diff_ids, json_string(digest));
+        json_array_append_new(history, history_entry(c->docs[i]));
+    }
+    for (size_t i = 0; i < N_ELEMENTS(dropped); i++)
+        json_object_del(config, dropped[i]);
+    json_object_set_new(config, "rootfs",
+                        json_pack("{s:s,s:O}", "type", "layers", "diff_ids", diff_ids));
+    json_object_set(config, "history", history);
+    char *text = json_text(config, false);
+    return plan_set_config(p, text, strlen(text), e);
+}
+
+/* One more tag of an image that is planned already, or a new image. */
+static int plan_tag(const struct bundle *b, const char *name, const char *tag, const char *top,
+                    struct plan_list *list, struct err *e)
+{
+    SCOPED(chain_release) struct chain chain = {.n = 0};
+    SCOPED(image_plan_release) struct image_plan plan = {0};
+    scoped_free char *full = xasprintf("%s:%s", name, tag);
+    int r = read_chain(b, top, &chain, e);
+    r = r < 0 ? r : build_plan(b, &chain, &plan, e);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list->n; i++)
+        if (streq(list->v[i].id, plan.id))
+            return plan_add_name(&list->v[i], full, e);
+    r = plan_add_name(&plan, full, e);
+    if (r < 0)
+        return r;
+    *plan_add(list) = plan;
+    plan = (struct image_plan){0};
+    return 0;
+}
+
+int plan_legacy(const struct bundle *b, struct plan_list *list, struct err *e)
+{
+    scoped_json json_t *doc = read_json(b, "repositories", e);
+    const char *name, *tag;
+    json_t *tags, *top;
+    if (!doc)
+        return -EINVAL;
+    json_object_foreach(doc, name, tags)
+    {
+        json_object_foreach(tags, tag, top)
+        {
+            int r = json_is_string(top)
+                        ? plan_tag(b, name, tag, json_string_value(top), list, e)
+                        : err_msg(e, EINVAL, "repositories: want layer ids as strings");
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,51 @@
+/* plan - the images that an archive holds, checked as far as can be without unpacking a layer. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "image/ref.h"
+#include "image/store.h"
+#include "imagetool/bundle.h"
+
+struct plan_layer {
+    struct bundle_file file;
+    char *diff_id; /* what it must unpack to */
+    char *blob;    /* digest of the bytes in file, or NULL when the archive does not tell */
+};
+
+struct image_plan {
+    char *config; /* exact bytes */
+    size_t config_len;
+    char id[DIGEST_LEN + 1]; /* digest of config */
+    struct image_config parsed;
+    char *manifest; /* exact bytes; NULL: to be made when the layers are known */
+    size_t manifest_len;
+    struct plan_layer *layers; /* bottom first */
+    size_t n_layers;
+    struct image_ref *names;
+    size_t n_names;
+};
+void image_plan_release(struct image_plan *p);
+
+struct plan_list {
+    struct image_plan *v;
+    size_t n;
+};
+void plan_list_release(struct plan_list *l);
+
+/* Tells the format by what is inside (manifest.json, index.json, repositories) and reads it. The
+ * files stay the bundle's: keep it open. */
+int plan_read(const struct bundle *b, struct plan_list *ret, struct err *e);
+
+/* The formats, for plan_read. */
+int plan_docker(const struct bundle *b, struct plan_list *ret, struct err *e);
+int plan_legacy(const struct bundle *b, struct plan_list *ret, struct err *e);
+int plan_oci(const struct bundle *b, struct plan_list *ret, struct err *e);
+
+/* Parts of them. */
+struct image_plan *plan_add(struct plan_list *l);
+/* Takes the configuration over (text is freed with the plan), hashes and parses it. */
+int plan_set_config(struct image_plan *p, char *text, size_t len, struct err *e);
+/* A name from the archive: short ones become localhost/NAME. */
+int plan_add_name(struct image_plan *p, const char *name, struct err *e);
