@@ -14,6 +14,7 @@
 #include "spec/spec.h"
 #include "storage/storage.h"
 
+/* What the pointers name is borrowed and outlives the engine. */
 struct engine_params {
     const struct spec *spec; /* validated */
     const char *id;
@@ -24,8 +25,10 @@ struct engine_params {
     char *const *groups;                /* extra groups by name or number, or NULL */
     int stdio[3];          /* the container's 0, 1, 2; borrowed; ignored with a terminal */
     unsigned preserve_fds; /* descriptors 3 .. 3+n-1 are kept for the payload */
-    int userns_fd;         /* >= 0: join this user namespace first (shared network) */
+    int userns_fd;         /* >= 0: join this user namespace instead of a new one; -1: the one that
+                              owns a network given by path is found by the engine */
     bool trace_stages;     /* times to stderr */
+    const char *bundle;    /* for the hooks' state, and a relative root.path; may be NULL */
 };
 
 struct engine;
@@ -62,4 +65,5 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
 /* Called first in main of programs that start or enter containers: when our own binary could be
  * written by ids that are mapped into containers (an install below $HOME), re-executes from a
  * sealed memfd, so that /proc/PID/exe leads to nothing (CVE-2019-5736). No cost otherwise. */
+#define ENGINE_EXE_ENV "ROOTLET_EXE" /* the copy finds the path of the original in it */
 int engine_protect_self(char **argv, struct err *e);

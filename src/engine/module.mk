@@ -1,2 +1,17 @@
 noinst_LIBRARIES += src/engine/libengine.a
-src_engine_libengine_a_SOURCES = src/engine/engine.h 
+src_engine_libengine_a_SOURCES = src/engine/engine.h src/engine/engine-priv.h src/engine/user.h \
+	src/engine/child.c src/engine/command.c src/engine/console.c src/engine/engine.c \
+	src/engine/exec.c src/engine/hooks.c src/engine/joiner.c src/engine/message.c \
+	src/engine/parent.c src/engine/process.c src/engine/protect.c src/engine/sched.c \
+	src/engine/stages.c src/engine/user.c
+
+# What a program links that runs containers, highest layer first.
+ENGINE_LIBS = src/engine/libengine.a src/storage/libstorage.a src/network/libnetwork.a \
+	src/mounts/libmounts.a src/userns/libuserns.a src/security/libsecurity.a \
+	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
+
+if ENABLE_TESTS
+EXTRA_PROGRAMS = tests/tools/engine-tool
+tests_tools_engine_tool_SOURCES = tests/tools/engine-tool.c
+tests_tools_engine_tool_LDADD = $(ENGINE_LIBS)
+endif

@@ -1,0 +1,249 @@
+/* The container's first process, from clone to CREATED: namespaces, root, mounts, console.
+ *
+ * It is a fork of the caller that never runs foreign code before execve. When the caller dies it
+ * dies as well: by signal, or because the socket it waits on ends. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "engine/engine-priv.h"
+#include "mounts/mounts.h"
+#include "security/limits.h"
+#include "sys/mountfd.h"
+#include "sys/procfs.h"
+
+#define KEEP_GROUPS_ANNOTATION "run.oci.keep_original_groups"
+
+static int await(struct start *s, enum msg_type type)
+{
+    struct msg m;
+    int r = msg_recv(s->sock, &m, NULL);
+    if (r != 1 || m.type != (uint32_t)type)
+        _exit(EXIT_FAILED); /* the parent is gone or gave up: there is nobody to tell */
+    return 0;
+}
+
+_Noreturn void child_fail(struct start *s, int r, struct err *e)
+{
+    if (e->errnum <= 0)
+        e->errnum = r < 0 ? -r : EIO;
+    if (e->exit_status == 0)
+        e->exit_status = EXIT_FAILED;
+    msg_send_err(s->sock, e);
+    _exit(e->exit_status);
+}
+
+_Noreturn void child_main(struct start *s)
+{
+    struct err e = ERR_INIT;
+    process_die_with_parent();
+    int r = stages_run(s, SIDE_EARLY, &e);
+    if (r >= 0)
+        r = stages_run(s, SIDE_CHILD, &e);
+    if (r >= 0) {
+        await(s, MSG_START);
+        r = stages_run(s, SIDE_FINAL, &e);
+    }
+    child_fail(s, r, &e);
+}
+
+/* --- early: nothing here needs a mapped id, only the capabilities that the new user namespace
+ * gives. It runs beside newuidmap and newgidmap. --- */
+
+/* Offsets can be written only before a process has entered the namespace: hence unshare, which
+ * moves children alone, then setns. time_namespaces(7) */
+static int enter_time_namespace(struct start *s, struct err *e)
+{
+    if (!(s->new_flags & CLONE_NEWTIME))
+        return 0;
+    if (unshare(CLONE_NEWTIME) < 0)
+        return err_set(e, errno, "unshare the time namespace");
+    const char *clock;
+    json_t *offset;
+    scoped_str struct str text = STR_INIT;
+    json_object_foreach(s->spec->linux_->time_offsets, clock, offset)
+        str_addf(&text, "%s %lld %lld\n", clock,
+                 (long long)json_integer_value(json_object_get(offset, "secs")),
+                 (long long)json_integer_value(json_object_get(offset, "nanosecs")));
+    scoped_fd int proc = procfs_open(e);
+    if (proc < 0)
+        return proc;
+    int r = text.len > 0 ? procfs_write(proc, "self/timens_offsets", text.s, e) : 0;
+    if (r < 0)
+        return r;
+    scoped_fd int ns = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+    if (ns < 0 || setns(ns, CLONE_NEWTIME) < 0)
+        return err_set(e, errno, "enter the time namespace");
+    return 0;
+}
+
+int child_unshare(struct start *s, struct err *e)
+{
+    s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (s->null_fd < 0)
+        return err_set(e, errno, "open /dev/null");
+    uint64_t flags = s->new_flags & ~(uint64_t)(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME);
+    if (unshare((int)flags) < 0)
+        return err_set(e, errno, "unshare");
+    return enter_time_namespace(s, e);
+}
+
+/* The kernel has made all mounts slaves when the mount namespace came with another user namespace;
+ * otherwise ours would show on the host. mount_namespaces(7) */
+int child_propagation(struct start *s, struct err *e)
+{
+    if (s->make_userns || s->join_userns)
+        return 0;
+    scoped_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return err_set(e, errno, "open /");
+    return mountfd_setattr(root, 1, 0, 0, MS_SLAVE, e);
+}
+
+int child_loopback(struct start *s, struct err *e)
+{
+    if (s->network)
+        return s->network->inside && (s->new_flags & CLONE_NEWNET)
+                   ? s->network->inside(s->p->network, e)
+                   : 0;
+    return s->new_flags & CLONE_NEWNET ? network_loopback_up(e) : 0;
+}
+
+int child_hostname(struct start *s, struct err *e)
+{
+    const char *host = s->spec->hostname, *domain = s->spec->domainname;
+    if ((host || domain) && !(s->new_flags & CLONE_NEWUTS)) {
+        log_debug("host name is left alone: the UTS namespace is not the container's own");
+        return 0;
+    }
+    if (host && sethostname(host, strlen(host)) < 0)
+        return err_set(e, errno, "set host name %s", host);
+    if (domain && setdomainname(domain, strlen(domain)) < 0)
+        return err_set(e, errno, "set domain name %s", domain);
+    return 0;
+}
+
+int child_announce(struct start *s, struct err *e)
+{
+    if (!s->announces)
+        return 0;
+    /* Sent by us because the parent may not look: once our ids have changed, /proc/PID/ns is
+     * closed to it. */
+    scoped_fd int net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    scoped_fd int user = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+    if (net < 0 || user < 0)
+        return err_set(e, errno, "open our namespaces");
+    int r = msg_send(s->sock, MSG_NAMESPACES, 0, (const int[]){net, user}, 2);
+    return r < 0 ? err_set(e, -r, "send our namespaces") : 0;
+}
+
+/* --- as the container's root --- */
+
+int child_await_maps(struct start *s, struct err *e)
+{
+    (void)e;
+    return await(s, MSG_MAPPED);
+}
+
+static bool setgroups_denied(void)
+{
+    scoped_free char *text = NULL;
+    scoped_fd int proc = procfs_open(NULL);
+    scoped_fd int fd = proc < 0 ? -1 : procfs_open_file(proc, "self/setgroups", O_RDONLY, NULL);
+    return fd >= 0 && fs_read_fd(fd, 64, &text, NULL) > 0 && str_after(text, "deny");
+}
+
+int child_become_root(struct start *s, struct err *e)
+{
+    const struct spec_linux *l = s->spec->linux_;
+    if (l && l->n_gid_mappings > 0)
+        s->no_setgroups = l->n_gid_mappings == 1 && l->gid_mappings[0].size == 1;
+    else
+        s->no_setgroups = s->join_userns && setgroups_denied();
+    s->keep_groups = streq(spec_annotation(s->spec, KEEP_GROUPS_ANNOTATION), "1") ||
+                     strv_has(s->p->groups, "keep-groups");
+    int r = userns_become_root(s->no_setgroups || s->keep_groups, e);
+    process_die_with_parent();
+    return r;
+}
+
+int child_await_go(struct start *s, struct err *e)
+{
+    (void)e;
+    return s->announces ? await(s, MSG_GO) : 0;
+}
+
+int child_sysctls(struct start *s, struct err *e)
+{
+    char **v = s->spec->linux_->sysctl;
+    for (size_t i = 0; v && v[i]; i++) {
+        scoped_free char *key = xstrndup(v[i], strcspn(v[i], "="));
+        int r = sysctl_check(key, s->own[OWN_NET], s->own[OWN_IPC], s->own[OWN_UTS], e);
+        if (r < 0)
+            return r;
+    }
+    return sysctl_apply(v, e);
+}
+
+int child_mount_root(struct start *s, struct err *e)
+{
+    if (s->p->root) {
+        s->root_mount = storage_mount(s->p->root, e);
+        return s->root_mount < 0 ? s->root_mount : 0;
+    }
+    if (!s->spec->root || !s->spec->root->path)
+        return err_msg(e, EINVAL, "root.path: missing");
+    const char *path = s->spec->root->path;
+    scoped_free char *full =
+        path[0] != '/' && s->p->bundle ? path_join(s->p->bundle, path) : xstrdup(path);
+    /* A copy of the mount: pivot_root(2) wants a mount point, and a plain directory is none (A19).
+     * Recursive, since what is mounted below was locked when we left the host's namespace. */
+    s->root_mount = mountfd_clone(AT_FDCWD, full, 1, e);
+    return s->root_mount < 0 ? err_add(e, s->root_mount, "root.path") : 0;
+}
+
+int child_mounts(struct start *s, struct err *e)
+{
+    struct mounts_env env = {
+        .root_mount = s->root_mount,
+        .own_netns = s->own[OWN_NET],
+        .own_pidns = s->own[OWN_PID],
+        .own_ipcns = s->own[OWN_IPC],
+        .in_userns = s->make_userns || s->join_userns,
+    };
+    int r = mounts_enter(s->spec, &env, e);
+    fd_close(&s->root_mount);
+    if (r < 0)
+        return r;
+    /* From here on "/" is the container's, and this descriptor its proof against path games. */
+    s->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return s->root_fd < 0 ? err_set(e, errno, "open the container's root") : 0;
+}
+
+int child_console(struct start *s, struct err *e)
+{
+    if (!s->process->terminal)
+        return 0;
+    scoped_fd int master = -1;
+    int r = console_open(s->root_fd, &master, &s->console_slave, e);
+    if (r == 0)
+        r = console_bind(s->root_fd, s->console_slave, e);
+    if (r == 0)
+        r = console_set_size(master, s->process->console_size, e);
+    if (r < 0)
+        return r;
+    r = msg_send(s->sock, MSG_CONSOLE, 0, &master, 1);
+    return r < 0 ? err_set(e, -r, "send the terminal") : 0;
+}
+
+int child_created(struct start *s, struct err *e)
+{
+    int r = msg_send(s->sock, MSG_CREATED, 0, NULL, 0);
+    return r < 0 ? err_set(e, -r, "report") : 0;
+}

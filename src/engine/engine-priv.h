@@ -1,0 +1,221 @@
+/* What the files of this folder share: the stage table, the messages, the two contexts. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "engine/user.h"
+#include "sys/sock.h"
+#include "userns/userns.h"
+
+#define EXIT_FAILED 125
+#define EXIT_NOT_EXECUTABLE 126
+#define EXIT_NOT_FOUND 127
+
+/* --- messages between the engine and the process it starts --- */
+
+enum msg_type {
+    MSG_PID = 1,    /* joiner: value = pid of the init it cloned; fds: its pidfd */
+    MSG_MAPPED,     /* parent: the id maps are written, go on */
+    MSG_NAMESPACES, /* child: its namespaces exist; fds: network, user */
+    MSG_GO,         /* parent: network and hooks of the host's side are done */
+    MSG_CONSOLE,    /* child; fds: pty master */
+    MSG_CREATED,    /* child: all but execve is done */
+    MSG_START,      /* parent: execve now */
+    MSG_ERROR,      /* child: err; it ends */
+};
+
+struct msg {
+    uint32_t type;
+    int32_t value;
+    struct err err; /* sent with MSG_ERROR only */
+};
+
+int msg_send(int sock, enum msg_type type, int32_t value, const int *fds, size_t n_fds);
+void msg_send_err(int sock, const struct err *e);
+/* 1: a message, 0: the peer is gone, -errno. fds: SOCK_MAX_FDS, owned, or NULL: closed. */
+int msg_recv(int sock, struct msg *ret, int *fds);
+/* As above, but wants this type. A MSG_ERROR becomes e and its errno; the end of the peer is
+ * -ECONNRESET. */
+int msg_expect(int sock, enum msg_type type, struct msg *ret, int *fds, struct err *e);
+
+/* --- stages --- */
+
+enum side {
+    SIDE_PARENT, /* the caller, before START */
+    SIDE_JOIN,   /* a helper that enters namespaces given by path and clones the init from there */
+    SIDE_EARLY,  /* the init while its maps are being written: only what needs no mapped id */
+    SIDE_CHILD,  /* the init as the container's root, up to CREATED */
+    SIDE_FINAL,  /* the init after START */
+    SIDE_EXEC,   /* a process that engine_exec has put into the namespaces */
+};
+
+struct start;
+
+struct stage {
+    const char *name; /* "mount root": context of its errors and label of --trace-stages */
+    enum side side;
+    int (*run)(struct start *s, struct err *e);
+    void (*undo)(struct start *s); /* SIDE_PARENT only: when a later stage fails; may be NULL */
+    bool plain; /* its messages are for the user as they are: no context in front */
+};
+
+/* Times of the stages, in memory that parent and child share. */
+struct trace {
+    _Atomic unsigned n;
+    struct {
+        const char *name;
+        enum side side;
+        int64_t ns;
+    } v[64];
+    int64_t begin_ns;
+};
+
+/* Runs the stages of one side in their order. When one fails those before it are undone. */
+int stages_run(struct start *s, enum side side, struct err *e);
+void stages_undo(struct start *s);
+struct trace *trace_new(void);
+void trace_add(struct trace *t, const char *name, enum side side, int64_t ns);
+void trace_print_and_free(struct trace *t);
+int64_t clock_ns(void);
+
+/* --- the context of one start; the child works on its copy --- */
+
+enum { NS_MAX = 8 };
+struct ns_join {
+    int fd;        /* owned */
+    uint64_t flag; /* CLONE_NEW* */
+    const char *path;
+};
+
+struct engine {
+    pid_t pid;
+    int pidfd, sock, console;
+    bool reaped, created, attached, hooks_begun;
+    struct engine_params p; /* what its pointers name is the caller's and outlives the engine */
+    struct trace *trace;
+};
+
+struct start {
+    struct engine *en;
+    const struct engine_params *p;
+    const struct spec *spec;
+    const struct spec_process *process;
+    const struct network_driver *network;
+    int sock; /* this side's end */
+    int child_sock;
+
+    uint64_t new_flags; /* namespaces to make: CLONE_NEW* */
+    struct ns_join join[NS_MAX];
+    size_t n_join;
+    bool own[NS_MAX + 1]; /* by enum own below */
+    bool make_userns, join_userns, announces;
+
+    /* child only */
+    int root_mount, root_fd, null_fd, console_slave;
+    struct user user;
+    bool no_setgroups, keep_groups;
+    char **env;
+    char *command;
+    /* What the payload is given; from the engine's or from exec's parameters. */
+    const struct seccomp_prog *seccomp;
+    const char *user_text;
+    char *const *groups;
+    int stdio[3];
+    unsigned preserve_fds;
+};
+enum own { OWN_NET, OWN_PID, OWN_IPC, OWN_UTS, OWN_CGROUP, OWN_TIME, OWN_USER };
+
+/* parent.c */
+int parent_open_namespaces(struct start *s, struct err *e);
+void parent_close_namespaces(struct start *s);
+int parent_clone(struct start *s, struct err *e);
+void parent_kill(struct start *s);
+int parent_oom_score(struct start *s, struct err *e);
+int parent_map_ids(struct start *s, struct err *e);
+int parent_attach(struct start *s, struct err *e);
+void parent_detach(struct start *s);
+int parent_await_created(struct start *s, struct err *e);
+void engine_reap(struct engine *en);
+
+/* engine.c: descriptors 3 .. 3+n-1 must be open, or one of ours would take the place. */
+int engine_check_preserved(unsigned n, struct err *e);
+
+/* joiner.c */
+int join_check(struct start *s, const struct spec_namespace *ns, struct err *e);
+int join_owner_of_network(struct start *s, struct err *e);
+int join_enter(struct start *s, struct err *e);
+int join_clone(struct start *s, struct err *e);
+_Noreturn void joiner_main(struct start *s);
+
+/* child.c: the init. */
+_Noreturn void child_main(struct start *s);
+_Noreturn void child_fail(struct start *s, int r, struct err *e); /* tells the parent, ends */
+int child_unshare(struct start *s, struct err *e);
+int child_propagation(struct start *s, struct err *e);
+int child_loopback(struct start *s, struct err *e);
+int child_hostname(struct start *s, struct err *e);
+int child_announce(struct start *s, struct err *e);
+int child_await_maps(struct start *s, struct err *e);
+int child_become_root(struct start *s, struct err *e);
+int child_await_go(struct start *s, struct err *e);
+int child_sysctls(struct start *s, struct err *e);
+int child_mount_root(struct start *s, struct err *e);
+int child_mounts(struct start *s, struct err *e);
+int child_console(struct start *s, struct err *e);
+int child_created(struct start *s, struct err *e);
+
+/* process.c: from a prepared root to execve; exec.c uses it too. */
+int process_signals(struct start *s, struct err *e);
+int process_keyring(struct start *s, struct err *e);
+int process_user(struct start *s, struct err *e);
+int process_make_cwd(struct start *s, struct err *e);
+int process_stdio(struct start *s, struct err *e);
+int process_limits(struct start *s, struct err *e);
+int process_scheduling(struct start *s, struct err *e);
+int process_security_label(struct start *s, struct err *e);
+int process_identity(struct start *s, struct err *e);
+int process_enter_cwd(struct start *s, struct err *e);
+int process_find_command(struct start *s, struct err *e);
+int process_seccomp(struct start *s, struct err *e);
+int process_exec(struct start *s, struct err *e);
+/* Kills us when the parent's thread ends. Changes of ids clear it, so it is set again after them.
+ */
+void process_die_with_parent(void);
+
+/* exec.c */
+int exec_become_root(struct start *s, struct err *e);
+int exec_console(struct start *s, struct err *e);
+
+/* command.c */
+/* Finds args[0] as execvp(3) would with this environment's PATH, and says why when it cannot be
+ * executed: exit status 127 when absent, 126 otherwise. *ret is owned. */
+int command_find(const char *name, char *const *env, char **ret, struct err *e);
+/* The message for a failed execve of path. */
+int command_explain(const char *name, const char *path, int errnum, struct err *e);
+
+/* console.c */
+/* A new pty of the devpts mounted at /dev/pts below root_fd; proven to be one. */
+int console_open(int root_fd, int *ret_master, int *ret_slave, struct err *e);
+int console_bind(int root_fd, int slave, struct err *e); /* at /dev/console */
+int console_set_size(int fd, const struct spec_box *size, struct err *e);
+/* Makes it the controlling terminal and descriptors 0 to 2. */
+int console_attach(int slave, struct err *e);
+
+/* hooks.c */
+enum hook_point {
+    HOOK_PRESTART,
+    HOOK_CREATE_RUNTIME,
+    HOOK_CREATE_CONTAINER,
+    HOOK_START_CONTAINER,
+    HOOK_POSTSTART,
+    HOOK_POSTSTOP,
+};
+/* Runs the hooks of one point, state JSON on stdin. The first failure ends it (-errno), but
+ * poststart and poststop only log and go on, as the specification has it. */
+int hooks_run(const struct engine_params *p, enum hook_point point, pid_t pid, struct err *e);
+bool hooks_any(const struct spec *spec, enum hook_point point);
+int parent_hooks(struct start *s, struct err *e);
+int child_create_hooks(struct start *s, struct err *e);
+int child_start_hooks(struct start *s, struct err *e);

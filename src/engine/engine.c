@@ -1,0 +1,127 @@
+/* The engine's life: created, started, freed. The work is in the table of stages.c. */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "engine/engine-priv.h"
+
+int engine_check_preserved(unsigned n, struct err *e)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (fcntl((int)(3 + i), F_GETFD) < 0)
+            return err_msg(e, EBADF, "descriptor %u, which is to be preserved, is not open", 3 + i);
+    }
+    return 0;
+}
+
+static int start_init(struct start *s, struct engine *en, struct err *e)
+{
+    *s = (struct start){
+        .en = en,
+        .p = &en->p,
+        .spec = en->p.spec,
+        .process = en->p.spec->process,
+        .sock = -1,
+        .root_mount = -1,
+        .root_fd = -1,
+        .null_fd = -1,
+        .console_slave = -1,
+        .seccomp = en->p.seccomp,
+        .user_text = en->p.user,
+        .groups = en->p.groups,
+        .stdio = {en->p.stdio[0], en->p.stdio[1], en->p.stdio[2]},
+        .preserve_fds = en->p.preserve_fds,
+    };
+    if (!s->process || !s->process->args || !s->process->args[0])
+        return err_exit(e, err_msg(e, EINVAL, "process.args: no command is given"), 125);
+    if (en->p.network) {
+        s->network = network_driver_get(en->p.network->mode, e);
+        if (!s->network)
+            return -EINVAL;
+    }
+    return engine_check_preserved(en->p.preserve_fds, e);
+}
+
+int engine_create(const struct engine_params *p, struct engine **ret, struct err *e)
+{
+    struct engine *en = xcalloc(1, sizeof(*en));
+    *en = (struct engine){.pid = -1, .pidfd = -1, .sock = -1, .console = -1, .p = *p};
+    if (p->trace_stages)
+        en->trace = trace_new();
+
+    struct start s;
+    int r = start_init(&s, en, e);
+    if (r == 0)
+        r = stages_run(&s, SIDE_PARENT, e);
+    parent_close_namespaces(&s);
+    if (r < 0) {
+        engine_free(en);
+        return r;
+    }
+    en->created = true;
+    *ret = en;
+    return 0;
+}
+
+int engine_start(struct engine *en, struct err *e)
+{
+    struct msg m;
+    int64_t begin = clock_ns();
+    int r = msg_send(en->sock, MSG_START, 0, NULL, 0);
+    if (r < 0)
+        return err_set(e, -r, "start the container's first process");
+    r = msg_recv(en->sock, &m, NULL);
+    if (r < 0)
+        return err_set(e, -r, "receive from the container's first process");
+    if (r == 1) {
+        if (e)
+            *e = m.err;
+        return m.err.errnum > 0 ? -m.err.errnum : -EIO;
+    }
+    /* The socket was closed by a successful execve (close-on-exec). */
+    fd_close(&en->sock);
+    if (en->trace) {
+        trace_add(en->trace, "start", SIDE_PARENT, clock_ns() - begin);
+        trace_print_and_free(en->trace);
+        en->trace = NULL;
+    }
+    return hooks_run(&en->p, HOOK_POSTSTART, en->pid, e);
+}
+
+pid_t engine_pid(const struct engine *en)
+{
+    return en->pid;
+}
+
+int engine_pidfd(const struct engine *en)
+{
+    return en->pidfd;
+}
+
+int engine_take_console(struct engine *en)
+{
+    return take_fd(&en->console);
+}
+
+void engine_free(struct engine *en)
+{
+    if (!en)
+        return;
+    engine_reap(en);
+    if (en->attached) {
+        const struct network_driver *d = network_driver_get(en->p.network->mode, NULL);
+        if (d && d->detach)
+            d->detach(en->p.network);
+    }
+    if (en->created || en->hooks_begun)
+        hooks_run(&en->p, HOOK_POSTSTOP, 0, NULL);
+    if (en->trace)
+        trace_print_and_free(en->trace);
+    fd_close(&en->pidfd);
+    fd_close(&en->sock);
+    fd_close(&en->console);
+    free(en);
+}

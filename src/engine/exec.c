@@ -1,0 +1,216 @@
+/* A further process in a running container.
+ *
+ * Three processes: the caller; a helper that joins the container's namespaces through the pidfd of
+ * its init, all at once, and clones; the clone, which alone is inside the pid namespace. It is a
+ * child of the caller (CLONE_PARENT) and becomes the payload. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "engine/engine-priv.h"
+#include "sys/clone.h"
+
+/* What exec needs of the engine's context, on the caller's stack. */
+struct exec {
+    struct start s;
+    struct engine en;
+    const struct engine_exec_params *p;
+    uint64_t flags;
+};
+
+/* The namespaces of the container that are not ours: those of its configuration, and the user
+ * namespace, which may have come with a shared network. */
+static int find_flags(struct exec *x, struct err *e)
+{
+    const struct spec_linux *l = x->p->spec->linux_;
+    for (size_t i = 0; l && i < l->n_namespaces; i++)
+        x->flags |= sys_ns_flag(l->namespaces[i].type);
+
+    char path[40];
+    struct stat theirs, ours;
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", x->p->pid);
+    if (stat(path, &theirs) < 0 || stat("/proc/self/ns/user", &ours) < 0)
+        return errno == ENOENT || errno == ESRCH
+                   ? err_msg(e, ESRCH, "the container is not running")
+                   : err_set(e, errno, "look at the container's namespaces");
+    x->flags &= ~(uint64_t)CLONE_NEWUSER;
+    /* The kernel refuses to enter the user namespace that we are in, setns(2). */
+    if (theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev)
+        x->flags |= CLONE_NEWUSER;
+    x->s.join_userns = x->flags & CLONE_NEWUSER;
+    return 0;
+}
+
+int exec_become_root(struct start *s, struct err *e)
+{
+    s->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (s->root_fd < 0)
+        return err_set(e, errno, "open the container's root");
+    return child_become_root(s, e);
+}
+
+int exec_console(struct start *s, struct err *e)
+{
+    if (!s->process->terminal)
+        return 0;
+    scoped_fd int master = -1;
+    int r = console_open(s->root_fd, &master, &s->console_slave, e);
+    if (r == 0)
+        r = console_set_size(master, s->process->console_size, e);
+    if (r < 0)
+        return r;
+    r = msg_send(s->sock, MSG_CONSOLE, 0, &master, 1);
+    return r < 0 ? err_set(e, -r, "send the terminal") : 0;
+}
+
+_Noreturn static void payload_main(struct exec *x)
+{
+    struct err e = ERR_INIT;
+    process_die_with_parent();
+    int r = stages_run(&x->s, SIDE_EXEC, &e);
+    child_fail(&x->s, r, &e);
+}
+
+static int enter(struct exec *x, struct err *e)
+{
+    int r = parent_oom_score(&x->s, e); /* while our own /proc files are still ours to write */
+    if (r < 0)
+        return r;
+    /* The host's: what the container has at that path is its own affair. */
+    x->s.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (x->s.null_fd < 0)
+        return err_set(e, errno, "open /dev/null");
+    /* The container's processes must neither trace us nor reach our descriptors through /proc
+     * (CVE-2016-9962). Inherited by the clone, lifted by execve. */
+    if (prctl(PR_SET_DUMPABLE, 0) < 0)
+        return err_set(e, errno, "make the process undumpable");
+    if (setns(x->p->pidfd, (int)x->flags) == 0)
+        return 0;
+    if (errno == ESRCH)
+        return err_msg(e, ESRCH, "the container is not running");
+    return err_set(e, errno, "join the container's namespaces");
+}
+
+_Noreturn static void helper_main(struct exec *x)
+{
+    struct err e = ERR_INIT;
+    scoped_fd int pidfd = -1;
+    process_die_with_parent();
+    int r = enter(x, &e);
+    if (r >= 0) {
+        pid_t pid = sys_clone(CLONE_PARENT, -1, &pidfd);
+        if (pid == 0)
+            payload_main(x);
+        r = pid < 0 ? err_set(&e, -pid, "clone into the container")
+                    : msg_send(x->s.sock, MSG_PID, pid, &pidfd, 1);
+    }
+    if (r < 0)
+        msg_send_err(x->s.sock, &e);
+    _exit(r < 0 ? EXIT_FAILED : 0);
+}
+
+/* From the first message to the end of the socket, which is a successful execve unless an error
+ * was told. It can overtake the message with the pid, so the end is awaited in any case. */
+static int watch(struct exec *x, struct engine_exec *got, struct err *e)
+{
+    struct err told = ERR_INIT;
+    for (;;) {
+        struct msg m;
+        int fds[SOCK_MAX_FDS];
+        int r = msg_recv(x->en.sock, &m, fds);
+        if (r < 0)
+            return err_set(e, -r, "receive from the process");
+        if (r == 0)
+            break;
+        int *slot = m.type == MSG_PID ? &got->pidfd : m.type == MSG_CONSOLE ? &got->console : NULL;
+        if (m.type == MSG_PID)
+            got->pid = m.value;
+        if (m.type == MSG_ERROR)
+            told = m.err;
+        if (slot && *slot < 0)
+            *slot = take_fd(&fds[0]);
+        for (size_t i = 0; i < SOCK_MAX_FDS; i++)
+            fd_close(&fds[i]);
+    }
+    if (told.errnum == 0)
+        return got->pid > 0 ? 0 : err_msg(e, ECONNRESET, "the process ended early");
+    if (e)
+        *e = told;
+    return told.errnum > 0 ? -told.errnum : -EIO;
+}
+
+static void abandon(struct engine_exec *got)
+{
+    int status;
+    if (got->pidfd >= 0) {
+        pidfd_signal(got->pidfd, SIGKILL);
+        pidfd_wait(got->pidfd, &status);
+    }
+    fd_close(&got->pidfd);
+    fd_close(&got->console);
+}
+
+static int run(struct exec *x, struct engine_exec *ret, struct err *e)
+{
+    int pair[2], status;
+    int r = sock_pair(pair, e);
+    if (r < 0)
+        return r;
+    x->en.sock = pair[0];
+    scoped_fd int mine = pair[0], theirs = pair[1], helper = -1;
+    pid_t pid = sys_clone(0, -1, &helper);
+    if (pid == 0) {
+        close(mine);
+        x->s.sock = theirs;
+        helper_main(x);
+    }
+    if (pid < 0)
+        return err_set(e, -pid, "clone");
+    fd_close(&theirs);
+    struct engine_exec got = {.pid = -1, .pidfd = -1, .console = -1};
+    r = watch(x, &got, e);
+    pidfd_wait(helper, &status);
+    if (r < 0) {
+        abandon(&got);
+        return r;
+    }
+    *ret = got;
+    return 0;
+}
+
+int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, struct err *e)
+{
+    struct exec x = {
+        .p = p,
+        .en = {.pid = -1,
+               .pidfd = -1,
+               .console = -1,
+               .p = {.spec = p->spec, .groups = p->groups, .userns_fd = -1}},
+        .s = {.spec = p->spec,
+              .process = p->process,
+              .root_mount = -1,
+              .root_fd = -1,
+              .null_fd = -1,
+              .console_slave = -1,
+              .seccomp = p->seccomp,
+              .user_text = p->user,
+              .groups = p->groups,
+              .stdio = {p->stdio[0], p->stdio[1], p->stdio[2]},
+              .preserve_fds = p->preserve_fds},
+    };
+    x.s.en = &x.en;
+    x.s.p = &x.en.p;
+    if (!p->process->args || !p->process->args[0])
+        return err_msg(e, EINVAL, "process.args: no command is given");
+    int r = engine_check_preserved(p->preserve_fds, e);
+    if (r == 0)
+        r = find_flags(&x, e);
+    return r < 0 ? r : run(&x, ret, e);
+}

@@ -1,0 +1,306 @@
+/* The caller's side of a start: clone, id maps, network, hooks, and the wait for the init. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "engine/engine-priv.h"
+#include "sys/clone.h"
+#include "sys/procfs.h"
+
+static const struct {
+    uint64_t flag;
+    enum own own;
+} owned[] = {
+    {CLONE_NEWNET, OWN_NET},   {CLONE_NEWPID, OWN_PID},       {CLONE_NEWIPC, OWN_IPC},
+    {CLONE_NEWUTS, OWN_UTS},   {CLONE_NEWCGROUP, OWN_CGROUP}, {CLONE_NEWTIME, OWN_TIME},
+    {CLONE_NEWUSER, OWN_USER},
+};
+
+/* Whether the container's root may mount what belongs to a namespace: when it is new, or when it
+ * came with the user namespace that we join. */
+static void find_owned(struct start *s)
+{
+    for (size_t i = 0; i < N_ELEMENTS(owned); i++) {
+        s->own[owned[i].own] = s->new_flags & owned[i].flag;
+        for (size_t j = 0; j < s->n_join && s->join_userns; j++)
+            s->own[owned[i].own] |= s->join[j].flag == owned[i].flag;
+    }
+}
+
+/* Its inode number is fixed: PROC_USER_INIT_INO of <linux/proc_ns.h>. Ids tell nothing, since a
+ * nested namespace can map all of them to themselves. */
+static bool in_initial_userns(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/user", &st) < 0 || st.st_ino == 0xEFFFFFFDu;
+}
+
+static int check_userns(struct start *s, struct err *e)
+{
+    s->make_userns = s->new_flags & CLONE_NEWUSER;
+    if (s->make_userns || s->join_userns) {
+        const struct spec_linux *l = s->spec->linux_;
+        if (s->make_userns && (l->n_uid_mappings == 0 || l->n_gid_mappings == 0))
+            return err_msg(e, EINVAL, "linux.uidMappings: a new user namespace needs mappings");
+        return 0;
+    }
+    if (geteuid() != 0)
+        return err_msg(e, EPERM, "without a user namespace of its own only root can start it");
+    if (in_initial_userns())
+        return err_hint(e, err_msg(e, EPERM, "it would run as root of the host"),
+                        "give linux.namespaces an entry of type \"user\" with mappings");
+    return 0;
+}
+
+int parent_open_namespaces(struct start *s, struct err *e)
+{
+    const struct spec_linux *l = s->spec->linux_;
+    bool mount = false;
+    for (size_t i = 0; l && i < l->n_namespaces; i++) {
+        const struct spec_namespace *ns = &l->namespaces[i];
+        uint64_t flag = sys_ns_flag(ns->type);
+        if (flag == 0)
+            return err_msg(e, EINVAL, "linux.namespaces[%zu]: unknown type \"%s\"", i, ns->type);
+        mount |= flag == CLONE_NEWNS && !ns->path;
+        if (ns->path) {
+            int r = join_check(s, ns, e);
+            if (r < 0)
+                return r;
+        } else {
+            s->new_flags |= flag;
+        }
+    }
+    if (!mount)
+        return err_msg(e, ENOTSUP, "linux.namespaces: a new mount namespace is needed");
+    int r = join_owner_of_network(s, e);
+    if (r < 0)
+        return r;
+    if (s->join_userns)
+        s->new_flags &= ~(uint64_t)CLONE_NEWUSER;
+    find_owned(s);
+    s->announces = (s->network && s->network->attach) || hooks_any(s->spec, HOOK_PRESTART) ||
+                   hooks_any(s->spec, HOOK_CREATE_RUNTIME);
+    return check_userns(s, e);
+}
+
+void parent_close_namespaces(struct start *s)
+{
+    for (size_t i = 0; i < s->n_join; i++)
+        fd_close(&s->join[i].fd);
+    s->n_join = 0;
+}
+
+/* The joiner's own end is awaited: after it nothing of the start is left but the init. An error of
+ * the init can overtake the message with its pid, which is needed to reap it. */
+static int receive_init(struct start *s, int joiner_pidfd, struct err *e)
+{
+    struct err told = ERR_INIT;
+    int r = 1, status = 0;
+    while (r == 1 && s->en->pid <= 0) {
+        struct msg m;
+        int fds[SOCK_MAX_FDS];
+        r = msg_recv(s->sock, &m, fds);
+        if (r == 1 && m.type == MSG_ERROR)
+            told = m.err;
+        if (r == 1 && m.type == MSG_PID) {
+            s->en->pid = m.value;
+            s->en->pidfd = take_fd(&fds[0]);
+        }
+        for (size_t i = 0; r == 1 && i < SOCK_MAX_FDS; i++)
+            fd_close(&fds[i]);
+    }
+    pidfd_wait(joiner_pidfd, &status);
+    if (told.errnum > 0) {
+        if (e)
+            *e = told;
+        return -told.errnum;
+    }
+    return s->en->pid > 0 ? 0
+                          : err_msg(e, ECONNRESET, "the process that joins namespaces ended early");
+}
+
+int parent_clone(struct start *s, struct err *e)
+{
+    int pair[2];
+    int r = sock_pair(pair, e);
+    if (r < 0)
+        return r;
+    scoped_fd int theirs = pair[1], joiner = -1;
+    s->sock = s->en->sock = pair[0];
+    bool join = s->n_join > 0;
+    /* The other namespaces are made by the init itself while its maps are written: a network
+     * namespace alone takes the kernel half a millisecond. */
+    uint64_t flags = join ? 0 : s->new_flags & (CLONE_NEWUSER | CLONE_NEWPID);
+    pid_t pid = sys_clone(flags, -1, join ? &joiner : &s->en->pidfd);
+    if (pid == 0) {
+        close(pair[0]);
+        s->sock = pair[1];
+        if (join)
+            joiner_main(s);
+        child_main(s);
+    }
+    if (pid < 0)
+        return flags & CLONE_NEWUSER ? userns_explain(-pid, e) : err_set(e, -pid, "clone");
+    fd_close(&theirs); /* before any wait: the end of the other side must be seen */
+    if (join)
+        return receive_init(s, joiner, e);
+    s->en->pid = pid;
+    return 0;
+}
+
+void parent_kill(struct start *s)
+{
+    engine_reap(s->en);
+    fd_close(&s->en->sock);
+}
+
+void engine_reap(struct engine *en)
+{
+    int status;
+    if (en->pidfd < 0 || en->reaped)
+        return;
+    /* -ESRCH and -ECHILD: the caller's loop has seen its end and taken the status already. */
+    pidfd_signal(en->pidfd, SIGKILL);
+    pidfd_wait(en->pidfd, &status);
+    en->reaped = true;
+}
+
+/* Run by the parent for a plain init, and by a joiner for itself (its init inherits it). */
+int parent_oom_score(struct start *s, struct err *e)
+{
+    bool self = s->en->pid <= 0;
+    if (!s->process->has_oom_score_adj || (!self && s->n_join > 0))
+        return 0;
+    scoped_fd int proc = procfs_open(e);
+    if (proc < 0)
+        return proc;
+    char path[48] = "self/oom_score_adj", text[16];
+    if (!self)
+        snprintf(path, sizeof(path), "%d/oom_score_adj", s->en->pid);
+    snprintf(text, sizeof(text), "%d", s->process->oom_score_adj);
+    struct err refused = ERR_INIT;
+    int r = procfs_write(proc, path, text, &refused);
+    if (r == -EACCES || r == -EPERM) {
+        /* Lowering it takes CAP_SYS_RESOURCE on the host: it stays what it is, as with podman. */
+        log_debug("oom score stays as it is: %s", refused.msg);
+        return 0;
+    }
+    if (r < 0 && e)
+        *e = refused;
+    return r;
+}
+
+static struct idmap map_of(const struct spec_id_map *v, size_t n)
+{
+    struct idmap m = {.v = xcalloc(n ? n : 1, sizeof(*m.v)), .n = n};
+    for (size_t i = 0; i < n; i++)
+        m.v[i] = (struct idmap_line){v[i].container_id, v[i].host_id, v[i].size};
+    return m;
+}
+
+/* An init that fails while its maps are written makes newuidmap fail too, with a riddle for a
+ * message: what the init itself says is the cause. */
+static int prefer_childs_error(struct start *s, int r, struct err *e)
+{
+    struct pollfd pfd = {.fd = s->sock, .events = POLLIN};
+    struct msg m;
+    struct err theirs = ERR_INIT;
+    if (poll(&pfd, 1, 0) != 1 || msg_recv(s->sock, &m, NULL) != 1 || m.type != MSG_ERROR)
+        return r;
+    theirs = m.err;
+    if (e)
+        *e = theirs;
+    return theirs.errnum > 0 ? -theirs.errnum : r;
+}
+
+int parent_map_ids(struct start *s, struct err *e)
+{
+    int r = 0;
+    if (s->make_userns) {
+        const struct spec_linux *l = s->spec->linux_;
+        SCOPED(userns_map_release)
+        struct userns_map map = {
+            .uid = map_of(l->uid_mappings, l->n_uid_mappings),
+            .gid = map_of(l->gid_mappings, l->n_gid_mappings),
+        };
+        r = userns_map_write(s->en->pid, s->en->pidfd, &map, e);
+        if (r < 0)
+            return prefer_childs_error(s, r, e);
+    }
+    r = msg_send(s->sock, MSG_MAPPED, 0, NULL, 0);
+    if (r < 0)
+        return prefer_childs_error(s, err_set(e, -r, "wake the container's first process"), e);
+    return 0;
+}
+
+int parent_attach(struct start *s, struct err *e)
+{
+    if (!s->announces)
+        return 0;
+    struct msg m;
+    int fds[SOCK_MAX_FDS];
+    int r = msg_expect(s->sock, MSG_NAMESPACES, &m, fds, e);
+    if (r < 0)
+        return r;
+    if (s->network && s->network->attach) {
+        r = s->network->attach(s->p->network, fds[0], fds[1], e);
+        s->en->attached = r >= 0;
+    }
+    for (size_t i = 0; i < SOCK_MAX_FDS; i++)
+        fd_close(&fds[i]);
+    return r;
+}
+
+void parent_detach(struct start *s)
+{
+    if (s->en->attached && s->network->detach)
+        s->network->detach(s->p->network);
+    s->en->attached = false;
+}
+
+int parent_hooks(struct start *s, struct err *e)
+{
+    if (!s->announces)
+        return 0;
+    s->en->hooks_begun = true;
+    int r = hooks_run(s->p, HOOK_PRESTART, s->en->pid, e);
+    if (r == 0)
+        r = hooks_run(s->p, HOOK_CREATE_RUNTIME, s->en->pid, e);
+    if (r < 0)
+        return r;
+    r = msg_send(s->sock, MSG_GO, 0, NULL, 0);
+    return r < 0 ? prefer_childs_error(s, err_set(e, -r, "wake the init"), e) : 0;
+}
+
+int parent_await_created(struct start *s, struct err *e)
+{
+    for (;;) {
+        struct msg m;
+        int fds[SOCK_MAX_FDS];
+        int r = msg_recv(s->sock, &m, fds);
+        if (r == 1 && m.type == MSG_CONSOLE && s->en->console < 0) {
+            s->en->console = fds[0];
+            fds[0] = -1;
+        }
+        for (size_t i = 0; r > 0 && i < SOCK_MAX_FDS; i++)
+            fd_close(&fds[i]);
+        if (r < 0)
+            return err_set(e, -r, "receive from the container's first process");
+        if (r == 1 && m.type == MSG_CREATED)
+            return 0;
+        if (r == 1 && m.type == MSG_ERROR) {
+            if (e)
+                *e = m.err;
+            return m.err.errnum > 0 ? -m.err.errnum : -EIO;
+        }
+        if (r == 0)
+            return err_msg(e, ECONNRESET, "the container's first process ended early");
+    }
+}

@@ -1,0 +1,75 @@
+/* Our own binary against being written through /proc/PID/exe (CVE-2019-5736). */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/str.h"
+#include "engine/engine-priv.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* Ids that are mapped into containers are those of this user and its subordinate ones, all above 0:
+ * root of the host is never mapped. A binary that only root can write is out of reach. */
+static bool only_root_writes(const struct stat *st)
+{
+    return st->st_uid == 0 && !(st->st_mode & S_IWOTH) &&
+           (st->st_gid == 0 || !(st->st_mode & S_IWGRP));
+}
+
+static int copy_to_memfd(int exe, off_t size, struct err *e)
+{
+    scoped_fd int mem = memfd_create("rootlet", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+    if (mem < 0 && errno == EINVAL) /* before Linux 6.3 there was no MFD_EXEC */
+        mem = memfd_create("rootlet", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (mem < 0)
+        return err_set(e, errno, "make a file in memory");
+    off_t at = 0;
+    while (at < size) {
+        ssize_t n = sendfile(mem, exe, &at, (size_t)(size - at));
+        if (n < 0)
+            return err_set(e, errno, "copy");
+        if (n == 0)
+            return err_msg(e, EIO, "copy: the file became shorter");
+    }
+    fchmod(mem, 0500);
+    if (fcntl(mem, F_ADD_SEALS, SEALS | F_SEAL_EXEC) < 0 && fcntl(mem, F_ADD_SEALS, SEALS) < 0)
+        return err_set(e, errno, "seal");
+    return take_fd(&mem);
+}
+
+int engine_protect_self(char **argv, struct err *e)
+{
+    struct stat st;
+    scoped_fd int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (exe < 0 || fstat(exe, &st) < 0)
+        return err_set(e, errno, "open our own program");
+    if (only_root_writes(&st))
+        return 0;
+    /* Only a memfd answers, and only ours has all seals: we are the copy already. */
+    int seals = fcntl(exe, F_GET_SEALS);
+    if (seals >= 0 && (seals & SEALS) == SEALS)
+        return 0;
+
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (n > 0) {
+        path[n] = '\0';
+        setenv(ENGINE_EXE_ENV, path, 1); /* the copy's /proc/self/exe names no directory */
+    }
+    scoped_fd int mem = copy_to_memfd(exe, st.st_size, e);
+    if (mem < 0)
+        return err_add(e, mem, "protect our own program");
+    syscall(SYS_execveat, mem, "", argv, environ, AT_EMPTY_PATH);
+    return err_set(e, errno, "execute the protected copy of our program");
+}
