@@ -63,7 +63,7 @@ __attribute__((noreturn)) static void child_exec(const struct proc_cmd *cmd, int
     signal(SIGPIPE, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
 
-    int why = exec_search(cmd->argv[0], cmd->argv, cmd->envp ? cmd->envp : minimal);
+    int why = exec_search(cmd->path ? cmd->path : cmd->argv[0], cmd->argv, cmd->envp ? cmd->envp : minimal);
     const char *text = strerror(why);
     ssize_t n = write(2, text, strlen(text));
     (void)n;
@@ -73,7 +73,7 @@ __attribute__((noreturn)) static void child_exec(const struct proc_cmd *cmd, int
 int proc_start(const struct proc_cmd *cmd, struct proc_child *ret, struct err *e)
 {
     int fds[2];
-    const char *name = path_name(cmd->argv[0]);
+    const char *name = path_name(cmd->path ? cmd->path : cmd->argv[0]);
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_set(e, errno, "make a pipe for %s", name);
     scoped_fd int rd = fds[0], wr = fds[1];
