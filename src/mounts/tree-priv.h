@@ -9,6 +9,13 @@
 
 /* tree-file.c: data of a regular file, holes kept, shared where the file system can. */
 int tree_copy_data(int src, int dst, uint64_t size, struct err *e);
+/* Overlay opens an object with the rights of whoever mounts, which may be a container's root to
+ * whom the layer's owner means nothing (--userns auto): what is not readable by all is copied
+ * instead. */
+static inline bool tree_is_object(const struct stat *st)
+{
+    return st->st_size > 0 && (st->st_mode & S_IROTH);
+}
 /* Links the file into the farm and marks dst, an empty inode, as its metadata copy. */
 int tree_link_object(const struct tree_copy *t, int src_dir, const char *name, int dst,
                      const struct stat *st, struct err *e);

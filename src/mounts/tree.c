@@ -124,13 +124,14 @@ static int copy_file(struct walk *w, const struct here *h, const char *name, con
     scoped_fd int dst = openat(h->dst, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (dst < 0)
         return err_set(e, errno, "create");
-    int r = t->objects >= 0 && now.st_size > 0 ? tree_link_object(t, h->src, name, dst, &now, e)
-                                               : tree_copy_data(src, dst, (uint64_t)now.st_size, e);
+    bool linked = t->objects >= 0 && tree_is_object(&now);
+    int r = linked ? tree_link_object(t, h->src, name, dst, &now, e)
+                   : tree_copy_data(src, dst, (uint64_t)now.st_size, e);
     if (r == 0)
         r = tree_copy_attrs(t, src, dst, &now, e);
     if (r < 0)
         return r;
-    t->bytes += t->objects < 0 ? (uint64_t)now.st_size : 0;
+    t->bytes += linked ? 0 : (uint64_t)now.st_size;
     if (slot) {
         *slot = (struct link_slot){.ino = st->st_ino, .dev = st->st_dev};
         slot->path = below(h->path, name);

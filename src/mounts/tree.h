@@ -25,7 +25,8 @@ struct tree_copy {
 
     /* >= 0: a metadata tree for an overlay's data-only layer. Regular files are empty inodes of the
      * right size with user.overlay.metacopy and .redirect, and their data is hard linked below this
-     * directory under a name made of object_prefix (at most 6 bytes) and the inode number. */
+     * directory under a name made of object_prefix (at most 6 bytes) and the inode number. Files
+     * that not everybody may read are copied. */
     int objects;
     const char *object_prefix;
 

@@ -91,10 +91,10 @@ static int open_overlay(const struct storage_root *r, struct storage_fds *f, str
     int q = open_layers(r, f, e);
     if (q < 0 || !r->upper)
         return q;
-    f->upper = open(r->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    f->upper = open(r->upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (f->upper < 0)
         return err_set(e, errno, "upper directory %s", r->upper);
-    f->work = open(r->work ? r->work : "", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    f->work = open(r->work ? r->work : "", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (f->work < 0)
         return err_set(e, errno, "work directory %s", r->work ? r->work : "\"\"");
     return 0;

@@ -1,11 +1,15 @@
 /* shift - layers for another id map than the store's, without copying their data.
  *
  * Who owns a file is part of its inode, and the kernel maps ids of mounts only for root. So a
- * container with another map gets a metadata tree per layer: the same directories and links, and
+ * container with another map gets a metadata tree of its image: the same directories and links, and
  * for each regular file an empty inode with the shifted owner that points (user.overlay.redirect)
- * into "objs", a farm of hard links to the layer's own files, mounted as overlay's data-only layer.
- * 13 MB instead of 346 for the layer measured in images.md 3.4. Where the kernel refuses that
- * (before 6.16), a shifted copy.
+ * into "objs", per layer a farm of hard links to the layer's own files, mounted as overlay's
+ * data-only layers. 13 MB instead of 346 for the layer measured in images.md 3.4.
+ *
+ * One tree holds all layers of an image: without redirect_dir, which userxattr forbids, overlay
+ * refuses (EPERM) a metadata file that has any other lower layer below it. It lies beside the
+ * topmost layer. Where the kernel takes no data-only layers with userxattr (before 6.16), each
+ * layer is copied with shifted owners.
  *
  * Only trees that we wrote, in a store of mode 0700, are mounted so: redirects are never taken from
  * an image (its user.overlay.* attributes were escaped when it was unpacked). */
@@ -25,111 +29,143 @@
 #include "mounts/tree.h"
 #include "storage/storage-priv.h"
 
-/* A layer and what it becomes. */
-struct layer {
-    char *tree;                  /* what was given: ".../HEX/diff" */
-    char *dir;                   /* its parent */
-    char *meta_name, *copy_name; /* names in dir: "map-HASH", "copy-HASH" */
-    bool have_meta, have_copy;
+/* A tree to build: of the layers first .. first+n-1 (topmost first), beside the first. */
+struct unit {
+    size_t first, n;
+    char *name; /* "map-HASH" or "copy-HASH" */
+    bool have;
 };
 
 struct build {
     const struct storage_shift *shift;
-    struct layer *layers;
+    char *const *trees; /* the layers: ".../HEX/diff" */
+    struct unit *units;
     size_t n;
-    bool meta;   /* metadata trees, else copies */
+    bool meta;   /* one metadata tree, else a copy of each layer */
     int staging; /* directory on the store's file system */
 };
 
-static void layers_release(struct build *b)
+static void units_release(struct build *b)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        free(b->layers[i].tree);
-        free(b->layers[i].dir);
-        free(b->layers[i].meta_name);
-        free(b->layers[i].copy_name);
-    }
-    free(b->layers);
+    for (size_t i = 0; i < b->n; i++)
+        free(b->units[i].name);
+    free(b->units);
+    b->units = NULL;
+    b->n = 0;
 }
 
-static bool is_dir(const char *dir, const char *name)
+static char *parent_of(const char *tree)
 {
-    scoped_free char *path = path_join(dir, name);
-    struct stat st;
-    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static void layer_init(struct layer *l, const char *tree, const char *hash)
-{
-    l->tree = xstrdup(tree);
     const char *name = path_name(tree);
-    l->dir = name > tree ? xstrndup(tree, (size_t)(name - tree)) : xstrdup(".");
-    bool usual = streq(name, "diff");
-    l->meta_name = xasprintf("map-%s%s%s", hash, usual ? "" : "-", usual ? "" : name);
-    l->copy_name = xasprintf("copy-%s%s%s", hash, usual ? "" : "-", usual ? "" : name);
-    l->have_meta = is_dir(l->dir, l->meta_name);
-    l->have_copy = is_dir(l->dir, l->copy_name);
+    return name > tree ? xstrndup(tree, (size_t)(name - tree)) : xstrdup(".");
 }
 
-/* The layer's part in object names: six hex digits of its directory's path. */
-static void object_prefix(const struct layer *l, char ret[static 7])
+static uint64_t fnv(uint64_t h, const void *data, size_t size)
 {
-    uint32_t h = 0x811c9dc5u;
-    for (const char *p = l->dir; *p; p++)
-        h = (h ^ (unsigned char)*p) * 0x01000193u; /* FNV-1a */
-    snprintf(ret, 7, "%06x", h & 0xffffff);
+    const unsigned char *p = data;
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ p[i]) * 0x100000001b3u;
+    return h;
 }
 
-static int open_objects(int dir, struct err *e)
+/* Names the unit by the maps and by the very directories it is made of: a layer that was removed
+ * and unpacked again has other inodes, to which an old tree must not point. */
+static int unit_name(const struct build *b, struct unit *u, struct err *e)
 {
-    if (mkdirat(dir, "objs", 0755) < 0 && errno != EEXIST)
-        return err_set(e, errno, "make objs");
-    int fd = openat(dir, "objs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? err_set(e, errno, "open objs") : fd;
+    char maps[17];
+    shift_hash(b->shift, maps);
+    uint64_t h = fnv(0xcbf29ce484222325u, maps, 16);
+    for (size_t i = u->first; i < u->first + u->n; i++) {
+        struct stat st;
+        if (stat(b->trees[i], &st) < 0) {
+            int r = err_set(e, errno, "layer %s", b->trees[i]);
+            return err_hint(e, r, "The image is damaged: load it again.");
+        }
+        uint64_t key[4] = {st.st_dev, st.st_ino, (uint64_t)st.st_ctim.tv_sec,
+                           (uint64_t)st.st_ctim.tv_nsec};
+        h = fnv(h, key, sizeof(key));
+    }
+    u->name = xasprintf("%s-%016llx", b->meta ? "map" : "copy", (unsigned long long)h);
+    scoped_free char *dir = parent_of(b->trees[u->first]), *path = path_join(dir, u->name);
+    struct stat st;
+    u->have = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    return 0;
 }
 
-static int build_one(const struct build *b, size_t i, struct err *e)
+/* 1 when nothing is missing, 0 when something is, or -errno. */
+static int plan(struct build *b, bool meta, struct err *e)
 {
-    const struct layer *l = &b->layers[i];
-    char name[24], prefix[7];
-    snprintf(name, sizeof(name), "%zu", i);
-    scoped_fd int dir = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    scoped_fd int src = open(l->tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0 || src < 0)
+    size_t n_trees = strv_len(b->trees);
+    units_release(b);
+    b->meta = meta;
+    b->n = meta ? 1 : n_trees;
+    b->units = xcalloc(b->n, sizeof(*b->units));
+    bool all = true;
+    for (size_t i = 0; i < b->n; i++) {
+        b->units[i] = (struct unit){.first = i, .n = meta ? n_trees : 1};
+        int r = unit_name(b, &b->units[i], e);
+        if (r < 0)
+            return r;
+        all = all && b->units[i].have;
+    }
+    return all;
+}
+
+static int open_objects(const char *tree, struct err *e)
+{
+    scoped_free char *dir = parent_of(tree), *path = path_join(dir, "objs");
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return err_set(e, errno, "make %s", path);
+    int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? err_set(e, errno, "open %s", path) : fd;
+}
+
+static int add_layer(const struct build *b, const char *tree, int dst, struct err *e)
+{
+    scoped_fd int src = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (src < 0)
         return err_set(e, errno, "open");
-    scoped_fd int objects = b->meta ? open_objects(dir, e) : -1;
+    scoped_fd int objects = b->meta ? open_objects(tree, e) : -1;
     if (b->meta && objects < 0)
         return objects;
+    /* Tells the objects of layers apart that lie on different file systems. */
+    char prefix[7];
+    snprintf(prefix, sizeof(prefix), "%06x",
+             (unsigned)(fnv(0xcbf29ce484222325u, tree, strlen(tree)) & 0xffffff));
+    struct tree_copy t = {
+        .src = src, .dst = dst, .whiteouts = b->meta, .objects = objects, .object_prefix = prefix};
+    int r = shift_setup(b->shift, &t, e);
+    return r < 0 ? r : tree_copy(&t, e);
+}
+
+static int build_unit(const struct build *b, size_t i, struct err *e)
+{
+    const struct unit *u = &b->units[i];
+    char name[24];
+    snprintf(name, sizeof(name), "%zu", i);
     if (mkdirat(b->staging, name, 0700) < 0)
         return err_set(e, errno, "make a staging directory");
     scoped_fd int dst = openat(b->staging, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dst < 0)
         return err_set(e, errno, "open the staging directory");
-    object_prefix(l, prefix);
-    struct tree_copy t = {.src = src, .dst = dst, .objects = objects, .object_prefix = prefix};
-    int r = shift_setup(b->shift, &t, e);
-    return r < 0 ? r : tree_copy(&t, e);
-}
-
-/* Moves the finished tree to its place. Another builder's equal one may have come first. */
-static int commit_one(const struct build *b, size_t i, struct err *e)
-{
-    const struct layer *l = &b->layers[i];
-    char name[24];
-    snprintf(name, sizeof(name), "%zu", i);
-    scoped_fd int dir = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return err_set(e, errno, "open %s", l->dir);
-    const char *to = b->meta ? l->meta_name : l->copy_name;
-    if (renameat2(b->staging, name, dir, to, RENAME_NOREPLACE) < 0 && errno != EEXIST)
-        return err_set(e, errno, "move the tree to %s%s", l->dir, to);
+    for (size_t k = u->first + u->n; k-- > u->first;) {
+        int r = add_layer(b, b->trees[k], dst, e);
+        if (r < 0)
+            return err_add(e, r, "shift the ids of layer %s", b->trees[k]);
+    }
     return 0;
 }
 
-static bool is_missing(const struct build *b, size_t i)
+/* Moves the finished tree to its place. Another builder's equal one may have come first. */
+static int commit_unit(const struct build *b, size_t i, struct err *e)
 {
-    const struct layer *l = &b->layers[i];
-    return b->meta ? !l->have_meta : !l->have_meta && !l->have_copy;
+    const struct unit *u = &b->units[i];
+    char name[24];
+    snprintf(name, sizeof(name), "%zu", i);
+    scoped_free char *dir = parent_of(b->trees[u->first]), *to = path_join(dir, u->name);
+    if (renameat2(b->staging, name, AT_FDCWD, to, RENAME_NOREPLACE) < 0 && errno != EEXIST)
+        return err_set(e, errno, "move the shifted tree to %s", to);
+    return 0;
 }
 
 /* As the owner of all ids. */
@@ -138,15 +174,15 @@ static int build_all(void *data, struct err *e)
     struct build *b = data;
     umask(0);
     for (size_t i = 0; i < b->n; i++) {
-        int r = is_missing(b, i) ? build_one(b, i, e) : 0;
+        int r = b->units[i].have ? 0 : build_unit(b, i, e);
         if (r < 0)
-            return err_add(e, r, "shift the ids of layer %s", b->layers[i].tree);
+            return r;
     }
     /* Once for all: a tree with its final name must be complete after a power loss too. */
     if (syncfs(b->staging) < 0)
         return err_set(e, errno, "sync the store");
     for (size_t i = 0; i < b->n; i++) {
-        int r = is_missing(b, i) ? commit_one(b, i, e) : 0;
+        int r = b->units[i].have ? 0 : commit_unit(b, i, e);
         if (r < 0)
             return r;
     }
@@ -190,51 +226,45 @@ static int build_missing(struct build *b, const char *store_root, struct err *e)
     return r;
 }
 
-/* Fills b->layers and decides how; -errno, else the number of layers to build. */
-static int plan(struct build *b, const struct storage_create *c, struct err *e)
+/* A tree of either kind that is there already, else the best that this kernel can. */
+static int decide(struct build *b, const struct storage_create *c, struct err *e)
 {
-    char hash[17], why[256] = "";
-    shift_hash(b->shift, hash);
-    b->layers = xcalloc(strv_len(c->layer_dirs) + 1, sizeof(*b->layers));
-    bool all_meta = true, all = true;
-    for (size_t i = 0; c->layer_dirs[i]; i++) {
-        struct layer *l = &b->layers[b->n++];
-        layer_init(l, c->layer_dirs[i], hash);
-        all_meta = all_meta && l->have_meta;
-        all = all && (l->have_meta || l->have_copy);
-    }
-    b->meta = true;
-    if (all_meta)
-        return 0;
-    int r = all ? 0 : probe_run(c->store_root, c->store_map, probe_data_only, why, e);
-    if (r < 0)
+    int r = plan(b, true, e);
+    if (r != 0)
         return r;
-    b->meta = r > 0;
-    if (!b->meta)
-        log_info("no data-only layers here (%s): copying", why);
-    return !all;
+    char why[256] = "";
+    r = probe_run(c->store_root, c->store_map, probe_data_only, why, e);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    log_info("no data-only layers here (%s): copying", why);
+    return plan(b, false, e);
+}
+
+static void fill(const struct build *b, char ***layers, char ***data)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        scoped_free char *dir = parent_of(b->trees[b->units[i].first]);
+        strv_take(layers, path_join(dir, b->units[i].name));
+    }
+    for (size_t i = 0; b->meta && b->trees[i]; i++) {
+        scoped_free char *dir = parent_of(b->trees[i]), *objects = path_join(dir, "objs");
+        if (!strv_has(*data, objects))
+            strv_add(data, objects);
+    }
 }
 
 int shift_layers(const struct storage_create *c, const struct storage_shift *s, char ***ret_layers,
                  char ***ret_data, struct err *e)
 {
-    SCOPED(layers_release) struct build b = {.shift = s, .staging = -1};
-    int r = plan(&b, c, e);
-    if (r > 0)
+    SCOPED(units_release)
+    struct build b = {.shift = s, .trees = c->layer_dirs, .staging = -1};
+    int r = decide(&b, c, e);
+    if (r == 0)
         r = build_missing(&b, c->store_root, e);
     if (r < 0)
         return r;
     char **layers = NULL, **data = NULL;
-    for (size_t i = 0; i < b.n; i++) {
-        const struct layer *l = &b.layers[i];
-        bool meta = b.meta || l->have_meta;
-        strv_take(&layers, path_join(l->dir, meta ? l->meta_name : l->copy_name));
-        if (!meta)
-            continue;
-        scoped_free char *objects = path_join(l->dir, "objs");
-        if (!strv_has(data, objects))
-            strv_add(&data, objects);
-    }
+    fill(&b, &layers, &data);
     *ret_layers = layers;
     *ret_data = data;
     return 0;

@@ -32,7 +32,7 @@ void storage_root_release(struct storage_root *r);
 struct storage_fds {
     int *lowers; /* r->layers, then r->data_layers; O_PATH; owned */
     size_t n_lowers, n_data;
-    int upper, work; /* O_RDONLY; owned or -1 */
+    int upper, work; /* O_PATH; owned or -1 */
     int tree;        /* copy, dir: a detached clone of the tree's mount; owned or -1 */
 };
 #define STORAGE_FDS_INIT                                                                           \
@@ -72,7 +72,7 @@ int storage_choose(const char *root, const char *run_root, const char *wanted,
 /* Fills *ret and makes the directories for a new container: dir is containers/ID (absolute).
  * layer_dirs: topmost first. When map differs from the store's default map, shifted trees are made
  * (metadata tree with data-only lower where the kernel can, else a copy), outside any lock, and
- * kept beside the layer (layers/HEX/map-HASH and objs, or copy-HASH) for the next container. */
+ * kept beside the layers (layers/HEX/map-HASH and objs, or copy-HASH) for the next container. */
 struct storage_create {
     const struct storage_driver *driver;
     const char *container_dir, *store_root;
