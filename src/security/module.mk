@@ -1,7 +1,42 @@
 noinst_LIBRARIES += src/security/libsecurity.a
 src_security_libsecurity_a_SOURCES = \
+	src/security/bpf.c src/security/bpf.h \
+	src/security/builtin.h \
 	src/security/caps.c src/security/caps.h \
 	src/security/limits.c src/security/limits.h \
 	src/security/lsm.c src/security/lsm.h \
 	src/security/secopt.c src/security/secopt.h \
-	src/security/seccomp.h
+	src/security/seccomp.c src/security/seccomp.h
+nodist_src_security_libsecurity_a_SOURCES = src/security/builtin.c
+
+# What needs libseccomp: the build tool, rootlet-seccomp and tests. It has its own copy of bpf.o,
+# because the generator must exist before libsecurity.a can.
+noinst_LIBRARIES += src/security/libprofile.a
+src_security_libprofile_a_SOURCES = \
+	src/security/profile.c src/security/profile.h \
+	src/security/profile-compile.c
+src_security_libprofile_a_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
+
+noinst_PROGRAMS += src/security/gen-seccomp
+src_security_gen_seccomp_SOURCES = src/security/gen-seccomp.c src/security/bpf.c src/security/caps.c
+src_security_gen_seccomp_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
+src_security_gen_seccomp_LDADD = src/security/libprofile.a src/base/libbase.a $(SECCOMP_LIBS) $(JANSSON_LIBS)
+
+SECCOMP_PROFILES = $(top_srcdir)/data/seccomp/default.json $(top_srcdir)/data/seccomp/minimal.json
+src/security/builtin.c: src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES)
+	$(AM_V_GEN)src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES) >$@.tmp && mv $@.tmp $@
+CLEANFILES += src/security/builtin.c src/security/builtin.c.tmp
+
+EXTRA_DIST += data/seccomp/default.json data/seccomp/minimal.json
+seccompdir = $(pkgdatadir)/seccomp
+dist_seccomp_DATA = data/seccomp/default.json data/seccomp/minimal.json
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-seccomp
+TESTS += tests/unit/test-seccomp
+tests_unit_test_seccomp_SOURCES = tests/unit/test-seccomp.c
+tests_unit_test_seccomp_CPPFLAGS = $(AM_CPPFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
+tests_unit_test_seccomp_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_seccomp_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
+	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(UNIT_LIBS)
+endif
