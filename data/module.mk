@@ -1,1 +1,2 @@
-# filled by its owner
+schemadir = $(pkgdatadir)/schema
+dist_schema_DATA = data/schema/rootlet-config.schema.json

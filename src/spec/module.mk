@@ -20,4 +20,14 @@ TESTS += tests/unit/test-spec-validate
 tests_unit_test_spec_validate_SOURCES = tests/unit/test-spec-validate.c
 tests_unit_test_spec_validate_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_spec_validate_LDADD = $(SPEC_TEST_LIBS) $(UNIT_LIBS)
+TESTS += tests/unit/test-spec-schema
 endif
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-spec
+tests_fuzz_fuzz_spec_SOURCES = tests/fuzz/fuzz-spec.c
+tests_fuzz_fuzz_spec_LDADD = $(SPEC_TEST_LIBS)
+tests_fuzz_fuzz_spec_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+EXTRA_DIST += tests/unit/test-spec-schema tests/fuzz/corpus/spec/default.json tests/fuzz/corpus/spec/full.json \
+	tests/fuzz/corpus/spec/minimal.json tests/fuzz/corpus/spec/wrong.json

@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -286,6 +288,15 @@ static void replace(json_t *doc, const char *path, const char *json)
     json_object_set_new(doc, key, value);
 }
 
+/* For test-spec-schema: the documents tried here, each with what became of it. */
+static void record(bool ok, const char *text)
+{
+    const char *path = getenv("SPEC_CASES_OUT");
+    scoped_file FILE *f = path ? fopen(path, "ae") : NULL;
+    if (f)
+        fprintf(f, "%s %s\n", ok ? "ok" : "bad", text);
+}
+
 static void run(const struct validate_case *cases, size_t n)
 {
     scoped_spec struct spec d = {0};
@@ -297,6 +308,7 @@ static void run(const struct validate_case *cases, size_t n)
         replace(doc, cases[i].path, cases[i].json);
         scoped_free char *text = json_text(doc, false);
         int r = spec_parse(text, strlen(text), "c.json", &s, &e);
+        record(r == 0, text);
         const char *message = str_after(e.msg, "c.json: ");
         if (r == 0 && cases[i].want)
             fail_msg("%s = %s was accepted", cases[i].path, cases[i].json);

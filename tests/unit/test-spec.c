@@ -6,11 +6,14 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "base/strv.h"
 #include "spec/spec.h"
+#include "spec/tables.h"
 
 /* Every member of the specification that Linux knows, and an unknown one at every level. */
 static const char full[] =
@@ -145,6 +148,87 @@ static void test_default(void **state)
     assert_true(strv_has(s.linux_->readonly_paths, "/proc/sys"));
 }
 
+static char *read_source(const char *path, size_t *ret_len)
+{
+    const char *srcdir = getenv("srcdir");
+    scoped_free char *full_path = xasprintf("%s/%s", srcdir ? srcdir : "..", path);
+    scoped_file FILE *f = fopen(full_path, "re");
+    if (!f)
+        fail_msg("open %s: %s", full_path, strerror(errno));
+    char *text = xcalloc(1, 1 << 20);
+    *ret_len = fread(text, 1, (1 << 20) - 1, f);
+    return text;
+}
+
+/* The sample that the schema is tested with, and the fuzzer starts from, is the default itself. */
+static void test_default_golden(void **state)
+{
+    (void)state;
+    size_t len;
+    scoped_free char *want = read_source("tests/fuzz/corpus/spec/default.json", &len);
+    scoped_spec struct spec s = {0};
+    spec_default(&s);
+    scoped_json json_t *doc = spec_emit(&s);
+    scoped_free char *text = json_text(doc, true);
+    scoped_free char *line = xasprintf("%s\n", text);
+    assert_string_equal(line, want);
+}
+
+/* "#/definitions/x" of the schema, or node itself. */
+static const json_t *resolve(const json_t *schema, const json_t *node)
+{
+    const char *name =
+        str_after(json_string_value(json_object_get(node, "$ref")) ?: "", "#/definitions/");
+    return name ? json_object_get(json_object_get(schema, "definitions"), name) : node;
+}
+
+/* Every row of the table has a property and the other way round, all the way down; required ones
+ * are required in both. */
+static void same_members(const json_t *schema, const json_t *node, const struct jfield *table,
+                         const char *where)
+{
+    node = resolve(schema, node);
+    const json_t *properties = json_object_get(node, "properties"), *p;
+    if (!properties)
+        fail_msg("%s has no properties in the schema", where);
+    size_t rows = 0;
+    for (const struct jfield *f = table; f->name; f++) {
+        if (f->type == J_EXTRA)
+            continue;
+        rows++;
+        p = json_object_get(properties, f->name);
+        if (!p)
+            fail_msg("%s: %s is missing in the schema", where, f->name);
+        bool required = false;
+        size_t i;
+        json_t *name;
+        json_array_foreach(json_object_get(node, "required"), i, name) required =
+            required || streq(json_string_value(name), f->name);
+        if ((f->flags & JF_REQUIRED) && !required)
+            fail_msg("%s: %s is not required in the schema", where, f->name);
+        scoped_free char *below = xasprintf("%s.%s", where, f->name);
+        if (f->type == J_STRUCT || f->type == J_POINTER)
+            same_members(schema, p, f->sub, below);
+        if (f->type == J_ARRAY)
+            same_members(schema, json_object_get(resolve(schema, p), "items"), f->sub, below);
+    }
+    if (rows != json_object_size(properties))
+        fail_msg("%s: the schema has %zu members, the table %zu", where,
+                 json_object_size(properties), rows);
+}
+
+static void test_schema_members(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    size_t len;
+    scoped_free char *text = read_source("data/schema/rootlet-config.schema.json", &len);
+    scoped_json json_t *schema = json_parse(text, len, len, "schema", &e);
+    if (!schema)
+        fail_msg("%s", e.msg);
+    same_members(schema, schema, spec_fields, "config");
+}
+
 static void test_builders(void **state)
 {
     (void)state;
@@ -217,7 +301,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_round_trip), cmocka_unit_test(test_optional),
-        cmocka_unit_test(test_default),         cmocka_unit_test(test_builders),
+        cmocka_unit_test(test_default),         cmocka_unit_test(test_default_golden),
+        cmocka_unit_test(test_schema_members),  cmocka_unit_test(test_builders),
         cmocka_unit_test(test_process_alone),   cmocka_unit_test(test_seccomp_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
