@@ -11,7 +11,7 @@ ENGINE_LIBS = src/engine/libengine.a src/storage/libstorage.a src/network/libnet
 	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
 
 if ENABLE_TESTS
-EXTRA_PROGRAMS = tests/tools/engine-tool
+check_PROGRAMS += tests/tools/engine-tool
 tests_tools_engine_tool_SOURCES = tests/tools/engine-tool.c
 tests_tools_engine_tool_LDADD = $(ENGINE_LIBS)
 endif

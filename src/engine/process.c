@@ -73,6 +73,15 @@ int process_user(struct start *s, struct err *e)
     return 0;
 }
 
+static int refuse_cwd(const char *cwd, int r, struct err *e)
+{
+    if (r == -ELOOP) /* a magic link of /proc, refused, or a directory that is not below "/" */
+        r = err_msg(e, ELOOP, "working directory \"%s\" is outside the container", cwd);
+    else
+        r = err_set(e, -r, "working directory \"%s\"", cwd);
+    return err_exit(e, r, EXIT_NOT_EXECUTABLE);
+}
+
 /* A working directory that the image names but does not hold is made, by the container's root and
  * inside the container's root (docker and podman do so, CVE-2026-55686 did it outside). */
 int process_make_cwd(struct start *s, struct err *e)
@@ -80,10 +89,8 @@ int process_make_cwd(struct start *s, struct err *e)
     const char *cwd = s->process->cwd;
     if (!cwd || streq(cwd, "/"))
         return 0;
-    scoped_fd int fd = path_mkdirs_in_root(s->root_fd, cwd, 0755, e);
-    if (fd == -ELOOP)
-        err_msg(e, ELOOP, "working directory \"%s\" is outside the container", cwd);
-    return fd < 0 ? err_exit(e, fd, EXIT_NOT_EXECUTABLE) : 0;
+    scoped_fd int fd = path_mkdirs_in_root(s->root_fd, cwd, 0755, NULL);
+    return fd < 0 ? refuse_cwd(cwd, fd, e) : 0;
 }
 
 int process_limits(struct start *s, struct err *e)
@@ -219,13 +226,7 @@ int process_enter_cwd(struct start *s, struct err *e)
     char now[4096];
     if (r >= 0 && (syscall(SYS_getcwd, now, sizeof(now)) < 0 || now[0] != '/'))
         r = -ELOOP;
-    if (r >= 0)
-        return 0;
-    if (r == -ELOOP) /* a magic link of /proc, refused, or a directory that is not below "/" */
-        r = err_msg(e, ELOOP, "working directory \"%s\" is outside the container", cwd);
-    else
-        r = err_set(e, -r, "working directory \"%s\"", cwd);
-    return err_exit(e, r, EXIT_NOT_EXECUTABLE);
+    return r < 0 ? refuse_cwd(cwd, r, e) : 0;
 }
 
 int process_find_command(struct start *s, struct err *e)

@@ -136,7 +136,8 @@ static int resolve_part(struct database *db, int which, const char *part, uint32
 {
     *ret_line = (struct line){.n = 0};
     if (!part[0])
-        return refuse(e, err_msg(e, EINVAL, "the %s is empty", nouns[which]));
+        return refuse(e,
+                      err_msg(e, EINVAL, "the %s is empty: want USER or USER:GROUP", nouns[which]));
     if (all_digits(part)) {
         if (parse_id(part, ret) < 0)
             return refuse(e, err_msg(e, EINVAL, "%s %s: want a number from 0 to %u", nouns[which],
