@@ -258,7 +258,7 @@ static int last_preparations(struct start *s, struct err *e)
 int process_seccomp(struct start *s, struct err *e)
 {
     int r = last_preparations(s, e);
-    return r < 0 || !s->seccomp ? r : seccomp_load(s->seccomp, e);
+    return r < 0 || !s->seccomp ? r : seccomp_prog_load(s->seccomp, e);
 }
 
 int process_exec(struct start *s, struct err *e)

@@ -227,7 +227,7 @@ static int run(const struct opts *o)
         p.seccomp = &seccomp;
     }
     int code = repeat(o, &spec, &p);
-    seccomp_release(&seccomp);
+    seccomp_prog_release(&seccomp);
     network_plan_release(&plan);
     storage_root_release(&root);
     return code;
