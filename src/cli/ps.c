@@ -1,0 +1,296 @@
+/* ps - ps (podman's columns) and list (name, status, image, pid, address, created). */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/fs.h"
+#include "base/timefmt.h"
+#include "cli/cli.h"
+#include "cli/psfilter.h"
+#include "format/format.h"
+
+struct ps_opts {
+    bool all, quiet, size, latest, no_trunc, no_header, ns, sync, external;
+    int64_t last;
+    bool last_set;
+    char **filter;
+    char *format, *sort;
+};
+
+#define O(m) offsetof(struct ps_opts, m)
+static const struct opt ps_table[] = {
+    {"all", 'a', OPT_FLAG, O(all), NULL, "Ended and created ones too"},
+    {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE",
+     "id, name, status, label, ancestor, exited, before, since, volume, network, command"},
+    {"format", 0, OPT_STRING, O(format), "TEMPLATE", "json, jsonl, table ..., or a Go template"},
+    {"last", 'n', OPT_INT, O(last), "N", "The N created last, in any state", 0, NULL, NULL,
+     O(last_set)},
+    {"latest", 'l', OPT_FLAG, O(latest), NULL, "The one created last, in any state"},
+    {"no-trunc", 0, OPT_FLAG, O(no_trunc), NULL, "Full ids and commands"},
+    {"noheading", 0, OPT_FLAG, O(no_header), NULL, "No line of titles"},
+    {"ns", 0, OPT_FLAG, O(ns), NULL, "Show namespaces"},
+    {"quiet", 'q', OPT_FLAG, O(quiet), NULL, "Ids only"},
+    {"size", 's', OPT_FLAG, O(size), NULL, "Show the size of what was written"},
+    {"sort", 0, OPT_STRING, O(sort), "KEY",
+     "created, command, id, image, names, runningfor, size or status"},
+    {"sync", 0, OPT_FLAG, O(sync), NULL, "For podman's sake, does nothing", OPT_IGNORED},
+    {"external", 0, OPT_FLAG, O(external), NULL, "For podman's sake, does nothing", OPT_IGNORED},
+    {NULL},
+};
+
+static const char *short_id(const char *id, bool full, char buf[static 13])
+{
+    if (full || strlen(id) <= 12)
+        return id;
+    memcpy(buf, id, 12);
+    buf[12] = '\0';
+    return buf;
+}
+
+/* docker's words for a state. */
+static void status_text(const struct ctr_state *s, char *buf, size_t size)
+{
+    char since[64];
+    switch (s->status) {
+    case CTR_RUNNING:
+    case CTR_PAUSED:
+        time_human(time_now_ns() - s->started_ns, since, sizeof(since));
+        snprintf(buf, size, "Up %s%s", since, s->status == CTR_PAUSED ? " (Paused)" : "");
+        break;
+    case CTR_STOPPED:
+    case CTR_EXITED:
+        time_human(time_now_ns() - s->finished_ns, since, sizeof(since));
+        snprintf(buf, size, "Exited (%d) %s ago", s->exit_code, since);
+        break;
+    case CTR_DEAD:
+        snprintf(buf, size, "Dead");
+        break;
+    case CTR_STARTING:
+        snprintf(buf, size, "Starting");
+        break;
+    default:
+        snprintf(buf, size, "Created");
+    }
+}
+
+static json_t *strings(char *const *v)
+{
+    json_t *a = json_array();
+    for (; v && *v; v++)
+        json_array_append_new(a, json_string(*v));
+    return a;
+}
+
+static json_t *pairs(char *const *v)
+{
+    json_t *o = json_object();
+    for (; v && *v; v++) {
+        const char *eq = strchr(*v, '=');
+        scoped_free char *key = eq ? xstrndup(*v, (size_t)(eq - *v)) : xstrdup(*v);
+        json_object_set_new(o, key, json_string(eq ? eq + 1 : ""));
+    }
+    return o;
+}
+
+static void set_text(json_t *row, const char *key, const char *text)
+{
+    json_object_set_new(row, key, json_string(text ? text : ""));
+}
+
+static void set_number(json_t *row, const char *key, int64_t n)
+{
+    json_object_set_new(row, key, json_integer(n));
+}
+
+/* What an upper directory holds; files of subordinate owners in closed directories do not count. */
+static void set_size(json_t *row, const char *id)
+{
+    char human[32];
+    scoped_free char *sub = xasprintf("containers/%s", id);
+    scoped_fd int dir = conf_open_root(cli_conf(), sub, false, NULL);
+    uint64_t bytes = dir < 0 ? 0 : fs_tree_bytes(dir, "upper");
+    set_text(row, "Size", size_human(bytes, human, sizeof(human)));
+}
+
+static void set_times(json_t *row, const struct ctr_state *s)
+{
+    char buf[64], ago[80];
+    time_human(time_now_ns() - s->created_ns, buf, sizeof(buf));
+    snprintf(ago, sizeof(ago), "%s ago", buf);
+    set_text(row, "RunningFor", ago);
+    set_text(row, "CreatedHuman", ago);
+    set_number(row, "Created", s->created_ns / 1000000000);
+    set_text(row, "CreatedAt", time_rfc3339(s->created_ns, buf, sizeof(buf)));
+    set_number(row, "StartedAt", s->started_ns / 1000000000);
+    set_number(row, "ExitedAt", s->finished_ns / 1000000000);
+}
+
+static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
+{
+    char id[13], status[128];
+    json_t *row = json_object();
+    scoped_free char *ports = strv_join(s->ports, ", "), *nets = strv_join(s->networks, ",");
+    bool full =
+        o->no_trunc || (o->format && (streq(o->format, "json") || streq(o->format, "jsonl")));
+    set_text(row, "ID", short_id(s->id, full, id));
+    set_text(row, "Id", s->id);
+    json_object_set_new(row, "Names", json_pack("[s]", s->name ? s->name : ""));
+    set_text(row, "Image", s->image);
+    set_text(row, "Command", s->command);
+    set_times(row, s);
+    status_text(s, status, sizeof(status));
+    set_text(row, "Status", status);
+    set_text(row, "State", ctr_status_names[s->status]);
+    set_number(row, "Pid", s->status == CTR_RUNNING || s->status == CTR_PAUSED ? s->pid : 0);
+    set_number(row, "ExitCode", s->exit_code);
+    json_object_set_new(row, "Exited",
+                        json_boolean(s->status == CTR_EXITED || s->status == CTR_STOPPED));
+    set_text(row, "Ports", ports);
+    set_text(row, "Networks", nets);
+    set_text(row, "IP", "");
+    set_number(row, "Restarts", s->restart_count);
+    json_object_set_new(row, "Labels", pairs(s->labels));
+    json_object_set_new(row, "Namespaces", pairs(s->namespaces));
+    json_object_set_new(row, "Mounts", strings(NULL));
+    set_text(row, "Reason", s->reason);
+    if (o->size)
+        set_size(row, s->id);
+    return row;
+}
+
+/* In a table a command is cut as docker cuts it, and quoted. */
+static void shorten_command(json_t *row)
+{
+    const char *c = json_string_value(json_object_get(row, "Command"));
+    char buf[64];
+    if (strlen(c) <= 20)
+        snprintf(buf, sizeof(buf), "%s", c);
+    else
+        snprintf(buf, sizeof(buf), "%.19s\xe2\x80\xa6", c);
+    json_object_set_new(row, "Command", json_string(buf[0] ? buf : ""));
+}
+
+static bool is_shown(const struct ctr_state *s, const struct ps_opts *o, bool status_filter)
+{
+    if (o->all || o->last_set || status_filter)
+        return true;
+    return s->status == CTR_RUNNING || s->status == CTR_PAUSED || s->status == CTR_STARTING;
+}
+
+static int select_rows(struct ps_opts *o, json_t *rows, struct err *e)
+{
+    struct ctr_state *list = NULL;
+    size_t n = 0, taken = 0;
+    struct ps_filter f = {0};
+    int r = ps_filter_parse(o->filter, &f, e);
+    if (r == 0)
+        r = container_list(cli_conf(), &list, &n, e);
+    if (r == 0)
+        r = ps_filter_resolve(&f, list, n, e);
+    if (r == 0 && o->sort)
+        r = ps_sort(list, n, o->sort, e);
+    size_t limit = o->last_set ? (size_t)o->last : SIZE_MAX;
+    for (size_t i = 0; r == 0 && i < n && taken < limit; i++) {
+        if (!is_shown(&list[i], o, f.has_status) || !ps_filter_match(&f, &list[i]))
+            continue;
+        json_array_append_new(rows, row_of(&list[i], o));
+        taken++;
+    }
+    container_list_free(list, n);
+    ps_filter_release(&f);
+    return r;
+}
+
+static int print_quiet(const json_t *rows, bool full)
+{
+    size_t i;
+    json_t *row;
+    char buf[13];
+    json_array_foreach(rows, i, row)
+        puts(short_id(json_string_value(json_object_get(row, "Id")), full, buf));
+    return 0;
+}
+
+static const char *const ps_headers[] = {"ID=CONTAINER ID", "CreatedHuman=CREATED", "Pid=PID",
+                                         "IP=IP", NULL};
+
+static int print_rows(struct ps_opts *o, const char *table, struct err *e)
+{
+    scoped_json json_t *rows = json_array();
+    if (o->latest) {
+        o->last = 1;
+        o->last_set = true;
+    }
+    if (o->last_set && o->last < 0)
+        return err_msg(e, EINVAL, "--last %lld: not a number of containers", (long long)o->last);
+    int r = select_rows(o, rows, e);
+    if (r < 0)
+        return r;
+    if (o->quiet)
+        return print_quiet(rows, o->no_trunc);
+    size_t i;
+    json_t *row;
+    if (!o->no_trunc && (!o->format || str_after(o->format, "table")))
+        json_array_foreach(rows, i, row) shorten_command(row);
+    struct format_options f = {o->format, table, ps_headers, o->no_header};
+    scoped_str struct str out = STR_INIT;
+    r = format_rows(&f, rows, &out, e);
+    if (r == 0)
+        fputs(out.s, stdout);
+    return r;
+}
+
+#define PS_COLUMNS                                                                                 \
+    "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.CreatedHuman}}\t{{.Status}}\t{{.Ports}}\t{{join " \
+    ".Names \",\"}}"
+#define NS_COLUMNS                                                                                 \
+    "table {{.ID}}\t{{join .Names \",\"}}\t{{.Pid}}\t{{.Namespaces.cgroup}}\t{{.Namespaces.ipc}}"  \
+    "\t{{.Namespaces.mount}}\t{{.Namespaces.network}}\t{{.Namespaces.pid}}\t{{.Namespaces.user}}"  \
+    "\t{{.Namespaces.uts}}"
+
+static int ps(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    struct ps_opts *o = opts;
+    (void)cmd;
+    (void)args;
+    return print_rows(o, o->ns ? NS_COLUMNS : o->size ? PS_COLUMNS "\t{{.Size}}" : PS_COLUMNS, e);
+}
+
+/* All containers with what the mission's `list` names (row A63). */
+static int list(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    struct ps_opts *o = opts;
+    (void)cmd;
+    (void)args;
+    o->all = true;
+    return print_rows(o,
+                      "table {{join .Names \",\"}}\t{{.Status}}\t{{.Image}}\t{{.Pid}}\t{{.IP}}"
+                      "\t{{.CreatedHuman}}\t{{.ID}}",
+                      e);
+}
+
+static const char *const ps_aliases[] = {"container ps", "container ls", "container list", NULL};
+
+const struct cmd cli_ps_cmds[] = {
+    {
+        .name = "ps",
+        .args = "",
+        .summary = "List containers",
+        .opts = ps_table,
+        .opts_size = sizeof(struct ps_opts),
+        .run = ps,
+        .aliases = ps_aliases,
+        .examples = "rootlet ps -a\nrootlet ps -q --filter label=web\n"
+                    "rootlet ps --format 'table {{.Names}}\\t{{.Status}}'",
+    },
+    {
+        .name = "list",
+        .args = "",
+        .summary = "List all containers: name, status, image, pid, address, created",
+        .opts = ps_table,
+        .opts_size = sizeof(struct ps_opts),
+        .run = list,
+        .examples = "rootlet list",
+    },
+    {NULL},
+};

@@ -1,0 +1,194 @@
+/* psfilter - see psfilter.h. */
+#include "cli/psfilter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/str.h"
+#include "base/strv.h"
+#include "base/timefmt.h"
+
+static const char *const keys[] = {"id",     "name",  "status",  "label",   "ancestor", "exited",
+                                   "before", "since", "network", "command", "volume",   NULL};
+
+static char *key_of(const char *term)
+{
+    size_t n = strcspn(term, "=!");
+    return term[n] ? xstrndup(term, n) : NULL;
+}
+
+static const char *value_of(const char *term)
+{
+    return strchr(term, '=') + 1;
+}
+
+static int status_known(const char *value)
+{
+    for (int i = CTR_CREATED; i <= CTR_DEAD; i++)
+        if (streq(value, ctr_status_names[i]))
+            return 1;
+    return 0;
+}
+
+int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
+{
+    struct ps_filter f = {0};
+    for (char *const *t = terms; t && *t; t++) {
+        scoped_free char *key = key_of(*t);
+        scoped_free char *known = strv_join((char *const *)(uintptr_t)keys, ", ");
+        if (!key || !strchr(*t, '=') || !strv_has((char *const *)(uintptr_t)keys, key)) {
+            ps_filter_release(&f);
+            return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown filter", *t), "known: %s",
+                            known);
+        }
+        if (streq(key, "status") && !status_known(value_of(*t))) {
+            ps_filter_release(&f);
+            return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown status", *t),
+                            "known: created, starting, running, paused, stopped, exited, dead");
+        }
+        f.has_status |= streq(key, "status") || streq(key, "exited");
+        strv_add(&f.terms, *t);
+    }
+    *ret = f;
+    return 0;
+}
+
+int ps_filter_resolve(struct ps_filter *f, const struct ctr_state *list, size_t n, struct err *e)
+{
+    for (char **t = f->terms; t && *t; t++) {
+        const char *before = str_after(*t, "before="), *since = str_after(*t, "since=");
+        const char *ref = before ? before : since;
+        size_t i = 0;
+        if (!ref)
+            continue;
+        while (i < n && !streq(list[i].name, ref) && !str_after(list[i].id, ref))
+            i++;
+        if (i == n)
+            return err_msg(e, ENOENT, "--filter %s: no such container", *t);
+        *(before ? &f->before_ns : &f->since_ns) = list[i].created_ns;
+    }
+    return 0;
+}
+
+static bool label_matches(const struct ctr_state *s, const char *value)
+{
+    if (strchr(value, '='))
+        return strv_has(s->labels, value);
+    return strv_env_get(s->labels, value) != NULL;
+}
+
+static bool image_matches(const char *image, const char *value)
+{
+    if (!image)
+        return false;
+    const char *name = strrchr(image, '/') ? strrchr(image, '/') + 1 : image;
+    size_t n = strlen(value);
+    return streq(image, value) || streq(name, value) ||
+           (strncmp(name, value, n) == 0 && name[n] == ':') ||
+           (strncmp(image, value, n) == 0 && image[n] == ':');
+}
+
+static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, const char *key,
+                         const char *value)
+{
+    uint32_t code;
+    if (streq(key, "id"))
+        return str_after(s->id, value) != NULL;
+    if (streq(key, "name"))
+        return s->name && strstr(s->name, value);
+    if (streq(key, "status")) /* docker knows no "stopped": what a user stopped has exited, too */
+        return streq(ctr_status_names[s->status], value) ||
+               (streq(value, "exited") && s->status == CTR_STOPPED);
+    if (streq(key, "label"))
+        return label_matches(s, value);
+    if (streq(key, "ancestor"))
+        return image_matches(s->image, value);
+    if (streq(key, "exited"))
+        return (s->status == CTR_EXITED || s->status == CTR_STOPPED) &&
+               parse_u32(value, &code) == 0 && (uint32_t)s->exit_code == code;
+    if (streq(key, "before"))
+        return s->created_ns < f->before_ns;
+    if (streq(key, "since"))
+        return s->created_ns > f->since_ns;
+    if (streq(key, "network"))
+        return strv_has(s->networks, value);
+    if (streq(key, "command"))
+        return s->command && strstr(s->command, value);
+    return false;
+}
+
+/* Does any term of this key hold? A negated one must hold on its own. */
+static bool key_holds(const struct ps_filter *f, const struct ctr_state *s, const char *key)
+{
+    bool any = false, wanted = false;
+    for (char **t = f->terms; *t; t++) {
+        scoped_free char *k = key_of(*t);
+        if (!streq(k, key))
+            continue;
+        bool hit = term_matches(f, s, key, value_of(*t));
+        if ((*t)[strlen(k)] == '!') {
+            if (hit)
+                return false;
+            continue;
+        }
+        wanted = true;
+        any |= hit;
+    }
+    return any || !wanted;
+}
+
+bool ps_filter_match(const struct ps_filter *f, const struct ctr_state *s)
+{
+    for (char **t = f->terms; t && *t; t++) {
+        scoped_free char *key = key_of(*t);
+        if (!key_holds(f, s, key))
+            return false;
+    }
+    return true;
+}
+
+void ps_filter_release(struct ps_filter *f)
+{
+    strv_free(f->terms);
+    *f = (struct ps_filter){0};
+}
+
+static int by_text(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "");
+}
+
+#define COMPARE(name, expression)                                                                  \
+    static int name(const void *pa, const void *pb)                                                \
+    {                                                                                              \
+        const struct ctr_state *a = pa, *b = pb;                                                   \
+        return expression;                                                                         \
+    }
+COMPARE(by_created, (a->created_ns > b->created_ns) - (a->created_ns < b->created_ns))
+COMPARE(by_command, by_text(a->command, b->command))
+COMPARE(by_id, by_text(a->id, b->id))
+COMPARE(by_image, by_text(a->image, b->image))
+COMPARE(by_name, by_text(a->name, b->name))
+COMPARE(by_started, (a->started_ns < b->started_ns) - (a->started_ns > b->started_ns))
+COMPARE(by_status, a->status - b->status)
+
+int ps_sort(struct ctr_state *list, size_t n, const char *key, struct err *e)
+{
+    static const struct {
+        const char *key;
+        int (*compare)(const void *a, const void *b);
+    } orders[] = {
+        {"created", by_created}, {"command", by_command}, {"id", by_id},
+        {"image", by_image},     {"names", by_name},      {"runningfor", by_started},
+        {"status", by_status},   {"size", by_created},
+    };
+    for (size_t i = 0; i < N_ELEMENTS(orders); i++) {
+        if (!streq(orders[i].key, key))
+            continue;
+        if (n > 1)
+            qsort(list, n, sizeof(*list), orders[i].compare);
+        return 0;
+    }
+    return err_hint(e, err_msg(e, EINVAL, "--sort %s: unknown key", key),
+                    "known: created, command, id, image, names, runningfor, size, status");
+}
