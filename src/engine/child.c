@@ -191,12 +191,17 @@ int child_sysctls(struct start *s, struct err *e)
     return sysctl_apply(v, e);
 }
 
-int child_mount_root(struct start *s, struct err *e)
+/* What the host's file system gives: opened while the ids are still the user's. Later they may be
+ * those of somebody who cannot enter the user's directories (--userns auto, root of the host); and
+ * now the parent is busy with the maps. */
+int child_open_sources(struct start *s, struct err *e)
 {
-    if (s->p->root) {
-        s->root_mount = storage_mount(s->p->root, e);
-        return s->root_mount < 0 ? s->root_mount : 0;
-    }
+    s->bind_fds = xcalloc(s->spec->n_mounts + 1, sizeof(*s->bind_fds));
+    int r = mounts_open_sources(s->spec, s->bind_fds, e);
+    if (r < 0)
+        return r;
+    if (s->p->root)
+        return storage_open(s->p->root, &s->root_fds, e);
     if (!s->spec->root || !s->spec->root->path)
         return err_msg(e, EINVAL, "root.path: missing");
     const char *path = s->spec->root->path;
@@ -208,6 +213,23 @@ int child_mount_root(struct start *s, struct err *e)
     return s->root_mount < 0 ? err_add(e, s->root_mount, "root.path") : 0;
 }
 
+int child_mount_root(struct start *s, struct err *e)
+{
+    if (!s->p->root)
+        return 0;
+    s->root_mount = storage_mount_opened(s->p->root, &s->root_fds, e);
+    storage_fds_release(&s->root_fds);
+    return s->root_mount < 0 ? s->root_mount : 0;
+}
+
+static void close_sources(struct start *s)
+{
+    for (size_t i = 0; i < s->spec->n_mounts; i++)
+        fd_close(&s->bind_fds[i]);
+    free(s->bind_fds);
+    s->bind_fds = NULL;
+}
+
 int child_mounts(struct start *s, struct err *e)
 {
     struct mounts_env env = {
@@ -216,8 +238,10 @@ int child_mounts(struct start *s, struct err *e)
         .own_pidns = s->own[OWN_PID],
         .own_ipcns = s->own[OWN_IPC],
         .in_userns = s->make_userns || s->join_userns,
+        .bind_fds = s->bind_fds,
     };
     int r = mounts_enter(s->spec, &env, e);
+    close_sources(s);
     fd_close(&s->root_mount);
     if (r < 0)
         return r;

@@ -114,6 +114,8 @@ struct start {
 
     /* child only */
     int root_mount, root_fd, null_fd, console_slave;
+    struct storage_fds root_fds;
+    int *bind_fds; /* per spec mount; owned */
     struct user user;
     bool no_setgroups, keep_groups;
     char **env;
@@ -161,6 +163,7 @@ int child_await_maps(struct start *s, struct err *e);
 int child_become_root(struct start *s, struct err *e);
 int child_await_go(struct start *s, struct err *e);
 int child_sysctls(struct start *s, struct err *e);
+int child_open_sources(struct start *s, struct err *e);
 int child_mount_root(struct start *s, struct err *e);
 int child_mounts(struct start *s, struct err *e);
 int child_console(struct start *s, struct err *e);

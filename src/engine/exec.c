@@ -196,6 +196,7 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
         .s = {.spec = p->spec,
               .process = p->process,
               .root_mount = -1,
+              .root_fds = STORAGE_FDS_INIT,
               .root_fd = -1,
               .null_fd = -1,
               .console_slave = -1,

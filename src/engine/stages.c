@@ -27,6 +27,7 @@ static const struct stage stages[] = {
     {"bring up loopback", SIDE_EARLY, child_loopback},
     {"set hostname", SIDE_EARLY, child_hostname},
     {"announce namespaces", SIDE_EARLY, child_announce},
+    {"open sources", SIDE_EARLY, child_open_sources, .plain = true},
 
     {"await id maps", SIDE_CHILD, child_await_maps},
     {"become root", SIDE_CHILD, child_become_root},
