@@ -4,3 +4,11 @@ src_sys_libsys_a_SOURCES = \
 	src/sys/mountfd.c src/sys/mountfd.h \
 	src/sys/procfs.c src/sys/procfs.h \
 	src/sys/sock.c src/sys/sock.h
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-sys
+TESTS += tests/unit/test-sys
+tests_unit_test_sys_SOURCES = tests/unit/test-sys.c tests/unit/unit.h
+tests_unit_test_sys_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_sys_LDADD = src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+endif
