@@ -63,7 +63,8 @@ __attribute__((noreturn)) static void child_exec(const struct proc_cmd *cmd, int
     signal(SIGPIPE, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
 
-    int why = exec_search(cmd->path ? cmd->path : cmd->argv[0], cmd->argv, cmd->envp ? cmd->envp : minimal);
+    int why = exec_search(cmd->path ? cmd->path : cmd->argv[0], cmd->argv,
+                          cmd->envp ? cmd->envp : minimal);
     const char *text = strerror(why);
     ssize_t n = write(2, text, strlen(text));
     (void)n;

@@ -30,8 +30,10 @@ static void test_run(void **state)
     (void)state;
     for (size_t i = 0; i < N_ELEMENTS(run_cases); i++) {
         struct err e = ERR_INIT;
-        struct proc_cmd cmd = {ARGV("/bin/sh", "-c", run_cases[i].script), NULL, -1, -1,
-                               run_cases[i].timeout_ms};
+        struct proc_cmd cmd = {.argv = ARGV("/bin/sh", "-c", run_cases[i].script),
+                               .stdin_fd = -1,
+                               .stdout_fd = -1,
+                               .timeout_ms = run_cases[i].timeout_ms};
         int64_t start = time_monotonic_ns();
         int r = proc_run(&cmd, &e);
         int64_t ms = (time_monotonic_ns() - start) / 1000000;
@@ -46,7 +48,7 @@ static void test_exec_failures(void **state)
 {
     (void)state;
     struct err e = ERR_INIT;
-    struct proc_cmd cmd = {ARGV("/nope/helper"), NULL, -1, -1, 0};
+    struct proc_cmd cmd = {.argv = ARGV("/nope/helper"), .stdin_fd = -1, .stdout_fd = -1};
     assert_int_equal(proc_run(&cmd, &e), 127);
     assert_string_equal(e.msg, "helper: exit status 127: No such file or directory");
     cmd.argv = ARGV("rootlet-no-such-program");
@@ -56,6 +58,10 @@ static void test_exec_failures(void **state)
     assert_has(e.msg, "Permission denied");
     cmd.argv = ARGV("true");
     assert_int_equal(proc_run(&cmd, &e), 0);
+    cmd.argv = ARGV("another-name", "-c", "exit 12");
+    cmd.path = "/bin/sh";
+    assert_int_equal(proc_run(&cmd, &e), 12);
+    assert_string_equal(e.msg, "sh: exit status 12");
 }
 
 /* The three descriptors, the environment, and signals that only we block or ignore. */
@@ -69,13 +75,18 @@ static void test_surroundings(void **state)
     assert_int_equal(write(in[1], "input", 5), 5);
     close(in[1]);
     const char *script = "cat; env | grep -v -e PWD= -e _= -e SHLVL= | sort | tr '\\n' ' '";
-    struct proc_cmd cmd = {ARGV("sh", "-c", script), ARGV("ONLY=this", "PATH=/bin:/usr/bin"), in[0],
-                           out[1], 0};
+    struct proc_cmd cmd = {
+        .argv = ARGV("sh", "-c", script),
+        .envp = ARGV("ONLY=this", "PATH=/bin:/usr/bin"),
+        .stdin_fd = in[0],
+        .stdout_fd = out[1],
+    };
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before);
     int r = proc_run(&cmd, &e);
-    struct proc_cmd term = {ARGV("sh", "-c", "kill -TERM $$; exit 1"), NULL, -1, -1, 0};
+    struct proc_cmd term = {
+        .argv = ARGV("sh", "-c", "kill -TERM $$; exit 1"), .stdin_fd = -1, .stdout_fd = -1};
     int killed = proc_run(&term, NULL);
     sigprocmask(SIG_SETMASK, &before, NULL);
     assert_int_equal(r, 0);
@@ -96,8 +107,10 @@ static void test_side_by_side(void **state)
     struct proc_child a, b;
     int fds[2];
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    struct proc_cmd first = {ARGV("sh", "-c", "read x; exit $x"), NULL, fds[0], -1, 0};
-    struct proc_cmd second = {ARGV("sh", "-c", "echo 11; exit 2"), NULL, -1, fds[1], 0};
+    struct proc_cmd first = {
+        .argv = ARGV("sh", "-c", "read x; exit $x"), .stdin_fd = fds[0], .stdout_fd = -1};
+    struct proc_cmd second = {
+        .argv = ARGV("sh", "-c", "echo 11; exit 2"), .stdin_fd = -1, .stdout_fd = fds[1]};
     assert_int_equal(proc_start(&first, &a, &e), 0);
     assert_int_equal(proc_start(&second, &b, &e), 0);
     assert_int_equal(proc_finish(&a, 10000, &e), 11);
