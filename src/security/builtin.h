@@ -18,3 +18,9 @@ extern const struct seccomp_builtin seccomp_builtins[]; /* ends with profile NUL
 extern const uint32_t seccomp_builtin_arch;             /* AUDIT_ARCH_* they are for */
 extern const char *const seccomp_names[];               /* by number; NULL in gaps */
 extern const size_t seccomp_n_names;
+
+/* The profiles as they were written (in rootlet-seccomp only); ends with name NULL. */
+struct seccomp_text {
+    const char *name, *json;
+};
+extern const struct seccomp_text seccomp_texts[];

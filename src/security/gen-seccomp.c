@@ -1,7 +1,8 @@
 /* gen-seccomp - build tool: compiles the built-in profiles and writes them as C to stdout.
  *
- * usage: gen-seccomp default.json minimal.json
+ * usage: gen-seccomp [--text] default.json minimal.json
  *
+ * With --text it writes the profiles' own texts, which rootlet-seccomp carries.
  * Each profile is compiled for the capability masks that occur: none and CAP_SYS_CHROOT (which is
  * what the profile cares about in rootlet's three capability sets), each with one further
  * capability, and all of them. Other masks are compiled by rootlet-seccomp when they are asked for.
@@ -62,6 +63,40 @@ static int add(struct generator *g, const struct profile *p, const char *name, u
     return 0;
 }
 
+/* One literal a line: C11 promises 4095 characters of a literal, compilers give more. */
+static int print_text(const char *path, struct err *e)
+{
+    scoped_free char *text = NULL, *name = xstrdup(path_name(path));
+    ssize_t len = fs_read(AT_FDCWD, path, PROFILE_MAX_BYTES, &text, e);
+    if (len < 0)
+        return (int)len;
+    name[strcspn(name, ".")] = '\0';
+    printf("    {\"%s\",\n     \"", name);
+    for (const char *p = text; *p; p++) {
+        if (*p == '\n')
+            printf("\\n\"\n     \"");
+        else if (*p == '"' || *p == '\\')
+            printf("\\%c", *p);
+        else
+            putchar(*p);
+    }
+    printf("\"},\n");
+    return 0;
+}
+
+static int print_texts(char **paths, struct err *e)
+{
+    printf("/* Written by gen-seccomp from data/seccomp. */\n#include \"security/builtin.h\"\n"
+           "const struct seccomp_text seccomp_texts[] = {\n");
+    for (; *paths; paths++) {
+        int r = print_text(*paths, e);
+        if (r < 0)
+            return r;
+    }
+    printf("    {0},\n};\n");
+    return 0;
+}
+
 static int add_profile(struct generator *g, const char *path, struct err *e)
 {
     scoped_profile struct profile p = {0};
@@ -110,7 +145,7 @@ static void print_programs(const struct generator *g)
     printf("const uint32_t seccomp_builtin_arch = 0x%xU;\n", seccomp_arch_native());
 }
 
-/* Newer names come from our own list, by asking for all that the profile knows: see newer[]. */
+/* libseccomp's names, and for numbers that it is too old for, ours. */
 static void print_names(void)
 {
     printf("const char *const seccomp_names[] = {\n");
@@ -126,25 +161,31 @@ static void print_names(void)
     printf("};\nconst size_t seccomp_n_names = %d;\n", n);
 }
 
-int main(int argc, char **argv)
+static int print_compiled(char **paths, struct err *e)
 {
-    struct err e = ERR_INIT;
     static struct generator g;
     int r = 0;
-
-    for (int i = 1; i < argc && r == 0; i++)
-        r = add_profile(&g, argv[i], &e);
+    for (; *paths && r == 0; paths++)
+        r = add_profile(&g, *paths, e);
     if (r == 0) {
         printf(
             "/* Written by gen-seccomp from data/seccomp. */\n#include \"security/builtin.h\"\n");
         print_programs(&g);
         print_names();
-    } else {
-        fprintf(stderr, "gen-seccomp: %s\n", e.msg);
     }
     for (size_t i = 0; i < g.n; i++) {
         free(g.v[i].profile);
         free(g.v[i].prog.insns);
     }
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = ERR_INIT;
+    bool text = argc > 1 && streq(argv[1], "--text");
+    int r = text ? print_texts(argv + 2, &e) : print_compiled(argv + 1, &e);
+    if (r < 0)
+        fprintf(stderr, "gen-seccomp: %s\n", e.msg);
     return r < 0 || fflush(stdout) != 0;
 }

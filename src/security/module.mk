@@ -25,7 +25,17 @@ src_security_gen_seccomp_LDADD = src/security/libprofile.a src/base/libbase.a $(
 SECCOMP_PROFILES = $(top_srcdir)/data/seccomp/default.json $(top_srcdir)/data/seccomp/minimal.json
 src/security/builtin.c: src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES)
 	$(AM_V_GEN)src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES) >$@.tmp && mv $@.tmp $@
-CLEANFILES += src/security/builtin.c src/security/builtin.c.tmp
+src/security/builtin-text.c: src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES)
+	$(AM_V_GEN)src/security/gen-seccomp$(EXEEXT) --text $(SECCOMP_PROFILES) >$@.tmp && mv $@.tmp $@
+CLEANFILES += src/security/builtin.c src/security/builtin.c.tmp \
+	src/security/builtin-text.c src/security/builtin-text.c.tmp
+
+pkglibexec_PROGRAMS += rootlet-seccomp
+rootlet_seccomp_SOURCES = src/security/tool.c
+nodist_rootlet_seccomp_SOURCES = src/security/builtin-text.c
+rootlet_seccomp_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
+rootlet_seccomp_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
+	$(SECCOMP_LIBS) $(JANSSON_LIBS)
 
 EXTRA_DIST += data/seccomp/default.json data/seccomp/minimal.json
 seccompdir = $(pkgdatadir)/seccomp
