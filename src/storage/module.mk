@@ -5,6 +5,13 @@ src_storage_libstorage_a_SOURCES = \
 	src/storage/driver.c src/storage/ids.c src/storage/overlay.c src/storage/probe.c \
 	src/storage/remove.c src/storage/shift.c
 if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-storage
+TESTS += tests/unit/test-storage
+tests_unit_test_storage_SOURCES = tests/unit/test-storage.c
+tests_unit_test_storage_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_storage_LDADD = src/storage/libstorage.a src/mounts/libmounts.a \
+	src/userns/libuserns.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/tools/mounts-tool
 tests_tools_mounts_tool_SOURCES = tests/tools/mounts-tool.c
 tests_tools_mounts_tool_LDADD = src/storage/libstorage.a src/mounts/libmounts.a \
