@@ -14,4 +14,13 @@ if ENABLE_TESTS
 check_PROGRAMS += tests/tools/engine-tool
 tests_tools_engine_tool_SOURCES = tests/tools/engine-tool.c
 tests_tools_engine_tool_LDADD = $(ENGINE_LIBS)
+
+check_PROGRAMS += tests/unit/test-user tests/unit/test-engine
+TESTS += tests/unit/test-user tests/unit/test-engine
+tests_unit_test_user_SOURCES = tests/unit/test-user.c
+tests_unit_test_user_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_user_LDADD = $(ENGINE_LIBS) $(UNIT_LIBS)
+tests_unit_test_engine_SOURCES = tests/unit/test-engine.c
+tests_unit_test_engine_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_engine_LDADD = $(ENGINE_LIBS) $(UNIT_LIBS)
 endif

@@ -1,3 +1,12 @@
 noinst_LIBRARIES += src/network/libnetwork.a
 src_network_libnetwork_a_SOURCES = src/network/network.h src/network/drivers-priv.h \
 	src/network/driver.c src/network/host.c src/network/join.c src/network/none.c
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-network
+TESTS += tests/unit/test-network
+tests_unit_test_network_SOURCES = tests/unit/test-network.c
+tests_unit_test_network_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_network_LDADD = src/network/libnetwork.a src/userns/libuserns.a \
+	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+endif
