@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/lock.h"
@@ -143,17 +142,9 @@ int container_end_survivor(int dir_fd, struct err *e)
     return r;
 }
 
-/* Is the file that we locked still the one in the directory? */
-static bool is_current(int run_fd, int lock_fd)
-{
-    struct stat ours, there;
-    return fstat(lock_fd, &ours) == 0 && fstatat(run_fd, "lock", &there, 0) == 0 &&
-           ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
-}
-
 int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struct err *e)
 {
-    /* Whoever removes a container removes its lock as well, while it holds it. */
+    /* Whoever removes a container removes its lock and the directory of it as well. */
     for (int tries = 0; tries < 100; tries++) {
         scoped_fd int run_fd = conf_open_run(c, id, true, e);
         if (run_fd < 0)
@@ -161,15 +152,13 @@ int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struc
         scoped_fd int lock_fd = lock_take(run_fd, "lock", LOCK_EXCLUSIVE, wait_ms, e);
         if (lock_fd == -ENOENT) /* the directory went away between the two */
             continue;
-        if (lock_fd < 0)
-            return lock_fd;
-        if (is_current(run_fd, lock_fd))
-            return take_fd(&lock_fd);
+        return take_fd(&lock_fd);
     }
     return err_msg(e, EBUSY, "lock container %.12s: it is removed again and again", id);
 }
 
 int container_lock(const struct conf *c, const char *id, struct err *e)
 {
-    return container_lock_wait(c, id, 0, e);
+    /* Not zero: who looks whether the lock is held takes it for a moment. */
+    return container_lock_wait(c, id, 50, e);
 }

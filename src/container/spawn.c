@@ -69,10 +69,11 @@ int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, stru
     pid_t pid = fork_pidfd(&pidfd);
     if (pid == 0)
         exec_supervisor(argv, envp, pair[1], o->preserve_fds);
+    int why = errno;
     close(pair[1]);
     if (pid < 0) {
         close(pair[0]);
-        return err_set(e, (int)-pid, "start the supervisor");
+        return err_set(e, why, "start the supervisor");
     }
     return pair[0];
 }

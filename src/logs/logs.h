@@ -1,0 +1,61 @@
+/* logs - what containers say, kept by a driver: written by the supervisor, read by `logs`.
+ *
+ * k8s-file: one record a line, "RFC3339Nano stdout|stderr F|P text". P is a piece of a line whose
+ * rest comes in the next record of that stream; a record's text has at most 16 KiB. Nothing is
+ * held back: when the supervisor is killed, what it had read is in the file. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+#define LOGS_MAX_TEXT (16u << 10)
+
+enum log_stream { LOG_STDOUT, LOG_STDERR };
+
+/* An open log. Options: max-size=SIZE (rotate above it), max-file=N (how many files, default 1:
+ * the old content is dropped), path=FILE instead of "log" in the container's directory. */
+struct log_writer;
+
+struct log_read {
+    int dir_fd;              /* the container's directory, borrowed */
+    char *const *opts;       /* the container's log_opts */
+    bool follow, timestamps; /* timestamps: in front of each line */
+    int64_t tail;            /* only so many last lines; < 0: all */
+    int64_t since_ns;        /* 0: from the start */
+    int64_t until_ns;        /* 0: no end */
+    int out_fd, err_fd;      /* where the two streams go; < 0: nowhere */
+    int stop_fd;             /* following ends when this is readable or hung up; < 0: never */
+};
+
+struct log_driver {
+    const char *name;
+    const char *summary;
+    /* Fills what the writer needs. NULL: nothing is written. */
+    int (*open)(struct log_writer *w, int dir_fd, char *const *opts, struct err *e);
+    /* Never fails as far as the caller is concerned: a full disk must not stop a container. */
+    void (*write)(struct log_writer *w, enum log_stream s, const void *data, size_t n);
+    void (*reopen)(struct log_writer *w); /* after an outside rotation; may be NULL */
+    void (*close)(struct log_writer *w);
+    /* NULL: it cannot be read back. */
+    int (*read)(const struct log_read *o, struct err *e);
+};
+
+/* By name; -EINVAL names the known ones. */
+int log_driver_get(const char *name, const struct log_driver **ret, struct err *e);
+const struct log_driver *const *log_drivers(void); /* NULL-terminated, for info */
+/* Checks --log-opt values when a container is created. */
+int log_opts_check(const char *driver, char *const *opts, struct err *e);
+
+/* Opens for appending: earlier runs stay. *ret is owned. */
+int log_writer_open(const char *driver, int dir_fd, char *const *opts, struct log_writer **ret,
+                    struct err *e);
+void log_writer_write(struct log_writer *w, enum log_stream s, const void *data, size_t n);
+void log_writer_reopen(struct log_writer *w);
+void log_writer_close(struct log_writer *w); /* NULL is nothing */
+
+/* Prints a container's log. The lines of one stream keep their order. -EPIPE when the reader of
+ * out_fd has gone. */
+int log_read(const char *driver, const struct log_read *o, struct err *e);

@@ -1,0 +1,303 @@
+/* reader - the reading half of the file log: rotated files in order, the last lines, following. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "base/timefmt.h"
+#include "logs/logs-priv.h"
+
+#define READ_BUF (64u << 10)
+#define OUT_BUF (32u << 10)
+
+struct reader {
+    const struct log_read *o;
+    struct log_file_opts file;
+    int fd; /* the file that is being read, owned */
+    char *buf;
+    size_t len; /* in buf: not yet a whole record */
+    char *out;
+    size_t out_len;
+    int out_fd;       /* whose text is in out */
+    bool mid_line[2]; /* the stream's last record was a piece */
+    bool reached_until;
+};
+
+struct record {
+    const char *time, *text;
+    size_t time_len, text_len;
+    enum log_stream stream;
+    bool whole;
+};
+
+/* "TIME stdout F text"; false when the line is none of ours. */
+static bool parse_record(const char *line, size_t n, struct record *ret)
+{
+    const char *sp = memchr(line, ' ', n);
+    size_t at = sp ? (size_t)(sp - line) : n;
+    if (!sp || n - at < sizeof(" stdout F") - 1)
+        return false;
+    bool out = memcmp(sp, " stdout ", 8) == 0;
+    if (!out && memcmp(sp, " stderr ", 8) != 0)
+        return false;
+    if ((sp[8] != 'F' && sp[8] != 'P') || (n - at > 9 && sp[9] != ' '))
+        return false;
+    *ret = (struct record){
+        .time = line,
+        .time_len = at,
+        .stream = out ? LOG_STDOUT : LOG_STDERR,
+        .whole = sp[8] == 'F',
+        .text = n - at > 10 ? sp + 10 : "",
+        .text_len = n - at > 10 ? n - at - 10 : 0,
+    };
+    return true;
+}
+
+static int flush_out(struct reader *r, struct err *e)
+{
+    int rc = r->out_len ? fs_write_all(r->out_fd, r->out, r->out_len) : 0;
+    r->out_len = 0;
+    return rc < 0 ? err_set(e, -rc, "write the log") : 0;
+}
+
+static int put(struct reader *r, int fd, const char *data, size_t n, struct err *e)
+{
+    /* Both streams may be one terminal: what came first must be there first. */
+    if (fd != r->out_fd || r->out_len + n > OUT_BUF) {
+        int rc = flush_out(r, e);
+        if (rc < 0)
+            return rc;
+    }
+    r->out_fd = fd;
+    if (n > OUT_BUF) { /* only in files that others made */
+        int rc = fs_write_all(fd, data, n);
+        return rc < 0 ? err_set(e, -rc, "write the log") : 0;
+    }
+    memcpy(r->out + r->out_len, data, n);
+    r->out_len += n;
+    return 0;
+}
+
+static int64_t record_time(const struct record *rec)
+{
+    char text[64];
+    int64_t ns = 0;
+    snprintf(text, sizeof(text), "%.*s", (int)(rec->time_len < 63 ? rec->time_len : 63), rec->time);
+    return time_parse(text, &ns) == 0 ? ns : 0;
+}
+
+static int print_record(struct reader *r, const char *line, size_t n, struct err *e)
+{
+    struct record rec;
+    if (!parse_record(line, n, &rec))
+        return 0; /* torn by a full disk or a power cut */
+    const struct log_read *o = r->o;
+    if (o->since_ns || o->until_ns) {
+        int64_t when = record_time(&rec);
+        if (when && o->since_ns && when < o->since_ns)
+            return 0;
+        if (when && o->until_ns && when > o->until_ns) {
+            r->reached_until = true;
+            return 0;
+        }
+    }
+    int fd = rec.stream == LOG_STDOUT ? o->out_fd : o->err_fd;
+    bool starts = !r->mid_line[rec.stream];
+    r->mid_line[rec.stream] = !rec.whole;
+    if (fd < 0)
+        return 0;
+    int rc = 0;
+    if (o->timestamps && starts) {
+        rc = put(r, fd, rec.time, rec.time_len, e);
+        rc = rc < 0 ? rc : put(r, fd, " ", 1, e);
+    }
+    if (rc == 0)
+        rc = put(r, fd, rec.text, rec.text_len, e);
+    return rc == 0 && rec.whole ? put(r, fd, "\n", 1, e) : rc;
+}
+
+/* Prints all whole records that the current file has. */
+static int print_rest(struct reader *r, struct err *e)
+{
+    while (!r->reached_until) {
+        ssize_t n = read(r->fd, r->buf + r->len, READ_BUF - r->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(e, errno, "read the log");
+        if (n == 0)
+            break;
+        r->len += (size_t)n;
+        char *p = r->buf, *end = p + r->len, *lf;
+        while (!r->reached_until && (lf = memchr(p, '\n', (size_t)(end - p)))) {
+            int rc = print_record(r, p, (size_t)(lf - p), e);
+            if (rc < 0)
+                return rc;
+            p = lf + 1;
+        }
+        /* No writer of ours makes such a line. */
+        if (p == r->buf && r->len == READ_BUF)
+            p = end;
+        r->len = (size_t)(end - p);
+        memmove(r->buf, p, r->len);
+    }
+    return flush_out(r, e);
+}
+
+/* Counts whole lines from the end of fd backwards: *want goes down; returns where the wanted ones
+ * begin (0 when there are not enough). */
+static off_t tail_offset(int fd, char *buf, int64_t *want)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return 0;
+    off_t end = st.st_size;
+    while (end > 0) {
+        off_t start = end > (off_t)READ_BUF ? end - (off_t)READ_BUF : 0;
+        ssize_t n = pread(fd, buf, (size_t)(end - start), start);
+        if (n <= 0)
+            return 0;
+        /* Records begin behind line feeds; the window's first one may be cut. */
+        const char *first = start ? memchr(buf, '\n', (size_t)n) : buf - 1;
+        const char *stop = buf + n;
+        if (!first || first + 1 >= stop)
+            return end;
+        first++;
+        while (stop > first) {
+            const char *lf = memrchr(first, '\n', (size_t)(stop - 1 - first));
+            const char *line = lf ? lf + 1 : first;
+            struct record rec;
+            size_t len = (size_t)(stop - line) - (stop[-1] == '\n' ? 1 : 0);
+            if (parse_record(line, len, &rec) && rec.whole && (*want)-- <= 0)
+                return start + (stop - buf);
+            stop = line;
+        }
+        end = start + (first - buf);
+    }
+    return 0;
+}
+
+static int open_nth(const struct reader *r, unsigned n)
+{
+    char name[4096];
+    int fd = openat(r->o->dir_fd, log_file_name(r->file.path, n, name, sizeof(name)),
+                    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Leaves out what is before the last `tail` lines: returns the file to begin with, its descriptor
+ * in r->fd at the right place. */
+static unsigned skip_to_tail(struct reader *r, unsigned oldest)
+{
+    int64_t want = r->o->tail;
+    for (unsigned n = 0;; n++) {
+        fd_close(&r->fd);
+        r->fd = open_nth(r, n);
+        off_t at = r->fd >= 0 && want >= 0 ? tail_offset(r->fd, r->buf, &want) : 0;
+        if (r->fd >= 0)
+            lseek(r->fd, at, SEEK_SET);
+        if (n >= oldest || want < 0)
+            return n;
+    }
+}
+
+/* All files from the oldest to the current one; r->fd is then the current one's (or -1). */
+static int print_files(struct reader *r, struct err *e)
+{
+    unsigned n = 0;
+    for (unsigned i = 1; i < LOG_FILES_MAX; i++) {
+        scoped_fd int fd = open_nth(r, i);
+        if (fd < 0)
+            break;
+        n = i;
+    }
+    if (r->o->tail >= 0)
+        n = skip_to_tail(r, n);
+    else
+        r->fd = open_nth(r, n);
+    for (;; n--) {
+        int rc = r->fd >= 0 ? print_rest(r, e) : 0;
+        if (rc < 0 || n == 0)
+            return rc;
+        fd_close(&r->fd);
+        r->len = 0;
+        r->fd = open_nth(r, n - 1);
+    }
+}
+
+/* Goes over to a new file when the name leads to another one (rotation). */
+static int change_file(struct reader *r, struct err *e)
+{
+    struct stat ours = {0}, there;
+    scoped_fd int fd = open_nth(r, 0);
+    if (fd < 0 || fstat(fd, &there) < 0)
+        return 0;
+    if (r->fd >= 0 && fstat(r->fd, &ours) == 0 && ours.st_ino == there.st_ino &&
+        ours.st_dev == there.st_dev)
+        return 0;
+    /* What was written between our last read and the rename. */
+    int rc = r->fd >= 0 ? print_rest(r, e) : 0;
+    fd_close(&r->fd);
+    r->fd = take_fd(&fd);
+    r->len = 0;
+    return rc < 0 ? rc : print_rest(r, e);
+}
+
+/* Waits for a change. 1: there may be more, 0: the end has come. */
+static int wait_change(const struct reader *r, int watch_fd)
+{
+    int timeout = -1;
+    if (r->o->until_ns) {
+        int64_t left = (r->o->until_ns - time_now_ns()) / 1000000;
+        if (left <= 0)
+            return 0;
+        timeout = left > 3600000 ? 3600000 : (int)left + 1;
+    }
+    struct pollfd p[] = {{.fd = watch_fd, .events = POLLIN},
+                         {.fd = r->o->stop_fd, .events = POLLIN}};
+    if (poll(p, 2, timeout) < 0)
+        return errno == EINTR ? 1 : 0;
+    char events[4096];
+    if (p[0].revents)
+        (void)!read(watch_fd, events, sizeof(events));
+    return p[1].revents ? 0 : 1;
+}
+
+static int follow(struct reader *r, struct err *e)
+{
+    char dir[40];
+    scoped_fd int watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    /* The directory: it tells of writes to the file as well as of its rotation. */
+    snprintf(dir, sizeof(dir), "/proc/self/fd/%d", r->o->dir_fd);
+    const char *what = r->file.path[0] == '/' ? r->file.path : dir;
+    if (watch_fd < 0 || inotify_add_watch(watch_fd, what, IN_MODIFY | IN_CREATE | IN_MOVE) < 0)
+        return err_set(e, errno, "watch the log");
+    for (int more = 1;; more = wait_change(r, watch_fd)) {
+        int rc = r->fd >= 0 ? print_rest(r, e) : 0;
+        if (rc == 0)
+            rc = change_file(r, e);
+        if (rc < 0 || !more || r->reached_until)
+            return rc;
+    }
+}
+
+int k8s_file_read(const struct log_read *o, struct err *e)
+{
+    struct reader r = {.o = o, .fd = -1, .out_fd = -1};
+    int rc = log_file_opts_parse(o->opts, &r.file, e);
+    if (rc < 0)
+        return rc;
+    scoped_free char *buf = xmalloc(READ_BUF), *out = xmalloc(OUT_BUF);
+    r.buf = buf;
+    r.out = out;
+    rc = print_files(&r, e);
+    if (rc == 0 && o->follow && !r.reached_until)
+        rc = follow(&r, e);
+    fd_close(&r.fd);
+    return rc;
+}

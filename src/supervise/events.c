@@ -1,0 +1,322 @@
+/* events - what happens in which phase: one table, so that no combination is forgotten. */
+#include "supervise/supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/proc.h"
+#include "base/timefmt.h"
+
+typedef int handler(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e);
+
+static const char *const phase_names[] = {"created", "running", "stopping", "ending", "ended"};
+
+const char *phase_name(enum phase p)
+{
+    return phase_names[p];
+}
+
+static int nothing(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)s, (void)p, (void)h, (void)e;
+    return 0;
+}
+
+static int refuse(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p, (void)h;
+    return err_msg(e, EINVAL, "container %s is %s", s->state.name, phase_name(s->phase));
+}
+
+/* --- before the start --- */
+
+/* Nobody wants it any more, or its init died while it waited: all is taken back. */
+static void abandon(struct sup *s, const struct err *why)
+{
+    s->phase = PH_DONE;
+    stdio_close(s);
+    engine_free(s->engine);
+    s->engine = NULL;
+    finish_not_started(s, why);
+}
+
+static int do_start(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    struct err why = ERR_INIT;
+    (void)p, (void)h, (void)e;
+    if (sup_start(s, &why) < 0) {
+        abandon(s, &why);
+        return 0;
+    }
+    s->phase = PH_RUNNING;
+    sup_shrink(s);
+    return 0;
+}
+
+static int owner_left_unstarted(struct sup *s, struct peer *p, const struct proto_head *h,
+                                struct err *e)
+{
+    (void)p, (void)h, (void)e;
+    abandon(s, NULL);
+    return 0;
+}
+
+static int init_died_unstarted(struct sup *s, struct peer *p, const struct proto_head *h,
+                               struct err *e)
+{
+    struct err why = ERR_INIT;
+    (void)p, (void)h, (void)e;
+    err_msg(&why, ECHILD, "the container's first process was killed before its start");
+    abandon(s, &why);
+    return 0;
+}
+
+/* --- while it runs --- */
+
+static int send_signal(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p;
+    int r = pidfd_signal(engine_pidfd(s->engine), h->a);
+    /* It has ended and we shall see so in a moment. */
+    if (r == -ESRCH)
+        return 0;
+    return r < 0 ? err_set(e, -r, "send signal %d", h->a) : 0;
+}
+
+static int kill_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    struct proto_head kill = {.a = SIGKILL};
+    (void)h;
+    return send_signal(s, p, &kill, e);
+}
+
+static int run_time_over(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    state_reason(s, "its --timeout was over");
+    return kill_it(s, p, h, e);
+}
+
+static void on_stop_time(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    (void)events;
+    s->stop_timer = -1;
+    sup_event(s, EV_STOP_TIME, NULL, NULL, NULL);
+    peers_settle(s);
+}
+
+/* Of several stops the one that is over first counts. */
+static void arm_stop(struct sup *s, int64_t ms)
+{
+    if (ms < 0)
+        return;
+    int64_t due = time_monotonic_ns() + ms * 1000000;
+    if (s->stop_timer >= 0 && s->stop_due_ns <= due)
+        return;
+    loop_timer_cancel(s->loop, s->stop_timer);
+    s->stop_due_ns = due;
+    s->stop_timer = loop_timer(s->loop, (uint64_t)ms, on_stop_time, s, NULL);
+    if (s->stop_timer < 0) /* no memory for a timer: now is better than never */
+        kill_it(s, NULL, NULL, NULL);
+}
+
+static int begin_stop(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    int sig = h->a > 0 ? h->a : s->stop_signal;
+    struct proto_head first = {.a = h->b == 0 ? SIGKILL : sig};
+    int r = send_signal(s, p, &first, e);
+    if (r < 0)
+        return r;
+    s->phase = PH_STOPPING;
+    if (!s->state.stop_requested) {
+        s->state.stop_requested = true;
+        state_set(s, (enum ctr_status)s->state.status);
+    }
+    if (h->b != 0)
+        arm_stop(s, h->b);
+    return 0;
+}
+
+static int told_to_end(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    struct proto_head stop = {.a = s->stop_signal, .b = (int32_t)(s->stop_timeout_s * 1000)};
+    (void)h;
+    return begin_stop(s, p, &stop, e);
+}
+
+static int pause_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)s, (void)p, (void)h;
+    int r = err_msg(e, EOPNOTSUPP, "pause needs a cgroup, and this container has none");
+    return err_hint(e, r, "see \"rootlet doctor\" for what keeps cgroups from being used");
+}
+
+static int init_ended(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p, (void)h, (void)e;
+    loop_timer_cancel(s->loop, s->stop_timer);
+    s->stop_timer = -1;
+    s->phase = PH_DRAINING;
+    finish_init_ended(s);
+    return 0;
+}
+
+/* --- the end --- */
+
+static int drained(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p, (void)h, (void)e;
+    s->phase = PH_DONE;
+    finish_drained(s);
+    return 0;
+}
+
+/* Somebody wants it gone: what has not been taken yet is dropped. */
+static int end_now(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    s->force_end = true;
+    stdio_update(s);
+    return s->phase == PH_DRAINING ? drained(s, p, h, e) : 0;
+}
+
+static handler *const table[PH_MAX][EV_MAX] = {
+    [PH_CREATED] =
+        {
+            [EV_START] = do_start,
+            [EV_SIGNAL] = refuse,
+            [EV_STOP] = owner_left_unstarted,
+            [EV_PAUSE] = refuse,
+            [EV_UNPAUSE] = refuse,
+            [EV_OWNER_GONE] = owner_left_unstarted,
+            [EV_INIT_ENDED] = init_died_unstarted,
+            [EV_TERM] = owner_left_unstarted,
+        },
+    [PH_RUNNING] =
+        {
+            [EV_START] = refuse,
+            [EV_SIGNAL] = send_signal,
+            [EV_STOP] = begin_stop,
+            [EV_PAUSE] = pause_it,
+            [EV_UNPAUSE] = pause_it,
+            [EV_INIT_ENDED] = init_ended,
+            [EV_RUN_TIME] = run_time_over,
+            [EV_TERM] = told_to_end,
+        },
+    [PH_STOPPING] =
+        {
+            [EV_START] = refuse,
+            [EV_SIGNAL] = send_signal,
+            [EV_STOP] = begin_stop,
+            [EV_PAUSE] = refuse,
+            [EV_UNPAUSE] = refuse,
+            [EV_INIT_ENDED] = init_ended,
+            [EV_STOP_TIME] = kill_it,
+            [EV_RUN_TIME] = run_time_over,
+        },
+    [PH_DRAINING] =
+        {
+            [EV_START] = refuse,
+            [EV_SIGNAL] = refuse,
+            [EV_STOP] = end_now,
+            [EV_PAUSE] = refuse,
+            [EV_UNPAUSE] = refuse,
+            [EV_DRAINED] = drained,
+            [EV_TERM] = end_now,
+        },
+    [PH_DONE] =
+        {
+            [EV_START] = refuse,
+            [EV_SIGNAL] = refuse,
+            [EV_STOP] = end_now,
+            [EV_PAUSE] = refuse,
+            [EV_UNPAUSE] = refuse,
+            [EV_TERM] = end_now,
+        },
+};
+
+int sup_event(struct sup *s, enum event ev, struct peer *p, const struct proto_head *h,
+              struct err *e)
+{
+    static const struct proto_head none = {0};
+    handler *fn = table[s->phase][ev] ? table[s->phase][ev] : nothing;
+    return fn(s, p, h ? h : &none, e);
+}
+
+/* --- where events come from --- */
+
+static void on_init(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    (void)events;
+    loop_forget(s->loop, engine_pidfd(s->engine));
+    sup_event(s, EV_INIT_ENDED, NULL, NULL, NULL);
+    peers_settle(s);
+}
+
+/* Orphans that came to us as the sub-reaper. The init's status is taken through its pidfd. */
+static void reap_orphans(struct sup *s)
+{
+    pid_t init = s->engine && !s->init_ended ? engine_pid(s->engine) : -1;
+    siginfo_t si = {0};
+    while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && si.si_pid > 0) {
+        if (si.si_pid == init)
+            return; /* on_init is next; the rest comes with the next SIGCHLD or goes with us */
+        waitpid(si.si_pid, NULL, __WALL);
+        si.si_pid = 0;
+    }
+}
+
+static void on_signal(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    struct signalfd_siginfo si;
+    (void)events;
+    while (read(s->sig_fd, &si, sizeof(si)) == sizeof(si)) {
+        if (si.ssi_signo == SIGCHLD)
+            reap_orphans(s);
+        else if (si.ssi_signo == SIGHUP)
+            log_writer_reopen(s->log);
+        else
+            sup_event(s, EV_TERM, NULL, NULL, NULL);
+    }
+    peers_settle(s);
+}
+
+int events_open(struct sup *s, struct err *e)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGQUIT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->sig_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (s->sig_fd < 0)
+        return err_set(e, errno, "open a descriptor for signals");
+    int r = loop_fd(s->loop, s->sig_fd, EPOLLIN, on_signal, s, e);
+    return r == 0 ? loop_fd(s->loop, engine_pidfd(s->engine), EPOLLIN, on_init, s, e) : r;
+}
+
+static void on_run_time(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    (void)events;
+    sup_event(s, EV_RUN_TIME, NULL, NULL, NULL);
+    peers_settle(s);
+}
+
+int events_run_time(struct sup *s, struct err *e)
+{
+    int id = 0;
+    if (s->timeout_s > 0)
+        id = loop_timer(s->loop, (uint64_t)s->timeout_s * 1000, on_run_time, s, e);
+    return id < 0 ? id : 0;
+}

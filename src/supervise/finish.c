@@ -1,0 +1,156 @@
+/* finish - the end of a container: status, last output, state, removal, farewell. */
+#include "supervise/supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/timefmt.h"
+
+/* After the init's end nobody writes but processes that it shared its pid namespace with: what
+ * they hold open is waited for so long. */
+#define DRAIN_MS 300
+/* Peers but the owner have so long to take what is left for them. */
+#define FAREWELL_MS 2000
+
+static void write_final(struct sup *s)
+{
+    if (s->final_written)
+        return;
+    s->final_written = true;
+    state_set(s, s->state.stop_requested ? CTR_STOPPED : CTR_EXITED);
+}
+
+static void on_drain_time(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    (void)events;
+    s->drain_timer = -1;
+    /* The owner has its time; then what is in the pipes now is all that is waited for. */
+    if (s->streams_parked) {
+        s->drain_timer = loop_timer(s->loop, DRAIN_MS, on_drain_time, s, NULL);
+    } else {
+        stdio_drain(s);
+        if (s->streams_parked)
+            s->drain_timer = loop_timer(s->loop, DRAIN_MS, on_drain_time, s, NULL);
+        else
+            sup_event(s, EV_DRAINED, NULL, NULL, NULL);
+    }
+    peers_settle(s);
+}
+
+void finish_init_ended(struct sup *s)
+{
+    struct ctr_state *st = &s->state;
+    int status = 0;
+    if (pidfd_wait(engine_pidfd(s->engine), &status) < 0)
+        status = SIGKILL; /* somebody else has taken it: cannot be */
+    s->init_ended = true;
+    st->finished_ns = time_now_ns();
+    st->exit_code = wait_status_code(status);
+    st->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    st->pid = st->supervisor_pid = 0;
+    st->pid_start = st->supervisor_start = 0;
+    if (stdio_drain(s)) {
+        sup_event(s, EV_DRAINED, NULL, NULL, NULL);
+        return;
+    }
+    /* The container has ended, whoever still holds its pipes. */
+    write_final(s);
+    s->drain_timer = loop_timer(s->loop, DRAIN_MS, on_drain_time, s, NULL);
+    if (s->drain_timer < 0)
+        sup_event(s, EV_DRAINED, NULL, NULL, NULL);
+}
+
+/* Before the peers hear of the end: then the name is free when the command returns. */
+static void remove_container(struct sup *s)
+{
+    struct container ctr;
+    struct err e = ERR_INIT;
+    if (container_open_id(&s->conf, s->id, &ctr, &e) < 0)
+        return;
+    if (container_remove_locked(&s->conf, &ctr, true, &e) < 0) {
+        state_reason(s, e.msg);
+        state_set(s, (enum ctr_status)s->state.status);
+    } else {
+        s->removed = true;
+    }
+    container_release(&ctr);
+}
+
+static void on_farewell(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    (void)events;
+    for (struct peer *p = s->peers; p; p = p->next)
+        if (!p->owner)
+            p->gone = true;
+    peers_settle(s);
+}
+
+static void farewell(struct sup *s)
+{
+    if (!peers_flushed(s) && loop_timer(s->loop, FAREWELL_MS, on_farewell, s, NULL) < 0)
+        s->force_end = true;
+    finish_if_flushed(s);
+}
+
+void finish_drained(struct sup *s)
+{
+    loop_timer_cancel(s->loop, s->drain_timer);
+    s->drain_timer = -1;
+    stdio_close(s);
+    log_writer_close(s->log);
+    s->log = NULL;
+    if (!s->auto_remove)
+        write_final(s);
+    engine_free(s->engine);
+    s->engine = NULL;
+    if (s->auto_remove)
+        remove_container(s);
+    peers_send(s, PROTO_EXIT, s->state.exit_code, s->state.signal, NULL, 0);
+    farewell(s);
+}
+
+void finish_not_started(struct sup *s, const struct err *why)
+{
+    if (s->discard && s->auto_remove)
+        remove_container(s);
+    state_start_failed(s, why);
+    if (s->owner && why)
+        peer_reply(s->owner, PROTO_ERROR, why);
+    farewell(s);
+}
+
+void finish_failed(struct sup *s, const struct err *why)
+{
+    engine_free(s->engine);
+    s->engine = NULL;
+    if (s->dir_fd >= 0 && s->state.status != CTR_DEAD) {
+        if (s->discard && s->auto_remove)
+            remove_container(s);
+        state_start_failed(s, why);
+    }
+    int fd = s->owner ? s->owner->fd : s->owner_fd;
+    if (fd >= 0)
+        (void)!proto_send_err(fd, PROTO_ERROR, why);
+}
+
+void finish_if_flushed(struct sup *s)
+{
+    if (s->phase == PH_DONE && (s->force_end || peers_flushed(s)))
+        loop_quit(s->loop);
+}
+
+void finish_close(struct sup *s)
+{
+    if (s->run_fd >= 0 && s->lock_fd >= 0)
+        unlinkat(s->run_fd, "attach.sock", 0);
+    /* Commands wait for the end of their socket and may then take the lock at once. */
+    fd_close(&s->lock_fd);
+    peers_close(s);
+    fd_close(&s->owner_fd);
+}

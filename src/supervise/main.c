@@ -1,0 +1,141 @@
+/* rootlet-supervise - started by `rootlet run` and `rootlet start`, one per container. */
+#include "supervise/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "sys/clone.h"
+
+#define OWNER_FD 3
+#define PRESERVE_MAX 1000
+
+static int parse_args(char **argv, struct sup *s, struct err *e)
+{
+    const char *id = NULL, *v;
+    for (char **a = argv + 1; *a; a++) {
+        int r = 0;
+        if ((v = str_after(*a, "--id=")))
+            id = v;
+        else if (streq(*a, "--discard"))
+            s->discard = true;
+        else if (streq(*a, "--trace-stages"))
+            s->trace_stages = true;
+        else if ((v = str_after(*a, "--preserve-fds=")))
+            r = parse_u32(v, &s->preserve_fds);
+        else
+            r = -EINVAL;
+        if (r < 0 || s->preserve_fds > PRESERVE_MAX)
+            return err_msg(e, EINVAL, "rootlet-supervise: bad argument \"%s\"", *a);
+    }
+    if (!id || strlen(id) != ID_LEN || !id_is_hex(id))
+        return err_msg(e, EINVAL, "rootlet-supervise is started by rootlet, with --id=ID");
+    memcpy(s->id, id, ID_LEN + 1);
+    return 0;
+}
+
+/* Our socket away from the numbers that the payload is to have; all that is ours closed on exec;
+ * all that nobody asked for closed. */
+static int arrange_fds(struct sup *s, struct err *e)
+{
+    unsigned n = s->preserve_fds;
+    int fd = fcntl(OWNER_FD, F_DUPFD_CLOEXEC, (int)(OWNER_FD + 1 + n));
+    if (fd < 0)
+        return err_set(e, errno, "descriptor %d, the socket of who starts us", OWNER_FD);
+    for (unsigned i = 0; i < n; i++)
+        if (dup2((int)(OWNER_FD + 1 + i), (int)(OWNER_FD + i)) < 0)
+            return err_set(e, errno, "descriptor %u", OWNER_FD + 1 + i);
+    /* It goes right behind the payload's, and everything above is closed. */
+    if (dup3(fd, (int)(OWNER_FD + n), O_CLOEXEC) < 0)
+        return err_set(e, errno, "descriptor %u", OWNER_FD + n);
+    s->owner_fd = (int)(OWNER_FD + n);
+    int r = sys_close_from(OWNER_FD + n + 1, 0);
+    return r < 0 ? err_set(e, -r, "close descriptors") : 0;
+}
+
+/* 2 stays until the start is over: the times of the stages are written there. */
+static int null_fds(int first, int last)
+{
+    scoped_fd int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0)
+        return -errno;
+    for (int fd = first; fd <= last; fd++)
+        if (dup2(null_fd, fd) < 0)
+            return -errno;
+    return 0;
+}
+
+static int become_supervisor(struct sup *s, struct err *e)
+{
+    umask(077);
+    /* Whoever started us may ignore signals that the payload must not. */
+    signal(SIGPIPE, SIG_DFL);
+    if (setsid() < 0 && errno != EPERM)
+        return err_set(e, errno, "begin a session");
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return err_set(e, errno, "become the parent of orphans");
+    int r = arrange_fds(s, e);
+    if (r < 0)
+        return r;
+    r = null_fds(0, s->trace_stages ? 1 : 2);
+    if (r < 0)
+        return err_set(e, -r, "open /dev/null");
+    s->loop = loop_new(e);
+    s->buf = mmap(NULL, BUF_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!s->loop || s->buf == MAP_FAILED)
+        return err_set(e, ENOMEM, "start the supervisor");
+    return conf_load(NULL, &s->conf, e);
+}
+
+static int supervise(struct sup *s, struct err *e)
+{
+    int r = become_supervisor(s, e);
+    if (r == 0)
+        r = sup_prepare(s, e);
+    if (r < 0)
+        return r;
+    /* No directory of the user's is kept busy for a container's life. */
+    (void)!chdir("/");
+    r = peers_add(s, s->owner_fd, true, e);
+    if (r < 0)
+        return r;
+    s->owner_fd = -1; /* the peer's now */
+    peers_send(s, PROTO_CREATED, engine_pid(s->engine), 0, NULL, 0);
+    return loop_run(s->loop, e);
+}
+
+int main(int argc, char **argv)
+{
+    struct sup s = {
+        .dir_fd = -1,
+        .run_fd = -1,
+        .lock_fd = -1,
+        .listen_fd = -1,
+        .sig_fd = -1,
+        .owner_fd = OWNER_FD,
+        .stdin_fd = -1,
+        .stream_fd = {-1, -1},
+        .stop_timer = -1,
+        .drain_timer = -1,
+        .trim_timer = -1,
+        .network.mode = NULL,
+    };
+    struct err e = ERR_INIT;
+    (void)argc;
+    int r = parse_args(argv, &s, &e);
+    if (r == 0)
+        r = engine_protect_self(argv, &e);
+    if (r == 0)
+        r = supervise(&s, &e);
+    if (r < 0)
+        finish_failed(&s, &e);
+    finish_close(&s);
+    return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,288 @@
+/* start - from the records on disk to a running init. */
+#include "supervise/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "base/timefmt.h"
+#include "security/caps.h"
+#include "security/seccomp.h"
+#include "sys/clone.h"
+
+/* A supervisor that is just ending, or a command at work, is waited for so long. */
+#define LOCK_MS 5000
+#define DEFAULT_STOP_SIGNAL SIGTERM
+
+/* What lives only until CREATED. */
+struct prep {
+    struct container ctr;
+    struct seccomp_prog seccomp;
+    bool confined;
+    int child_fd[3];
+    int userns_fd;
+};
+
+static void prep_release(struct prep *p)
+{
+    container_release(&p->ctr);
+    seccomp_release(&p->seccomp);
+    for (int i = 0; i < 3; i++)
+        fd_close(&p->child_fd[i]);
+    fd_close(&p->userns_fd);
+}
+#define scoped_prep SCOPED(prep_release)
+
+static int take_lock(struct sup *s, struct err *e)
+{
+    s->lock_fd = container_lock_wait(&s->conf, s->id, LOCK_MS, e);
+    if (s->lock_fd == -EWOULDBLOCK)
+        return err_msg(e, EBUSY, "container %.12s is already running or being worked on", s->id);
+    if (s->lock_fd < 0)
+        return s->lock_fd;
+    s->run_fd = conf_open_run(&s->conf, s->id, true, e);
+    return s->run_fd < 0 ? s->run_fd : 0;
+}
+
+/* No start can succeed any more: it is dead, with this reason. */
+static int declare_dead(struct sup *s, const char *reason, struct err *e)
+{
+    state_reason(s, reason);
+    state_set(s, CTR_DEAD);
+    int r = err_msg(e, EIO, "container %s is dead: %s", s->state.name, reason);
+    return err_hint(e, r, "remove it with \"rootlet rm %s\"", s->state.name);
+}
+
+static int read_records(struct sup *s, struct prep *p, struct err *e)
+{
+    int r = container_open_id(&s->conf, s->id, &p->ctr, e);
+    if (r < 0)
+        return r;
+    s->dir_fd = fcntl(p->ctr.dir_fd, F_DUPFD_CLOEXEC, 3);
+    s->state = p->ctr.state;
+    p->ctr.state = (struct ctr_state){0};
+    const struct ctr_record *rec = &p->ctr.rec;
+    s->tty = rec->tty;
+    s->open_stdin = rec->open_stdin;
+    s->auto_remove = rec->auto_remove;
+    s->stop_timeout_s = rec->stop_timeout_s;
+    s->timeout_s = rec->timeout_s;
+    s->pidfile = xstrdup(rec->pidfile);
+    int sig = rec->stop_signal ? signal_parse(rec->stop_signal) : DEFAULT_STOP_SIGNAL;
+    s->stop_signal = sig > 0 ? sig : DEFAULT_STOP_SIGNAL;
+
+    if (s->state.status == CTR_DEAD) {
+        scoped_free char *reason = xstrdup(s->state.reason);
+        return declare_dead(s, reason ? reason : "unknown", e);
+    }
+    struct err why = ERR_INIT;
+    if (container_read_spec(p->ctr.dir_fd, &s->spec, &why) < 0)
+        return declare_dead(s, why.msg, e);
+    r = container_end_survivor(p->ctr.dir_fd, e);
+    return r;
+}
+
+/* The root file system's parts that no start can do without. */
+static int check_storage(struct sup *s, const struct storage_root *root, struct err *e)
+{
+    const char *parts[] = {root->dir, root->upper, root->work};
+    for (size_t i = 0; i < N_ELEMENTS(parts); i++)
+        if (parts[i] && access(parts[i], F_OK) < 0 && errno == ENOENT) {
+            scoped_free char *reason =
+                xasprintf("its root file system is gone: no %s", parts[i]);
+            return declare_dead(s, reason, e);
+        }
+    for (char *const *l = root->layers; l && *l; l++)
+        if (access(*l, F_OK) < 0 && errno == ENOENT) {
+            scoped_free char *reason = xasprintf("a layer of its image is gone: no %s", *l);
+            return declare_dead(s, reason, e);
+        }
+    return 0;
+}
+
+static int load_seccomp(struct sup *s, struct prep *p, struct err *e)
+{
+    const char *what = p->ctr.rec.seccomp ? p->ctr.rec.seccomp : "unconfined";
+    const char *profile = str_after(what, "builtin:");
+    if (streq(what, "unconfined"))
+        return 0;
+    int r;
+    if (profile) {
+        uint64_t caps = 0;
+        struct spec_caps *c = s->spec.process ? s->spec.process->capabilities : NULL;
+        r = c ? cap_list_to_mask(c->bounding, &caps, e) : 0;
+        if (r < 0)
+            return r;
+        r = seccomp_builtin(profile, caps, &p->seccomp);
+        if (r < 0)
+            err_set(e, -r, "seccomp profile \"%s\" for these capabilities", profile);
+    } else {
+        r = seccomp_read(s->dir_fd, "seccomp.bpf", &p->seccomp, e);
+    }
+    p->confined = r == 0;
+    return r;
+}
+
+/* --network container:ID: that container may have another process now than when we were made. */
+static int join_network(struct sup *s, struct prep *p, struct err *e)
+{
+    const struct network_plan *plan = &p->ctr.rec.network;
+    if (!streq(plan->mode, "container"))
+        return 0;
+    struct container other;
+    int r = container_open(&s->conf, plan->target, &other, e);
+    if (r < 0)
+        return err_add(e, r, "join the network of a container");
+    pid_t pid = other.state.status == CTR_RUNNING ? other.state.pid : 0;
+    scoped_free char *name = xstrdup(other.rec.name);
+    container_release(&other);
+    if (pid <= 0)
+        return err_msg(e, ESRCH, "join the network of container %s: it is not running", name);
+    scoped_free char *net = xasprintf("/proc/%d/ns/net", (int)pid);
+    scoped_free char *user = xasprintf("/proc/%d/ns/user", (int)pid);
+    spec_namespace_set(&s->spec, "network", net);
+    p->userns_fd = open(user, O_RDONLY | O_CLOEXEC);
+    return p->userns_fd < 0 ? err_set(e, errno, "open the user namespace of container %s", name)
+                            : 0;
+}
+
+static int create_init(struct sup *s, struct prep *p, struct err *e)
+{
+    const struct ctr_record *rec = &p->ctr.rec;
+    struct engine_params params = {
+        .spec = &s->spec,
+        .id = s->id,
+        .root = rec->storage.driver ? &rec->storage : NULL,
+        .network = rec->network.mode ? &s->network : NULL,
+        .seccomp = p->confined ? &p->seccomp : NULL,
+        .user = rec->user,
+        .groups = rec->groups,
+        .stdio = {p->child_fd[0], p->child_fd[1], p->child_fd[2]},
+        .preserve_fds = s->preserve_fds,
+        .userns_fd = p->userns_fd,
+        .trace_stages = s->trace_stages,
+    };
+    return engine_create(&params, &s->engine, e);
+}
+
+static void keep_network(struct sup *s, struct prep *p)
+{
+    s->network = p->ctr.rec.network;
+    p->ctr.rec.network = (struct network_plan){0};
+}
+
+int sup_prepare(struct sup *s, struct err *e)
+{
+    scoped_prep struct prep p = {.ctr.dir_fd = -1, .child_fd = {-1, -1, -1}, .userns_fd = -1};
+    int r = take_lock(s, e);
+    if (r == 0)
+        r = read_records(s, &p, e);
+    if (r == 0)
+        r = check_storage(s, &p.ctr.rec.storage, e);
+    if (r == 0)
+        r = load_seccomp(s, &p, e);
+    if (r == 0)
+        r = join_network(s, &p, e);
+    if (r == 0)
+        r = log_writer_open(p.ctr.rec.log_driver, s->dir_fd, p.ctr.rec.log_opts, &s->log, e);
+    if (r == 0)
+        r = stdio_open(s, p.child_fd, e);
+    if (r < 0)
+        return r;
+    keep_network(s, &p);
+    r = create_init(s, &p, e);
+    if (r == 0)
+        r = stdio_watch(s, e);
+    if (r == 0)
+        r = events_open(s, e);
+    return r == 0 ? peers_listen(s, e) : r;
+}
+
+/* --- START --- */
+
+static void set_namespaces(struct sup *s, pid_t pid)
+{
+    struct ctr_state *st = &s->state;
+    strv_free(st->namespaces);
+    st->namespaces = NULL;
+    const struct spec_linux *l = s->spec.linux_;
+    for (size_t i = 0; l && i < l->n_namespaces; i++) {
+        const char *type = l->namespaces[i].type, *file = sys_ns_file(type);
+        if (file)
+            strv_addf(&st->namespaces, "%s=/proc/%d/ns/%s", type, (int)pid, file);
+    }
+}
+
+static void state_starting(struct sup *s)
+{
+    struct ctr_state *st = &s->state;
+    char boot_id[40] = "";
+    (void)!proc_boot_id(boot_id);
+    free(st->boot_id);
+    st->boot_id = xstrdup(boot_id);
+    st->supervisor_pid = getpid();
+    st->pid = engine_pid(s->engine);
+    st->supervisor_start = st->pid_start = 0;
+    (void)!proc_start_time(st->supervisor_pid, &st->supervisor_start);
+    (void)!proc_start_time(st->pid, &st->pid_start);
+    st->exit_code = st->signal = 0;
+    st->oom_killed = st->stop_requested = false;
+    st->started_ns = st->finished_ns = 0;
+    state_reason(s, "");
+    set_namespaces(s, st->pid);
+    state_set(s, CTR_STARTING);
+}
+
+static int write_pidfile(struct sup *s, struct err *e)
+{
+    char text[16];
+    if (!s->pidfile)
+        return 0;
+    int n = snprintf(text, sizeof(text), "%d\n", (int)engine_pid(s->engine));
+    return fs_write_atomic(AT_FDCWD, s->pidfile, text, (size_t)n, 0644, FS_NO_SYNC, e);
+}
+
+int sup_start(struct sup *s, struct err *e)
+{
+    int r = write_pidfile(s, e);
+    if (r < 0)
+        return r;
+    state_starting(s);
+    r = engine_start(s->engine, e);
+    if (r < 0)
+        return r;
+    s->state.started_ns = time_now_ns();
+    state_set(s, CTR_RUNNING);
+    r = events_run_time(s, e);
+    if (r < 0)
+        return r;
+    peers_send(s, PROTO_STARTED, s->state.pid, 0, NULL, 0);
+    return 0;
+}
+
+void sup_shrink(struct sup *s)
+{
+    /* The engine looks at its specification once more, for the hooks of the end. */
+    struct spec rest = {.oci_version = s->spec.oci_version,
+                        .hooks = s->spec.hooks,
+                        .annotations = s->spec.annotations,
+                        .root = s->spec.root};
+    s->spec.oci_version = NULL;
+    s->spec.hooks = NULL;
+    s->spec.annotations = NULL;
+    s->spec.root = NULL;
+    spec_release(&s->spec);
+    s->spec = rest;
+    free(take_ptr(s->pidfile));
+    malloc_trim(0);
+}

@@ -1,0 +1,53 @@
+/* state - what state.json says, at each change. */
+#include "supervise/supervise.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "base/timefmt.h"
+
+void state_reason(struct sup *s, const char *reason)
+{
+    free(s->state.reason);
+    s->state.reason = xstrdup(reason);
+}
+
+void state_set(struct sup *s, enum ctr_status status)
+{
+    s->state.status = status;
+    if (s->removed)
+        return;
+    struct err e = ERR_INIT;
+    int r = container_write_state(s->dir_fd, &s->state, &e);
+    if (r == 0)
+        return;
+    /* A full disk, say. Readers will find out by the lock; here nobody is listening. */
+    state_reason(s, e.msg);
+}
+
+static void clear_run(struct ctr_state *st)
+{
+    st->pid = st->supervisor_pid = 0;
+    st->pid_start = st->supervisor_start = 0;
+}
+
+void state_start_failed(struct sup *s, const struct err *why)
+{
+    struct ctr_state *st = &s->state;
+    bool began = st->status == CTR_STARTING;
+    clear_run(st);
+    state_reason(s, why ? why->msg : "");
+    if (!why)
+        return; /* taken back by who asked for it: as it was */
+    if (began) {
+        st->exit_code = why->exit_status ? why->exit_status : 125;
+        st->signal = 0;
+        st->finished_ns = time_now_ns();
+        state_set(s, CTR_EXITED);
+    } else {
+        state_set(s, (enum ctr_status)st->status);
+    }
+}

@@ -1,0 +1,173 @@
+/* supervise - one process per container: owns its output, its log, its exit status and its end.
+ *
+ * It runs as the plain user outside all namespaces, a sub-reaper in a session of its own, in one
+ * epoll loop. It holds RUN_ROOT/ID/lock for life and is the only writer of state.json meanwhile.
+ * Whoever started it talks over descriptor 3 (the owner), everybody else over attach.sock; what
+ * they may ask for depends on the phase (table in events.c). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "container/container.h"
+#include "container/proto.h"
+#include "engine/engine.h"
+#include "logs/logs.h"
+
+#define BUF_SIZE (40u << 10) /* whole pages, at least a struct proto_msg */
+/* Output that peers have not taken yet, all of them together. */
+#define OUT_MAX (1u << 20)
+/* Input of one peer that the container has not taken yet: the window and what was on the way. */
+#define STDIN_MAX (2 * PROTO_STDIN_WINDOW)
+
+enum phase {
+    PH_CREATED,  /* the init waits for START */
+    PH_RUNNING,
+    PH_STOPPING, /* told to end, SIGKILL follows */
+    PH_DRAINING, /* the init has ended, output is on its way */
+    PH_DONE,     /* all is written; only peers are being served */
+    PH_MAX,
+};
+
+enum event {
+    EV_START,
+    EV_SIGNAL,
+    EV_STOP,
+    EV_PAUSE,
+    EV_UNPAUSE,
+    EV_OWNER_GONE,
+    EV_INIT_ENDED,
+    EV_STOP_TIME, /* the time that STOP gave is over */
+    EV_RUN_TIME,  /* --timeout */
+    EV_TERM,      /* we were told to end (SIGTERM) */
+    EV_DRAINED,
+    EV_MAX,
+};
+
+struct sup;
+
+/* A message for several peers, in the order of sending. */
+struct chunk {
+    struct chunk *next;
+    struct proto_head head;
+    unsigned char data[];
+};
+
+struct peer {
+    struct peer *next;
+    struct sup *sup;
+    int fd;
+    bool owner;          /* it started us: gets all output, at the price of the container waiting */
+    bool detached, gone; /* nothing is sent any more; to be freed at the end of the event */
+    unsigned want;       /* PROTO_WANT_* */
+    struct chunk *out;   /* the first message it has not got; NULL: none */
+    struct chunk *reply; /* to a request; nothing more is read from it before that is sent */
+    uint32_t unacked, ack_due; /* bytes of its STDIN */
+};
+
+/* Input on its way to the container. */
+struct input {
+    struct input *next;
+    struct peer *from; /* NULL when it has gone */
+    uint32_t len, off; /* len 0: the end of the input */
+    unsigned char data[];
+};
+
+enum { STREAM_OUT, STREAM_ERR, STREAM_MAX };
+
+struct sup {
+    struct conf conf;
+    char id[ID_LEN + 1];
+    bool discard, trace_stages;
+    unsigned preserve_fds;
+
+    int dir_fd, run_fd, lock_fd, listen_fd, sig_fd, owner_fd;
+    struct loop *loop;
+    struct log_writer *log;
+    struct ctr_state state;
+    /* Of the record, what is needed while it runs. */
+    bool tty, open_stdin, auto_remove;
+    int stop_signal;
+    int64_t stop_timeout_s, timeout_s;
+    char *pidfile;
+
+    struct spec spec; /* after the start only what its end needs (hooks) */
+    struct network_plan network;
+    struct engine *engine;
+    enum phase phase;
+    bool init_ended, removed, final_written;
+    int stop_timer, drain_timer, trim_timer;
+    bool force_end;       /* what peers have not taken is dropped */
+    int64_t stop_due_ns;
+
+    int stream_fd[STREAM_MAX]; /* our ends; with a tty STREAM_OUT is the pty's master */
+    int stdin_fd;              /* our end, or the master (not owned then), or -1 */
+    bool streams_parked, stdin_eof;
+    struct input *in_head, *in_tail;
+
+    struct peer *peers, *owner;
+    struct chunk *out_head, *out_tail;
+    size_t out_bytes;
+    unsigned char *buf; /* BUF_SIZE, given back to the kernel when idle */
+};
+
+/* start.c */
+/* Everything up to CREATED. e carries the exit status for the command. */
+int sup_prepare(struct sup *s, struct err *e);
+/* Lets the init exec, writes states. On failure the container has ended already. */
+int sup_start(struct sup *s, struct err *e);
+/* Frees what only the start needed. */
+void sup_shrink(struct sup *s);
+
+/* state.c */
+/* Writes the state with this status; a failure is noted in the reason and else survived. */
+void state_set(struct sup *s, enum ctr_status status);
+void state_reason(struct sup *s, const char *reason);
+/* Takes a container that did not start back: removed when it was to be, else as it was before,
+ * with reason and exit code. */
+void state_start_failed(struct sup *s, const struct err *why);
+
+/* events.c */
+/* Looks up phase x event and does it. 0, or -errno with e for the peer that asked (may be NULL). */
+int sup_event(struct sup *s, enum event ev, struct peer *p, const struct proto_head *h,
+              struct err *e);
+int events_open(struct sup *s, struct err *e);     /* signals, the init's pidfd */
+int events_run_time(struct sup *s, struct err *e); /* --timeout begins */
+const char *phase_name(enum phase p);
+
+/* finish.c */
+void finish_init_ended(struct sup *s);
+void finish_drained(struct sup *s);
+/* It will not be started: by a failure, or (why NULL) because nobody wants it any more. */
+void finish_not_started(struct sup *s, const struct err *why);
+/* Before the loop, or because of it, nothing works: tells the owner and leaves nothing. */
+void finish_failed(struct sup *s, const struct err *why);
+void finish_if_flushed(struct sup *s); /* quits the loop once PH_DONE and all peers have all */
+void finish_close(struct sup *s);      /* the lock first, then the peers see our end */
+
+/* stdio.c */
+int stdio_open(struct sup *s, int ret_child[3], struct err *e);
+int stdio_watch(struct sup *s, struct err *e); /* after the start; takes the console */
+void stdio_update(struct sup *s);              /* parks the streams while the owner lags behind */
+/* Reads what is there; true when all streams are at their end. */
+bool stdio_drain(struct sup *s);
+void stdio_close(struct sup *s);
+void stdio_close_stream(struct sup *s, int stream);
+void stdio_input(struct sup *s, struct peer *p, const void *data, uint32_t len);
+void stdio_forget_peer(struct sup *s, const struct peer *p);
+void stdio_resize(struct sup *s, uint16_t rows, uint16_t columns);
+void stdio_idle(struct sup *s); /* (re)sets the timer that gives buffers back */
+
+/* peers.c */
+int peers_listen(struct sup *s, struct err *e);
+int peers_add(struct sup *s, int fd, bool owner, struct err *e);
+/* To all that want it (output) or all that listen (STARTED, EXIT). */
+void peers_send(struct sup *s, enum proto_type type, int32_t a, int32_t b, const void *data,
+                uint32_t len);
+/* Ends every callback of the loop: frees peers that have gone, and does what follows from it. */
+void peers_settle(struct sup *s);
+void peer_reply(struct peer *p, enum proto_type type, const struct err *e);
+void peer_ack(struct peer *p, uint32_t bytes);
+bool peers_flushed(const struct sup *s);
+void peers_close(struct sup *s);
