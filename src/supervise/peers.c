@@ -153,7 +153,8 @@ void peers_send(struct sup *s, enum proto_type type, int32_t a, int32_t b, const
             continue;
         behind = true;
         if (!c && !(c = chunk_new(type, a, b, data, len))) {
-            p->gone = true; /* no memory: better a peer without output than a container without us */
+            p->gone =
+                true; /* no memory: better a peer without output than a container without us */
             continue;
         }
         if (!p->out) {

@@ -36,7 +36,7 @@ struct prep {
 static void prep_release(struct prep *p)
 {
     container_release(&p->ctr);
-    seccomp_release(&p->seccomp);
+    seccomp_prog_release(&p->seccomp);
     for (int i = 0; i < 3; i++)
         fd_close(&p->child_fd[i]);
     fd_close(&p->userns_fd);
@@ -98,8 +98,7 @@ static int check_storage(struct sup *s, const struct storage_root *root, struct 
     const char *parts[] = {root->dir, root->upper, root->work};
     for (size_t i = 0; i < N_ELEMENTS(parts); i++)
         if (parts[i] && access(parts[i], F_OK) < 0 && errno == ENOENT) {
-            scoped_free char *reason =
-                xasprintf("its root file system is gone: no %s", parts[i]);
+            scoped_free char *reason = xasprintf("its root file system is gone: no %s", parts[i]);
             return declare_dead(s, reason, e);
         }
     for (char *const *l = root->layers; l && *l; l++)

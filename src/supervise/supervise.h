@@ -22,7 +22,7 @@
 #define STDIN_MAX (2 * PROTO_STDIN_WINDOW)
 
 enum phase {
-    PH_CREATED,  /* the init waits for START */
+    PH_CREATED, /* the init waits for START */
     PH_RUNNING,
     PH_STOPPING, /* told to end, SIGKILL follows */
     PH_DRAINING, /* the init has ended, output is on its way */
@@ -98,7 +98,7 @@ struct sup {
     enum phase phase;
     bool init_ended, removed, final_written;
     int stop_timer, drain_timer, trim_timer;
-    bool force_end;       /* what peers have not taken is dropped */
+    bool force_end; /* what peers have not taken is dropped */
     int64_t stop_due_ns;
 
     int stream_fd[STREAM_MAX]; /* our ends; with a tty STREAM_OUT is the pty's master */
