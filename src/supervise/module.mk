@@ -2,8 +2,15 @@ pkglibexec_PROGRAMS += rootlet-supervise
 rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/supervise/start.c \
 	src/supervise/events.c src/supervise/peers.c src/supervise/stdio.c src/supervise/state.c \
 	src/supervise/finish.c
-rootlet_supervise_LDADD = src/container/libcontainer.a src/engine/libengine.a \
+rootlet_supervise_LDADD = $(SUPERVISE_LIBS)
+SUPERVISE_LIBS = src/container/libcontainer.a src/engine/libengine.a \
 	src/storage/libstorage.a src/network/libnetwork.a src/cgroup/libcgroup.a src/logs/liblogs.a \
 	src/term/libterm.a src/mounts/libmounts.a src/security/libsecurity.a \
 	src/userns/libuserns.a src/conf/libconf.a src/spec/libspec.a src/sys/libsys.a \
 	src/base/libbase.a $(JANSSON_LIBS)
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/tools/supervise-tool
+tests_tools_supervise_tool_SOURCES = tests/tools/supervise-tool.c
+tests_tools_supervise_tool_LDADD = $(SUPERVISE_LIBS)
+endif
