@@ -78,8 +78,10 @@ static const struct cmd free_cmd = {
     .run = run_ok,
     .aliases = (const char *const[]){"image ls", "image list", NULL},
 };
-static const struct cmd plain_cmd = {
-    .name = "image prune", .summary = "Remove unused images", .opts_size = 1, .run = run_ok};
+static const struct cmd plain_cmd = {.name = "image prune",
+                                     .summary = "Remove unused images",
+                                     .opts_size = sizeof(struct opts),
+                                     .run = run_ok};
 static const struct cmd *const commands[] = {&stop_cmd, &free_cmd, &plain_cmd, NULL};
 
 /* Splits a line of words, parses, and writes what came out in one line. */

@@ -259,6 +259,13 @@ static void proc_overmounted(void)
     scoped_fd int host = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     CHECK(procfs_write(host, "self/comm", "hijacked", &e) == -EXDEV, e);
     CHECK(procfs_open_file(tmp, "fake", O_RDONLY, &e) == -EXDEV, e);
+
+    /* Another file of a procfs, which the filesystem's type would not give away. */
+    scoped_fd int other = mountfd_clone(AT_FDCWD, "/proc/self/limits", 0, &e);
+    CHECK(other >= 0, e);
+    scoped_fd int environ_fd = open("/proc/self/environ", O_PATH | O_CLOEXEC);
+    CHECK(mountfd_attach(other, environ_fd, &e) == 0, e);
+    CHECK(procfs_open_file(host, "self/environ", O_RDONLY, &e) == -EXDEV, e);
 }
 
 static void test_procfs(void **state)
