@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "imagetool/imagetool.h"
@@ -40,7 +39,6 @@ int main(int argc, char **argv)
     const char *level = getenv("ROOTLET_LOG_LEVEL");
     int parsed = level ? log_level_parse(level) : -1;
     (void)argc;
-    umask(077);
     setlocale(LC_CTYPE, "C.UTF-8");
     if (parsed >= 0)
         log_max = (enum log_level)parsed;

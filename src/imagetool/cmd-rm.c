@@ -1,0 +1,200 @@
+/* rootlet rmi, image prune */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image/ref.h"
+#include "imagetool/gc.h"
+#include "imagetool/imagetool.h"
+#include "imagetool/refs.h"
+
+enum { EXIT_MISSING = 1, EXIT_IN_USE = 2 };
+
+struct rm_opts {
+    bool force, all, quiet;
+};
+
+static const struct opt rm_options[] = {
+    {"force", 'f', OPT_FLAG, offsetof(struct rm_opts, force), NULL,
+     "Also if it has several names or containers were made from it (they keep its layers)"},
+    {"all", 'a', OPT_FLAG, offsetof(struct rm_opts, all), NULL, "All images"},
+    {NULL},
+};
+
+static const struct opt prune_options[] = {
+    {"all", 'a', OPT_FLAG, offsetof(struct rm_opts, all), NULL,
+     "All images that no container was made from, not only those without a name"},
+    {"force", 'f', OPT_FLAG, offsetof(struct rm_opts, force), NULL, "Do not ask"},
+    {NULL},
+};
+
+/* Forgets the image; its layers go with the next collection. */
+static int forget(const struct conf *c, const struct store_image *img, struct err *e)
+{
+    scoped_strv char **names = NULL;
+    int r = ref_remove_all(c, img, &names, e);
+    for (size_t i = 0; names && names[i]; i++)
+        printf("Untagged: %s\n", names[i]);
+    r = r < 0 ? r : row_remove(c, img, e);
+    if (r == 0)
+        printf("Deleted: %s\n", image_digest_hex(img->id));
+    return r;
+}
+
+static int in_use(const struct store_image *img, char *const *users, struct err *e)
+{
+    scoped_free char *list = strv_join(users, ", ");
+    err_msg(e, EBUSY, "image %.12s is in use by a container: %.300s", image_digest_hex(img->id),
+            list);
+    err_exit(e, -EBUSY, EXIT_IN_USE);
+    return err_hint(e, -EBUSY, "remove the container first (rootlet rm), or use --force");
+}
+
+static int remove_image(const struct conf *c, const char *text, bool force, struct err *e)
+{
+    SCOPED(store_image_release) struct store_image img = {0};
+    scoped_strv char **users = NULL;
+    int r = store_find(c, text, &img, e);
+    if (r == -ENOENT)
+        return err_exit(e, r, EXIT_MISSING);
+    if (r < 0)
+        return r;
+    scoped_free char *typed = img.names ? xstrdup(img.names[0]) : NULL;
+    r = store_names(c, &img, e);
+    if (r < 0)
+        return r;
+    if (typed && strv_len(img.names) > 1) {
+        r = ref_remove(c, typed, e);
+        if (r == 0)
+            printf("Untagged: %s\n", typed);
+        return r;
+    }
+    if (strv_len(img.names) > 1 && !force) {
+        scoped_free char *list = strv_join(img.names, ", ");
+        err_msg(e, EBUSY, "image %.12s has several names: %.300s", image_digest_hex(img.id), list);
+        return err_hint(e, -EBUSY, "remove it by those names, or use --force");
+    }
+    r = gc_users(c, img.id, &users, e);
+    if (r == 0 && users && !force)
+        r = in_use(&img, users, e);
+    return r < 0 ? r : forget(c, &img, e);
+}
+
+/* Prints an error of one of several arguments; the worst status is kept. */
+static void report(struct err *e, int *worst)
+{
+    int status = e->exit_status ? e->exit_status : 125;
+    imagetool_print_err(e);
+    if (status > *worst)
+        *worst = status;
+    err_clear(e);
+}
+
+static int remove_all(const struct conf *c, bool force, int *worst, struct err *e)
+{
+    struct store_image *v = NULL;
+    size_t n = 0;
+    int r = store_list(c, &v, &n, e);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        scoped_strv char **users = NULL;
+        int one = gc_users(c, v[i].id, &users, e);
+        if (one == 0 && users && !force)
+            one = in_use(&v[i], users, e);
+        one = one < 0 ? one : forget(c, &v[i], e);
+        if (one < 0)
+            report(e, worst);
+    }
+    store_list_free(v, n);
+    return r;
+}
+
+static int run_rmi(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct rm_opts *o = opts;
+    scoped_conf struct conf conf = {0};
+    int worst = 0;
+    (void)cmd;
+    if (!o->all && !args[0])
+        return err_msg(e, EINVAL, "rmi: name an image, or use --all");
+    if (o->all && args[0])
+        return err_msg(e, EINVAL, "rmi: --all takes no image");
+    int r = conf_load(NULL, &conf, e);
+    if (r == 0 && o->all)
+        r = remove_all(&conf, o->force, &worst, e);
+    for (size_t i = 0; r == 0 && args[i]; i++) {
+        int one = remove_image(&conf, args[i], o->force, e);
+        if (one == -ENOENT && o->force)
+            err_clear(e); /* it is gone, as was asked */
+        else if (one < 0)
+            report(e, &worst);
+    }
+    r = r < 0 ? r : gc_run(&conf, e);
+    return r < 0 ? err_add(e, r, "rmi") : worst;
+}
+
+static int confirm(bool all)
+{
+    char answer[8] = "";
+    printf("WARNING: this removes %s.\nGo on? [y/N] ",
+           all ? "all images without a container" : "all images without a name");
+    fflush(stdout);
+    return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int prune(const struct conf *c, bool all, struct err *e)
+{
+    struct store_image *v = NULL;
+    size_t n = 0;
+    int r = store_list(c, &v, &n, e);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        scoped_strv char **users = NULL;
+        if (!all && v[i].digests)
+            continue;
+        r = gc_users(c, v[i].id, &users, e);
+        if (r < 0 || users)
+            continue;
+        r = ref_remove_all(c, &v[i], NULL, e);
+        r = r < 0 ? r : row_remove(c, &v[i], e);
+        if (r == 0)
+            puts(image_digest_hex(v[i].id));
+    }
+    store_list_free(v, n);
+    return r < 0 ? r : gc_run(c, e);
+}
+
+static int run_prune(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct rm_opts *o = opts;
+    scoped_conf struct conf conf = {0};
+    (void)cmd;
+    (void)args;
+    if (!o->force && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !confirm(o->all))
+        return 0;
+    int r = conf_load(NULL, &conf, e);
+    r = r < 0 ? r : prune(&conf, o->all, e);
+    return r < 0 ? err_add(e, r, "image prune") : 0;
+}
+
+const struct cmd imagetool_rm_cmds[] = {
+    {.name = "rmi",
+     .args = "IMAGE...",
+     .summary = "Remove images",
+     .opts = rm_options,
+     .opts_size = sizeof(struct rm_opts),
+     .max_args = -1,
+     .run = run_rmi,
+     .aliases = (const char *const[]){"image rm", "image remove", NULL},
+     .details = "An image that has more names loses only the given one. Layers that another image "
+                "or a container needs stay. Exit status: 1 if an image is not known, 2 if one is "
+                "in use by a container."},
+    {.name = "image prune",
+     .args = "",
+     .summary = "Remove images without a name",
+     .opts = prune_options,
+     .opts_size = sizeof(struct rm_opts),
+     .run = run_prune,
+     .details = "Images that a container was made from stay. Unused layers and what interrupted "
+                "commands left behind go too."},
+    {NULL},
+};

@@ -1,0 +1,121 @@
+/* rootlet tag, untag, image exists */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "image/ref.h"
+#include "imagetool/imagetool.h"
+#include "imagetool/refs.h"
+
+/* Opens the store for a change and finds the image. Returns the lock's descriptor. */
+static int open_image(const char *name, struct conf *conf, struct store_image *ret, struct err *e)
+{
+    int r = conf_load(NULL, conf, e);
+    if (r < 0)
+        return r;
+    scoped_fd int lock = store_use(conf, e);
+    if (lock < 0)
+        return lock;
+    r = store_find(conf, name, ret, e);
+    return r < 0 ? r : take_fd(&lock);
+}
+
+static int tag_one(const struct conf *c, const struct store_image *i, const char *name,
+                   struct err *e)
+{
+    SCOPED(image_ref_release) struct image_ref ref = {0};
+    int r = image_ref_parse_local(name, &ref, e);
+    if (r < 0)
+        return r;
+    if (ref.digest)
+        return err_msg(e, EINVAL, "%s: a new name has a tag, not a digest", name);
+    return ref_write(c, &ref, i, e);
+}
+
+static int run_tag(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    scoped_conf struct conf conf = {0};
+    SCOPED(store_image_release) struct store_image img = {0};
+    (void)cmd;
+    (void)opts;
+    scoped_fd int lock = open_image(args[0], &conf, &img, e);
+    if (lock < 0)
+        return err_add(e, lock, "tag");
+    for (size_t i = 1; args[i]; i++) {
+        int r = tag_one(&conf, &img, args[i], e);
+        if (r < 0)
+            return err_add(e, r, "tag %s", args[0]);
+    }
+    return 0;
+}
+
+static int untag_one(const struct conf *c, const struct store_image *i, const char *name,
+                     struct err *e)
+{
+    SCOPED(store_image_release) struct store_image named = {0};
+    int r = store_find(c, name, &named, e);
+    if (r < 0)
+        return r;
+    if (!streq(named.id, i->id) || !named.names)
+        return err_msg(e, ENOENT, "%s is not a name of image %.12s", name, image_digest_hex(i->id));
+    return ref_remove(c, named.names[0], e);
+}
+
+static int run_untag(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    scoped_conf struct conf conf = {0};
+    SCOPED(store_image_release) struct store_image img = {0};
+    (void)cmd;
+    (void)opts;
+    scoped_fd int lock = open_image(args[0], &conf, &img, e);
+    int r = lock < 0 ? lock : 0;
+    if (r == 0 && !args[1])
+        r = ref_remove_all(&conf, &img, NULL, e);
+    for (size_t i = 1; r == 0 && args[1] && args[i]; i++)
+        r = untag_one(&conf, &img, args[i], e);
+    return r < 0 ? err_add(e, r, "untag") : 0;
+}
+
+static int run_exists(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    scoped_conf struct conf conf = {0};
+    SCOPED(store_image_release) struct store_image img = {0};
+    (void)cmd;
+    (void)opts;
+    int r = conf_load(NULL, &conf, e);
+    if (r < 0)
+        return r;
+    r = store_find(&conf, args[0], &img, e);
+    if (r == -ENOENT) {
+        err_clear(e);
+        return 1;
+    }
+    return r;
+}
+
+const struct cmd imagetool_tag_cmds[] = {
+    {.name = "tag",
+     .args = "IMAGE NAME...",
+     .summary = "Give an image more names",
+     .min_args = 2,
+     .max_args = -1,
+     .run = run_tag,
+     .aliases = (const char *const[]){"image tag", NULL},
+     .details = "A NAME without a registry becomes localhost/NAME, one without a tag gets :latest. "
+                "A name that another image has moves to this one."},
+    {.name = "untag",
+     .args = "IMAGE [NAME...]",
+     .summary = "Take names away from an image",
+     .min_args = 1,
+     .max_args = -1,
+     .run = run_untag,
+     .aliases = (const char *const[]){"image untag", NULL},
+     .details = "Without NAME all its names go. The image stays, known by its id."},
+    {.name = "image exists",
+     .args = "IMAGE",
+     .summary = "Exit with 0 if the image is in the store, else with 1",
+     .min_args = 1,
+     .max_args = 1,
+     .run = run_exists},
+    {NULL},
+};
