@@ -23,3 +23,13 @@ imagetool_libs = src/imagetool/libimagetool.a src/format/libformat.a src/image/l
 EXTRA_PROGRAMS = rootlet-image
 rootlet_image_SOURCES = src/imagetool/main.c
 rootlet_image_LDADD = $(imagetool_libs)
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-image
+tests_fuzz_fuzz_image_SOURCES = tests/fuzz/fuzz-image.c
+tests_fuzz_fuzz_image_LDADD = $(imagetool_libs)
+tests_fuzz_fuzz_image_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+EXTRA_DIST += tests/fuzz/corpus/image/manifest tests/fuzz/corpus/image/index \
+	tests/fuzz/corpus/image/config tests/fuzz/corpus/image/reference \
+	tests/fuzz/corpus/image/change tests/fuzz/corpus/image/tar-pax tests/fuzz/corpus/image/tar-gnu
