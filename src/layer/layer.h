@@ -43,12 +43,13 @@ struct layer_result {
     uint64_t entries;             /* entries of the tar */
     uint64_t skipped_devices;     /* device nodes left out: a user namespace cannot make them */
     uint64_t dropped_xattrs;
-    uint64_t squashed_ids;  /* entries whose owner was replaced by 0:0 */
-    uint64_t skipped_other; /* pack: sockets */
-    char compression[8];    /* "none", "gzip", "zstd" */
-    bool root_opaque;       /* .wh..wh..opq in the root: no lower layer shows through. The kernel
-                               ignores it there, so the one who stacks must stop at this layer */
-    uint32_t n_notes;       /* notes there were; the first LAYER_NOTES are kept */
+    uint64_t escaped_xattrs; /* user.overlay.*: kept, but out of the reach of overlayfs */
+    uint64_t squashed_ids;   /* entries whose owner was replaced by 0:0 */
+    uint64_t skipped_other;  /* pack: sockets */
+    char compression[8];     /* "none", "gzip", "zstd" */
+    bool root_opaque;        /* .wh..wh..opq in the root: no lower layer shows through. The kernel
+                                ignores it there, so the one who stacks must stop at this layer */
+    uint32_t n_notes;        /* notes there were; the first LAYER_NOTES are kept */
     char notes[LAYER_NOTES][200]; /* worth one line to the user; raw names: escape when printing */
 };
 
