@@ -42,11 +42,11 @@ static uint64_t map_size(const struct idmap *m)
     return n;
 }
 
-static bool id_mapped(const struct userns_map *map, const struct idmap *m, int64_t id)
+static bool id_mapped(const struct idmap *m, int64_t id)
 {
     if (id < 0 || id > UINT32_MAX - 1)
         return false;
-    return map->host || idmap_to_host(m, (uint32_t)id) >= 0;
+    return idmap_to_host(m, (uint32_t)id) >= 0;
 }
 
 static int refuse_id(struct tree *t, const char *kind, int64_t id, const struct idmap *m,
@@ -67,10 +67,10 @@ static int refuse_id(struct tree *t, const char *kind, int64_t id, const struct 
 }
 
 /* Checks the owner against the map; outside: squashed to 0:0 where allowed, else refused. */
-static int check_owner(struct tree *t, struct entry *x, struct err *e)
+static int check_owner(struct tree *t, struct layer_entry *x, struct err *e)
 {
-    bool uid_ok = id_mapped(t->map, &t->map->uid, x->uid);
-    bool gid_ok = id_mapped(t->map, &t->map->gid, x->gid);
+    bool uid_ok = id_mapped(&t->map->uid, x->uid);
+    bool gid_ok = id_mapped(&t->map->gid, x->gid);
 
     if (uid_ok && gid_ok)
         return 0;
@@ -85,7 +85,7 @@ static int check_owner(struct tree *t, struct entry *x, struct err *e)
     return 0;
 }
 
-static int check_size(const struct tree *t, const struct entry *x, struct err *e)
+static int check_size(const struct tree *t, const struct layer_entry *x, struct err *e)
 {
     if (x->size > t->limits->max_file_bytes)
         return err_msg(e, EFBIG, "its size of %llu bytes is above the limit of %llu",
@@ -125,7 +125,8 @@ static int link_parent(struct tree *t, const char *target, int *ret_own, struct 
     return fd;
 }
 
-static int make_hardlink(struct tree *t, const struct entry *x, const char *name, struct err *e)
+static int make_hardlink(struct tree *t, const struct layer_entry *x, const char *name,
+                         struct err *e)
 {
     scoped_fd int own = -1;
     const char *target = strrchr(x->link, '/') ? strrchr(x->link, '/') + 1 : x->link;
@@ -153,7 +154,7 @@ static int make_hardlink(struct tree *t, const struct entry *x, const char *name
 }
 
 /* The bare object, with O_EXCL in effect. 0 or -errno, e is not set. */
-static int create_once(struct tree *t, const struct entry *x, const char *name)
+static int create_once(struct tree *t, const struct layer_entry *x, const char *name)
 {
     int dir = t->parent.fd, r;
 
@@ -177,7 +178,7 @@ static int create_once(struct tree *t, const struct entry *x, const char *name)
 }
 
 /* Makes the object, in place of an earlier one. Returns 1 when a directory was there already. */
-static int create(struct tree *t, const struct entry *x, const char *name, struct err *e)
+static int create(struct tree *t, const struct layer_entry *x, const char *name, struct err *e)
 {
     int r = create_once(t, x, name);
     struct stat st;
@@ -202,8 +203,8 @@ static int create(struct tree *t, const struct entry *x, const char *name, struc
     return r;
 }
 
-static int dir_attributes(struct tree *t, const struct entry *x, const char *name, bool merged,
-                          struct err *e)
+static int dir_attributes(struct tree *t, const struct layer_entry *x, const char *name,
+                          bool merged, struct err *e)
 {
     bool special = merged || (x->mode & 07000) || t->acl_default;
     scoped_fd int fd = -1;
@@ -229,7 +230,8 @@ static int dir_attributes(struct tree *t, const struct entry *x, const char *nam
     return r;
 }
 
-static int other_attributes(struct tree *t, const struct entry *x, const char *name, struct err *e)
+static int other_attributes(struct tree *t, const struct layer_entry *x, const char *name,
+                            struct err *e)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, x->mtime};
 
@@ -246,7 +248,7 @@ static int other_attributes(struct tree *t, const struct entry *x, const char *n
     return 0;
 }
 
-static int add_root(struct tree *t, const struct entry *x, struct err *e)
+static int add_root(struct tree *t, const struct layer_entry *x, struct err *e)
 {
     int r = 0;
 
@@ -261,7 +263,7 @@ static int add_root(struct tree *t, const struct entry *x, struct err *e)
     return r;
 }
 
-static int add_device(struct tree *t, const struct entry *x, struct err *e)
+static int add_device(struct tree *t, const struct layer_entry *x, struct err *e)
 {
     const char *name;
     int r;
@@ -275,7 +277,7 @@ static int add_device(struct tree *t, const struct entry *x, struct err *e)
     return 0;
 }
 
-int tree_add(struct tree *t, struct entry *x, struct err *e)
+int tree_add(struct tree *t, struct layer_entry *x, struct err *e)
 {
     const char *name;
     int r;
@@ -331,7 +333,7 @@ int tree_file_write(struct tree *t, const void *data, size_t n, uint64_t offset,
     return 0;
 }
 
-int tree_file_end(struct tree *t, const struct entry *x, struct err *e)
+int tree_file_end(struct tree *t, const struct layer_entry *x, struct err *e)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, x->mtime};
     scoped_fd int fd = take_fd(&t->file_fd);

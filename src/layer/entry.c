@@ -45,7 +45,7 @@ int entry_clean_path(const char *name, bool lenient, char ret[static PATH_MAX], 
     return 0;
 }
 
-static int set_type(struct archive_entry *raw, struct entry *x, struct err *e)
+static int set_type(struct archive_entry *raw, struct layer_entry *x, struct err *e)
 {
     static const struct {
         __LA_MODE_T mode;
@@ -66,7 +66,7 @@ static int set_type(struct archive_entry *raw, struct entry *x, struct err *e)
     return err_msg(e, EBADMSG, "unknown type of entry");
 }
 
-static int set_link(struct archive_entry *raw, bool lenient, struct entry *x, struct err *e)
+static int set_link(struct archive_entry *raw, bool lenient, struct layer_entry *x, struct err *e)
 {
     const char *target = x->type == ENTRY_HARDLINK  ? archive_entry_hardlink(raw)
                          : x->type == ENTRY_SYMLINK ? archive_entry_symlink(raw)
@@ -91,7 +91,8 @@ static int set_link(struct archive_entry *raw, bool lenient, struct entry *x, st
     return 0;
 }
 
-int entry_from_archive(struct archive_entry *raw, bool lenient, struct entry *x, struct err *e)
+int entry_from_archive(struct archive_entry *raw, bool lenient, struct layer_entry *x,
+                       struct err *e)
 {
     const char *name = archive_entry_pathname(raw);
     int64_t size = archive_entry_size_is_set(raw) ? archive_entry_size(raw) : 0;
@@ -123,7 +124,7 @@ int entry_from_archive(struct archive_entry *raw, bool lenient, struct entry *x,
     return 0;
 }
 
-bool entry_has_xattrs(const struct entry *x)
+bool entry_has_xattrs(const struct layer_entry *x)
 {
     return x->raw && (archive_entry_xattr_count(x->raw) > 0 ||
                       (archive_entry_acl_types(x->raw) & ARCHIVE_ENTRY_ACL_TYPE_POSIX1E));

@@ -21,7 +21,7 @@ enum entry_type {
     ENTRY_BLOCK,
 };
 
-struct entry {
+struct layer_entry {
     enum entry_type type;
     char path[PATH_MAX]; /* "a/b": no "", "." or ".." parts, no slash at the ends; "" = the root */
     char link[PATH_MAX]; /* symbolic link: as it is; hard link: normalised as path */
@@ -37,10 +37,11 @@ struct entry {
 /* Fills x from what libarchive gave. lenient: "/" in front and ".." parts are clamped to the root
  * instead of refused. -EPERM, -ENAMETOOLONG, -EBADMSG with the reason; the caller names the entry.
  */
-int entry_from_archive(struct archive_entry *raw, bool lenient, struct entry *x, struct err *e);
+int entry_from_archive(struct archive_entry *raw, bool lenient, struct layer_entry *x,
+                       struct err *e);
 
 /* Normalises a name of the archive. */
 int entry_clean_path(const char *name, bool lenient, char ret[static PATH_MAX], struct err *e);
 
 /* Does it carry extended attributes or an extended ACL? */
-bool entry_has_xattrs(const struct entry *x);
+bool entry_has_xattrs(const struct layer_entry *x);

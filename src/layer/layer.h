@@ -75,6 +75,7 @@ struct layer_source {
     const char *blob;    /* expected digest of the input, or NULL */
     bool squash_ids;     /* owners outside the map become 0:0 (always so in a single-id map) */
     bool want_whiteouts; /* true for layers. false (import of a rootfs): .wh. names are refused */
+    bool lenient;        /* "/" in front of names and ".." are clamped instead of refused */
     bool keep_headers;   /* write headers.zst, so that layer_rebuild works */
 };
 #define LAYER_SOURCE_INIT                                                                          \
@@ -118,6 +119,10 @@ struct layer_pack {
     unsigned flags;
     int64_t max_mtime;
 };
+#define LAYER_PACK_INIT                                                                            \
+    {                                                                                              \
+        .dir_fd = -1, .out_fd = -1, .max_mtime = -1                                                \
+    }
 int layer_pack(struct layer_session *s, const struct layer_pack *p, struct layer_result *ret,
                struct err *e);
 

@@ -1,2 +1,34 @@
 noinst_LIBRARIES += src/layer/liblayer.a
-src_layer_liblayer_a_SOURCES = src/layer/digest.h src/layer/layer.h
+src_layer_liblayer_a_SOURCES = \
+	src/layer/create.c \
+	src/layer/decompress.c src/layer/decompress.h \
+	src/layer/digest.c src/layer/digest.h \
+	src/layer/entry.c src/layer/entry.h \
+	src/layer/job.h \
+	src/layer/keeper.c \
+	src/layer/layer.h \
+	src/layer/out.c src/layer/out.h \
+	src/layer/pack.c \
+	src/layer/pax.c src/layer/pax.h \
+	src/layer/rebuild.c \
+	src/layer/ring.c src/layer/ring.h \
+	src/layer/sandbox.c src/layer/sandbox.h \
+	src/layer/session.c \
+	src/layer/split.c src/layer/split.h \
+	src/layer/tree.c src/layer/tree.h \
+	src/layer/unpack.c \
+	src/layer/whiteout.c \
+	src/layer/xattr.c
+src_layer_liblayer_a_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(CRYPTO_CFLAGS) $(ZLIB_CFLAGS) \
+	$(ZSTD_CFLAGS) $(SECCOMP_CFLAGS) $(ISAL_CFLAGS)
+
+# What a program that unpacks layers links, behind its own archives.
+LAYER_LDADD = src/layer/liblayer.a src/userns/libuserns.a src/sys/libsys.a src/base/libbase.a \
+	$(ARCHIVE_LIBS) $(CRYPTO_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) $(ISAL_LIBS) \
+	$(JANSSON_LIBS) -lpthread
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/tools/layer-tool
+tests_tools_layer_tool_SOURCES = tests/tools/layer-tool.c
+tests_tools_layer_tool_LDADD = $(LAYER_LDADD)
+endif

@@ -73,6 +73,7 @@ static const int allowed[] = {
     SCMP_SYS(futex),
     SCMP_SYS(rseq),
     SCMP_SYS(set_robust_list),
+    SCMP_SYS(rt_sigaction),
     SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn),
     SCMP_SYS(sigaltstack),

@@ -68,7 +68,6 @@ static int make_env(const struct userns_map *map, const struct layer_limits *lim
     copy_idmap(&env->map.uid, &map->uid);
     copy_idmap(&env->map.gid, &map->gid);
     env->map.single = map->single;
-    env->map.host = map->host;
     if (limits)
         env->limits = *limits;
     if (!env->limits.max_entries)
@@ -99,8 +98,7 @@ static void keeper_start(const struct layer_env *env, int sock)
 
     if (sock_recv(sock, &go, 1, fds) != 1)
         _exit(1);
-    if (!env->map.host)
-        up.r = userns_become_root(env->map.single, &up.err);
+    up.r = userns_become_root(env->map.single, &up.err);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the change of ids, which clears it */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     /* libarchive turns names from UTF-8 into those of the locale; libcrypto reads its settings
@@ -155,7 +153,7 @@ static int start(struct layer_session *s, const struct layer_env *env, struct er
 
     if (r < 0)
         return r;
-    pid = sys_clone(env->map.host ? 0 : CLONE_NEWUSER, -1, &s->pidfd);
+    pid = sys_clone(CLONE_NEWUSER, -1, &s->pidfd);
     if (pid == 0) {
         close(sv[0]);
         keeper_start(env, sv[1]);
@@ -164,8 +162,7 @@ static int start(struct layer_session *s, const struct layer_env *env, struct er
     s->sock = sv[0];
     if (pid < 0)
         return userns_explain(-pid, e);
-    if (!env->map.host)
-        r = userns_map_write(pid, s->pidfd, &env->map, e);
+    r = userns_map_write(pid, s->pidfd, &env->map, e);
     if (r == 0 && (r = sock_send(s->sock, "g", 1, NULL, 0)) < 0)
         err_set(e, -r, "start the unpacking process");
     if (r < 0)
@@ -183,8 +180,8 @@ int layer_session_open(const struct userns_map *map, const struct layer_limits *
 {
     struct layer_session *s = xcalloc(1, sizeof(*s));
     struct layer_env env = {0};
-    int64_t uid = map->host ? 0 : idmap_to_host(&map->uid, 0);
-    int64_t gid = map->host ? 0 : idmap_to_host(&map->gid, 0);
+    int64_t uid = idmap_to_host(&map->uid, 0);
+    int64_t gid = idmap_to_host(&map->gid, 0);
     struct err local = ERR_INIT;
     int r = uid < 0 || gid < 0 ? err_msg(e, EINVAL, "the id map has no id 0") : 0;
 
@@ -207,13 +204,15 @@ int layer_session_open(const struct userns_map *map, const struct layer_limits *
 
 void layer_session_close(struct layer_session *s)
 {
+    int status;
+
     if (!s)
         return;
     fd_close(&s->sock);
     if (s->pidfd >= 0) {
         /* Its minders and their workers die with it, by their parent-death signals. */
         pidfd_signal(s->pidfd, SIGKILL);
-        pidfd_wait(s->pidfd, NULL);
+        pidfd_wait(s->pidfd, &status);
         fd_close(&s->pidfd);
     }
     free(s);

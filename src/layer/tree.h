@@ -64,9 +64,10 @@ int tree_init(struct tree *t, int root_fd, int replaced_fd, struct err *e);
 void tree_release(struct tree *t);
 
 /* Makes one entry; for a regular file with content t->file_fd is then open until tree_file_end. */
-int tree_add(struct tree *t, struct entry *x, struct err *e); /* x's owner is squashed if need be */
+int tree_add(struct tree *t, struct layer_entry *x,
+             struct err *e); /* x's owner is squashed if need be */
 int tree_file_write(struct tree *t, const void *data, size_t n, uint64_t offset, struct err *e);
-int tree_file_end(struct tree *t, const struct entry *x, struct err *e);
+int tree_file_end(struct tree *t, const struct layer_entry *x, struct err *e);
 /* Times and set-id bits of directories. */
 int tree_finish(struct tree *t, struct err *e);
 
@@ -92,11 +93,11 @@ bool tree_is_whiteout(const struct stat *st);
 int tree_replace(struct tree *t, const char *name, const struct stat *st, struct err *e);
 
 /* whiteout.c: x is a .wh. name. 1 = done, 0 = it is none, or -errno. */
-int tree_whiteout_entry(struct tree *t, const struct entry *x, struct err *e);
+int tree_whiteout_entry(struct tree *t, const struct layer_entry *x, struct err *e);
 int tree_make_whiteout(struct tree *t, const char *name, struct err *e);
 int tree_set_opaque(int parent_fd, const char *name, struct err *e);
 
 /* xattr.c: those of x for the file or directory behind fd (not O_PATH). */
-int tree_set_xattrs(struct tree *t, int fd, const struct entry *x, struct err *e);
+int tree_set_xattrs(struct tree *t, int fd, const struct layer_entry *x, struct err *e);
 /* Counts what cannot be stored on x, which is neither file nor directory. */
-void tree_skip_xattrs(struct tree *t, const struct entry *x);
+void tree_skip_xattrs(struct tree *t, const struct layer_entry *x);

@@ -1,6 +1,7 @@
 /* unpack - the pipeline of a worker: one thread reads, hashes and decompresses, the other hashes,
  * parses and writes. */
 #include <archive.h>
+#include <archive_entry.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -35,7 +36,7 @@ struct unpack {
     uint64_t block_start;           /* its offset in the tar */
     uint64_t split_at;              /* the tar is in split up to here */
     bool tail_zero;                 /* the last block ends in an end-of-archive block */
-    struct entry entry;
+    struct layer_entry entry;
     struct err read_err; /* of a failed read callback, 0: none */
     int read_r;
 };
@@ -217,7 +218,7 @@ static int do_entry(struct unpack *u, struct archive_entry *raw, struct err *e)
     return r;
 }
 
-static int name_entry(struct unpack *u, struct archive_entry *raw, int r, struct err *e)
+static int name_entry(struct archive_entry *raw, int r, struct err *e)
 {
     const char *name = archive_entry_pathname(raw);
 
@@ -242,7 +243,7 @@ static int do_archive(struct unpack *u, struct err *e)
         }
         r = do_entry(u, raw, e);
         if (r < 0)
-            return name_entry(u, raw, r, e);
+            return name_entry(raw, r, e);
     }
     while (r == 0 && u->block)
         r = next_block(u, e);

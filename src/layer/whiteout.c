@@ -60,7 +60,7 @@ static int opaque_entry(struct tree *t, const char *path, struct err *e)
     return r == 0 ? tree_set_opaque(t->parent.fd, ".", e) : r < 0 ? r : 0;
 }
 
-int tree_whiteout_entry(struct tree *t, const struct entry *x, struct err *e)
+int tree_whiteout_entry(struct tree *t, const struct layer_entry *x, struct err *e)
 {
     const char *part = whiteout_part(x->path), *name;
     int r;

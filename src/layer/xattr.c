@@ -3,6 +3,7 @@
  * user.overlay.* would steer overlayfs itself (redirect, opaque: a way into other layers), so it is
  * stored one level escaped, as overlayfs does. Labels of security modules and trusted.* belong to
  * the machine that wrote them. xattr(7), "Nesting of overlayfs mounts". */
+#include <archive.h>
 #include <archive_entry.h>
 #include <endian.h>
 #include <errno.h>
@@ -19,7 +20,7 @@
 #define OVERLAY "user.overlay."
 #define MAX_ACL 512
 
-static void dropped(struct tree *t, const char *name, const struct entry *x)
+static void dropped(struct tree *t, const char *name, const struct layer_entry *x)
 {
     if (t->result->dropped_xattrs++ == 0)
         tree_note(t->result, "extended attribute %.60s is left out: %.100s", name, x->path);
@@ -53,7 +54,7 @@ static int set_one(int fd, const char *name, const void *value, size_t len)
     return 1;
 }
 
-static int set_named(struct tree *t, int fd, const struct entry *x, const char *name,
+static int set_named(struct tree *t, int fd, const struct layer_entry *x, const char *name,
                      const void *value, size_t len)
 {
     struct vfs_cap_data cap;
@@ -144,7 +145,7 @@ static size_t acl_collect(struct archive_entry *raw, int kind, struct acl_blob *
     return n;
 }
 
-static int set_acl(struct tree *t, int fd, const struct entry *x, int kind)
+static int set_acl(struct tree *t, int fd, const struct layer_entry *x, int kind)
 {
     const char *name = kind == ARCHIVE_ENTRY_ACL_TYPE_ACCESS ? ACL_ACCESS : ACL_DEFAULT;
     struct acl_blob blob;
@@ -159,7 +160,7 @@ static int set_acl(struct tree *t, int fd, const struct entry *x, int kind)
                      offsetof(struct acl_blob, v) + n * sizeof(struct acl_entry));
 }
 
-int tree_set_xattrs(struct tree *t, int fd, const struct entry *x, struct err *e)
+int tree_set_xattrs(struct tree *t, int fd, const struct layer_entry *x, struct err *e)
 {
     static const int kinds[] = {ARCHIVE_ENTRY_ACL_TYPE_ACCESS, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT};
     const char *name;
@@ -187,7 +188,7 @@ int tree_set_xattrs(struct tree *t, int fd, const struct entry *x, struct err *e
     return 0;
 }
 
-void tree_skip_xattrs(struct tree *t, const struct entry *x)
+void tree_skip_xattrs(struct tree *t, const struct layer_entry *x)
 {
     const char *name;
     const void *value;
