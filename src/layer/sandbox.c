@@ -81,6 +81,7 @@ static const int allowed[] = {
     SCMP_SYS(getpid),
     SCMP_SYS(clock_gettime),
     SCMP_SYS(getrandom),
+    SCMP_SYS(sysinfo),
     SCMP_SYS(sched_yield),
     SCMP_SYS(restart_syscall),
     SCMP_SYS(exit),
