@@ -49,4 +49,12 @@ tests_unit_test_seccomp_CPPFLAGS = $(AM_CPPFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
 tests_unit_test_seccomp_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_seccomp_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
 	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(UNIT_LIBS)
+
+# Programs that tests run: the probe inside containers, hence static and without sanitizers.
+check_PROGRAMS += tests/tools/seccomp-probe tests/tools/seccomp-run
+tests_tools_seccomp_probe_SOURCES = tests/tools/seccomp-probe.c
+tests_tools_seccomp_probe_CFLAGS = $(WARN_CFLAGS) -fPIE
+tests_tools_seccomp_probe_LDFLAGS = -static-pie
+tests_tools_seccomp_run_SOURCES = tests/tools/seccomp-run.c
+tests_tools_seccomp_run_LDADD = src/security/libsecurity.a src/base/libbase.a $(JANSSON_LIBS)
 endif

@@ -161,9 +161,14 @@ static void print_rule(const struct profile_rule *r, size_t i)
     printf("  syscalls[%zu]: %s", i, r->action_name);
     if (r->action == PROFILE_ERRNO)
         printf(" %s", strerrorname_np((int)r->errno_ret) ?: "");
+    const char *glue = " and";
+    for (size_t k = 1; k < r->n_args; k++) {
+        for (size_t j = 0; j < k; j++)
+            glue = r->args[j].index == r->args[k].index ? " or" : glue;
+    }
     for (size_t k = 0; k < r->n_args; k++) {
         const struct profile_arg *a = &r->args[k];
-        printf("%s arg%u %s %#llx", k ? "," : " if", a->index, op_texts[a->op & 7],
+        printf("%s arg%u %s %#llx", k ? glue : " if", a->index, op_texts[a->op & 7],
                (unsigned long long)a->value);
         if (streq(op_texts[a->op & 7], "&"))
             printf(" == %#llx", (unsigned long long)a->value_two);
