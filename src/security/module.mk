@@ -57,4 +57,22 @@ tests_tools_seccomp_probe_CFLAGS = $(WARN_CFLAGS) -fPIE
 tests_tools_seccomp_probe_LDFLAGS = -static-pie
 tests_tools_seccomp_run_SOURCES = tests/tools/seccomp-run.c
 tests_tools_seccomp_run_LDADD = src/security/libsecurity.a src/base/libbase.a $(JANSSON_LIBS)
+
+check_PROGRAMS += tests/unit/test-caps
+TESTS += tests/unit/test-caps
+tests_unit_test_caps_SOURCES = tests/unit/test-caps.c
+tests_unit_test_caps_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_caps_LDADD = src/security/libsecurity.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-limits
+TESTS += tests/unit/test-limits
+tests_unit_test_limits_SOURCES = tests/unit/test-limits.c
+tests_unit_test_limits_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_limits_LDADD = src/security/libsecurity.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-secopt
+TESTS += tests/unit/test-secopt
+tests_unit_test_secopt_SOURCES = tests/unit/test-secopt.c
+tests_unit_test_secopt_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_secopt_LDADD = src/security/libsecurity.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
