@@ -33,3 +33,11 @@ endif
 EXTRA_DIST += tests/fuzz/corpus/image/manifest tests/fuzz/corpus/image/index \
 	tests/fuzz/corpus/image/config tests/fuzz/corpus/image/reference \
 	tests/fuzz/corpus/image/change tests/fuzz/corpus/image/tar-pax tests/fuzz/corpus/image/tar-gnu
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-image-manifest
+TESTS += tests/unit/test-image-manifest
+tests_unit_test_image_manifest_SOURCES = tests/unit/test-image-manifest.c
+tests_unit_test_image_manifest_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_image_manifest_LDADD = $(imagetool_libs) $(UNIT_LIBS)
+endif
