@@ -73,12 +73,22 @@ static int fallback_proc(struct mounts_ctx *c, const struct mount_options *o, st
     return host_tree("/proc", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, e);
 }
 
+static int empty_tmpfs(const char *source, struct err *e)
+{
+    return mountfd_new("tmpfs", source, "mode=755,size=4k",
+                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                       e);
+}
+
+/* The queues of the host's namespace work without the mount, which only lists them; many hosts have
+ * none. */
 static int fallback_mqueue(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
 {
     (void)o;
     if (c->env->own_ipcns)
         return -EPERM;
-    return host_tree("/dev/mqueue", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, e);
+    int r = host_tree("/dev/mqueue", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, e);
+    return r == -ENOENT ? empty_tmpfs("mqueue", e) : r;
 }
 
 /* Never the host's cgroup tree: an empty directory tells programs that there is nothing. */
@@ -87,9 +97,7 @@ static int fallback_cgroup(struct mounts_ctx *c, const struct mount_options *o, 
     (void)c;
     (void)o;
     log_debug("no cgroup2 mount here; /sys/fs/cgroup stays empty");
-    return mountfd_new("tmpfs", "cgroup", "mode=755,size=4k",
-                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-                       e);
+    return empty_tmpfs("cgroup", e);
 }
 
 /* devpts with gid=5 fails when that group is not mapped (one single id): without it the slave ends

@@ -46,7 +46,18 @@ static int wrong_kind(mode_t want, struct err *e)
                : err_msg(e, EISDIR, "the source is a file, the target in the image a directory");
 }
 
-int target_open(int root, const char *path, mode_t kind, struct err *e)
+/* A link of the image may lead to "/" itself; a mount there would lie over all others. */
+static int refuse_root(int root, int target, struct err *e)
+{
+    struct stat a, b;
+    if (fstat(root, &a) < 0 || fstat(target, &b) < 0)
+        return err_set(e, errno, "stat the target");
+    if (a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        return err_msg(e, EINVAL, "the target leads to the root itself");
+    return 0;
+}
+
+static int find(int root, const char *path, mode_t kind, struct err *e)
 {
     if (kind == S_IFDIR) {
         int r = path_mkdirs_in_root(root, path, 0755, e);
@@ -69,4 +80,11 @@ int target_open(int root, const char *path, mode_t kind, struct err *e)
     if (S_ISDIR(st.st_mode))
         return wrong_kind(kind, e);
     return take_fd(&fd);
+}
+
+int target_open(int root, const char *path, mode_t kind, struct err *e)
+{
+    scoped_fd int fd = find(root, path, kind, e);
+    int r = fd < 0 ? fd : refuse_root(root, fd, e);
+    return r < 0 ? r : take_fd(&fd);
 }

@@ -14,6 +14,7 @@ tests_unit_test_storage_LDADD = src/storage/libstorage.a src/mounts/libmounts.a 
 
 check_PROGRAMS += tests/tools/mounts-tool
 tests_tools_mounts_tool_SOURCES = tests/tools/mounts-tool.c
+tests_tools_mounts_tool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=probe_data_only
 tests_tools_mounts_tool_LDADD = src/storage/libstorage.a src/mounts/libmounts.a \
 	src/userns/libuserns.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
 endif

@@ -155,10 +155,11 @@ static int check_work(const struct storage_root *r, const struct storage_fds *f,
     }
     /* The mark that a volatile mount leaves: the kernel refuses to mount again until it is gone.
      * With it the contents may be incomplete after a crash; that is what volatile means. */
-    if (unlinkat(f->work, "work/incompat/volatile", AT_REMOVEDIR) == 0) {
+    if (unlinkat(f->work, "work/incompat/volatile/dirty", 0) == 0) {
         log_debug("%s was mounted volatile before", r->upper);
-        if (unlinkat(f->work, "work/incompat", AT_REMOVEDIR) < 0)
-            log_debug("%s/work/incompat stays", r->work);
+        if (unlinkat(f->work, "work/incompat/volatile", AT_REMOVEDIR) < 0 ||
+            unlinkat(f->work, "work/incompat", AT_REMOVEDIR) < 0)
+            return err_set(e, errno, "clear the mark of a volatile mount in %s", r->work);
     }
     return 0;
 }

@@ -6,6 +6,9 @@
  *   mounts-tool remove DIR
  *   mounts-tool copyup ROOT PATH VOLUME
  *   mounts-tool userns CMD...                           as root of the default map
+ *
+ * Environment: VOLATILE (create), OVERLAY_FORM=0|1|2 (run: by descriptor, by name, classic),
+ * NO_DATA_ONLY (create: as on a kernel without data-only layers for users).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +24,7 @@
 #include "base/strv.h"
 #include "mounts/mounts.h"
 #include "spec/spec.h"
-#include "storage/storage.h"
+#include "storage/storage-priv.h"
 #include "sys/clone.h"
 #include "sys/sock.h"
 
@@ -54,6 +57,25 @@ static int run_argv(char **argv, struct err *e)
     return wait_status_code(status);
 }
 
+/* The linker puts this in front of the real one (--wrap): the one thing about an older kernel that
+ * cannot be had on a new one. */
+int __real_probe_data_only(bool single, char why[static 256]);
+int __wrap_probe_data_only(bool single, char why[static 256]);
+int __wrap_probe_data_only(bool single, char why[static 256])
+{
+    if (!getenv("NO_DATA_ONLY"))
+        return __real_probe_data_only(single, why);
+    snprintf(why, 256, "switched off for a test");
+    return 0;
+}
+
+static int mount_root(struct ctx *c, struct storage_fds *f, struct err *e)
+{
+    const char *form = getenv("OVERLAY_FORM");
+    return form ? overlay_mount_form(&c->root, f, (enum overlay_form)(form[0] - '0'), e)
+                : storage_mount_opened(&c->root, f, e);
+}
+
 /* As the engine does it: sources are opened while the ids are still the user's. */
 static int enter(struct ctx *c, int sock, struct err *e)
 {
@@ -68,7 +90,7 @@ static int enter(struct ctx *c, int sock, struct err *e)
         return err_msg(e, EPIPE, "no maps");
     if (r == 0)
         r = userns_become_root(c->map.single, e);
-    scoped_fd int root = r < 0 ? r : storage_mount_opened(&c->root, &f, e);
+    scoped_fd int root = r < 0 ? r : mount_root(c, &f, e);
     if (root < 0)
         return root;
     struct mounts_env env = {.root_mount = root,
