@@ -1,6 +1,10 @@
 #include "imagetool/imagetool.h"
 
 const struct cmd *const imagetool_commands[] = {
-    imagetool_load_cmds, imagetool_import_cmds,  imagetool_save_cmds,  imagetool_tag_cmds,
-    imagetool_rm_cmds,   imagetool_inspect_cmds, imagetool_check_cmds, NULL,
+    &imagetool_load_cmds[0],                                                        /* load */
+    &imagetool_import_cmds[0],                                                      /* import */
+    &imagetool_save_cmds[0],                                                        /* save */
+    &imagetool_tag_cmds[0],     &imagetool_tag_cmds[1],     &imagetool_tag_cmds[2], /* tag ... */
+    &imagetool_rm_cmds[0],      &imagetool_rm_cmds[1],                              /* rmi prune */
+    &imagetool_inspect_cmds[0], &imagetool_inspect_cmds[1], &imagetool_check_cmds[0], NULL,
 };
