@@ -10,12 +10,22 @@
 #include "base/path.h"
 #include "base/timefmt.h"
 
+static void clear_limits(struct spec_process *p)
+{
+    for (size_t i = 0; i < p->n_rlimits; i++) {
+        free(p->rlimits[i].type);
+        json_decref(p->rlimits[i].extra);
+    }
+    p->n_rlimits = 0;
+}
+
 int build_all(struct build *b, struct err *e)
 {
     const struct secopt none = SECOPT_INIT;
     b->sec = none;
     b->dir = xasprintf("%s/containers/%s", b->conf->root, b->rec->id);
     spec_default(b->spec);
+    clear_limits(b->spec->process); /* the caller's own, as with any program he starts */
     b->rec->version = 1;
     b->rec->created_ns = time_now_ns();
     b->rec->restart_policy = xstrdup(b->o->restart ? b->o->restart : "no");

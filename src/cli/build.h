@@ -31,6 +31,10 @@ struct build {
 
 /* Everything in order; on failure the caller releases spec and rec. */
 int build_all(struct build *b, struct err *e);
+/* The same from a file in OCI form (--spec); words replace its process.args. */
+int build_from_file(struct build *b, struct err *e);
+/* Puts b->map into the spec. */
+void build_maps(struct build *b);
 void build_release(struct build *b);
 
 /* The parts, one file each. */

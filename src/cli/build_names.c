@@ -145,11 +145,16 @@ static int build_labels(struct build *b, struct err *e)
     return 0;
 }
 
-int build_names(struct build *b, struct err *e)
+void build_maps(struct build *b)
 {
     struct spec_linux *l = b->spec->linux_;
     maps_to_spec(&b->map->uid, &l->uid_mappings, &l->n_uid_mappings);
     maps_to_spec(&b->map->gid, &l->gid_mappings, &l->n_gid_mappings);
+}
+
+int build_names(struct build *b, struct err *e)
+{
+    build_maps(b);
     b->rec->userns = xstrdup(b->o->userns ? b->o->userns : b->conf->userns);
     int r = simple_ns(b, "--pid", b->o->pid, "pid", e);
     if (r == 0)

@@ -9,18 +9,24 @@
 #include "cli/build.h"
 #include "volume/volume.h"
 
-static void record_volume(struct build *b, const char *type, const char *name, const char *source,
-                          const char *destination, const char *mode, bool anonymous)
+struct want {
+    const char *source, *destination, *options;
+    bool anonymous;
+};
+
+/* name: of a volume, or NULL for a bind. */
+static void record_volume(struct build *b, const struct want *w, const char *name,
+                          const char *source)
 {
     struct ctr_record *r = b->rec;
     r->volumes = xrealloc(r->volumes, (r->n_volumes + 1) * sizeof(*r->volumes));
     r->volumes[r->n_volumes++] = (struct ctr_volume){
         .name = name ? xstrdup(name) : NULL,
         .source = xstrdup(source),
-        .destination = xstrdup(destination),
-        .mode = xstrdup(mode),
-        .type = xstrdup(type),
-        .anonymous = anonymous,
+        .destination = xstrdup(w->destination),
+        .mode = xstrdup(w->options),
+        .type = xstrdup(name ? "volume" : "bind"),
+        .anonymous = w->anonymous,
     };
 }
 
@@ -116,11 +122,6 @@ static int check_destination(const char *d, struct err *e)
     return 0;
 }
 
-struct want {
-    const char *source, *destination, *options;
-    bool anonymous;
-};
-
 static int add_named(struct build *b, const struct want *w, struct err *e)
 {
     struct volume v = {0};
@@ -132,7 +133,7 @@ static int add_named(struct build *b, const struct want *w, struct err *e)
     if (r == 0) {
         spec_remove_mount(b->spec, w->destination);
         spec_add_mount(b->spec, w->destination, "bind", v.path, o.s);
-        record_volume(b, "volume", w->source, v.path, w->destination, w->options, w->anonymous);
+        record_volume(b, w, w->source, v.path);
     }
     volume_release(&v);
     return r;
@@ -152,7 +153,7 @@ static int add_bind(struct build *b, const struct want *w, struct err *e)
         return r;
     spec_remove_mount(b->spec, w->destination);
     spec_add_mount(b->spec, w->destination, "bind", source, o.s);
-    record_volume(b, "bind", NULL, source, w->destination, w->options, false);
+    record_volume(b, w, NULL, source);
     return 0;
 }
 

@@ -186,7 +186,7 @@ static void rebase(char **path, const char *from, const char *to)
 static int prepare(const char *dir, struct ctr_record *rec, void *data, struct err *e)
 {
     struct creation *c = data;
-    int r = build_files(&c->b, dir, e);
+    int r = c->o->spec ? 0 : build_files(&c->b, dir, e);
     if (r == 0)
         r = compile_seccomp(c, dir, e);
     if (r < 0 || !c->has_image)
@@ -270,7 +270,7 @@ static int create(struct creation *c, char *const *words, struct err *e)
         return err_hint(e, err_msg(e, EINVAL, "name \"%s\" is not valid", c->o->name),
                         "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
     int r = choose_ids_and_cgroup(c, e);
-    if (r == 0)
+    if (r == 0 && words[0])
         r = c->o->rootfs ? find_rootfs(c, words[0], e) : find_image(c, words[0], e);
     if (r == 0 && c->has_image)
         r = choose_storage(c, e);
@@ -280,12 +280,12 @@ static int create(struct creation *c, char *const *words, struct err *e)
         .o = c->o,
         .conf = conf,
         .image = c->has_image ? &c->config : NULL,
-        .words = words + 1,
+        .words = words[0] ? words + 1 : words,
         .map = &c->map,
         .spec = &c->spec,
         .rec = &c->rec,
     };
-    r = build_all(&c->b, e);
+    r = c->o->spec ? build_from_file(&c->b, e) : build_all(&c->b, e);
     if (r == 0)
         r = replace_old(c->o, e);
     return r == 0 ? container_create(conf, &c->rec, &c->spec, prepare, c, e) : r;
@@ -296,6 +296,8 @@ int cli_create(const struct run_opts *o, char *const *words, char *const *comman
 {
     struct creation c SCOPED(creation_release) = {.o = o};
     c.rec.create_command = strv_dup(command_line);
+    if (!words[0] && !o->spec)
+        return err_hint(e, err_msg(e, EINVAL, "no image given"), "rootlet run IMAGE [COMMAND]");
     int r = o->cidfile && access(o->cidfile, F_OK) == 0
                 ? err_hint(e, err_msg(e, EEXIST, "--cidfile %s: it exists", o->cidfile),
                            "remove the file of an earlier container first")

@@ -1,6 +1,4 @@
 /* doctor - probes the host and prints what works, what does not, and the command that mends it. */
-#include "cli/doctor.h"
-
 #include <stddef.h>
 #include <stdio.h>
 

@@ -145,7 +145,7 @@ static int exec_in(const struct container *c, const struct exec_opts *o, char *c
 {
     scoped_spec struct spec spec = {0};
     struct spec_process p SCOPED(spec_process_release) = {0};
-    struct seccomp_prog prog SCOPED(seccomp_release) = {0};
+    struct seccomp_prog prog SCOPED(seccomp_prog_release) = {0};
     bool have_prog = false;
     scoped_fd int pidfd = open_init(c, e);
     if (pidfd < 0)

@@ -30,8 +30,8 @@ static int arrange_fds(int sock, int64_t preserve)
     return dup2(sock, SUPERVISOR_FD) < 0 ? -errno : 0;
 }
 
-static void child(const char *path, char *const *argv, char *const *env, int sock,
-                  int64_t preserve) __attribute__((noreturn));
+static void child(const char *path, char *const *argv, char *const *env, int sock, int64_t preserve)
+    __attribute__((noreturn));
 static void child(const char *path, char *const *argv, char *const *env, int sock, int64_t preserve)
 {
     struct err e = ERR_INIT;

@@ -7,7 +7,7 @@
 #include "base/err.h"
 
 struct launch_opts {
-    unsigned attach;   /* bits 1 stdin, 2 stdout, 4 stderr: this process will be a peer */
+    unsigned attach; /* bits 1 stdin, 2 stdout, 4 stderr: this process will be a peer */
     bool trace_stages;
     int64_t preserve_fds; /* descriptors 3..3+n-1 for the payload */
 };

@@ -51,9 +51,16 @@ static const struct cmd global_cmd = {
 };
 
 static const struct cmd *const tables[] = {
-    cli_run_cmds,  cli_start_cmds,   cli_stop_cmds,  cli_rm_cmds,     cli_exec_cmds, cli_ps_cmds,
-    cli_logs_cmds, cli_inspect_cmds, cli_image_cmds, cli_system_cmds, NULL,
+    cli_run_cmds,   cli_start_cmds,  cli_stop_cmds,   cli_rm_cmds,
+    cli_exec_cmds,  cli_ps_cmds,     cli_logs_cmds,   cli_inspect_cmds,
+    cli_image_cmds, cli_system_cmds, cli_doctor_cmds, cli_help_cmds,
+    NULL,
 };
+
+const struct cmd *const *cli_tables(void)
+{
+    return tables;
+}
 
 void cli_print_err(const struct err *e)
 {

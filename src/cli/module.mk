@@ -1,1 +1,15 @@
-# filled by its owner
+bin_PROGRAMS += rootlet
+rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/runopts.c src/cli/runopts.h \
+	src/cli/build.c src/cli/build.h src/cli/build_env.c src/cli/build_process.c \
+	src/cli/build_mounts.c src/cli/build_volumes.c src/cli/build_names.c src/cli/build_security.c \
+	src/cli/build_spec.c src/cli/create.c src/cli/create.h src/cli/run.c src/cli/follow.c \
+	src/cli/follow.h src/cli/start.c src/cli/stop.c src/cli/rm.c src/cli/exec.c \
+	src/cli/exec_session.c src/cli/exec_session.h src/cli/ps.c src/cli/psfilter.c \
+	src/cli/psfilter.h src/cli/inspect.c src/cli/images.c src/cli/logs.c src/cli/system.c \
+	src/cli/doctor.c src/cli/probes.h src/cli/probes_host.c \
+	src/cli/probes_session.c src/cli/help.c
+rootlet_LDADD = src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
+	src/image/libimage.a src/volume/libvolume.a src/cgroup/libcgroup.a src/network/libnetwork.a \
+	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a \
+	src/term/libterm.a src/userns/libuserns.a src/conf/libconf.a src/format/libformat.a \
+	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)

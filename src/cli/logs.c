@@ -1,0 +1,105 @@
+/* logs - what a container has said. */
+#include <errno.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "base/timefmt.h"
+#include "cli/cli.h"
+#include "logs/logs.h"
+
+struct logs_opts {
+    bool follow, timestamps, latest, details, names, color;
+    char *since, *until, *tail;
+};
+
+#define O(m) offsetof(struct logs_opts, m)
+static const struct opt logs_table[] = {
+    {"color", 0, OPT_FLAG, O(color), NULL, "For podman's sake, does nothing", OPT_IGNORED},
+    {"details", 0, OPT_FLAG, O(details), NULL, "For docker's sake, does nothing", OPT_IGNORED},
+    {"follow", 'f', OPT_FLAG, O(follow), NULL, "Go on with what comes until the container ends"},
+    {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"since", 0, OPT_STRING, O(since), "TIME", "From this time on: RFC 3339, seconds, or 10m ago"},
+    {"tail", 'n', OPT_STRING, O(tail), "N", "The last N lines, or all"},
+    {"timestamps", 't', OPT_FLAG, O(timestamps), NULL, "A time in front of each line"},
+    {"until", 0, OPT_STRING, O(until), "TIME", "Up to this time"},
+    {NULL},
+};
+
+static int parse_time(const char *flag, const char *value, int64_t *ret, struct err *e)
+{
+    if (value && time_parse(value, ret) < 0)
+        return err_hint(e, err_msg(e, EINVAL, "--%s %s: not a time", flag, value),
+                        "for example 2026-01-31T12:00:00Z, 1767225600, or 10m");
+    return 0;
+}
+
+static int read_options(const struct logs_opts *o, struct log_read *ret, struct err *e)
+{
+    uint32_t lines;
+    int r = parse_time("since", o->since, &ret->since_ns, e);
+    if (r == 0)
+        r = parse_time("until", o->until, &ret->until_ns, e);
+    if (r < 0)
+        return r;
+    ret->follow = o->follow;
+    ret->timestamps = o->timestamps;
+    ret->tail = -1;
+    if (o->tail && !streq(o->tail, "all") && !streq(o->tail, "-1")) {
+        if (parse_u32(o->tail, &lines) < 0)
+            return err_msg(e, EINVAL, "--tail %s: not a number of lines, or all", o->tail);
+        ret->tail = lines;
+    }
+    return 0;
+}
+
+static int logs_one(struct container *c, const char *typed, void *data, struct err *e)
+{
+    const struct logs_opts *o = data;
+    struct log_read in = {.dir_fd = c->dir_fd,
+                          .opts = c->rec.log_opts,
+                          .out_fd = STDOUT_FILENO,
+                          .err_fd = STDERR_FILENO,
+                          .stop_fd = -1};
+    scoped_fd int stop = -1;
+    int r = read_options(o, &in, e);
+    if (r < 0)
+        return r;
+    bool alive = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED ||
+                 c->state.status == CTR_STARTING;
+    if (o->follow && alive) {
+        struct err none = ERR_INIT;
+        /* The supervisor hangs up when the container has ended and all is written. */
+        in.stop_fd = stop = container_connect(cli_conf(), c->id, &none);
+    }
+    in.follow = in.stop_fd >= 0;
+    r = log_read(c->rec.log_driver, &in, e);
+    if (r == -EPIPE)
+        return 0;
+    return r < 0 ? err_add(e, r, "logs %s", typed) : 0;
+}
+
+static int logs(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    struct logs_opts *o = opts;
+    (void)cmd;
+    return cli_each(args, o->latest, logs_one, o, e);
+}
+
+static const char *const logs_aliases[] = {"container logs", NULL};
+
+const struct cmd cli_logs_cmds[] = {
+    {
+        .name = "logs",
+        .args = "CONTAINER [CONTAINER...]",
+        .summary = "Show what containers have written",
+        .opts = logs_table,
+        .opts_size = sizeof(struct logs_opts),
+        .max_args = -1,
+        .run = logs,
+        .aliases = logs_aliases,
+        .details = "Standard output and standard error stay apart. Earlier runs of a container are "
+                   "shown too.",
+        .examples = "rootlet logs -f --tail 20 web\nrootlet logs --since 10m web",
+    },
+    {NULL},
+};
