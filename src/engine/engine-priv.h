@@ -170,7 +170,7 @@ int child_console(struct start *s, struct err *e);
 int child_created(struct start *s, struct err *e);
 
 /* process.c: from a prepared root to execve; exec.c uses it too. */
-int process_signals(struct start *s, struct err *e);
+int process_session(struct start *s, struct err *e);
 int process_keyring(struct start *s, struct err *e);
 int process_user(struct start *s, struct err *e);
 int process_make_cwd(struct start *s, struct err *e);

@@ -27,9 +27,14 @@ void process_die_with_parent(void)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-int process_signals(struct start *s, struct err *e)
+int process_session(struct start *s, struct err *e)
 {
-    (void)s, (void)e;
+    (void)s;
+    /* Nothing inside can push input to a terminal outside (TIOCSTI), nor is it hit by what a user
+     * types at the caller's. Early, since the scheduler's new autogroup costs a place in the queue
+     * on a busy machine. EPERM: we are the leader of one. */
+    if (setsid() < 0 && errno != EPERM)
+        return err_set(e, errno, "setsid");
     /* Handlers go at execve, but what the caller ignores (SIGPIPE, nohup's SIGHUP) would stay. */
     for (int sig = 1; sig <= SIGRTMAX; sig++) {
         struct sigaction now;
@@ -139,10 +144,6 @@ static int connect_streams(struct start *s, struct err *e)
 
 int process_stdio(struct start *s, struct err *e)
 {
-    /* A session of its own: nothing inside can push input to a terminal outside (TIOCSTI), nor is
-     * it hit by what a user types at the caller's. */
-    if (setsid() < 0 && errno != EPERM)
-        return err_set(e, errno, "begin a session");
     if (!s->process->terminal)
         return connect_streams(s, e);
     /* fchown by root of the namespace that the slave's inode belongs to. */

@@ -21,7 +21,7 @@ static const struct stage stages[] = {
     {"join namespaces", SIDE_JOIN, join_enter},
     {"clone init", SIDE_JOIN, join_clone},
 
-    {"reset signals", SIDE_EARLY, process_signals},
+    {"begin session", SIDE_EARLY, process_session},
     {"unshare namespaces", SIDE_EARLY, child_unshare},
     {"detach mounts", SIDE_EARLY, child_propagation},
     {"bring up loopback", SIDE_EARLY, child_loopback},
@@ -53,7 +53,7 @@ static const struct stage stages[] = {
     {"load seccomp filter", SIDE_FINAL, process_seccomp},
     {"execute", SIDE_FINAL, process_exec, .plain = true},
 
-    {"reset signals", SIDE_EXEC, process_signals},
+    {"begin session", SIDE_EXEC, process_session},
     {"become root", SIDE_EXEC, exec_become_root},
     {"join keyring", SIDE_EXEC, process_keyring},
     {"open console", SIDE_EXEC, exec_console},
