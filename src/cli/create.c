@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,9 +13,7 @@
 #include "cgroup/cgroup.h"
 #include "cli/build.h"
 #include "cli/cli.h"
-#include "mounts/mounts.h"
 #include "storage/storage.h"
-#include "sys/mountfd.h"
 #include "volume/volume.h"
 
 /* Everything a creation holds until the record is on disk. */
@@ -96,24 +93,6 @@ static int choose_storage(struct creation *c, struct err *e)
     return storage_choose(conf->root, conf->run_root, wanted, &c->store_map, &c->driver, &why, e);
 }
 
-struct copy_up {
-    const struct storage_root *root;
-    const char *destination, *volume;
-};
-
-/* In a throw-away user and mount namespace: the image's files at a new volume's place move in. */
-static int copy_up_inside(void *data, struct err *e)
-{
-    const struct copy_up *job = data;
-    scoped_fd int root = storage_mount(job->root, e);
-    if (root < 0)
-        return root;
-    scoped_fd int volume = open(job->volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (volume < 0)
-        return err_set(e, errno, "open volume %s", job->volume);
-    return mounts_copy_up(root, job->destination, volume, e);
-}
-
 static int fill_volume(const struct creation *c, const struct ctr_volume *v,
                        const struct storage_root *root, struct err *e)
 {
@@ -122,8 +101,9 @@ static int fill_volume(const struct creation *c, const struct ctr_volume *v,
     if (r < 0)
         return r;
     if (vol.needs_copy_up && !strstr(v->mode, "nocopy")) {
-        struct copy_up job = {root, v->destination, vol.path};
-        r = userns_run(&c->map, CLONE_NEWNS, copy_up_inside, &job, e);
+        scoped_fd int dir = open(vol.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = dir < 0 ? err_set(e, errno, "open %s", vol.path)
+                    : storage_fill_volume(root, &c->map, &c->store_map, v->destination, dir, e);
     }
     if (r == 0 && vol.needs_copy_up) {
         vol.needs_copy_up = false;
@@ -135,15 +115,10 @@ static int fill_volume(const struct creation *c, const struct ctr_volume *v,
 
 static int fill_volumes(const struct creation *c, const struct ctr_record *rec, struct err *e)
 {
-    /* Read-only, so that a volatile upper is not used before the container uses it. */
-    struct storage_root root = rec->storage;
-    root.upper = root.work = NULL;
-    root.is_volatile = false;
-    root.readonly = true;
     for (size_t i = 0; i < rec->n_volumes; i++) {
         if (!rec->volumes[i].name)
             continue;
-        int r = fill_volume(c, &rec->volumes[i], &root, e);
+        int r = fill_volume(c, &rec->volumes[i], &rec->storage, e);
         if (r < 0)
             return r;
     }

@@ -3,7 +3,7 @@ src_storage_libstorage_a_SOURCES = \
 	src/storage/storage.h src/storage/storage-priv.h \
 	src/storage/choose.c src/storage/copy.c src/storage/create.c src/storage/dir.c \
 	src/storage/driver.c src/storage/ids.c src/storage/overlay.c src/storage/probe.c \
-	src/storage/remove.c src/storage/shift.c
+	src/storage/remove.c src/storage/shift.c src/storage/volume.c
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-storage
 TESTS += tests/unit/test-storage

@@ -182,6 +182,16 @@ static int mount_any_form(const struct storage_root *r, const struct storage_fds
     return q;
 }
 
+/* Without an upper the kernel wants two lowers at least. One alone is what it is, read-only. */
+static int single_layer(int layer, struct err *e)
+{
+    scoped_fd int tree = mountfd_clone(layer, "", false, e);
+    if (tree < 0)
+        return tree;
+    int r = mountfd_setattr(tree, false, MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, e);
+    return r < 0 ? r : take_fd(&tree);
+}
+
 static int overlay_mount(const struct storage_root *r, struct storage_fds *f, struct err *e)
 {
     if (f->n_lowers + f->n_data > OVERLAY_MAX_LOWERS) {
@@ -195,18 +205,8 @@ static int overlay_mount(const struct storage_root *r, struct storage_fds *f, st
             q = check_work(r, f, e);
         if (q < 0)
             return q;
-    } else if (f->n_lowers == 1) {
-        /* Without an upper the kernel wants two lowers at least: the layer on itself is one too
-         * many for it, an empty tmpfs is not. */
-        scoped_fd int empty =
-            mountfd_new("tmpfs", "empty", "mode=0755,size=4k", MOUNT_ATTR_RDONLY, e);
-        if (empty < 0)
-            return empty;
-        f->lowers = xrealloc(f->lowers, (f->n_lowers + f->n_data + 1) * sizeof(*f->lowers));
-        for (size_t i = f->n_lowers + f->n_data; i > 1; i--)
-            f->lowers[i] = f->lowers[i - 1];
-        f->lowers[1] = take_fd(&empty);
-        f->n_lowers++;
+    } else if (f->n_lowers + f->n_data == 1) {
+        return single_layer(f->lowers[0], e);
     }
     return mount_any_form(r, f, e);
 }

@@ -6,7 +6,7 @@
 #include "base/fs.h"
 #include "storage/storage-priv.h"
 
-static const char *const parts[] = {"upper", "work", "merged", "rootfs"};
+static const char *const parts[] = {"upper", "work", "merged", "rootfs", "_data"};
 
 static int remove_parts(void *data, struct err *e)
 {
@@ -17,6 +17,17 @@ static int remove_parts(void *data, struct err *e)
             return err_add(e, r, "remove %s", parts[i]);
     }
     return 0;
+}
+
+/* Under --userns auto the container's root is not the user and could not enter the directory; the
+ * default map covers all subordinate ids. */
+static int remove_by_root(const struct userns_map *map, int dir, struct err *e)
+{
+    if (idmap_to_inside(&map->uid, geteuid()) >= 0)
+        return userns_run(map, 0, remove_parts, &dir, e);
+    scoped_userns_map struct userns_map all = {0};
+    int r = userns_map_default(&all, e);
+    return r < 0 ? r : userns_run(&all, 0, remove_parts, &dir, e);
 }
 
 int storage_remove(const char *container_dir, const struct userns_map *map, struct err *e)
@@ -31,7 +42,7 @@ int storage_remove(const char *container_dir, const struct userns_map *map, stru
     if (r == 0)
         return 0;
     if (geteuid() != 0)
-        r = userns_run(map, 0, remove_parts, &dir, e);
+        r = remove_by_root(map, dir, e);
     else if (e)
         *e = first;
     return r < 0 ? err_add(e, r, "remove the storage of %s", container_dir) : 0;

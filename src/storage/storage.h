@@ -93,6 +93,14 @@ int storage_mount(const struct storage_root *r, struct err *e);
 int storage_open(const struct storage_root *r, struct storage_fds *ret, struct err *e);
 int storage_mount_opened(const struct storage_root *r, struct storage_fds *f, struct err *e);
 
-/* Deletes upper, work and copies, whose files belong to subordinate ids. map: the store's default
- * map, which covers all of them. Nothing else in container_dir is touched. */
+/* Fills a new volume (an empty directory) with what the image holds at path: mounts_copy_up in
+ * namespaces of its own, below a read-only mount of r's layers. The directory becomes the
+ * container's root's when that is not the user. */
+int storage_fill_volume(const struct storage_root *r, const struct userns_map *map,
+                        const struct userns_map *store_map, const char *path, int volume_fd,
+                        struct err *e);
+
+/* Deletes upper, work and copies of a container, or the _data of a volume, whose files belong to
+ * subordinate ids. map: the container's or the store's. Nothing else in container_dir is touched.
+ */
 int storage_remove(const char *container_dir, const struct userns_map *map, struct err *e);

@@ -31,6 +31,7 @@ struct result {
 };
 
 struct job {
+    int (*early)(void *data, struct err *e); /* or NULL */
     int (*fn)(void *data, struct err *e);
     void *data;
     bool single;
@@ -43,9 +44,12 @@ static void child(const struct job *job, int sock)
     char go;
     int fds[SOCK_MAX_FDS];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (job->early)
+        res.r = job->early(job->data, &res.e);
     if (sock_recv(sock, &go, 1, fds) != 1)
         _exit(1); /* the parent is gone or could not write the maps */
-    res.r = userns_become_root(job->single, &res.e);
+    if (res.r == 0)
+        res.r = userns_become_root(job->single, &res.e);
     if (res.r == 0)
         res.r = job->fn(job->data, &res.e);
     _exit(sock_send(sock, &res, sizeof(res), NULL, 0) < 0 ? 1 : 0);
@@ -70,10 +74,11 @@ static int collect(int sock, int pidfd, struct err *e)
                    wait_status_code(status));
 }
 
-int userns_run(const struct userns_map *map, uint64_t extra_flags,
-               int (*fn)(void *data, struct err *e), void *data, struct err *e)
+int userns_run_early(const struct userns_map *map, uint64_t extra_flags,
+                     int (*early)(void *data, struct err *e), int (*fn)(void *data, struct err *e),
+                     void *data, struct err *e)
 {
-    struct job job = {fn, data, map->single};
+    struct job job = {early, fn, data, map->single};
     int sv[2];
     int r = sock_pair(sv, e);
     if (r < 0)
@@ -94,4 +99,10 @@ int userns_run(const struct userns_map *map, uint64_t extra_flags,
         return r;
     }
     return collect(mine, pidfd, e);
+}
+
+int userns_run(const struct userns_map *map, uint64_t extra_flags,
+               int (*fn)(void *data, struct err *e), void *data, struct err *e)
+{
+    return userns_run_early(map, extra_flags, NULL, fn, data, e);
 }

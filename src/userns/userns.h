@@ -64,6 +64,13 @@ int userns_become_root(bool single, struct err *e);
 int userns_run(const struct userns_map *map, uint64_t extra_flags,
                int (*fn)(void *data, struct err *e), void *data, struct err *e);
 
+/* The same; early runs first in the child, in the new namespaces but still with the caller's own
+ * ids, while the maps are written: for what the map's root may not open (a user's directories when
+ * id 0 is a subordinate one). */
+int userns_run_early(const struct userns_map *map, uint64_t extra_flags,
+                     int (*early)(void *data, struct err *e), int (*fn)(void *data, struct err *e),
+                     void *data, struct err *e);
+
 /* Explains why clone(CLONE_NEWUSER) failed here with errnum: sets message and hint. Returns
  * -errnum. */
 int userns_explain(int errnum, struct err *e);
