@@ -10,6 +10,7 @@
  *     --exec JSON                after the start: a further process, ["cmd", "arg"]; its status
  *                                is printed, then the init is killed
  *     --exec-tty, --exec-user U, --exec-cwd DIR  of that process
+ *     --exec-repeat N            N times; prints the mean microseconds of one exec
  *     --hold                     prints "created PID", starts when a line comes on stdin
  *     --repeat N                 N times; prints the mean microseconds of one life
  *     --protect                  engine_protect_self first
@@ -37,7 +38,7 @@ struct opts {
     const char *bundle, *network, *user, *seccomp, *overlay, *exec, *exec_user, *exec_cwd;
     char **groups;
     bool trace, hold, exec_tty, protect;
-    int repeat;
+    int repeat, exec_repeat;
 };
 
 static int fail(const struct err *e)
@@ -95,10 +96,30 @@ static void pump(int master)
     close(master);
 }
 
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int exec_once(const struct engine_exec_params *p)
+{
+    struct err e = ERR_INIT;
+    struct engine_exec x;
+    int status = 0;
+    if (engine_exec(p, &x, &e) < 0)
+        return fail(&e);
+    if (x.console >= 0)
+        pump(x.console);
+    pidfd_wait(x.pidfd, &status);
+    close(x.pidfd);
+    return wait_status_code(status);
+}
+
 static int run_exec(const struct opts *o, const struct spec *spec, struct engine *en,
                     const struct seccomp_prog *seccomp)
 {
-    struct err e = ERR_INIT;
     struct spec_process process = *spec->process;
     scoped_json json_t *argv = json_loads(o->exec, 0, NULL);
     scoped_strv char **args = NULL;
@@ -117,15 +138,14 @@ static int run_exec(const struct opts *o, const struct spec *spec, struct engine
                                    .seccomp = seccomp,
                                    .user = o->exec_user,
                                    .stdio = {0, 1, 2}};
-    struct engine_exec x;
-    int status = 0;
-    if (engine_exec(&p, &x, &e) < 0)
-        return fail(&e);
-    if (x.console >= 0)
-        pump(x.console);
-    pidfd_wait(x.pidfd, &status);
-    close(x.pidfd);
-    return wait_status_code(status);
+    int64_t begin = now_us();
+    int code = 0;
+    for (int n = 0; n < o->exec_repeat && code == 0; n++)
+        code = exec_once(&p);
+    if (o->exec_repeat > 1)
+        printf("mean %lld us over %d execs\n", (long long)(now_us() - begin) / o->exec_repeat,
+               o->exec_repeat);
+    return code;
 }
 
 static int one_life(const struct opts *o, const struct spec *spec, struct engine_params *p)
@@ -155,13 +175,6 @@ static int one_life(const struct opts *o, const struct spec *spec, struct engine
     }
     engine_free(en);
     return code;
-}
-
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 static int repeat(const struct opts *o, const struct spec *spec, struct engine_params *p)
@@ -233,64 +246,74 @@ static int run(const struct opts *o)
     return code;
 }
 
+static void parse_one(int c, struct opts *o)
+{
+    switch (c) {
+    case 't':
+        o->trace = true;
+        break;
+    case 'n':
+        o->network = optarg;
+        break;
+    case 'u':
+        o->user = optarg;
+        break;
+    case 'g':
+        strv_add(&o->groups, optarg);
+        break;
+    case 's':
+        o->seccomp = optarg;
+        break;
+    case 'o':
+        o->overlay = optarg;
+        break;
+    case 'x':
+        o->exec = optarg;
+        break;
+    case 'T':
+        o->exec_tty = true;
+        break;
+    case 'U':
+        o->exec_user = optarg;
+        break;
+    case 'C':
+        o->exec_cwd = optarg;
+        break;
+    case 'h':
+        o->hold = true;
+        break;
+    case 'R':
+        o->exec_repeat = (int)strtoul(optarg, NULL, 10);
+        break;
+    case 'r':
+        o->repeat = (int)strtoul(optarg, NULL, 10);
+        break;
+    case 'p':
+        o->protect = true;
+        break;
+    case 'd':
+        log_max = LOG_LEVEL_DEBUG;
+        break;
+    default:
+        exit(2);
+    }
+}
+
 static void parse(int argc, char **argv, struct opts *o)
 {
     static const struct option table[] = {
-        {"trace-stages", 0, NULL, 't'}, {"network", 1, NULL, 'n'},  {"user", 1, NULL, 'u'},
-        {"group-add", 1, NULL, 'g'},    {"seccomp", 1, NULL, 's'},  {"overlay", 1, NULL, 'o'},
-        {"exec", 1, NULL, 'x'},         {"exec-tty", 0, NULL, 'T'}, {"exec-user", 1, NULL, 'U'},
-        {"exec-cwd", 1, NULL, 'C'},     {"hold", 0, NULL, 'h'},     {"repeat", 1, NULL, 'r'},
-        {"protect", 0, NULL, 'p'},      {"debug", 0, NULL, 'd'},    {NULL, 0, NULL, 0},
+        {"trace-stages", 0, NULL, 't'}, {"network", 1, NULL, 'n'},
+        {"user", 1, NULL, 'u'},         {"group-add", 1, NULL, 'g'},
+        {"seccomp", 1, NULL, 's'},      {"overlay", 1, NULL, 'o'},
+        {"exec", 1, NULL, 'x'},         {"exec-tty", 0, NULL, 'T'},
+        {"exec-user", 1, NULL, 'U'},    {"exec-cwd", 1, NULL, 'C'},
+        {"hold", 0, NULL, 'h'},         {"repeat", 1, NULL, 'r'},
+        {"protect", 0, NULL, 'p'},      {"debug", 0, NULL, 'd'},
+        {"exec-repeat", 1, NULL, 'R'},  {NULL, 0, NULL, 0},
     };
     int c;
-    while ((c = getopt_long(argc, argv, "+", table, NULL)) != -1) {
-        switch (c) {
-        case 't':
-            o->trace = true;
-            break;
-        case 'n':
-            o->network = optarg;
-            break;
-        case 'u':
-            o->user = optarg;
-            break;
-        case 'g':
-            strv_add(&o->groups, optarg);
-            break;
-        case 's':
-            o->seccomp = optarg;
-            break;
-        case 'o':
-            o->overlay = optarg;
-            break;
-        case 'x':
-            o->exec = optarg;
-            break;
-        case 'T':
-            o->exec_tty = true;
-            break;
-        case 'U':
-            o->exec_user = optarg;
-            break;
-        case 'C':
-            o->exec_cwd = optarg;
-            break;
-        case 'h':
-            o->hold = true;
-            break;
-        case 'r':
-            o->repeat = (int)strtoul(optarg, NULL, 10);
-            break;
-        case 'p':
-            o->protect = true;
-            break;
-        case 'd':
-            log_max = LOG_LEVEL_DEBUG;
-            break;
-        default:
-            exit(2);
-        }
-    }
+    while ((c = getopt_long(argc, argv, "+", table, NULL)) != -1)
+        parse_one(c, o);
     if (optind + 1 != argc)
         exit(2);
     o->bundle = argv[optind];
@@ -298,7 +321,7 @@ static void parse(int argc, char **argv, struct opts *o)
 
 int main(int argc, char **argv)
 {
-    struct opts o = {.repeat = 1};
+    struct opts o = {.repeat = 1, .exec_repeat = 1};
     struct err e = ERR_INIT;
     parse(argc, argv, &o);
     if (o.protect && engine_protect_self(argv, &e) < 0)
