@@ -42,7 +42,3 @@ extern const struct cmd cli_logs_cmds[];    /* logs */
 extern const struct cmd cli_image_cmds[];   /* images; the others are rootlet-image's */
 extern const struct cmd cli_system_cmds[];  /* info version spec */
 extern const struct cmd cli_doctor_cmds[];  /* doctor */
-extern const struct cmd cli_help_cmds[];    /* help */
-
-/* All tables, NULL-terminated. */
-const struct cmd *const *cli_tables(void);

@@ -51,15 +51,22 @@ static const struct cmd global_cmd = {
 };
 
 static const struct cmd *const tables[] = {
-    cli_run_cmds,   cli_start_cmds,  cli_stop_cmds,   cli_rm_cmds,
-    cli_exec_cmds,  cli_ps_cmds,     cli_logs_cmds,   cli_inspect_cmds,
-    cli_image_cmds, cli_system_cmds, cli_doctor_cmds, cli_help_cmds,
-    NULL,
+    cli_run_cmds,  cli_start_cmds,   cli_stop_cmds,  cli_rm_cmds,     cli_exec_cmds,   cli_ps_cmds,
+    cli_logs_cmds, cli_inspect_cmds, cli_image_cmds, cli_system_cmds, cli_doctor_cmds,
 };
 
-const struct cmd *const *cli_tables(void)
+/* All commands in one list, as the dispatcher wants them; the caller frees. */
+static const struct cmd **all_commands(void)
 {
-    return tables;
+    const struct cmd **list = NULL;
+    size_t n = 0;
+    for (size_t t = 0; t < N_ELEMENTS(tables); t++)
+        for (const struct cmd *c = tables[t]; c->name; c++) {
+            list = xrealloc(list, (n + 2) * sizeof(*list));
+            list[n++] = c;
+            list[n] = NULL;
+        }
+    return list;
 }
 
 void cli_print_err(const struct err *e)
@@ -132,6 +139,20 @@ static int load_conf(const struct global_opts *o, struct err *e)
     return conf_load(v, &conf, e);
 }
 
+/* "help --dump" prints the tables for the completions and the man page test. */
+static int dispatch(bool help, char **args, struct err *e)
+{
+    scoped_free const struct cmd **list = all_commands();
+    char help_flag[] = "--help", *help_args[] = {help_flag, NULL};
+    if (args && args[0] && args[1] && streq(args[0], "help") && streq(args[1], "--dump")) {
+        scoped_str struct str out = STR_INIT;
+        cmd_dump(list, &out);
+        fputs(out.s, stdout);
+        return 0;
+    }
+    return cmd_dispatch("rootlet", list, help || !args || !*args ? help_args : args, e);
+}
+
 static int run(char **argv, struct global_opts *o, struct err *e)
 {
     scoped_free char **args = NULL;
@@ -148,8 +169,7 @@ static int run(char **argv, struct global_opts *o, struct err *e)
         return r;
     if (!help && is_image_verb(args))
         return run_image_verb(args, e);
-    char *no_args[] = {NULL};
-    return cmd_dispatch("rootlet", tables, help ? no_args : args, e);
+    return dispatch(help, args, e);
 }
 
 int main(int argc, char **argv)
