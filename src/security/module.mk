@@ -6,7 +6,8 @@ src_security_libsecurity_a_SOURCES = \
 	src/security/limits.c src/security/limits.h \
 	src/security/lsm.c src/security/lsm.h \
 	src/security/secopt.c src/security/secopt.h \
-	src/security/seccomp.c src/security/seccomp.h
+	src/security/seccomp.c src/security/seccomp.h \
+	src/security/why.c src/security/why-learn.c src/security/why.h
 nodist_src_security_libsecurity_a_SOURCES = src/security/builtin.c
 
 # What needs libseccomp: the build tool, rootlet-seccomp and tests. It has its own copy of bpf.o,
@@ -75,4 +76,12 @@ TESTS += tests/unit/test-secopt
 tests_unit_test_secopt_SOURCES = tests/unit/test-secopt.c
 tests_unit_test_secopt_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_secopt_LDADD = src/security/libsecurity.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-why
+TESTS += tests/unit/test-why
+tests_unit_test_why_SOURCES = tests/unit/test-why.c
+tests_unit_test_why_CPPFLAGS = $(AM_CPPFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
+tests_unit_test_why_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_why_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
+	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
