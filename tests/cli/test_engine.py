@@ -644,3 +644,105 @@ def test_trace_stages(engine):
     p = engine.run(["true"], "--trace-stages")
     assert re.search(r"^child\s+mount root\s+\d+$", p.stderr, re.M)
     assert re.search(r"sum of all sides\s+\d+", p.stderr)
+
+
+# --- what others inside can see of us: CVE-2016-9962, CVE-2019-5736 ---
+
+def test_exec_shows_nothing_of_ours(engine):
+    """A container that watches /proc all the time never gets at our program or descriptors."""
+    def edit(config):
+        with_ptrace(config)
+        config["process"]["args"] = ["sh", "-c", """
+            while :; do for p in /proc/[0-9]*; do
+                readlink $p/exe; ls -l $p/fd 2>/dev/null | grep -E 'socket|memfd|engine'
+            done; done >/tmp/seen 2>/dev/null"""]
+    (engine.rootfs / "tmp").chmod(0o777)
+    p = engine.run(["unused"], "--exec", json.dumps(["true"]), "--exec-repeat", "1500",
+                   edit=edit)
+    assert p.returncode == 0, p.stderr
+    seen = set((engine.rootfs / "tmp/seen").read_text().splitlines())
+    assert "/bin/busybox" in seen  # the watcher works
+    assert not [line for line in seen if "engine" in line or "memfd" in line or "socket" in line]
+
+
+# --- namespaces by path ---
+
+def test_joining_several(engine):
+    """pid, ipc, uts and network of another container: a child of the caller all the same."""
+    p, pid = engine.hold(["sleep", "60"])
+    try:
+        p.stdin.write("\n")
+        p.stdin.flush()
+
+        def edit(config):
+            names = {"pid": "pid", "ipc": "ipc", "uts": "uts", "network": "net", "user": "user"}
+            for ns in config["linux"]["namespaces"]:
+                if ns["type"] in names:
+                    ns["path"] = f"/proc/{pid}/ns/{names[ns['type']]}"
+            del config["hostname"]
+        out = engine.out("readlink /proc/self/ns/pid; readlink /proc/self/ns/uts; hostname; ps; "
+                         "exit 0", edit=edit)
+        lines = out.splitlines()
+        assert lines[0] == os.readlink(f"/proc/{pid}/ns/pid")
+        assert lines[1] == os.readlink(f"/proc/{pid}/ns/uts")
+        assert lines[2] == "zz"
+        assert any("sleep 60" in line for line in lines)  # the other one's process
+        assert engine.run("exit 11", edit=edit).returncode == 11
+    finally:
+        p.kill()
+        p.wait()
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_wrong_type_is_refused(engine):
+    def edit(config):
+        for ns in config["linux"]["namespaces"]:
+            if ns["type"] == "ipc":
+                ns["path"] = "/proc/self/ns/uts"
+    p = engine.run("true", edit=edit)
+    assert p.returncode == 125 and "is not a namespace of type ipc" in p.stderr
+
+
+# --- hooks ---
+
+def test_hooks(engine):
+    """All six points run, in their places: the namespaces and the root that each one sees."""
+    log = engine.home / "hooks"
+    log.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        shutil.chown(log, engine.user)
+    points = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"]
+
+    def edit(config):
+        script = "cat >$0.json; { readlink /proc/self/ns/uts; ls -d %s; } >$0.ns" % engine.home
+        config["hooks"] = {point: [{"path": "/bin/sh", "args": ["sh", "-c", script,
+                                                                  str(log / point)],
+                                    "env": ["PATH=/usr/bin:/bin"]}] for point in points}
+        config["hooks"]["startContainer"] = [{
+            "path": "/bin/sh", "env": ["PATH=/bin"],
+            "args": ["sh", "-c", "cat >/tmp/start.json; cat /etc/hostname >/tmp/start.name"]}]
+    (engine.rootfs / "tmp").chmod(0o777)
+    engine.out("true", edit=edit)
+    host = os.readlink("/proc/self/ns/uts")
+    states = {}
+    for point in points:
+        states[point] = json.loads((log / f"{point}.json").read_text())
+        uts = (log / f"{point}.ns").read_text().splitlines()
+        assert (uts[0] == host) is (point != "createContainer")
+        assert uts[1] == str(engine.home)  # the host's root is still there
+    states["startContainer"] = json.loads((engine.rootfs / "tmp/start.json").read_text())
+    assert (engine.rootfs / "tmp/start.name").read_text() == "of-the-image\n"
+    assert {k: v["status"] for k, v in states.items()} == {
+        "prestart": "creating", "createRuntime": "creating", "createContainer": "creating",
+        "startContainer": "created", "poststart": "running", "poststop": "stopped"}
+    assert states["createRuntime"]["pid"] > 1
+
+
+def test_failing_hook_ends_the_start(engine):
+    def edit(config):
+        config["hooks"] = {"createRuntime": [
+            {"path": "/bin/sh", "args": ["sh", "-c", "echo no luck >&2; exit 1"]}]}
+    p = engine.run("echo started", edit=edit)
+    assert p.returncode == 125
+    assert "createRuntime hook /bin/sh" in p.stderr and "no luck" in p.stderr
+    assert "started" not in p.stdout
