@@ -116,8 +116,8 @@ static int link_parent(struct tree *t, const char *target, int *ret_own, struct 
     if (streq(dir, t->parent.real))
         return t->parent.fd;
     fd = tree_open_dir(t->root_fd, dir);
-    if (fd == -ELOOP)
-        return err_msg(e, EPERM, "hard link target \"%.300s\" goes through a symbolic link",
+    if (fd == -ELOOP || fd == -ENOTDIR)
+        return err_msg(e, EPERM, "hard link target \"%.300s\" goes through a symbolic link or file",
                        target);
     if (fd < 0)
         return err_msg(e, -fd, "hard link target \"%.300s\" is not in this layer", target);

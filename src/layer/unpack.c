@@ -230,38 +230,50 @@ static int do_entry(struct unpack *u, struct archive_entry *raw, struct err *e)
     return r;
 }
 
-static int name_entry(struct archive_entry *raw, int r, struct err *e)
+static int name_entry(unsigned number, struct archive_entry *raw, int r, struct err *e)
 {
     const char *name = archive_entry_pathname(raw);
 
+    if (number)
+        return err_add(e, r, "layer %u entry \"%.300s\"", number, name ? name : "?");
     return err_add(e, r, "entry \"%.300s\"", name ? name : "?");
+}
+
+static int name_layer(unsigned number, int r, struct err *e)
+{
+    return number && r < 0 ? err_add(e, r, "layer %u", number) : r;
 }
 
 /* All entries, then the rest of the stream: it counts for the diffID. */
 static int do_archive(struct unpack *u, struct err *e)
 {
+    const unsigned number = u->task->req->number;
     struct archive_entry *raw;
     int r = 0;
 
     if (archive_read_open(u->archive, u, NULL, archive_block, NULL) != ARCHIVE_OK)
-        return archive_failed(u, e);
+        return name_layer(number, archive_failed(u, e), e);
     for (;;) {
         int a = archive_read_next_header(u->archive, &raw);
         if (a == ARCHIVE_EOF)
             break;
         if (a != ARCHIVE_OK && a != ARCHIVE_WARN) {
             r = archive_failed(u, e);
-            return u->res->entries ? err_add(e, r, "after entry \"%.300s\"", u->entry.path) : r;
+            if (u->res->entries)
+                err_add(e, r, "after entry \"%.300s\"", u->entry.path);
+            return name_layer(number, r, e);
         }
         r = do_entry(u, raw, e);
         if (r < 0)
-            return name_entry(raw, r, e);
+            return name_entry(number, raw, r, e);
     }
     while (r == 0 && u->block)
         r = next_block(u, e);
     if (r == 0 && !u->tail_zero && !u->task->req->diffid[0]) /* else the digest vouches for it */
         tree_note(u->res, "the tar has no end-of-archive blocks: it may be incomplete");
-    return r < 0 ? r : tree_finish(&u->tree, e);
+    if (r == 0)
+        r = tree_finish(&u->tree, e);
+    return name_layer(number, r, e);
 }
 
 static int check_digest(const char *what, const char *have, const char *want, struct err *e)
@@ -351,9 +363,9 @@ int unpack_run(const struct layer_task *task, struct layer_result *res, struct e
     if (r == 0)
         r = do_archive(u, e);
     if (r == 0)
-        r = finish(u, e);
+        r = name_layer(task->req->number, finish(u, e), e);
     if (r < 0) /* the process ends now; the thread may sit in a read that never returns */
-        return task->req->number ? err_add(e, r, "layer %u", task->req->number) : r;
+        return r;
     ring_stop(&u->ring);
     pthread_join(thread, NULL);
     release(u);

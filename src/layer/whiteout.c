@@ -27,11 +27,16 @@ int tree_set_opaque(int parent_fd, const char *name, struct err *e)
 
 int tree_make_whiteout(struct tree *t, const char *name, struct err *e)
 {
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, t->implied_mtime};
     struct stat st;
 
-    /* Needs no privilege since Linux 5.8: such a device cannot be opened. */
-    if (mknodat(t->parent.fd, name, S_IFCHR, makedev(0, 0)) == 0)
+    /* Needs no privilege since Linux 5.8: such a device cannot be opened. Its time makes packing it
+     * again reproducible. */
+    if (mknodat(t->parent.fd, name, S_IFCHR, makedev(0, 0)) == 0) {
+        if (utimensat(t->parent.fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+            return err_set(e, errno, "set its time");
         return 0;
+    }
     if (errno != EEXIST)
         return err_set(e, errno, "make a whiteout");
     if (fstatat(t->parent.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
