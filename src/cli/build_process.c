@@ -86,9 +86,21 @@ static int build_env(struct build *b, struct err *e)
     return 0;
 }
 
+/* keep-id is for working as oneself: without --user the process is the caller (as podman's). */
+static char *kept_user(const struct build *b)
+{
+    const char *mode = b->o->userns ? b->o->userns : b->conf->userns;
+    int64_t uid = idmap_to_inside(&b->map->uid, geteuid());
+    int64_t gid = idmap_to_inside(&b->map->gid, getegid());
+    if (b->o->user || !str_after(mode, "keep-id") || uid < 0 || gid < 0)
+        return NULL;
+    return xasprintf("%lld:%lld", (long long)uid, (long long)gid);
+}
+
 static int build_user(struct build *b, struct err *e)
 {
-    const char *user = b->o->user ? b->o->user : b->image ? b->image->user : NULL;
+    scoped_free char *kept = kept_user(b);
+    const char *user = b->o->user ? b->o->user : kept ? kept : b->image ? b->image->user : NULL;
     b->rec->user = user && *user ? xstrdup(user) : NULL;
     b->rec->groups = strv_dup(b->o->group_add);
     b->user_is_root = !b->rec->user || streq(user, "0") || streq(user, "root") ||

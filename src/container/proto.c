@@ -2,6 +2,7 @@
 #include "container/proto.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -31,10 +32,12 @@ int proto_send_err(int fd, enum proto_type type, const struct err *e)
 int proto_recv(int fd, struct proto_msg *ret)
 {
     ssize_t n;
+    bool reset = false;
+    /* What we sent and the other side had not read when it closed makes one look an error; what it
+     * sent before is still in the queue. */
     do
         n = recv(fd, ret, sizeof(*ret), MSG_TRUNC);
-    while (n < 0 && errno == EINTR);
-    /* Data that was unread when the other side closed makes the first look an error. */
+    while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset && (reset = true))));
     if (n < 0)
         return errno == ECONNRESET ? 0 : -errno;
     if (n == 0)
