@@ -197,9 +197,9 @@ static int run(const struct opts *o)
 {
     struct err e = ERR_INIT;
     scoped_spec struct spec spec = {.oci_version = NULL};
-    struct storage_root root = {.driver = NULL};
-    struct network_plan plan = {.mode = NULL};
-    struct seccomp_prog seccomp = {.insns = NULL};
+    SCOPED(storage_root_release) struct storage_root root = {.driver = NULL};
+    SCOPED(network_plan_release) struct network_plan plan = {.mode = NULL};
+    SCOPED(seccomp_prog_release) struct seccomp_prog seccomp = {.insns = NULL};
     if (load(o, &spec, &e) < 0)
         return fail(&e);
     struct engine_params p = {.spec = &spec,
@@ -239,11 +239,7 @@ static int run(const struct opts *o)
         }
         p.seccomp = &seccomp;
     }
-    int code = repeat(o, &spec, &p);
-    seccomp_prog_release(&seccomp);
-    network_plan_release(&plan);
-    storage_root_release(&root);
-    return code;
+    return repeat(o, &spec, &p);
 }
 
 static void parse_one(int c, struct opts *o)
