@@ -1,6 +1,7 @@
 /* dev - the minimal /dev: host nodes bound by verified descriptors, and a few links. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -40,9 +41,9 @@ static mode_t device_kind(const struct spec_device *d)
 
 /* Opens a device of the host and proves that it is the one. O_PATH: nothing is opened in the sense
  * of a driver. */
-static int host_device(const char *path, mode_t kind, dev_t rdev, struct err *e)
+static int open_device(const char *path, int flags, mode_t kind, dev_t rdev, struct err *e)
 {
-    scoped_fd int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    scoped_fd int fd = open(path, O_PATH | O_CLOEXEC | flags);
     if (fd < 0)
         return err_set(e, errno, "open the host's %s", path);
     struct stat st;
@@ -52,6 +53,22 @@ static int host_device(const char *path, mode_t kind, dev_t rdev, struct err *e)
         return err_msg(e, ENODEV, "the host's %s is not device %u:%u", path, major(rdev),
                        minor(rdev));
     return take_fd(&fd);
+}
+
+/* By its name, or by its number where the container has it under another name (udev's links). */
+static int host_device(const char *path, mode_t kind, dev_t rdev, struct err *e)
+{
+    int fd = open_device(path, O_NOFOLLOW, kind, rdev, e);
+    if (fd != -ENOENT && fd != -ENODEV)
+        return fd;
+    char link[64];
+    snprintf(link, sizeof(link), "/dev/%s/%u:%u", kind == S_IFBLK ? "block" : "char", major(rdev),
+             minor(rdev));
+    int other = open_device(link, 0, kind, rdev, NULL);
+    if (other < 0)
+        return fd;
+    err_clear(e);
+    return other;
 }
 
 int dev_open_null(struct err *e)

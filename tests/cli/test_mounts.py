@@ -254,6 +254,17 @@ def test_minimal_dev(ctr):
                      "stderr", "ptmx", "pts", "shm", "mqueue", "core"}
 
 
+def test_devices_of_the_spec(ctr):
+    """Bound from the host only when number and kind are what was asked for."""
+    ctr.spec["linux"]["devices"] = [
+        {"type": "c", "path": "/dev/null", "major": 1, "minor": 3},
+        {"type": "p", "path": "/dev/pipe", "fileMode": 0o640, "uid": 3, "gid": 4}]
+    assert ctr.run("test -p /dev/pipe; stat -c '%a %u %g' /dev/pipe").stdout == "640 3 4\n"
+    ctr.spec["linux"]["devices"] = [{"type": "c", "path": "/dev/kmsg", "major": 1, "minor": 77}]
+    text = ctr.fails()
+    assert "mount /dev: device /dev/kmsg: the host's /dev/kmsg is not device 1:77" in text
+
+
 def test_file_systems_listed(ctr):
     """B6: proc, read-only sysfs and a tmpfs /dev are what mount shows."""
     table = {line.split()[2]: line for line in ctr.run("mount").stdout.splitlines()}
@@ -725,6 +736,31 @@ def test_id_outside_the_map(lab, base):
     assert not [n for n in os.listdir(os.path.dirname(layer)) if n.startswith(("map-", "copy-"))]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root of the host")
+@pytest.mark.parametrize("mode", ["default", "auto"])
+def test_root_of_the_host(lab, base, mode):
+    """Root too gets a user namespace; its private directories need not be open to anybody."""
+    top = tempfile.mkdtemp(prefix="rootlet-mounts-root-", dir="/var/tmp")  # 0700
+    try:
+        shutil.copy2(lab.tool, f"{top}/mounts-tool")
+        root = Lab("root", top)
+        first = int(root.root_sh("cat /proc/self/uid_map").stdout.split()[1])
+        layer = f"{root.store}/layers/1/diff"
+        os.makedirs(f"{root.store}/containers")
+        shutil.copytree(base, layer, symlinks=True)
+        subprocess.run(["chown", "-hR", f"{first}:{first}", layer], check=True)
+        os.chmod(f"{layer}/etc/one", 0o600)
+        assert root.sh(root.tool, "choose", root.store, f"{top}/run").stdout.startswith("overlay:")
+        c = root.container([layer], mode=mode)
+        assert c.run("cat /etc/one; echo x >> /etc/one; id -u; stat -c %u /etc/one").stdout == \
+            "base\n0\n0\n"
+        assert os.stat(f"{c.dir}/upper/etc/one").st_uid >= first
+        root.sh(root.tool, "remove", c.dir)
+        assert sorted(os.listdir(c.dir)) == ["config.json", "storage.json"]
+    finally:
+        shutil.rmtree(top)
+
+
 # --- volumes ---
 
 def test_volume_copy_up(lab, base):
@@ -745,3 +781,47 @@ def test_volume_copy_up(lab, base):
     assert 'volume "/sl" is a symbolic link in the image' in r.stderr
     lab.sh(lab.tool, "copyup", layer, "/missing/x", vol)
     lab.root_sh(f"rm -rf {vol}")
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("mode", ["default", "keep-id", "auto"])
+def test_volume_filled_for_any_map(lab, mode, layers):
+    """From one layer and from several; the store and the volume are the user's alone."""
+    stack = [lab.layer("mkdir -p v/d; echo a > v/d/a; chown 5:6 v/d; chmod 600 v/d/a; chmod 1777 v",
+                       busybox=True)]
+    if layers == 2:
+        stack.insert(0, lab.layer("mkdir -p v/d; echo b > v/d/b"))
+    c = lab.container(stack, mode=mode)
+    vol = lab.sh("mktemp", "-d", f"{lab.top}/fill.XXXXXX").stdout.strip()
+    try:
+        lab.sh("chmod", "700", lab.store)
+        lab.sh(lab.tool, "fill", mode, c.dir, "/v", vol)
+        c.mount("/v", vol)
+        owner = "0 0" if layers == 2 else "5 6"  # a directory's attributes are the topmost one's
+        assert c.run("stat -c '%a %u %g' /v /v/d; cat /v/d/a; echo ok > /v/new").stdout == \
+            f"{'755' if layers == 2 else '1777'} 0 0\n755 {owner}\na\n"
+    finally:
+        lab.sh("chmod", "755", lab.store)
+        lab.root_sh(f"rm -rf {vol}")
+    lab.sh(lab.tool, "remove", c.dir)
+
+
+def test_concurrent_shifts(lab, base):
+    """Several first users of a layer under another map: all succeed, one tree stays."""
+    layer = lab.layer("for i in 1 2 3 4 5 6 7 8 9; do echo $i > f$i; done")
+    pw = pwd.getpwnam(lab.user)
+    kw = dict(user=pw.pw_uid, group=pw.pw_gid, extra_groups=[]) if os.geteuid() == 0 else {}
+    procs = []
+    for i in range(6):
+        d = f"{lab.store}/containers/race{i}"
+        procs.append((d, subprocess.Popen(
+            [lab.tool, "create", "keep-id", "overlay", lab.store, d, layer, base],
+            stderr=subprocess.PIPE, text=True, cwd=lab.top, **kw)))
+    for d, p in procs:
+        _, err = p.communicate(timeout=120)
+        assert p.returncode == 0, err
+        assert Container(lab, d, "keep-id").run("cat /f9").stdout == "9\n"
+        lab.sh(lab.tool, "remove", d)
+    names = os.listdir(os.path.dirname(layer))
+    assert len([n for n in names if n.startswith(("map-", "copy-"))]) == 1
+    assert os.listdir(f"{lab.store}/ingest") == []

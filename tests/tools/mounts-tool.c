@@ -5,6 +5,7 @@
  *   mounts-tool run MODE DIR CONFIG [-nethost] [-pidhost] [-ipchost] -- CMD...
  *   mounts-tool remove DIR
  *   mounts-tool copyup ROOT PATH VOLUME
+ *   mounts-tool fill MODE DIR PATH VOLUME               storage_fill_volume
  *   mounts-tool userns CMD...                           as root of the default map
  *
  * Environment: VOLATILE (create), OVERLAY_FORM=0|1|2 (run: by descriptor, by name, classic),
@@ -148,17 +149,22 @@ static int get_map(const char *mode, struct userns_map *ret, struct err *e)
     return userns_map_build(mode, NULL, NULL, ret, &notice, e);
 }
 
+static int read_plan(const char *dir, struct storage_root *ret, struct err *e)
+{
+    scoped_free char *file = xasprintf("%s/storage.json", dir), *text = NULL;
+    ssize_t n = fs_read(AT_FDCWD, file, 1 << 20, &text, e);
+    scoped_json json_t *j = n < 0 ? NULL : json_parse(text, (size_t)n, 1 << 20, file, e);
+    return j ? jfield_parse(j, storage_root_fields, "", ret, e) : -EINVAL;
+}
+
 static int cmd_run(char **argv, struct err *e)
 {
     struct ctx c = {.net = true, .pid = true, .ipc = true};
-    scoped_free char *file = xasprintf("%s/storage.json", argv[1]), *text = NULL, *config = NULL;
+    scoped_free char *config = NULL;
     int r = get_map(argv[0], &c.map, e);
-    ssize_t n = r < 0 ? r : fs_read(AT_FDCWD, file, 1 << 20, &text, e);
-    scoped_json json_t *j = n < 0 ? NULL : json_parse(text, (size_t)n, 1 << 20, file, e);
-    if (!j)
-        return -EINVAL;
-    r = jfield_parse(j, storage_root_fields, "", &c.root, e);
-    n = r < 0 ? r : fs_read(AT_FDCWD, argv[2], SPEC_MAX_BYTES, &config, e);
+    if (r == 0)
+        r = read_plan(argv[1], &c.root, e);
+    ssize_t n = r < 0 ? r : fs_read(AT_FDCWD, argv[2], SPEC_MAX_BYTES, &config, e);
     r = n < 0 ? (int)n : spec_parse(config, (size_t)n, "config.json", &c.spec, e);
     if (r < 0)
         return r;
@@ -223,6 +229,21 @@ static int cmd_remove(char **argv, struct err *e)
     return r < 0 ? r : storage_remove(argv[0], &store, e);
 }
 
+static int cmd_fill(char **argv, struct err *e)
+{
+    scoped_userns_map struct userns_map map = {0}, store = {0};
+    scoped_storage_root struct storage_root root = {0};
+    int r = get_map(argv[0], &map, e);
+    if (r == 0)
+        r = userns_map_default(&store, e);
+    if (r == 0)
+        r = read_plan(argv[1], &root, e);
+    if (r < 0)
+        return r;
+    scoped_fd int volume = open(argv[3], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return storage_fill_volume(&root, &map, &store, argv[2], volume, e);
+}
+
 static int copyup_child(void *data, struct err *e)
 {
     char **argv = data;
@@ -264,6 +285,8 @@ int main(int argc, char **argv)
         r = cmd_remove(argv + 2, &e);
     else if (streq(verb, "copyup") && argc == 5)
         r = in_userns(copyup_child, argv + 2, &e);
+    else if (streq(verb, "fill") && argc == 6)
+        r = cmd_fill(argv + 2, &e);
     else if (streq(verb, "userns"))
         r = in_userns(userns_child, argv + 2, &e);
     return r < 0 ? complain(&e) : r;
