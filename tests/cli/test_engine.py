@@ -490,6 +490,62 @@ def test_no_descriptor_leaks(engine):
     assert out.split() in (["0", "1", "2", "3"], ["0", "1", "2"])  # 3: ls itself
 
 
+def test_preserved_descriptors(engine):
+    """--preserve-fds: exactly those, and not one of the engine's own in a place that is free."""
+    r, w = os.pipe()
+
+    def install():
+        os.dup2(w, 3)
+    p = engine.run("echo through >&3; ls /proc/self/fd", "--preserve-fds", "1",
+                   preexec_fn=install, pass_fds=[3, w])
+    os.close(w)
+    assert p.returncode == 0, p.stderr
+    assert os.read(r, 100) == b"through\n"
+    os.close(r)
+    assert set(p.stdout.split()) <= {"0", "1", "2", "3", "4"}
+    p = engine.run("true", "--preserve-fds", "3")
+    assert p.returncode == 125 and "not open" in p.stderr
+
+
+def test_stdout_can_be_opened_again(engine):
+    """A pipe that the user made for stdout is given to the payload's user, whoever that is."""
+    engine.write("echo again >/dev/stdout")
+    command = f"{engine.tool} --user alice {engine.bundle} | cat"
+    p = subprocess.run([*engine.as_user(), "sh", "-c", command], capture_output=True, text=True,
+                       env=engine.env(), timeout=30)
+    assert p.stdout.strip() == "again", p.stderr
+
+
+def test_no_capabilities(engine):
+    """A configuration without any list of capabilities gives none."""
+    def edit(config):
+        del config["process"]["capabilities"]
+    out = engine.out(["cat", "/proc/self/status"], edit=edit)
+    assert {v for v in re.findall(r"^Cap\w+:\s+(\S+)", out, re.M)} == {"0" * 16}
+
+
+def test_single_id(engine):
+    """One id only: setgroups is denied there, and the start goes on."""
+    user = pwd.getpwnam(engine.user)
+
+    def edit(config):
+        for key, host in (("uidMappings", user.pw_uid), ("gidMappings", user.pw_gid)):
+            config["linux"][key] = [{"containerID": 0, "hostID": host, "size": 1}]
+    out = engine.out("cat /proc/self/setgroups; id -u; cat /proc/self/uid_map", edit=edit)
+    assert out.split() == ["deny", "0", "0", str(user.pw_uid), "1"]
+    p = engine.run("true", "--user", "alice", edit=edit)
+    assert p.returncode == 126 and "not mapped" in p.stderr
+
+
+def test_time_namespace(engine):
+    def edit(config):
+        config["linux"]["namespaces"].append({"type": "time"})
+        config["linux"]["timeOffsets"] = {"boottime": {"secs": 1000000, "nanosecs": 0}}
+    out = engine.out("cat /proc/uptime; readlink /proc/self/ns/time", edit=edit)
+    assert float(out.split()[0]) > 1000000
+    assert out.split()[-1] != os.readlink("/proc/self/ns/time")
+
+
 def test_signals_are_reset(engine):
     """Neither the mask nor ignored signals of the caller are inherited."""
     def block():
@@ -597,6 +653,11 @@ def test_exec_is_inside(engine):
 def with_ptrace(config):
     for key in ("bounding", "effective", "permitted"):
         config["process"]["capabilities"][key].append("CAP_SYS_PTRACE")
+
+
+def test_exec_with_the_hosts_network(engine):
+    p = do_exec(engine, ["readlink", "/proc/self/ns/net"], "--network", "host")
+    assert p.stdout.strip() == os.readlink("/proc/self/ns/net")
 
 
 def test_exec_privileges(engine):

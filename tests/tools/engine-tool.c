@@ -13,6 +13,7 @@
  *     --exec-repeat N            N times; prints the mean microseconds of one exec
  *     --hold                     prints "created PID", starts when a line comes on stdin
  *     --repeat N                 N times; prints the mean microseconds of one life
+ *     --preserve-fds N           descriptors 3 and up for the payload
  *     --protect                  engine_protect_self first
  * Prints errors as "Error: ..." and "hint: ...", ends with the container's status or the error's.
  */
@@ -38,7 +39,7 @@ struct opts {
     const char *bundle, *network, *user, *seccomp, *overlay, *exec, *exec_user, *exec_cwd;
     char **groups;
     bool trace, hold, exec_tty, protect;
-    int repeat, exec_repeat;
+    int repeat, exec_repeat, preserve;
 };
 
 static int fail(const struct err *e)
@@ -208,6 +209,7 @@ static int run(const struct opts *o)
                               .user = o->user,
                               .groups = o->groups,
                               .stdio = {0, 1, 2},
+                              .preserve_fds = (unsigned)o->preserve,
                               .userns_fd = -1,
                               .trace_stages = o->trace};
     if (o->network) {
@@ -278,6 +280,9 @@ static void parse_one(int c, struct opts *o)
     case 'h':
         o->hold = true;
         break;
+    case 'P':
+        o->preserve = (int)strtoul(optarg, NULL, 10);
+        break;
     case 'R':
         o->exec_repeat = (int)strtoul(optarg, NULL, 10);
         break;
@@ -298,14 +303,12 @@ static void parse_one(int c, struct opts *o)
 static void parse(int argc, char **argv, struct opts *o)
 {
     static const struct option table[] = {
-        {"trace-stages", 0, NULL, 't'}, {"network", 1, NULL, 'n'},
-        {"user", 1, NULL, 'u'},         {"group-add", 1, NULL, 'g'},
-        {"seccomp", 1, NULL, 's'},      {"overlay", 1, NULL, 'o'},
-        {"exec", 1, NULL, 'x'},         {"exec-tty", 0, NULL, 'T'},
-        {"exec-user", 1, NULL, 'U'},    {"exec-cwd", 1, NULL, 'C'},
-        {"hold", 0, NULL, 'h'},         {"repeat", 1, NULL, 'r'},
-        {"protect", 0, NULL, 'p'},      {"debug", 0, NULL, 'd'},
-        {"exec-repeat", 1, NULL, 'R'},  {NULL, 0, NULL, 0},
+        {"trace-stages", 0, NULL, 't'}, {"network", 1, NULL, 'n'},  {"user", 1, NULL, 'u'},
+        {"group-add", 1, NULL, 'g'},    {"seccomp", 1, NULL, 's'},  {"overlay", 1, NULL, 'o'},
+        {"exec", 1, NULL, 'x'},         {"exec-tty", 0, NULL, 'T'}, {"exec-user", 1, NULL, 'U'},
+        {"exec-cwd", 1, NULL, 'C'},     {"hold", 0, NULL, 'h'},     {"repeat", 1, NULL, 'r'},
+        {"protect", 0, NULL, 'p'},      {"debug", 0, NULL, 'd'},    {"exec-repeat", 1, NULL, 'R'},
+        {"preserve-fds", 1, NULL, 'P'}, {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "+", table, NULL)) != -1)
