@@ -85,3 +85,12 @@ tests_unit_test_why_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_why_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
 	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-seccomp
+tests_fuzz_fuzz_seccomp_SOURCES = tests/fuzz/fuzz-seccomp.c
+tests_fuzz_fuzz_seccomp_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
+	$(SECCOMP_LIBS) $(JANSSON_LIBS)
+tests_fuzz_fuzz_seccomp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+EXTRA_DIST += tests/fuzz/corpus/seccomp/docker tests/fuzz/corpus/seccomp/oci
