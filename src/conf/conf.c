@@ -167,17 +167,21 @@ static char *default_run_root(void)
 }
 
 /* The directory of our own binary when our helpers lie beside it (a build tree), else the installed
- * place. A sealed copy of ourselves has no directory. */
+ * place. A sealed copy of ourselves (engine_protect_self) has no directory, but was told the path
+ * of the original. */
 static char *default_libexec(void)
 {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (n > 0 && self[0] == '/') {
+    if (n > 0) {
         self[n] = '\0';
-        *strrchr(self, '/') = '\0';
-        scoped_free char *beside = path_join(self, "rootlet-supervise");
-        if (access(beside, X_OK) == 0)
-            return xstrdup(self);
+        const char *original = getenv("ROOTLET_EXE");
+        const char *exe = str_after(self, "/memfd:rootlet") && original ? original : self;
+        const char *slash = strrchr(exe, '/');
+        scoped_free char *dir = slash ? xstrndup(exe, (size_t)(slash - exe)) : xstrdup("");
+        scoped_free char *beside = path_join(dir, "rootlet-supervise");
+        if (dir[0] == '/' && access(beside, X_OK) == 0)
+            return take_ptr(dir);
     }
     return xstrdup(LIBEXECDIR);
 }
