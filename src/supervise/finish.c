@@ -13,7 +13,8 @@
 /* After the init's end nobody writes but processes that it shared its pid namespace with: what
  * they hold open is waited for so long. */
 #define DRAIN_MS 300
-/* Peers but the owner have so long to take what is left for them. */
+/* Peers have so long to take what is left for them; the owner has all time, unless somebody asked
+ * for the end: its terminal may be suspended. */
 #define FAREWELL_MS 2000
 
 static void write_final(struct sup *s)
@@ -29,16 +30,19 @@ static void on_drain_time(void *data, uint32_t events)
     struct sup *s = data;
     (void)events;
     s->drain_timer = -1;
-    /* The owner has its time; then what is in the pipes now is all that is waited for. */
-    if (s->streams_parked) {
-        s->drain_timer = loop_timer(s->loop, DRAIN_MS, on_drain_time, s, NULL);
-    } else {
-        stdio_drain(s);
-        if (s->streams_parked)
-            s->drain_timer = loop_timer(s->loop, DRAIN_MS, on_drain_time, s, NULL);
-        else
-            sup_event(s, EV_DRAINED, NULL, NULL, NULL);
+    bool over = time_now_ns() - s->state.finished_ns > FAREWELL_MS * INT64_C(1000000);
+    if (s->streams_parked && s->state.stop_requested && over) {
+        s->force_end = true;
+        stdio_update(s);
     }
+    /* What is in the pipes now is all that is waited for; while the owner lags they are not read.
+     */
+    if (!s->streams_parked)
+        stdio_drain(s);
+    if (!s->streams_parked)
+        sup_event(s, EV_DRAINED, NULL, NULL, NULL);
+    else
+        s->drain_timer = loop_timer(s->loop, DRAIN_MS, on_drain_time, s, NULL);
     peers_settle(s);
 }
 
@@ -52,8 +56,7 @@ void finish_init_ended(struct sup *s)
     st->finished_ns = time_now_ns();
     st->exit_code = wait_status_code(status);
     st->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    st->pid = st->supervisor_pid = 0;
-    st->pid_start = st->supervisor_start = 0;
+    state_clear_run(st);
     if (stdio_drain(s)) {
         sup_event(s, EV_DRAINED, NULL, NULL, NULL);
         return;
@@ -86,7 +89,7 @@ static void on_farewell(void *data, uint32_t events)
     struct sup *s = data;
     (void)events;
     for (struct peer *p = s->peers; p; p = p->next)
-        if (!p->owner)
+        if (!p->owner || s->state.stop_requested)
             p->gone = true;
     peers_settle(s);
 }

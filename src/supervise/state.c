@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "base/strv.h"
 #include "base/timefmt.h"
 
 void state_reason(struct sup *s, const char *reason)
@@ -28,17 +29,20 @@ void state_set(struct sup *s, enum ctr_status status)
     state_reason(s, e.msg);
 }
 
-static void clear_run(struct ctr_state *st)
+void state_clear_run(struct ctr_state *st)
 {
     st->pid = st->supervisor_pid = 0;
     st->pid_start = st->supervisor_start = 0;
+    /* Their paths lead to nothing now, or to those of another process. */
+    strv_free(st->namespaces);
+    st->namespaces = NULL;
 }
 
 void state_start_failed(struct sup *s, const struct err *why)
 {
     struct ctr_state *st = &s->state;
     bool began = st->status == CTR_STARTING;
-    clear_run(st);
+    state_clear_run(st);
     state_reason(s, why ? why->msg : "");
     if (!why)
         return; /* taken back by who asked for it: as it was */

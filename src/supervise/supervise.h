@@ -123,6 +123,7 @@ void sup_shrink(struct sup *s);
 /* state.c */
 /* Writes the state with this status; a failure is noted in the reason and else survived. */
 void state_set(struct sup *s, enum ctr_status status);
+void state_clear_run(struct ctr_state *st); /* nothing of it runs any more */
 void state_reason(struct sup *s, const char *reason);
 /* Takes a container that did not start back: removed when it was to be, else as it was before,
  * with reason and exit code. */
