@@ -1,3 +1,50 @@
-# The Python tests and the checks on the tree itself.
-TESTS += tests/check-size.sh tests/check-layering.sh
-EXTRA_DIST += tests/check-size.sh tests/check-layering.sh tests/size-exceptions.txt
+# Tests beyond the unit tests, which their modules list: checks on the tree itself, the commands
+# (pytest), the demo.
+#
+#   make check                          everything
+#   make check TESTS=tests/unit/test-str    some unit tests or checks only
+#   make check-unit, make check-cli     one of the two
+#   make check-cli PYTEST_ARGS="-k run" some of the commands' tests
+TEST_EXTENSIONS = .sh .py
+SH_LOG_COMPILER = sh
+PY_LOG_COMPILER = $(PYTHON)
+# Children that are forked into namespaces end by _exit; what they print of errors is kept by the
+# log files that tests/run-pytest sets up.
+AM_TESTS_ENVIRONMENT = \
+	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE; \
+	UBSAN_OPTIONS=$${UBSAN_OPTIONS-print_stacktrace=1}; export UBSAN_OPTIONS;
+
+TREE_CHECKS = tests/check-size.sh tests/check-layering.sh tests/check-man.py
+TESTS += $(TREE_CHECKS)
+EXTRA_DIST += $(TREE_CHECKS) tests/size-exceptions.txt tests/rows.txt tests/rows-by-review.txt \
+	tests/check-rows.py tests/packages.sh tests/packages.txt tests/demo.sh tests/run-pytest \
+	tests/pytest.ini
+
+# The programs as they lie in the build directory: tests and the demo copy them to where another
+# user can run them.
+PYTEST_ARGS =
+check-local:
+	@if test "$(origin TESTS)" = "command line"; then \
+		echo "only $(TESTS): tests of the commands are left out"; \
+	else \
+		$(MAKE) $(AM_MAKEFLAGS) check-cli; \
+	fi
+check-unit: all
+	$(MAKE) $(AM_MAKEFLAGS) $(check_PROGRAMS) $(check_LIBRARIES)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS
+check-cli: all
+	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' PYTHON='$(PYTHON)' MAKE='$(MAKE)' \
+	SANITIZERS='$(SANITIZERS)' sh $(top_srcdir)/tests/run-pytest $(PYTEST_ARGS)
+check-rows:
+	@$(PYTHON) $(top_srcdir)/tests/check-rows.py $(top_srcdir)
+demo: all
+	@sh $(top_srcdir)/tests/demo.sh '$(abs_top_builddir)'
+.PHONY: check-unit check-cli check-rows demo
+
+# Whole folders, so that a new test is not forgotten.
+dist-hook:
+	cd $(top_srcdir) && find tests/cli tests/fuzz -name __pycache__ -prune -o -type f -print | \
+		while read -r file; do \
+			mkdir -p "$(abs_top_builddir)/$(distdir)/$$(dirname "$$file")" && \
+			cp -p "$$file" "$(abs_top_builddir)/$(distdir)/$$file" || exit 1; \
+		done

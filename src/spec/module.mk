@@ -20,7 +20,7 @@ TESTS += tests/unit/test-spec-validate
 tests_unit_test_spec_validate_SOURCES = tests/unit/test-spec-validate.c
 tests_unit_test_spec_validate_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_spec_validate_LDADD = $(SPEC_TEST_LIBS) $(UNIT_LIBS)
-TESTS += tests/unit/test-spec-schema
+TESTS += tests/check-spec-schema.py
 endif
 
 if ENABLE_FUZZERS
@@ -29,5 +29,5 @@ tests_fuzz_fuzz_spec_SOURCES = tests/fuzz/fuzz-spec.c
 tests_fuzz_fuzz_spec_LDADD = $(SPEC_TEST_LIBS)
 tests_fuzz_fuzz_spec_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
-EXTRA_DIST += tests/unit/test-spec-schema tests/fuzz/corpus/spec/default.json tests/fuzz/corpus/spec/full.json \
+EXTRA_DIST += tests/check-spec-schema.py tests/fuzz/corpus/spec/default.json tests/fuzz/corpus/spec/full.json \
 	tests/fuzz/corpus/spec/minimal.json tests/fuzz/corpus/spec/wrong.json

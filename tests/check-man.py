@@ -1,0 +1,90 @@
+"""check-man - every option and command of the tables is in its manual page, and no other.
+
+Runs in the build directory: asks ./rootlet and ./rootlet-image for their tables
+(NAME<TAB>FLAGS<TAB>ARG<TAB>HELP) and reads man/rootlet-NAME.1 of the source."""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+SRC = pathlib.Path(os.environ.get("srcdir", pathlib.Path(__file__).parent.parent))
+# Options that every command has are explained once, in rootlet.1.
+EVERYWHERE = {"--help"}
+
+
+def skip(why):
+    print("SKIP:", why)
+    sys.exit(77)
+
+
+def table():
+    """Command -> {option names: help} of all programs; and alias -> command."""
+    commands, aliases = {}, {}
+    out = ""
+    for argv in (["./rootlet", "help", "--dump"], ["./rootlet-image", "help", "--dump"]):
+        if not os.path.exists(argv[0]):
+            skip(f"{argv[0]} is not built")
+        run = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if run.returncode == 0:
+            out += run.stdout
+    if not out:
+        skip("rootlet help --dump prints nothing")
+    for line in out.splitlines():
+        name, flags, _arg, text = (line.split("\t") + ["", "", ""])[:4]
+        if flags.startswith("@"):
+            aliases[name] = flags[1:]
+        elif not flags:
+            commands.setdefault(name, {})
+        else:
+            commands.setdefault(name, {})[flags] = text
+    return commands, aliases
+
+
+def man_options(text):
+    """The options that a page explains: the bold words with dashes that begin a .TP's heading."""
+    found = set()
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        if line.strip() not in (".TP", ".TQ") and not line.startswith(".TP "):
+            continue
+        heading = lines[i + 1] if i + 1 < len(lines) else ""
+        plain = re.sub(r"\\f[A-Z]|\\f\([A-Z]{2}", "", heading).replace("\\-", "-")
+        plain = re.sub(r"^\.[A-Z]+ ", "", plain).replace('"', "")
+        if plain.startswith("-"):
+            found.update(re.findall(r"(?<![\w-])--?[A-Za-z0-9][A-Za-z0-9-]*", plain))
+    return found
+
+
+def check_page(name, options, path):
+    text = path.read_text(encoding="utf-8")
+    explained, errors, known = man_options(text), [], set()
+    for flags in options:
+        names = [n for n in flags.split(",") if n]
+        known.update(names)
+        if not EVERYWHERE & set(names) and not explained & set(names):
+            errors.append(f"{path.name}: {flags} of '{name}' is not explained")
+    for option in sorted(explained - known - EVERYWHERE - {"-h"}):
+        errors.append(f"{path.name}: {option} is explained, but '{name}' does not have it")
+    return errors
+
+
+def main():
+    pages = SRC / "man"
+    if not list(pages.glob("*.1")):
+        skip("there are no manual pages yet")
+    commands, _aliases = table()
+    errors = []
+    for name, options in sorted(commands.items()):
+        path = pages / f"rootlet-{name.replace(' ', '-')}.1"
+        if path.exists():
+            errors += check_page(name, options, path)
+        else:
+            errors.append(f"{path.name} is missing")
+    for error in errors:
+        print(error)
+    print(f"{len(commands)} commands, {len(errors)} complaints")
+    return 1 if errors else 0
+
+
+sys.exit(main())

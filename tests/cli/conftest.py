@@ -1,0 +1,120 @@
+"""Fixtures of the tests of the commands. A test takes:
+
+rootlet          runs commands as an unprivileged user on a fresh store (lib/runner.py):
+                 rootlet.ok("run", "--rm", rootlet.image(), "id", "-u").text == "0"
+module_rootlet   the same, with one store for all tests of a file
+other            a second user with a store of their own
+store            the store of `rootlet` (root, runroot)
+images           archives made by other tools (lib/images.py)
+user             whom `rootlet` runs as: uid, gid, subuid, subgid, home, runtime
+"""
+import os
+import pathlib
+
+import pytest
+
+from lib import audit, host, images as images_, runner
+
+
+def is_worker(config):
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config):
+    if is_worker(config) or config.option.collectonly:
+        return
+    if not (host.BUILDDIR / "rootlet").exists():
+        pytest.exit(f"{host.BUILDDIR}/rootlet is not built", 1)
+    if host.is_root():
+        pathlib.Path(host.LOCK).parent.mkdir(parents=True, exist_ok=True)
+    config.rootlet_base = host.make_base()
+    config.rootlet_restore = host.open_devices()
+    os.environ["ROOTLET_TEST_BASE"] = str(config.rootlet_base)
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "rootlet_base"):
+        config.rootlet_restore()
+        host.remove_base(config.rootlet_base)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("root") and not host.is_root():
+            item.add_marker(pytest.mark.skip(reason="needs a suite that was started as root"))
+
+
+@pytest.fixture(scope="session")
+def base():
+    return pathlib.Path(os.environ["ROOTLET_TEST_BASE"])
+
+
+@pytest.fixture(scope="session")
+def users(base):
+    """Two of them as root; else only who runs the suite."""
+    made = [host.make_user(base)]
+    if host.is_root():
+        made.append(host.make_user(base))
+    yield made
+    for u in made:
+        u.remove()
+
+
+@pytest.fixture(scope="session")
+def user(users):
+    return users[0]
+
+
+@pytest.fixture(scope="session")
+def images(base):
+    return images_.Images(base)
+
+
+@pytest.fixture(scope="module")
+def module_rootlet(users, images):
+    store = runner.Store(users[0])
+    r = runner.Rootlet(users[0], store, images)
+    yield r
+    r.end()
+    store.remove()
+
+
+@pytest.fixture(autouse=True)
+def leak_audit(request, base, users):
+    """Fails the test that leaves anything behind, after its stores were emptied by rootlet rm."""
+    taken = audit.Audit(base, users)
+    stores = request.node.rootlet_stores = []
+    yield taken
+    marker = request.node.get_closest_marker("leaves")
+    leaks = taken.leaks(stores, marker.args if marker else ())
+    taken.clean(leaks)
+    for store in stores:
+        store.remove()
+    if leaks:
+        pytest.fail(taken.report(leaks), pytrace=False)
+
+
+def fresh(request, user, images):
+    store = runner.Store(user)
+    request.node.rootlet_stores.append(store)
+    r = runner.Rootlet(user, store, images)
+    yield r
+    removed = r.end()
+    assert removed is None or removed.rc == 0, f"the test's containers stay:\n{removed}"
+
+
+@pytest.fixture
+def rootlet(request, leak_audit, users, images):
+    yield from fresh(request, users[0], images)
+
+
+@pytest.fixture
+def other(request, leak_audit, users, images):
+    if len(users) < 2:
+        pytest.skip("needs a suite that was started as root: a second user")
+    yield from fresh(request, users[1], images)
+
+
+@pytest.fixture
+def store(rootlet):
+    return rootlet.store

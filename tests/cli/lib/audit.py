@@ -1,0 +1,130 @@
+"""audit - what a test may leave behind: nothing.
+
+Taken before and after every test; what is new afterwards, once rootlet itself has removed the
+test's containers, is a leak. Leaks are cleaned up, so that the next test is not blamed."""
+import contextlib
+import os
+import pathlib
+import shutil
+import time
+
+from lib import host
+
+CGROUPS = "/sys/fs/cgroup"
+# Files that stay in a run root by design: locks of the store, answers of probes.
+RUN_STAYS = {"lock", "store.lock", "probe", "probes", "cache"}
+
+
+def mounts_of(needle):
+    """mountinfo lines, of every mount namespace, that mention the path."""
+    seen, found = set(), set()
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            ns = os.readlink(f"/proc/{pid}/ns/mnt")
+            if ns in seen:
+                continue
+            with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as f:
+                for line in f:
+                    # The test's own tmpfs are no leak.
+                    if needle in line and " rltest " not in line:
+                        found.add(f"{ns}: {line.strip()}")
+            seen.add(ns)
+    return found
+
+
+def cgroups_of(users):
+    found = set()
+    for top, dirs, _files in os.walk(CGROUPS):
+        for d in dirs:
+            path = os.path.join(top, d)
+            with contextlib.suppress(OSError):
+                if "rootlet" in d or any(u.owns(os.lstat(path).st_uid) for u in users):
+                    found.add(path)
+    return found
+
+
+def files_in(directory, users):
+    """Entries of a shared directory that belong to the test users."""
+    found = set()
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if any(u.owns(entry.stat(follow_symlinks=False).st_uid) for u in users):
+                    found.add(entry.path)
+    return found
+
+
+def below(directory):
+    with contextlib.suppress(OSError):
+        return {str(p) for p in pathlib.Path(directory).iterdir()}
+    return set()
+
+
+class Audit:
+    def __init__(self, base, users):
+        self.base, self.users = base, users
+        self.before = self.take()
+
+    def take(self):
+        state = {"process": set(), "file": set()}
+        for user in self.users:
+            if user.made:
+                state["process"] |= set(user.processes().items())
+            state["file"] |= below(user.tmp)
+        state["mount"] = mounts_of(str(self.base))
+        state["cgroup"] = cgroups_of(self.users)
+        for directory in ("/dev/shm", "/tmp", "/var/tmp", "/dev/mqueue"):
+            if self.users[0].made:
+                state["file"] |= files_in(directory, self.users)
+        state["interface"] = set(os.listdir("/sys/class/net"))
+        state["sanitizer report"] = below(self.base / "sanitizer")
+        return state
+
+    @staticmethod
+    def store_leftovers(store):
+        """Staged, half-removed and forgotten things of a store without containers."""
+        found = set()
+        containers = below(store.root / "containers")
+        found |= containers
+        found |= below(store.root / "ingest") | below(store.root / "names")
+        for d in ("layers", "images", "blobs", "volumes"):
+            found |= {p for p in below(store.root / d)
+                      if os.path.basename(p).startswith((".tmp", ".rm", ".new"))}
+        found |= {p for p in below(store.runroot) if os.path.basename(p) not in RUN_STAYS}
+        return found
+
+    def leaks(self, stores, ignore=()):
+        """Kind -> what is new; gives ends that are under way two seconds."""
+        end = time.monotonic() + 2 * (4 if host.SANITIZERS else 1)
+        while True:
+            now = self.take()
+            new = {kind: now[kind] - self.before[kind] for kind in now}
+            new["leftover"] = set().union(*(self.store_leftovers(s) for s in stores))
+            new = {kind: found for kind, found in new.items() if found and kind not in ignore}
+            waits = set(new) - {"sanitizer report"}
+            if not waits or time.monotonic() > end:
+                return new
+            time.sleep(0.05)
+
+    def clean(self, leaks):
+        for user in self.users:
+            user.kill_all({pid for pid, _ in leaks.get("process", ())})
+        for path in leaks.get("file", set()) | leaks.get("sanitizer report", set()):
+            with contextlib.suppress(OSError):
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
+
+    @staticmethod
+    def report(leaks):
+        lines = ["the test left behind:"]
+        for kind, found in sorted(leaks.items()):
+            for item in sorted(map(str, found)):
+                lines.append(f"  {kind}: {item}")
+                if kind == "sanitizer report":
+                    with contextlib.suppress(OSError):
+                        lines.append(pathlib.Path(item).read_text(errors="replace")[:4000])
+        return "\n".join(lines)

@@ -1,0 +1,245 @@
+"""host - users, directories and devices that the tests need, and their end.
+
+The pytest process that the user started (the controller) prepares what all workers share; each
+worker makes users of its own, so that the leak audit of one never sees what another runs."""
+import contextlib
+import fcntl
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+BUILDDIR = pathlib.Path(os.environ.get("BUILDDIR", "build"))
+SRCDIR = pathlib.Path(os.environ.get("SRCDIR", "."))
+SANITIZERS = os.environ.get("SANITIZERS") == "yes"
+PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init")
+DEVICES = ("/dev/fuse", "/dev/net/tun")
+LOCK = "/run/lock/rootlet-tests"
+SUBIDS = 65536
+FIRST_SUBID = 200_000_000
+
+
+def is_root():
+    return os.geteuid() == 0
+
+
+def fs_type(path):
+    return subprocess.run(["stat", "-f", "-c", "%T", str(path)], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+@contextlib.contextmanager
+def locked(path):
+    """One test process at a time, on the whole host."""
+    with open(path, "a", encoding="utf-8") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def run(*argv):
+    r = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if r.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: {r.returncode}: {r.stderr.strip()}")
+    return r.stdout
+
+
+def start_time(pid):
+    """Clock ticks since boot: with the pid it names a process for ever."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            return f.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+
+
+def make_base():
+    """The directory of a whole run: programs, homes, stores. Short, as sockets' paths must be."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("ROOTLET_TEST_TMP", "/tmp")))
+    # An overlay cannot hold the upper directory of another one.
+    if fs_type(base) == "overlayfs" and is_root():
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "rltest", str(base)], check=False)
+    base.chmod(0o755)
+    for d in ("bin", "images"):
+        (base / d).mkdir()
+    logs = base / "sanitizer"
+    logs.mkdir()
+    logs.chmod(0o1777)
+    for name in PROGRAMS:
+        if (BUILDDIR / name).exists():
+            shutil.copy2(BUILDDIR / name, base / "bin" / name)
+            (base / "bin" / name).chmod(0o755)
+    return base
+
+
+def remove_base(base):
+    subprocess.run(["umount", "-l", str(base)], check=False, stderr=subprocess.DEVNULL)
+    shutil.rmtree(base, ignore_errors=True)
+
+
+def open_devices():
+    """Lets everybody use the devices that drivers open. Returns what closes them again."""
+    old = []
+    for path in DEVICES if is_root() else ():
+        with contextlib.suppress(OSError):
+            mode = os.stat(path).st_mode & 0o7777
+            if mode & 0o666 != 0o666:
+                os.chmod(path, 0o666)
+                old.append((path, mode))
+
+    def restore():
+        for path, mode in old:
+            os.chmod(path, mode)
+    return restore
+
+
+class User:
+    """Somebody who runs containers. As root: made for this worker, with 65536 subordinate ids."""
+
+    def __init__(self, base, name, made):
+        entry = pwd.getpwnam(name)
+        self.name, self.uid, self.gid, self.made = name, entry.pw_uid, entry.pw_gid, made
+        self.base = base
+        self.subuid = self._subids("/etc/subuid")
+        self.subgid = self._subids("/etc/subgid")
+        self.home = base / f"h{self.uid}"
+        self.runtime = base / f"x{self.uid}"
+        for d in (self.home, self.runtime):
+            d.mkdir(mode=0o700)
+            if made:
+                os.chown(d, self.uid, self.gid)
+        self.tmp = self.home / "tmp"
+        self.tmp.mkdir(mode=0o700)
+        if made:
+            os.chown(self.tmp, self.uid, self.gid)
+            # As under systemd; without the right to mount a plain directory has to do.
+            subprocess.run(["mount", "-t", "tmpfs", "-o",
+                            f"mode=700,uid={self.uid},gid={self.gid}", "rltest", str(self.runtime)],
+                           check=False, stderr=subprocess.DEVNULL)
+
+    def _subids(self, path):
+        """(first, count) of this user's only or first range; (0, 0) without one."""
+        with contextlib.suppress(OSError), open(path, encoding="utf-8") as f:
+            for line in f:
+                owner, _, rest = line.strip().partition(":")
+                if owner in (self.name, str(self.uid)):
+                    first, _, count = rest.partition(":")
+                    return int(first), int(count)
+        return 0, 0
+
+    def owns(self, uid):
+        first, count = self.subuid
+        return uid == self.uid or first <= uid < first + count
+
+    def popen_args(self):
+        """What subprocess needs to become this user."""
+        if not self.made:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def environment(self):
+        env = {"PATH": f"{self.base}/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+               "HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.runtime), "USER": self.name,
+               "LOGNAME": self.name, "LANG": "C.UTF-8", "TERM": "xterm", "TMPDIR": str(self.tmp)}
+        if SANITIZERS:
+            log = self.base / "sanitizer" / "log"
+            env["ASAN_OPTIONS"] = f"log_path={log}:exitcode=99:detect_leaks=0:abort_on_error=0"
+            env["UBSAN_OPTIONS"] = f"log_path={log}:print_stacktrace=1"
+        return env
+
+    def processes(self):
+        """pid -> command line of everything that this user's ids run."""
+        found = {}
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                if self.owns(os.stat(f"/proc/{entry}").st_uid) or self._status_is_ours(entry):
+                    with open(f"/proc/{entry}/cmdline", "rb") as f:
+                        line = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+                    found[int(entry)] = line or self._comm(entry)
+        return found
+
+    def _status_is_ours(self, pid):
+        # The directory of a process that is not dumpable belongs to root.
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
+            for line in f:
+                if line.startswith("Uid:"):
+                    return any(self.owns(int(n)) for n in line.split()[1:])
+        return False
+
+    @staticmethod
+    def _comm(pid):
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+            return f"[{f.read().strip()}]"
+
+    def kill_all(self, pids=None):
+        """Ends processes of this user (those given, or all), and waits for their end."""
+        for _ in range(50):
+            left = self.processes()
+            if pids is not None:
+                left = {p: c for p, c in left.items() if p in pids}
+            left.pop(os.getpid(), None)
+            if not left:
+                return
+            for pid in left:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+
+    def remove(self):
+        if not self.made:
+            return
+        self.kill_all()
+        subprocess.run(["umount", "-l", str(self.runtime)], check=False, stderr=subprocess.DEVNULL)
+        with locked(LOCK):
+            _userdel(self.name)
+
+
+def _userdel(name):
+    subprocess.run(["userdel", name], check=False, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    subprocess.run(["groupdel", name], check=False, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+
+
+def _remove_stale_users():
+    """Those of a run that was killed: their comment names a process that is no more."""
+    for entry in pwd.getpwall():
+        words = entry.pw_gecos.split()
+        if entry.pw_name.startswith("rltest") and words[:2] == ["rootlet", "tests"]:
+            if len(words) != 4 or start_time(words[2]) != words[3]:
+                _userdel(entry.pw_name)
+
+
+def _free_range():
+    used = set()
+    for path in ("/etc/subuid", "/etc/subgid"):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8") as f:
+            used.update(int(line.split(":")[1]) for line in f if line.count(":") == 2)
+    first = FIRST_SUBID
+    while first in used:
+        first += SUBIDS
+    return first
+
+
+def make_user(base):
+    """A new user (as root), or the one who runs the suite."""
+    if not is_root():
+        return User(base, pwd.getpwuid(os.geteuid()).pw_name, made=False)
+    with locked(LOCK):
+        _remove_stale_users()
+        names = {e.pw_name for e in pwd.getpwall()}
+        name = next(n for n in (f"rltest{i}" for i in range(1, 1000)) if n not in names)
+        for path in ("/etc/subuid", "/etc/subgid"):
+            pathlib.Path(path).touch()
+        run("useradd", "-M", "-U", "-d", f"{base}/nohome", "-s", "/bin/sh",
+            "-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0",
+            "-c", f"rootlet tests {os.getpid()} {start_time(os.getpid())}", name)
+        first = _free_range()
+        ids = f"{first}-{first + SUBIDS - 1}"
+        run("usermod", "--add-subuids", ids, "--add-subgids", ids, name)
+    return User(base, name, made=True)
