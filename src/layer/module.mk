@@ -28,6 +28,12 @@ LAYER_LDADD = src/layer/liblayer.a src/userns/libuserns.a src/sys/libsys.a src/b
 	$(JANSSON_LIBS) -lpthread
 
 if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-layer
+TESTS += tests/unit/test-layer
+tests_unit_test_layer_SOURCES = tests/unit/test-layer.c
+tests_unit_test_layer_CFLAGS = $(UNIT_CFLAGS) $(ZLIB_CFLAGS) $(ZSTD_CFLAGS)
+tests_unit_test_layer_LDADD = $(LAYER_LDADD) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/tools/layer-tool
 tests_tools_layer_tool_SOURCES = tests/tools/layer-tool.c
 tests_tools_layer_tool_LDADD = $(LAYER_LDADD)

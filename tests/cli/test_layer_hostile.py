@@ -846,10 +846,9 @@ def test_worker_is_confined(layers):
         assert kept & (1 << 21 | 1 << 12 | 1 << 18 | 1 << 6 | 1 << 19) == 0  # ADMIN NET CHROOT SETUID PTRACE
         assert os.readlink(f"/proc/{worker}/root") == str(where)
         fds = {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{worker}/fd").iterdir()}
-        assert set(fds) <= set(range(9))
         assert [fds[i] for i in range(3)] == ["/dev/null"] * 3
         assert fds[3].startswith("socket:") and fds[4].startswith("pipe:")
-        assert all(fds[i].startswith(str(where)) for i in range(5, 9))
+        assert all(name.startswith(str(where)) for fd, name in fds.items() if fd > 4)
         limits = open(f"/proc/{worker}/limits").read()
         assert re.search(r"Max core file size +0 ", limits) and re.search(r"Max open files +64 ", limits)
     finally:
