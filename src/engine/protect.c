@@ -4,10 +4,12 @@
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/path.h"
 #include "base/str.h"
 #include "engine/engine-priv.h"
 
@@ -58,8 +60,12 @@ int engine_protect_self(char **argv, struct err *e)
         return 0;
     /* Only a memfd answers, and only ours has all seals: we are the copy already. */
     int seals = fcntl(exe, F_GET_SEALS);
-    if (seals >= 0 && (seals & SEALS) == SEALS)
+    if (seals >= 0 && (seals & SEALS) == SEALS) {
+        const char *original = getenv(ENGINE_EXE_ENV);
+        if (original) /* else ps would list us by the name of the copy */
+            prctl(PR_SET_NAME, path_name(original));
         return 0;
+    }
 
     char path[4096];
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
