@@ -42,3 +42,4 @@ extern const struct cmd cli_logs_cmds[];    /* logs */
 extern const struct cmd cli_image_cmds[];   /* images; the others are rootlet-image's */
 extern const struct cmd cli_system_cmds[];  /* info version spec */
 extern const struct cmd cli_doctor_cmds[];  /* doctor */
+extern const struct cmd cli_why_cmds[];     /* why */

@@ -52,7 +52,7 @@ static const struct cmd global_cmd = {
 
 static const struct cmd *const tables[] = {
     cli_run_cmds,  cli_start_cmds,   cli_stop_cmds,  cli_rm_cmds,     cli_exec_cmds,   cli_ps_cmds,
-    cli_logs_cmds, cli_inspect_cmds, cli_image_cmds, cli_system_cmds, cli_doctor_cmds,
+    cli_logs_cmds, cli_inspect_cmds, cli_image_cmds, cli_system_cmds, cli_doctor_cmds, cli_why_cmds,
 };
 
 /* All commands in one list, as the dispatcher wants them; the caller frees. */
