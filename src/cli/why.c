@@ -35,6 +35,17 @@ static bool load_filter(const struct container *c, const struct spec *spec,
            seccomp_read(c->dir_fd, "seccomp.bpf", prog, NULL) >= 0;
 }
 
+/* The name or file that was typed; the built-in one's name otherwise. */
+static const char *profile_name(const struct ctr_record *r)
+{
+    const char *name = r->seccomp ? str_after(r->seccomp, "builtin:") : NULL;
+    for (char **o = r->secopts; o && *o; o++) {
+        const char *v = str_after(*o, "seccomp=");
+        name = v ? v : name;
+    }
+    return name ? name : "default";
+}
+
 static int explain_seccomp(const struct container *c, const char *typed, struct err *e)
 {
     scoped_spec struct spec spec = {0};
@@ -44,10 +55,9 @@ static int explain_seccomp(const struct container *c, const char *typed, struct 
     if (r < 0)
         return r;
     bool known = load_filter(c, &spec, &prog);
-    const char *profile = c->rec.seccomp ? str_after(c->rec.seccomp, "builtin:") : NULL;
     struct why_query q = {
         .name = typed,
-        .profile = profile ? profile : "of this container",
+        .profile = profile_name(&c->rec),
         .prog = known ? &prog : NULL,
         .init_pid = c->state.pid,
         .started_ns = c->state.started_ns,
