@@ -258,6 +258,8 @@ static int last_preparations(struct start *s, struct err *e)
 
 int process_seccomp(struct start *s, struct err *e)
 {
+    if (s->seccomp && seccomp_wants_listener(s->seccomp))
+        return err_msg(e, ENOTSUP, "SCMP_ACT_NOTIFY needs a listener, which is not supported");
     int r = last_preparations(s, e);
     return r < 0 || !s->seccomp ? r : seccomp_prog_load(s->seccomp, e);
 }
