@@ -52,5 +52,9 @@ int unpack_run(const struct layer_task *task, struct layer_result *res, struct e
 int rebuild_run(const struct layer_task *task, struct layer_result *res, struct err *e);
 int pack_run(const struct layer_task *task, struct layer_result *res, struct err *e);
 
+/* The same in the calling process, as it is: for fuzzing, which makes its own cage. */
+int unpack_unconfined(const struct layer_task *task, struct layer_result *res, struct err *e);
+int rebuild_unconfined(const struct layer_task *task, struct layer_result *res, struct err *e);
+
 /* The keeper: serves requests from sock until its peer closes. */
 void keeper_main(const struct layer_env *env, int sock) __attribute__((noreturn));

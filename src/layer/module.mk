@@ -27,6 +27,14 @@ LAYER_LDADD = src/layer/liblayer.a src/userns/libuserns.a src/sys/libsys.a src/b
 	$(ARCHIVE_LIBS) $(CRYPTO_LIBS) $(ZLIB_LIBS) $(ZSTD_LIBS) $(SECCOMP_LIBS) $(ISAL_LIBS) \
 	$(JANSSON_LIBS) -lpthread
 
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-layer
+tests_fuzz_fuzz_layer_SOURCES = tests/fuzz/fuzz-layer.c
+tests_fuzz_fuzz_layer_LDADD = $(LAYER_LDADD)
+tests_fuzz_fuzz_layer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+EXTRA_DIST += tests/fuzz/corpus/layer/kinds tests/fuzz/corpus/layer/odd
+
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-layer
 TESTS += tests/unit/test-layer

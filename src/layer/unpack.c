@@ -343,32 +343,54 @@ static void release(struct unpack *u)
     ring_release(&u->ring);
 }
 
-int unpack_run(const struct layer_task *task, struct layer_result *res, struct err *e)
+static struct unpack *unpack_new(const struct layer_task *task, struct layer_result *res)
 {
     struct unpack *u = xcalloc(1, sizeof(*u));
-    pthread_t thread;
-    int r;
 
     u->task = task;
     u->res = res;
     u->tree.parent.fd = u->tree.file_fd = -1;
-    r = prepare(u, e);
+    return u;
+}
+
+/* Both threads' work, until the layer is done. The reading thread may still run afterwards. */
+static int run_pipeline(struct unpack *u, pthread_t *ret_thread, struct err *e)
+{
+    int r = -pthread_create(ret_thread, NULL, read_thread, u);
+
+    if (r < 0)
+        return err_set(e, -r, "start a thread");
+    r = do_archive(u, e);
+    if (r == 0)
+        r = name_layer(u->task->req->number, finish(u, e), e);
+    ring_stop(&u->ring);
+    return r;
+}
+
+int unpack_run(const struct layer_task *task, struct layer_result *res, struct err *e)
+{
+    struct unpack *u = unpack_new(task, res);
+    pthread_t thread;
+    int r = prepare(u, e);
+
     if (r == 0)
         r = sandbox_enter(task->dir_fd, task->env->limits.max_file_bytes, task->env->filter, e);
+    /* Nothing is released, for the process ends now; the thread may sit in a read that never
+     * returns. */
+    return r < 0 ? r : run_pipeline(u, &thread, e);
+}
+
+int unpack_unconfined(const struct layer_task *task, struct layer_result *res, struct err *e)
+{
+    struct unpack *u = unpack_new(task, res);
+    pthread_t thread;
+    int r = prepare(u, e);
+
     if (r == 0) {
-        r = -pthread_create(&thread, NULL, read_thread, u);
-        if (r < 0)
-            err_set(e, -r, "start a thread");
+        r = run_pipeline(u, &thread, e);
+        pthread_join(thread, NULL);
     }
-    if (r == 0)
-        r = do_archive(u, e);
-    if (r == 0)
-        r = name_layer(task->req->number, finish(u, e), e);
-    if (r < 0) /* the process ends now; the thread may sit in a read that never returns */
-        return r;
-    ring_stop(&u->ring);
-    pthread_join(thread, NULL);
     release(u);
     free(u);
-    return 0;
+    return r;
 }
