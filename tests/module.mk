@@ -30,9 +30,10 @@ check-local:
 		$(MAKE) $(AM_MAKEFLAGS) check-cli; \
 	fi
 check-unit: all
-	$(MAKE) $(AM_MAKEFLAGS) $(check_PROGRAMS) $(check_LIBRARIES)
-	$(MAKE) $(AM_MAKEFLAGS) check-TESTS
+	@$(MAKE) -s $(AM_MAKEFLAGS) $(check_PROGRAMS)
+	@$(MAKE) $(AM_MAKEFLAGS) check-TESTS
 check-cli: all
+	@$(MAKE) -s $(AM_MAKEFLAGS) $(check_PROGRAMS)
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' PYTHON='$(PYTHON)' MAKE='$(MAKE)' \
 	SANITIZERS='$(SANITIZERS)' sh $(top_srcdir)/tests/run-pytest $(PYTEST_ARGS)
 check-rows:

@@ -30,6 +30,8 @@ def pytest_configure(config):
     config.rootlet_base = host.make_base()
     config.rootlet_restore = host.open_devices()
     os.environ["ROOTLET_TEST_BASE"] = str(config.rootlet_base)
+    # pytest's own temporary directories: not those that other runs on this host clean up.
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(config.rootlet_base)
 
 
 def pytest_unconfigure(config):

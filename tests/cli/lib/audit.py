@@ -11,8 +11,8 @@ import time
 from lib import host
 
 CGROUPS = "/sys/fs/cgroup"
-# Files that stay in a run root by design: locks of the store, answers of probes.
-RUN_STAYS = {"lock", "store.lock", "probe", "probes", "cache"}
+# What stays in a run root by design: answers of probes, which hold until the next boot.
+RUN_STAYS = ("probe.",)
 
 
 def mounts_of(needle):
@@ -92,7 +92,8 @@ class Audit:
         for d in ("layers", "images", "blobs", "volumes"):
             found |= {p for p in below(store.root / d)
                       if os.path.basename(p).startswith((".tmp", ".rm", ".new"))}
-        found |= {p for p in below(store.runroot) if os.path.basename(p) not in RUN_STAYS}
+        found |= {p for p in below(store.runroot)
+                  if not os.path.basename(p).startswith(RUN_STAYS)}
         return found
 
     def leaks(self, stores, ignore=()):

@@ -1,0 +1,45 @@
+"""make demo, by an ordinary user and by root."""
+import subprocess
+
+import pytest
+
+from lib import host, rows, smoke
+
+DEMO = host.SRCDIR / "tests" / "demo.sh"
+
+
+def check(out):
+    assert "rootlet run --rm" in out
+    assert "pid 1, user root (0), host box" in out
+    assert "overlay" in out or "/  " in out
+    assert "/proc                proc" in out
+    assert out.rstrip().endswith("== done; nothing is left of it")
+    unified = host.fs_type("/sys/fs/cgroup") == "cgroup2fs"
+    assert ("--cgroups=disabled" in out) == (not unified)
+
+
+@smoke
+@rows("A8", "A65")
+def test_demo_as_an_ordinary_user(rootlet, user):
+    script = user.base / "demo.sh"
+    if not script.exists():
+        script.write_text(DEMO.read_text(encoding="utf-8"), encoding="utf-8")
+        script.chmod(0o755)
+    r = rootlet.ok(str(user.base / "bin"), program=str(script), cgroups=None,
+                   env={"ROOTLET_ROOT": None, "ROOTLET_RUNROOT": None})
+    check(r.out)
+    assert f"uid {user.uid})" in r.out and f" {user.uid} " in r.out
+
+
+@pytest.mark.root
+def test_demo_as_root(base, leak_audit):
+    r = subprocess.run([str(DEMO), str(base / "bin")], capture_output=True, text=True, check=True,
+                       timeout=120)
+    check(r.stdout)
+
+
+def test_demo_fails_when_rootlet_does(rootlet, user):
+    script = user.base / "demo-broken.sh"
+    script.write_text(DEMO.read_text(encoding="utf-8"), encoding="utf-8")
+    r = rootlet(script, "/nonexistent", program="/bin/sh", cgroups=None)
+    assert r.rc != 0 and "done" not in r.out
