@@ -8,6 +8,7 @@ store            the store of `rootlet` (root, runroot)
 images           archives made by other tools (lib/images.py)
 user             whom `rootlet` runs as: uid, gid, subuid, subgid, home, runtime
 """
+import atexit
 import os
 import pathlib
 
@@ -28,16 +29,16 @@ def pytest_configure(config):
     if host.is_root():
         pathlib.Path(host.LOCK).parent.mkdir(parents=True, exist_ok=True)
     config.rootlet_base = host.make_base()
+    # After pytest's own end: its temporary directories lie there too.
+    atexit.register(host.remove_base, config.rootlet_base)
     config.rootlet_restore = host.open_devices()
     os.environ["ROOTLET_TEST_BASE"] = str(config.rootlet_base)
-    # pytest's own temporary directories: not those that other runs on this host clean up.
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(config.rootlet_base)
 
 
 def pytest_unconfigure(config):
     if hasattr(config, "rootlet_base"):
         config.rootlet_restore()
-        host.remove_base(config.rootlet_base)
 
 
 def pytest_collection_modifyitems(items):
