@@ -4,3 +4,21 @@ src_container_libcontainer_a_SOURCES = src/container/container.h src/container/c
 	src/container/names.c src/container/find.c src/container/derive.c src/container/create.c \
 	src/container/remove.c src/container/proto.c src/container/client.c src/container/attach.c \
 	src/container/spawn.c
+
+if ENABLE_TESTS
+CONTAINER_TEST_LIBS = src/container/libcontainer.a src/storage/libstorage.a \
+	src/network/libnetwork.a src/mounts/libmounts.a src/userns/libuserns.a src/conf/libconf.a \
+	src/term/libterm.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) \
+	$(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test-container tests/unit/test-container-state tests/unit/test-proto
+TESTS += tests/unit/test-container tests/unit/test-container-state tests/unit/test-proto
+tests_unit_test_container_SOURCES = tests/unit/test-container.c
+tests_unit_test_container_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_container_LDADD = $(CONTAINER_TEST_LIBS)
+tests_unit_test_container_state_SOURCES = tests/unit/test-container-state.c
+tests_unit_test_container_state_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_container_state_LDADD = $(CONTAINER_TEST_LIBS)
+tests_unit_test_proto_SOURCES = tests/unit/test-proto.c
+tests_unit_test_proto_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_proto_LDADD = $(CONTAINER_TEST_LIBS)
+endif

@@ -230,22 +230,48 @@ static int print_files(struct reader *r, struct err *e)
     }
 }
 
-/* Goes over to a new file when the name leads to another one (rotation). */
+/* Under which number the file that is being read is to be found now; -1: it is gone. */
+static int current_index(const struct reader *r)
+{
+    struct stat ours, there;
+    char name[4096];
+    if (r->fd < 0 || fstat(r->fd, &ours) < 0)
+        return -1;
+    for (unsigned n = 0; n < LOG_FILES_MAX; n++) {
+        log_file_name(r->file.path, n, name, sizeof(name));
+        if (fstatat(r->o->dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) < 0) {
+            if (n > 0) /* between two renames of a rotation number 0 is missing */
+                break;
+            continue;
+        }
+        if (ours.st_ino == there.st_ino && ours.st_dev == there.st_dev)
+            return (int)n;
+    }
+    return -1;
+}
+
+/* Goes on to the files that rotations have made since, one by one. */
 static int change_file(struct reader *r, struct err *e)
 {
-    struct stat ours = {0}, there;
-    scoped_fd int fd = open_nth(r, 0);
-    if (fd < 0 || fstat(fd, &there) < 0)
-        return 0;
-    if (r->fd >= 0 && fstat(r->fd, &ours) == 0 && ours.st_ino == there.st_ino &&
-        ours.st_dev == there.st_dev)
-        return 0;
-    /* What was written between our last read and the rename. */
-    int rc = r->fd >= 0 ? print_rest(r, e) : 0;
-    fd_close(&r->fd);
-    r->fd = take_fd(&fd);
-    r->len = 0;
-    return rc < 0 ? rc : print_rest(r, e);
+    for (int tries = 0; tries < 2 * LOG_FILES_MAX; tries++) {
+        int at = current_index(r);
+        if (at == 0)
+            return 0;
+        scoped_fd int next = open_nth(r, at > 0 ? (unsigned)at - 1 : 0);
+        if (next < 0)
+            return 0; /* not there yet: its creation wakes us */
+        if (at > 0 && current_index(r) != at)
+            continue; /* rotated meanwhile: it may not be the next one */
+        /* What was written between our last read and the rename. */
+        int rc = r->fd >= 0 ? print_rest(r, e) : 0;
+        fd_close(&r->fd);
+        r->fd = take_fd(&next);
+        r->len = 0;
+        rc = rc < 0 ? rc : print_rest(r, e);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
 }
 
 /* Waits for a change. 1: there may be more, 0: the end has come. */
