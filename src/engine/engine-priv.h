@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/user.h"
+#include "security/why.h"
 #include "sys/sock.h"
 #include "userns/userns.h"
 
@@ -24,6 +25,7 @@ enum msg_type {
     MSG_CREATED,    /* child: all but execve is done */
     MSG_START,      /* parent: execve now */
     MSG_ERROR,      /* child: err; it ends */
+    MSG_LISTENER,   /* child, on its way to execve; fds: a seccomp listener that must be served */
 };
 
 struct msg {
@@ -91,7 +93,8 @@ struct ns_join {
 
 struct engine {
     pid_t pid;
-    int pidfd, sock, console;
+    int pidfd, sock, console, listener;
+    struct why_learn learn;
     bool reaped, created, attached, hooks_begun;
     struct engine_params p; /* what its pointers name is the caller's and outlives the engine */
     struct trace *trace;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -51,7 +52,8 @@ static int start_init(struct start *s, struct engine *en, struct err *e)
 int engine_create(const struct engine_params *p, struct engine **ret, struct err *e)
 {
     struct engine *en = xcalloc(1, sizeof(*en));
-    *en = (struct engine){.pid = -1, .pidfd = -1, .sock = -1, .console = -1, .p = *p};
+    *en =
+        (struct engine){.pid = -1, .pidfd = -1, .sock = -1, .console = -1, .listener = -1, .p = *p};
     if (p->trace_stages)
         en->trace = trace_new();
 
@@ -69,22 +71,57 @@ int engine_create(const struct engine_params *p, struct engine **ret, struct err
     return 0;
 }
 
-int engine_start(struct engine *en, struct err *e)
+int engine_listener(const struct engine *en)
 {
+    return en->listener;
+}
+
+int engine_learn(struct engine *en, struct err *e)
+{
+    return why_learn_step(&en->learn, en->listener, *en->p.learn_dir, e);
+}
+
+/* Until the socket was closed by a successful execve (close-on-exec), or an error came. Even execve
+ * may be a call that waits for the listener. */
+static int await_exec(struct engine *en, struct err *e)
+{
+    int fds[SOCK_MAX_FDS];
     struct msg m;
-    int64_t begin = clock_ns();
-    int r = msg_send(en->sock, MSG_START, 0, NULL, 0);
-    if (r < 0)
-        return err_set(e, -r, "start the container's first process");
-    r = msg_recv(en->sock, &m, NULL);
-    if (r < 0)
-        return err_set(e, -r, "receive from the container's first process");
-    if (r == 1) {
+    for (;;) {
+        struct pollfd p[] = {{.fd = en->sock, .events = POLLIN},
+                             {.fd = en->listener, .events = POLLIN}};
+        if (en->listener >= 0 && poll(p, 2, -1) < 0 && errno != EINTR)
+            return err_set(e, errno, "wait for the container's first process");
+        if (en->listener >= 0 && p[1].revents & POLLIN)
+            engine_learn(en, NULL);
+        if (en->listener >= 0 && !p[0].revents)
+            continue;
+        int r = msg_recv(en->sock, &m, fds);
+        if (r < 0)
+            return err_set(e, -r, "receive from the container's first process");
+        if (r == 0)
+            return 0;
+        if (m.type == MSG_LISTENER && en->listener < 0)
+            en->listener = take_fd(&fds[0]);
+        for (size_t i = 0; i < SOCK_MAX_FDS; i++)
+            fd_close(&fds[i]);
+        if (m.type == MSG_LISTENER)
+            continue;
         if (e)
             *e = m.err;
         return m.err.errnum > 0 ? -m.err.errnum : -EIO;
     }
-    /* The socket was closed by a successful execve (close-on-exec). */
+}
+
+int engine_start(struct engine *en, struct err *e)
+{
+    int64_t begin = clock_ns();
+    int r = msg_send(en->sock, MSG_START, 0, NULL, 0);
+    if (r < 0)
+        return err_set(e, -r, "start the container's first process");
+    r = await_exec(en, e);
+    if (r < 0)
+        return r;
     fd_close(&en->sock);
     if (en->trace) {
         trace_add(en->trace, "start", SIDE_PARENT, clock_ns() - begin);
@@ -126,5 +163,6 @@ void engine_free(struct engine *en)
     fd_close(&en->pidfd);
     fd_close(&en->sock);
     fd_close(&en->console);
+    fd_close(&en->listener);
     free(en);
 }

@@ -21,6 +21,8 @@ struct engine_params {
     const struct storage_root *root;    /* NULL: spec->root->path as a plain directory */
     const struct network_plan *network; /* may be NULL: as the spec's namespaces say */
     const struct seccomp_prog *seccomp; /* NULL: unconfined */
+    const int *learn_dir;               /* directory where calls that the filter asks a listener
+                                           for are noted (security/why.h); NULL: they fail */
     const char *user;                   /* unresolved "name:group", or NULL: spec's uid and gid */
     char *const *groups;                /* extra groups by name or number, or NULL */
     int stdio[3];          /* the container's 0, 1, 2; borrowed; ignored with a terminal */
@@ -40,6 +42,11 @@ int engine_start(struct engine *en, struct err *e);
 pid_t engine_pid(const struct engine *en);  /* in our pid namespace */
 int engine_pidfd(const struct engine *en);  /* borrowed */
 int engine_take_console(struct engine *en); /* pty master, the caller's; -1 without a terminal */
+/* The seccomp listener of a container that learns (borrowed), else -1. The caller watches it and
+ * lets engine_learn serve it: 0, -ENODEV when nobody can call any more (stop watching), or the
+ * error of a note that could not be written. */
+int engine_listener(const struct engine *en);
+int engine_learn(struct engine *en, struct err *e);
 /* Kills what still runs, reaps it, undoes network and cgroup, frees. */
 void engine_free(struct engine *en);
 

@@ -192,6 +192,7 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
         .en = {.pid = -1,
                .pidfd = -1,
                .console = -1,
+               .listener = -1,
                .p = {.spec = p->spec, .groups = p->groups, .userns_fd = -1}},
         .s = {.spec = p->spec,
               .process = p->process,

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/keyctl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -258,10 +259,17 @@ static int last_preparations(struct start *s, struct err *e)
 
 int process_seccomp(struct start *s, struct err *e)
 {
-    if (s->seccomp && seccomp_wants_listener(s->seccomp))
+    bool asks = s->seccomp && seccomp_wants_listener(s->seccomp);
+    if (asks && !s->p->learn_dir)
         return err_msg(e, ENOTSUP, "SCMP_ACT_NOTIFY needs a listener, which is not supported");
     int r = last_preparations(s, e);
-    return r < 0 || !s->seccomp ? r : seccomp_prog_load(s->seccomp, e);
+    if (r < 0 || !s->seccomp)
+        return r;
+    if (asks) {
+        struct msg m = {.type = MSG_LISTENER};
+        return why_load_and_send(s->seccomp, s->sock, &m, offsetof(struct msg, err), e);
+    }
+    return seccomp_prog_load(s->seccomp, e);
 }
 
 int process_exec(struct start *s, struct err *e)

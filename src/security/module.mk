@@ -82,7 +82,7 @@ TESTS += tests/unit/test-why
 tests_unit_test_why_SOURCES = tests/unit/test-why.c
 tests_unit_test_why_CPPFLAGS = $(AM_CPPFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
 tests_unit_test_why_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_why_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
+tests_unit_test_why_LDADD = src/security/libprofile.a src/security/libsecurity.a src/sys/libsys.a src/base/libbase.a \
 	$(SECCOMP_LIBS) $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
 

@@ -19,9 +19,6 @@ struct seccomp_prog {
     uint32_t flags; /* SECCOMP_FILTER_FLAG_* */
     int is_static;
 };
-/* libseccomp owns the shorter names. Callers written before this was noticed: */
-#define seccomp_load(p, e) seccomp_prog_load(p, e)
-#define seccomp_load_listener(p, e) seccomp_prog_load_listener(p, e)
 
 /* The built-in program that fits profile ("default", "minimal", "nested": default that lets the
  * container make namespaces and mounts of its own), capability mask and architecture of this

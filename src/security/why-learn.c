@@ -8,56 +8,13 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/fs.h"
 #include "base/scoped.h"
 #include "security/why.h"
-
-static int send_fd(int sock, int fd)
-{
-    char byte = 'L';
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.space,
-                       .msg_controllen = sizeof(control.space)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    return sendmsg(sock, &m, MSG_NOSIGNAL) == 1 ? 0 : -errno;
-}
-
-int why_receive_listener(int sock, struct err *e)
-{
-    char byte;
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = control.space,
-                       .msg_controllen = sizeof(control.space)};
-    ssize_t n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-    if (n < 0)
-        return err_set(e, errno, "receive the seccomp listener");
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    if (n != 1 || !c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
-        return err_msg(e, EPROTO, "receive the seccomp listener: none came");
-    int fd;
-    memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-    return fd;
-}
+#include "sys/sock.h"
 
 /* Shared with the helper, which has the same descriptors (CLONE_FILES) but no filter. */
 struct handover {
@@ -70,16 +27,18 @@ static void futex_wake(int *word)
     syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-static _Noreturn void help(struct handover *h, int sock)
+static _Noreturn void help(struct handover *h, int sock, const void *message, size_t size)
 {
     int fd;
     while ((fd = __atomic_load_n(&h->fd, __ATOMIC_ACQUIRE)) == 0)
         syscall(SYS_futex, &h->fd, FUTEX_WAIT, 0, NULL, NULL, 0);
-    h->result = fd > 0 ? send_fd(sock, fd - 1) : 0;
+    fd--;
+    h->result = fd >= 0 ? sock_send(sock, message, size, &fd, 1) : 0;
     _exit(0);
 }
 
-int why_load_and_send(const struct seccomp_prog *p, int sock, struct err *e)
+int why_load_and_send(const struct seccomp_prog *p, int sock, const void *message, size_t size,
+                      struct err *e)
 {
     struct handover *h =
         mmap(NULL, sizeof(*h), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -88,7 +47,7 @@ int why_load_and_send(const struct seccomp_prog *p, int sock, struct err *e)
     /* A process, not a thread: memory is copied, only the descriptors are shared. */
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
     if (pid == 0)
-        help(h, sock);
+        help(h, sock, message, size);
     if (pid < 0)
         return err_set(e, errno, "start a helper for the seccomp listener");
 

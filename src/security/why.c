@@ -105,17 +105,21 @@ static bool is_ours(const struct why_query *q, const struct why_record *r)
     return false;
 }
 
-static void take_line(const struct why_query *q, const char *line, struct found *f)
+static void add_call(struct found *f, const struct why_record *r)
 {
-    struct why_record r;
-    if (why_parse_record(line, &r) != 1 || !is_ours(q, &r))
-        return;
     for (size_t i = 0; i < f->n; i++) {
-        if (f->v[i].nr == r.nr)
+        if (f->v[i].nr == r->nr)
             return;
     }
     if (f->n < MAX_CALLS)
-        f->v[f->n++] = r;
+        f->v[f->n++] = *r;
+}
+
+static void take_line(const struct why_query *q, const char *line, struct found *f)
+{
+    struct why_record r;
+    if (why_parse_record(line, &r) == 1 && is_ours(q, &r))
+        add_call(f, &r);
 }
 
 /* One record a read(2). dev-kmsg: EPIPE says that records were overwritten meanwhile. */
@@ -169,10 +173,10 @@ static void read_learned(const struct why_query *q, struct found *f)
     if (q->dirfd < 0 || fs_read(q->dirfd, WHY_LEARNED, 1 << 16, &text, NULL) < 0)
         return;
     scoped_strv char **lines = strv_split(text, "\n", false);
-    for (char **l = lines; l && *l && f->n < MAX_CALLS; l++) {
-        struct why_record *r = &f->v[f->n];
-        if (sscanf(*l, "%d %*s %16[^\n]", &r->nr, r->comm) >= 1)
-            f->n++;
+    for (char **l = lines; l && *l; l++) {
+        struct why_record r = {0};
+        if (sscanf(*l, "%d %*s %16[^\n]", &r.nr, r.comm) >= 1)
+            add_call(f, &r);
     }
 }
 

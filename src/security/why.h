@@ -49,12 +49,12 @@ int why_parse_record(const char *line, struct why_record *ret);
 struct why_learn {
     uint64_t seen[16]; /* by number, up to 1023 */
 };
-/* Loads p (whose default asks a listener) for the calling process and sends the listener over the
- * socket sock (SCM_RIGHTS, one byte), from a helper process that no filter binds: the profile may
- * not allow sendmsg. Before execve, as seccomp_prog_load. */
-int why_load_and_send(const struct seccomp_prog *p, int sock, struct err *e);
-/* Receives what why_load_and_send sent; an fd the caller owns, or -errno. */
-int why_receive_listener(int sock, struct err *e);
+/* Loads p (which asks a listener) for the calling process and sends the listener with a message
+ * over the socket sock, from a helper process that no filter binds: the profile may not allow
+ * sendmsg. Who gets it must serve it at once. Before execve, as seccomp_prog_load. */
+int why_load_and_send(const struct seccomp_prog *p, int sock, const void *message, size_t size,
+                      struct err *e);
 /* Takes one notification of the listener (readable), lets the call run, and notes a new one in
- * WHY_LEARNED of dirfd. 0, or -ENODEV when the last process of the filter has gone: close it. */
+ * WHY_LEARNED of dirfd. 0; -ENODEV when the last process of the filter has gone: close it; other
+ * errors are the note's: the call runs all the same. */
 int why_learn_step(struct why_learn *l, int listener, int dirfd, struct err *e);

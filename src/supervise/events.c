@@ -271,6 +271,21 @@ static void reap_orphans(struct sup *s)
     }
 }
 
+/* Every call is let run, also when the disk has no room for the note: the container waits. */
+static void on_learn(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    (void)events;
+    if (engine_learn(s->engine, NULL) == -ENODEV)
+        loop_forget(s->loop, engine_listener(s->engine));
+}
+
+int events_learn(struct sup *s, struct err *e)
+{
+    int fd = engine_listener(s->engine);
+    return fd < 0 ? 0 : loop_fd(s->loop, fd, EPOLLIN, on_learn, s, e);
+}
+
 static void on_signal(void *data, uint32_t events)
 {
     struct sup *s = data;

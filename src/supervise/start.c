@@ -18,6 +18,7 @@
 #include "base/timefmt.h"
 #include "security/caps.h"
 #include "security/seccomp.h"
+#include "security/secopt.h"
 #include "sys/clone.h"
 
 /* A supervisor that is just ending, or a command at work, is waited for so long. */
@@ -155,6 +156,17 @@ static int join_network(struct sup *s, struct prep *p, struct err *e)
                             : 0;
 }
 
+/* Only when the user asked for it: a listener that lets everything run is no protection. */
+static bool learns(const struct ctr_record *rec)
+{
+    struct secopt o;
+    if (secopt_parse(rec->secopts, &o, NULL) < 0)
+        return false;
+    bool yes = o.seccomp_default == SECOPT_DEFAULT_LEARN;
+    secopt_release(&o);
+    return yes;
+}
+
 static int create_init(struct sup *s, struct prep *p, struct err *e)
 {
     const struct ctr_record *rec = &p->ctr.rec;
@@ -164,6 +176,7 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .root = rec->storage.driver ? &rec->storage : NULL,
         .network = rec->network.mode ? &s->network : NULL,
         .seccomp = p->confined ? &p->seccomp : NULL,
+        .learn_dir = learns(rec) ? &s->dir_fd : NULL,
         .user = rec->user,
         .groups = rec->groups,
         .stdio = {p->child_fd[0], p->child_fd[1], p->child_fd[2]},
@@ -258,6 +271,8 @@ int sup_start(struct sup *s, struct err *e)
         return r;
     state_starting(s);
     r = engine_start(s->engine, e);
+    if (r == 0)
+        r = events_learn(s, e);
     if (r < 0)
         return r;
     s->state.started_ns = time_now_ns();

@@ -134,6 +134,7 @@ void state_start_failed(struct sup *s, const struct err *why);
 int sup_event(struct sup *s, enum event ev, struct peer *p, const struct proto_head *h,
               struct err *e);
 int events_open(struct sup *s, struct err *e);     /* signals, the init's pidfd */
+int events_learn(struct sup *s, struct err *e);    /* the seccomp listener, if there is one */
 int events_run_time(struct sup *s, struct err *e); /* --timeout begins */
 const char *phase_name(enum phase p);
 

@@ -18,6 +18,7 @@
 #include "security/builtin.h"
 #include "security/profile.h"
 #include "security/why.h"
+#include "sys/sock.h"
 
 static const struct {
     const char *line;
@@ -109,7 +110,7 @@ static void compile_learner(const char *profile, struct seccomp_prog *ret)
 static _Noreturn void learn_child(const struct seccomp_prog *p, int sock)
 {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (why_load_and_send(p, sock, NULL) < 0)
+    if (why_load_and_send(p, sock, "hello", 5, NULL) < 0)
         _exit(1);
     for (int i = 0; i < 3; i++) {
         syscall(SYS_personality, 0xffffffff);
@@ -137,7 +138,11 @@ static void test_learn(void **state)
     if (pid == 0)
         learn_child(&p, pair[1]);
     close(pair[1]);
-    scoped_fd int listener = why_receive_listener(pair[0], &e);
+    char hello[5];
+    int fds[SOCK_MAX_FDS];
+    assert_int_equal(sock_recv(pair[0], hello, sizeof(hello), fds), 5);
+    assert_memory_equal(hello, "hello", 5);
+    scoped_fd int listener = fds[0];
     close(pair[0]);
     assert_true(listener >= 0);
     while (r == 0) {
