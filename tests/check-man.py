@@ -1,10 +1,13 @@
-"""check-man - every option and command of the tables is in its manual page, and no other.
+"""check-man - every option and command of the tables is in its manual page, and no other; every
+setting is in rootlet.conf(5); the pages and completions are what man/generate.py makes; roff finds
+nothing to complain about.
 
 Runs in the build directory: asks ./rootlet and ./rootlet-image for their tables
 (NAME<TAB>FLAGS<TAB>ARG<TAB>HELP) and reads man/rootlet-NAME.1 of the source."""
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -69,18 +72,58 @@ def check_page(name, options, path):
     return errors
 
 
+def check_stale(pages, commands, aliases):
+    """Pages of commands that are no more."""
+    known = {page_of(n) for n in commands} | {page_of(a) for a in aliases}
+    return [f"{p.name}: there is no such command" for p in pages.glob("*.1") if p.name not in known]
+
+
+def check_settings(pages):
+    conf = (SRC / "src/conf/conf.c").read_text(encoding="utf-8")
+    keys = re.findall(r'\{"([a-z_]+)", "ROOTLET_', conf)
+    keys += re.findall(r'"([a-z_]+)"', re.search(r"other_keys\[\] = \{([^}]*)\}", conf).group(1))
+    text = (pages / "rootlet.conf.5").read_text(encoding="utf-8").replace("\\-", "-")
+    return [f"rootlet.conf.5: setting {k} is not explained" for k in keys if f"\\fB{k}\\fR" not in text]
+
+
+def check_generated():
+    argv = [sys.executable, str(SRC / "man/generate.py"), "--build", ".", "--check"]
+    run = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if run.returncode == 0:
+        return []
+    return [*run.stdout.splitlines(), *run.stderr.splitlines(), "make update-man writes them again"]
+
+
+def check_roff(pages):
+    if not shutil.which("groff"):
+        return []
+    errors = []
+    for page in sorted([*pages.glob("*.1"), *pages.glob("*.5")]):
+        if not page.read_text(encoding="utf-8").startswith(".so "):
+            run = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", str(page)],
+                                 capture_output=True, text=True, check=False)
+            errors += run.stderr.splitlines()
+    return errors
+
+
+def page_of(command):
+    return f"rootlet-{command.replace(' ', '-')}.1" if command else "rootlet.1"
+
+
 def main():
     pages = SRC / "man"
     if not list(pages.glob("*.1")):
         skip("there are no manual pages yet")
-    commands, _aliases = table()
+    commands, aliases = table()
     errors = []
     for name, options in sorted(commands.items()):
-        path = pages / f"rootlet-{name.replace(' ', '-')}.1"
+        path = pages / page_of(name)
         if path.exists():
             errors += check_page(name, options, path)
         else:
             errors.append(f"{path.name} is missing")
+    errors += check_stale(pages, commands, aliases) + check_settings(pages)
+    errors += check_generated() + check_roff(pages)
     for error in errors:
         print(error)
     print(f"{len(commands)} commands, {len(errors)} complaints")

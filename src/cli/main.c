@@ -145,7 +145,9 @@ static int dispatch(bool help, char **args, struct err *e)
     scoped_free const struct cmd **list = all_commands();
     char help_flag[] = "--help", *help_args[] = {help_flag, NULL};
     if (args && args[0] && args[1] && streq(args[0], "help") && streq(args[1], "--dump")) {
+        const struct cmd *const options[] = {&global_cmd, NULL};
         scoped_str struct str out = STR_INIT;
+        cmd_dump(options, &out);
         cmd_dump(list, &out);
         fputs(out.s, stdout);
         return 0;
