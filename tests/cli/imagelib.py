@@ -3,28 +3,19 @@ people's tools, and hand-made layouts for what no tool would write."""
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import tarfile
-import tempfile
 
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from lib import runner
+
 OCI = "application/vnd.oci.image."
-
-
-def find_program(name):
-    tops = [os.environ.get(v) for v in ("ROOTLET_BUILD", "abs_top_builddir", "BUILDDIR")]
-    tops += [os.getcwd(), os.path.join(HERE, "../.."), os.path.join(HERE, "../../build")]
-    for top in filter(None, tops):
-        path = os.path.join(top, name)
-        if os.access(path, os.X_OK) and os.path.isfile(path):
-            return path
-    pytest.skip(f"{name} is not built")
+_numbers = itertools.count(1)
 
 
 def need(*tools):
@@ -33,72 +24,48 @@ def need(*tools):
             pytest.skip(f"needs {tool}")
 
 
-def make_user():
-    name = f"rli{os.getpid()}"
-    subprocess.run(["useradd", "-M", "-d", "/nonexistent", name], check=True)
-    with open("/etc/subuid", encoding="utf-8") as f:
-        if not any(line.startswith(name + ":") for line in f):
-            first = 1_700_000_000 + (os.getpid() % 5000) * 65536
-            for what in ("uids", "gids"):
-                subprocess.run(["usermod", f"--add-sub{what}", f"{first}-{first + 65535}", name],
-                               check=True)
-    return name
-
-
 class Lab:
-    """A directory of the test user: the program, archives, and stores."""
+    """A directory of the test user for archives, and more stores than the test's own."""
 
-    def __init__(self, user, top):
-        self.user, self.top = user, top
-        self.tool = os.path.join(top, "rootlet-image")
-        self.stores = 0
+    def __init__(self, user, images):
+        self.user, self.images = user, images
+        self.top = str(user.home / f"lab{next(_numbers)}")
+        os.mkdir(self.top)
+        self.own(self.top)
+        self.more = []
 
     def path(self, name):
         return os.path.join(self.top, name)
 
     def own(self, path):
         """Hands a tree to the test user."""
-        if os.geteuid() == 0:
-            pw = pwd.getpwnam(self.user)
+        if self.user.made:
             for parent, dirs, files in os.walk(path):
                 for name in dirs + files:
-                    os.lchown(os.path.join(parent, name), pw.pw_uid, pw.pw_gid)
-            os.lchown(path, pw.pw_uid, pw.pw_gid)
+                    os.lchown(os.path.join(parent, name), self.user.uid, self.user.gid)
+            os.lchown(path, self.user.uid, self.user.gid)
         return path
 
-    def popen(self, *argv, env=None, **kw):
-        pw = pwd.getpwnam(self.user)
-        full = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.top, "LANG": "C",
-                "USER": self.user, **(env or {})}
-        if os.geteuid() == 0 and pw.pw_uid != 0:
-            kw.update(user=pw.pw_uid, group=pw.pw_gid, extra_groups=[])
-        return subprocess.Popen(argv, env=full, cwd=self.top, umask=0o022, **kw)
-
-    def sh(self, *argv, check=True, env=None, stdin=None):
-        kw = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if isinstance(stdin, bytes):
-            kw["stdin"] = subprocess.PIPE
-        else:
-            kw["stdin"] = stdin or subprocess.DEVNULL
-        with self.popen(*argv, env=env, **kw) as p:
-            out, err = p.communicate(stdin if isinstance(stdin, bytes) else None, timeout=120)
-        r = subprocess.CompletedProcess(argv, p.returncode, out, err.decode())
-        if check:
-            assert r.returncode == 0, (argv, r.stdout[:2000], r.stderr)
-        return r
-
     def store(self):
-        self.stores += 1
-        return Store(self, self.path(f"store{self.stores}"))
+        store = runner.Store(self.user)
+        self.more.append(store)
+        return Store(self, runner.Rootlet(self.user, store, self.images))
+
+    def end(self):
+        for store in self.more:
+            store.remove()
+        shutil.rmtree(self.top, ignore_errors=True)
 
 
 class Store:
-    def __init__(self, lab, root):
-        self.lab, self.root = lab, root
+    def __init__(self, lab, rootlet):
+        self.lab, self.rootlet = lab, rootlet
+        self.root = str(rootlet.store.root)
 
     def run(self, *args, check=True, stdin=None, env=None):
-        env = {"ROOTLET_ROOT": self.root, **(env or {})}
-        return self.lab.sh(self.lab.tool, *args, check=check, stdin=stdin, env=env)
+        kw = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+        r = self.rootlet(*args, rc=0 if check else None, binary=True, env=env, **kw)
+        return subprocess.CompletedProcess(args, r.rc, r.out, r.err.decode())
 
     def out(self, *args, **kw):
         return self.run(*args, **kw).stdout.decode().rstrip("\n")
@@ -116,8 +83,7 @@ class Store:
         """Runs to a failure with one line of error; its text."""
         r = self.run(*args, check=False, stdin=stdin)
         assert r.returncode == status, (args, r.returncode, r.stdout, r.stderr)
-        lines = r.stderr.splitlines()
-        errors = [line for line in lines if line.startswith("Error: ")]
+        errors = [line for line in r.stderr.splitlines() if line.startswith("Error: ")]
         assert len(errors) == 1, r.stderr
         return r.stderr
 
@@ -139,31 +105,15 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def lab():
-    tool = find_program("rootlet-image")
-    own = os.geteuid() == 0
-    user = make_user() if own else pwd.getpwuid(os.geteuid()).pw_name
-    top = tempfile.mkdtemp(prefix="rootlet-image-", dir="/var/tmp")
-    try:
-        os.chmod(top, 0o755)
-        shutil.copy2(tool, f"{top}/rootlet-image")
-        if own:
-            os.chown(top, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-        yield Lab(user, top)
-    finally:
-        # What belongs to subordinate ids is removed by rootlet-image itself, below; as root anything.
-        for name in os.listdir(top):
-            if name.startswith("store"):
-                Store(Lab(user, top), f"{top}/{name}").run("rmi", "-a", "-f", check=False)
-        shutil.rmtree(top, ignore_errors=True)
-        if own:
-            subprocess.run(["userdel", user], check=False)
-    assert not os.path.exists(top)
+def lab(users, images):
+    made = Lab(users[0], images)
+    yield made
+    made.end()
 
 
 @pytest.fixture
-def store(lab):
-    return lab.store()
+def store(lab, rootlet):
+    return Store(lab, rootlet)
 
 
 def sha256(data):
