@@ -53,6 +53,8 @@ int pidfd_wait(int pidfd, int *ret_status)
     while (r < 0 && errno == EINTR);
     if (r < 0)
         return -errno;
+    if (!ret_status)
+        return 0;
     /* waitid(2) gives the parts, callers know the form of waitpid(2). */
     if (info.si_code == CLD_EXITED)
         *ret_status = (info.si_status & 0xff) << 8;

@@ -38,7 +38,8 @@ int proc_finish(struct proc_child *c, int timeout_ms, struct err *e); /* as proc
 
 int pidfd_open_pid(pid_t pid);        /* fd or -errno */
 int pidfd_signal(int pidfd, int sig); /* 0 or -errno */
-/* Waits for a child; returns the raw wait status (as waitpid) in *ret_status. 0 or -errno. */
+/* Waits for a child; returns the raw wait status (as waitpid) in *ret_status (may be NULL).
+ * 0 or -errno. */
 int pidfd_wait(int pidfd, int *ret_status);
 /* Waits until the process behind pidfd has ended (child or not). 1 ended, 0 timeout, -errno. */
 int pidfd_poll(int pidfd, int timeout_ms);
