@@ -19,6 +19,7 @@
 /* Everything a creation holds until the record is on disk. */
 struct creation {
     const struct run_opts *o;
+    int store_lock; /* keeps the image's layers until the record refers to them */
     struct store_image image;
     struct image_config config;
     bool has_image;
@@ -32,6 +33,7 @@ struct creation {
 
 static void creation_release(struct creation *c)
 {
+    fd_close(&c->store_lock);
     build_release(&c->b);
     store_image_release(&c->image);
     image_config_release(&c->config);
@@ -49,7 +51,8 @@ static int find_image(struct creation *c, const char *name, struct err *e)
         return err_hint(e,
                         err_msg(e, EINVAL, "--pull %s: this version knows missing and never", pull),
                         "rootlet load brings images in");
-    int r = store_find(cli_conf(), name, &c->image, e);
+    c->store_lock = store_use(cli_conf(), e);
+    int r = c->store_lock < 0 ? c->store_lock : store_find(cli_conf(), name, &c->image, e);
     if (r < 0)
         return r;
     c->has_image = true;
@@ -269,7 +272,7 @@ static int create(struct creation *c, char *const *words, struct err *e)
 int cli_create(const struct run_opts *o, char *const *words, char *const *command_line,
                char ret_id[static ID_LEN + 1], struct err *e)
 {
-    struct creation c SCOPED(creation_release) = {.o = o};
+    struct creation c SCOPED(creation_release) = {.o = o, .store_lock = -1};
     c.rec.create_command = strv_dup(command_line);
     if (!words[0] && !o->spec)
         return err_hint(e, err_msg(e, EINVAL, "no image given"), "rootlet run IMAGE [COMMAND]");
