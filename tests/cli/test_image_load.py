@@ -301,7 +301,7 @@ def test_two_at_once(lab, store):
 
 
 def test_killed(lab, store):
-    """B-row of crash safety: SIGKILL at any moment leaves no visible part; the next command sweeps
+    """SIGKILL at any moment leaves no visible part; the next command sweeps
     the rest."""
     path = big_layout(lab, "killed")
     ended = 0
