@@ -48,16 +48,17 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def base():
+def rootlet_base():
+    """The directory of the whole run, which every test user can enter."""
     return pathlib.Path(os.environ["ROOTLET_TEST_BASE"])
 
 
 @pytest.fixture(scope="session")
-def users(base):
+def users(rootlet_base):
     """Two of them as root; else only who runs the suite."""
-    made = [host.make_user(base)]
+    made = [host.make_user(rootlet_base)]
     if host.is_root():
-        made.append(host.make_user(base))
+        made.append(host.make_user(rootlet_base))
     yield made
     for u in made:
         u.remove()
@@ -69,8 +70,8 @@ def user(users):
 
 
 @pytest.fixture(scope="session")
-def images(base):
-    return images_.Images(base)
+def images(rootlet_base):
+    return images_.Images(rootlet_base)
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +84,9 @@ def module_rootlet(users, images):
 
 
 @pytest.fixture(autouse=True)
-def leak_audit(request, base, users):
+def leak_audit(request, rootlet_base, users):
     """Fails the test that leaves anything behind, after its stores were emptied by rootlet rm."""
-    taken = audit.Audit(base, users)
+    taken = audit.Audit(rootlet_base, users)
     stores = request.node.rootlet_stores = []
     yield taken
     marker = request.node.get_closest_marker("leaves")

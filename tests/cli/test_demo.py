@@ -32,8 +32,8 @@ def test_demo_as_an_ordinary_user(rootlet, user):
 
 
 @pytest.mark.root
-def test_demo_as_root(base, leak_audit):
-    r = subprocess.run([str(DEMO), str(base / "bin")], capture_output=True, text=True, check=True,
+def test_demo_as_root(rootlet_base, leak_audit):
+    r = subprocess.run([str(DEMO), str(rootlet_base / "bin")], capture_output=True, text=True, check=True,
                        timeout=120)
     check(r.stdout)
 

@@ -157,19 +157,23 @@ class User:
             if not entry.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                if self.owns(os.stat(f"/proc/{entry}").st_uid) or self._status_is_ours(entry):
+                if self._runs(entry):
                     with open(f"/proc/{entry}/cmdline", "rb") as f:
                         line = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
                     found[int(entry)] = line or self._comm(entry)
         return found
 
-    def _status_is_ours(self, pid):
-        # The directory of a process that is not dumpable belongs to root.
+    def _runs(self, pid):
+        """A zombie is only its parent's: had that one left it, it would be found itself."""
+        ours = False
+        # The status, as the directory of a process that is not dumpable belongs to root.
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
             for line in f:
+                if line.startswith("State:") and "Z" in line:
+                    return False
                 if line.startswith("Uid:"):
-                    return any(self.owns(int(n)) for n in line.split()[1:])
-        return False
+                    ours = any(self.owns(int(n)) for n in line.split()[1:])
+        return ours
 
     @staticmethod
     def _comm(pid):
