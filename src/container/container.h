@@ -153,6 +153,8 @@ int container_rename(const struct conf *c, struct container *ctr, const char *na
 void container_derive(const struct conf *c, struct ctr_state *s);
 /* The lock that a supervisor holds for life: fd, -EWOULDBLOCK when held. */
 int container_lock(const struct conf *c, const char *id, struct err *e);
+/* As above, waiting. With time enough, a supervisor whose container has ended but whose reader has
+ * stalled is told to finish; one whose container runs is not waited for. */
 int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struct err *e);
 /* Ends the init of a run whose supervisor was killed, found by pid and start time in the state on
  * disk; the caller holds the lock. 0 also when there is none. */

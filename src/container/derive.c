@@ -7,16 +7,22 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "container/client.h"
 
 /* Exit code of a container whose end nobody saw. */
 #define EXIT_UNKNOWN 255
 /* A killed process is gone within this, unless the kernel waits for a device. */
 #define SURVIVOR_MS 10000
+/* An ending supervisor is let be for so long before it is asked to finish. */
+#define PATIENCE_MS 300
+#define FINISH_MS 2000
 
 static bool has_supervisor(const struct ctr_state *s)
 {
@@ -142,19 +148,41 @@ int container_end_survivor(int dir_fd, struct err *e)
     return r;
 }
 
-int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struct err *e)
+static int take_lock(const struct conf *c, const char *id, int wait_ms, struct err *e)
 {
     /* Whoever removes a container removes its lock and the directory of it as well. */
     for (int tries = 0; tries < 100; tries++) {
         scoped_fd int run_fd = conf_open_run(c, id, true, e);
         if (run_fd < 0)
             return run_fd;
-        scoped_fd int lock_fd = lock_take(run_fd, "lock", LOCK_EXCLUSIVE, wait_ms, e);
-        if (lock_fd == -ENOENT) /* the directory went away between the two */
-            continue;
-        return take_fd(&lock_fd);
+        int lock_fd = lock_take(run_fd, "lock", LOCK_EXCLUSIVE, wait_ms, e);
+        if (lock_fd != -ENOENT) /* the directory went away between the two */
+            return lock_fd;
     }
     return err_msg(e, EBUSY, "lock container %.12s: it is removed again and again", id);
+}
+
+/* Asks the holder of the lock to make an end, if the container has ended. False: it runs. */
+static bool ask_to_finish(const struct conf *c, const char *id)
+{
+    scoped_fd int fd = container_connect(c, id, NULL);
+    if (fd < 0)
+        return true; /* a command holds it, or a supervisor that is just going */
+    /* It may be at work on a start and not answer. */
+    struct timeval limit = {.tv_sec = FINISH_MS / 1000};
+    (void)!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    struct proto_head head = {.type = PROTO_FINISH};
+    int r = client_request(fd, &head, NULL, NULL);
+    return r == 0 || r == -ECONNRESET || r == -ESHUTDOWN;
+}
+
+int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struct err *e)
+{
+    int first = wait_ms < PATIENCE_MS ? wait_ms : PATIENCE_MS;
+    int r = take_lock(c, id, first, e);
+    if (r != -EWOULDBLOCK || wait_ms <= PATIENCE_MS || !ask_to_finish(c, id))
+        return r;
+    return take_lock(c, id, wait_ms - first, e);
 }
 
 int container_lock(const struct conf *c, const char *id, struct err *e)

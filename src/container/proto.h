@@ -20,12 +20,14 @@ enum proto_type {
     PROTO_DETACH,     /* this peer goes; nothing is sent to it any more */
     PROTO_PAUSE,
     PROTO_UNPAUSE,
+    PROTO_FINISH, /* of a container that has ended: output that peers have not taken is dropped, the
+                     supervisor ends now. Refused while it runs. */
     PROTO_RENAME, /* data: the new name, which this peer has reserved */
     PROTO_CLOSED, /* a: PROTO_WANT_STDOUT/STDERR: nobody reads it any more (fd 3 only): the
                      container gets EPIPE, as if it wrote to that pipe itself */
     /* from the supervisor */
     PROTO_CREATED = 64, /* a: pid of the container's init; everything but execve is done */
-    PROTO_STARTED,      /* a: pid; execve has succeeded */
+    PROTO_STARTED,      /* a: pid; execve has succeeded (fd 3 only) */
     PROTO_STDOUT,       /* data */
     PROTO_STDERR,       /* data */
     PROTO_EXIT,         /* a: exit code, b: signal or 0; the last message */

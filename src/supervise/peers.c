@@ -101,7 +101,8 @@ static bool wants(const struct peer *p, uint32_t type)
         return p->want & PROTO_WANT_STDOUT;
     if (type == PROTO_STDERR)
         return p->want & PROTO_WANT_STDERR;
-    return true;
+    /* Others wait for the end only; a message before it would be taken for that. */
+    return type == PROTO_EXIT || p->owner;
 }
 
 /* 0, -EAGAIN when its socket is full, else it is gone. */
@@ -328,6 +329,9 @@ static void dispatch(struct sup *s, struct peer *p, const struct proto_msg *m)
         break;
     case PROTO_UNPAUSE:
         do_event(s, p, EV_UNPAUSE, h);
+        break;
+    case PROTO_FINISH:
+        do_event(s, p, EV_FINISH, h);
         break;
     case PROTO_RENAME: {
         int r = do_rename(s, m, &e);

@@ -79,6 +79,7 @@ static int read_records(struct sup *s, struct prep *p, struct err *e)
     s->stop_timeout_s = rec->stop_timeout_s;
     s->timeout_s = rec->timeout_s;
     s->pidfile = xstrdup(rec->pidfile);
+    s->bundle = container_dir(&s->conf, s->id);
     int sig = rec->stop_signal ? signal_parse(rec->stop_signal) : DEFAULT_STOP_SIGNAL;
     s->stop_signal = sig > 0 ? sig : DEFAULT_STOP_SIGNAL;
 
@@ -173,6 +174,7 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
     struct engine_params params = {
         .spec = &s->spec,
         .id = s->id,
+        .bundle = s->bundle,
         .root = rec->storage.driver ? &rec->storage : NULL,
         .network = rec->network.mode ? &s->network : NULL,
         .seccomp = p->confined ? &p->seccomp : NULL,

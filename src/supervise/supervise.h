@@ -36,6 +36,7 @@ enum event {
     EV_STOP,
     EV_PAUSE,
     EV_UNPAUSE,
+    EV_FINISH, /* an ended container's reader has stalled, and somebody wants the container */
     EV_OWNER_GONE,
     EV_INIT_ENDED,
     EV_STOP_TIME, /* the time that STOP gave is over */
@@ -92,6 +93,7 @@ struct sup {
     int64_t stop_timeout_s, timeout_s;
     char *pidfile;
 
+    char *bundle;     /* containers/ID, for the engine */
     struct spec spec; /* after the start only what its end needs (hooks) */
     struct network_plan network;
     struct engine *engine;
