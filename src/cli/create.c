@@ -143,7 +143,8 @@ static int compile_seccomp(const struct creation *c, const char *dir, struct err
         strv_addf(&argv, "--default-action=%s", action);
     strv_addf(&argv, "--output=%s", out);
     strv_add(&argv, c->b.seccomp_profile);
-    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 30000};
+    struct proc_cmd cmd = {
+        .argv = argv, .stdin_fd = -1, .stdout_fd = STDERR_FILENO, .timeout_ms = 30000};
     int r = proc_run(&cmd, e);
     if (r == 0)
         return 0;
