@@ -36,11 +36,16 @@ int process_session(struct start *s, struct err *e)
      * on a busy machine. EPERM: we are the leader of one. */
     if (setsid() < 0 && errno != EPERM)
         return err_set(e, errno, "setsid");
-    /* Handlers go at execve, but what the caller ignores (SIGPIPE, nohup's SIGHUP) would stay. */
+    /* Handlers go at execve, but what the caller ignores (SIGPIPE, nohup's SIGHUP) would stay. By
+     * the system call, as libc hides signals 32 and 33, which its posix_spawn leaves ignored
+     * (whatever make starts has that). All members zero is SIG_DFL on every architecture. */
+    struct {
+        sighandler_t handler;
+        unsigned long rest[4];
+    } now, dfl = {.handler = SIG_DFL};
     for (int sig = 1; sig <= SIGRTMAX; sig++) {
-        struct sigaction now;
-        if (sigaction(sig, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
-            signal(sig, SIG_DFL);
+        if (syscall(SYS_rt_sigaction, sig, NULL, &now, _NSIG / 8) == 0 && now.handler == SIG_IGN)
+            syscall(SYS_rt_sigaction, sig, &dfl, NULL, _NSIG / 8);
     }
     return 0;
 }
