@@ -162,6 +162,8 @@ int build_names(struct build *b, struct err *e)
     if (r == 0)
         r = simple_ns(b, "--uts", b->o->uts, "uts", e);
     if (r == 0)
+        r = simple_ns(b, "--cgroupns", b->o->cgroupns, "cgroup", e);
+    if (r == 0)
         r = build_network(b, e);
     if (r == 0)
         r = build_hostname(b, e);

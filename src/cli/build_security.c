@@ -99,6 +99,8 @@ static void build_masks(struct build *b)
 int build_security(struct build *b, struct err *e)
 {
     int r = secopt_parse(b->o->security_opt, &b->sec, e);
+    if (r == 0 && b->sec.proc_opts)
+        r = err_msg(e, ENOTSUP, "--security-opt proc-opts: not in this version");
     if (r == 0)
         r = build_caps(b, e);
     if (r < 0)

@@ -238,6 +238,30 @@ static int replace_old(const struct run_opts *o, struct err *e)
     return cli_remove(&old, true, false, e);
 }
 
+/* What later versions do is refused by name, never taken and ignored. */
+static int refuse_missing(const struct run_opts *o, struct err *e)
+{
+    if (o->publish || o->publish_all)
+        return err_hint(
+            e, err_msg(e, ENOTSUP, "--publish: no network driver of this version publishes ports"),
+            "--network host shares the host's ports");
+    return 0;
+}
+
+/* "linux/amd64", "linux/arm/v7" or "amd64": an image is here for one platform. */
+static int check_platform(const struct creation *c, struct err *e)
+{
+    const struct store_image *i = &c->image;
+    const char *want = c->o->platform;
+    if (!want)
+        return 0;
+    scoped_free char *pair = xasprintf("%s/%s", i->os, i->architecture);
+    scoped_free char *full = xasprintf("%s/%s", pair, i->variant ? i->variant : "");
+    if (streq(want, pair) || streq(want, full) || streq(want, i->architecture))
+        return 0;
+    return err_msg(e, EINVAL, "--platform %s: the image is for %s", want, pair);
+}
+
 static int create(struct creation *c, char *const *words, struct err *e)
 {
     const struct conf *conf = cli_conf();
@@ -248,9 +272,13 @@ static int create(struct creation *c, char *const *words, struct err *e)
     if (c->o->name && !id_name_valid(c->o->name))
         return err_hint(e, err_msg(e, EINVAL, "name \"%s\" is not valid", c->o->name),
                         "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
-    int r = choose_ids_and_cgroup(c, e);
+    int r = refuse_missing(c->o, e);
+    if (r == 0)
+        r = choose_ids_and_cgroup(c, e);
     if (r == 0 && words[0])
         r = c->o->rootfs ? find_rootfs(c, words[0], e) : find_image(c, words[0], e);
+    if (r == 0 && c->has_image)
+        r = check_platform(c, e);
     if (r == 0 && c->has_image)
         r = choose_storage(c, e);
     if (r < 0)
