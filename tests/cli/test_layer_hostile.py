@@ -9,30 +9,30 @@ import hashlib
 import io
 import os
 import pathlib
-import pwd
+import random
 import re
 import shutil
 import stat
 import struct
 import subprocess
 import tarfile
+import threading
 import time
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-USER = "rl-test-layer"
+from lib import host
+
 END = bytes(1024)
+SLOW = 5 if host.SANITIZERS else 1
+pytestmark = pytest.mark.rows("A2")
 
 
 def find_tool():
-    places = [os.environ.get("ROOTLET_BUILDDIR"), os.environ.get("abs_top_builddir"), os.getcwd(),
-              TOP / "build", TOP]
-    for place in filter(None, places):
-        tool = pathlib.Path(place) / "tests/tools/layer-tool"
-        if tool.exists():
-            return tool
-    pytest.skip("layer-tool is not built (make check builds it)")
+    tool = host.BUILDDIR / "tests/tools/layer-tool"
+    if not tool.exists():
+        pytest.skip("layer-tool is not built (make check builds it)")
+    return tool
 
 
 # --- tars from raw bytes ---------------------------------------------------------------------
@@ -94,19 +94,21 @@ def sha(data):
 class Layers:
     def __init__(self, home, user):
         self.home, self.user, self.n = home, user, 0
+        home.mkdir()
+        self.own(home)
         self.tool = home / "layer-tool"
         shutil.copy(find_tool(), self.tool)
         self.canary = home / "canary"
-        self.canary.mkdir()
+        (self.canary / "dir").mkdir(parents=True)
         (self.canary / "file").write_text("unchanged\n")
         (self.canary / "file").chmod(0o600)
-        (self.canary / "dir").mkdir()
-        self.own(home)
+        for path in (self.tool, self.canary, self.canary / "dir", self.canary / "file"):
+            self.own(path)
         self.before = self.canary_state()
 
     def own(self, path):
-        if os.geteuid() == 0:
-            subprocess.check_call(["chown", "-hR", self.user + ":", str(path)])
+        if self.user.made:
+            os.chown(path, self.user.uid, self.user.gid)
 
     def canary_state(self):
         state = []
@@ -117,13 +119,11 @@ class Layers:
         return state
 
     def run(self, *args):
-        cmd = [str(self.tool)] + [str(a) for a in args]
-        if os.geteuid() == 0:
-            cmd = ["setpriv", "--reuid", self.user, "--regid", self.user, "--init-groups"] + cmd
         started = time.monotonic()
-        done = subprocess.run(cmd, capture_output=True, text=True, errors="surrogateescape",
-                              cwd=self.home, timeout=60, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-        done.seconds = time.monotonic() - started
+        done = subprocess.run([str(self.tool)] + [str(a) for a in args], capture_output=True,
+                              text=True, errors="surrogateescape", cwd=self.home, timeout=90,
+                              env=self.user.environment(), check=False, **self.user.popen_args())
+        done.seconds = (time.monotonic() - started) / SLOW
         return done
 
     def unpack(self, data, *options):
@@ -168,30 +168,23 @@ class Layers:
         return result, where / "diff"
 
 
+@pytest.fixture(autouse=True)
+def leak_audit():
+    """In place of the audit of the whole host: every case here looks after its own directories, and
+    the processes are looked for once, at the end."""
+    yield
+
+
 @pytest.fixture(scope="module")
-def layers(tmp_path_factory):
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    home = tmp_path_factory.mktemp("layer")
-    made = False
-    if os.geteuid() == 0:
-        user = USER
-        if subprocess.run(["id", user], capture_output=True).returncode != 0:
-            subprocess.check_call(["useradd", "-M", "-s", "/bin/sh", user])
-            made = True
-        ranges = [line.split(":") for name in ("/etc/subuid", "/etc/subgid")
-                  if os.path.exists(name) for line in open(name) if line.count(":") == 2]
-        if not any(r[0] == user for r in ranges):
-            first = max([int(r[1]) + int(r[2]) for r in ranges] + [700000])
-            span = f"{first}-{first + 65535}"
-            subprocess.check_call(["usermod", "--add-subuids", span, "--add-subgids", span, user])
-        for part in [home] + list(home.parents)[:-2]:
-            part.chmod(part.stat().st_mode | 0o055)
-    elif not os.path.exists("/etc/subuid") or user not in open("/etc/subuid").read():
-        pytest.skip("no subordinate ids")
-    yield Layers(home, user)
-    subprocess.run(["rm", "-rf", str(home)])
-    if made:
-        subprocess.run(["userdel", user], capture_output=True)
+def layers(users):
+    made = Layers(users[0].home / "layers", users[0])
+    yield made
+    if made.user.made:
+        left = [line for line in made.user.processes().values() if "layer-tool" in line]
+        assert not left
+    for path in made.home.glob("layer[0-9]*"):
+        made.run("remove", path)
+    shutil.rmtree(made.home, ignore_errors=True)
 
 
 def getxattr(path, name):
@@ -273,7 +266,7 @@ def test_pax_path_not_utf8(layers):
 
 @pytest.mark.parametrize("kind", [
     symlink(".", "/etc"), member(".", b"x"), hardlink("./", "a"), symlink("./", "../canary"),
-])
+], ids=["symlink", "file", "hardlink", "symlink-up"])
 def test_root_is_no_directory(layers, kind):
     layers.refuse(member("a", b"x") + kind + END, 'entry "')
 
@@ -342,6 +335,7 @@ def test_hardlink_to_symlink_is_not_followed(layers):
     assert (diff / "h").is_symlink() and (diff / "h").lstat().st_nlink == 2
 
 
+@pytest.mark.rows("A35")
 def test_hardlinks(layers):
     """A35: links within a layer share one inode, whatever comes in between."""
     data = (member("a", b"1") + hardlink("b", "./a") + hardlink("d/c", "a") + hardlink("a", "a")
@@ -631,8 +625,6 @@ def test_bomb_ratio(layers):
     size = 1300 << 20
     head = member("zeros", b"", size=size)
     z = subprocess.Popen(["zstd", "-q", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    import threading
-
     def feed():
         z.stdin.write(head)
         for _ in range(size >> 20):
@@ -676,7 +668,8 @@ def test_damaged_checksum(layers):
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xfd7zXZ\0" + bytes(600), b"BZh9" + bytes(600),
-                                  bytes(range(256)) * 8, b"PK\3\4" + bytes(600)])
+                                  bytes(range(256)) * 8, b"PK\3\4" + bytes(600)],
+                         ids=["empty", "text", "xz", "bzip2", "bytes", "zip"])
 def test_not_a_tar(layers, data):
     layers.refuse(data)
 
@@ -708,6 +701,7 @@ def test_compression(layers):
         layers.refuse(z(plain) + b"junkjunk", "zstd")
 
 
+@pytest.mark.rows("A27")
 def test_digests_are_verified(layers):
     """A27: neither a wrong diffID nor a wrong blob digest leaves anything behind."""
     plain = member("a", b"x") + END
@@ -750,7 +744,6 @@ def test_staging_in_use_is_left_alone(layers):
 
 def test_random_damage(layers):
     """Flipped bytes: a clean error or a layer that rebuilds, never a crash."""
-    import random
     rng = random.Random(20)
     base = (directory("d") + member("d/a", b"x" * 700, records=xattr("user.a", b"b")) + symlink("l", "d")
             + hardlink("h", "d/a") + sparse10("s", 9000, [(512, b"z" * 512)]) + member("n" * 150, b"y")
@@ -773,6 +766,7 @@ def test_random_damage(layers):
 
 # --- round trips -----------------------------------------------------------------------------
 
+@pytest.mark.rows("A36")
 def test_rebuild_of_a_real_tree(layers):
     """Everything below some system directories, as tar writes it: bit for bit the same again."""
     for flags in (["--format=gnu"], ["--format=pax", "--sparse", "--xattrs", "--acls"], ["--format=ustar"]):
@@ -823,15 +817,16 @@ def descendants(pid):
     return found
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="looks into a process that hides from its user")
+@pytest.mark.root  # the process hides from its user
+@pytest.mark.skipif(host.SANITIZERS, reason="their runtime needs what a worker does not get")
 def test_worker_is_confined(layers):
     """While a layer is read: no way out of its directory, no descriptors but its own, no powers."""
     where = layers.home / "watched"
     where.mkdir()
     layers.own(where)
-    tool = subprocess.Popen(["setpriv", "--reuid", USER, "--regid", USER, "--init-groups",
-                             str(layers.tool), "unpack", "-", str(where)], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, cwd=layers.home, env={"PATH": "/usr/bin:/bin"})
+    tool = subprocess.Popen([str(layers.tool), "unpack", "-", str(where)], stdin=subprocess.PIPE,
+                            stdout=subprocess.DEVNULL, cwd=layers.home,
+                            env=layers.user.environment(), **layers.user.popen_args())
     try:
         tool.stdin.write(member("a", b"x" * 70000) + member("b", b"y" * 300000))
         tool.stdin.flush()
@@ -853,6 +848,7 @@ def test_worker_is_confined(layers):
         assert re.search(r"Max core file size +0 ", limits) and re.search(r"Max open files +64 ", limits)
     finally:
         tool.kill()
+        tool.stdin.close()
         tool.wait()
     # everything dies with the caller
     deadline = time.monotonic() + 5
