@@ -86,7 +86,7 @@ static int print_text(const char *path, struct err *e)
 
 static int print_texts(char **paths, struct err *e)
 {
-    printf("/* Written by gen-seccomp from data/seccomp. */\n#include \"security/builtin.h\"\n"
+    printf("/* Written by gen-seccomp from data/seccomp. */\n"
            "const struct seccomp_text seccomp_texts[] = {\n");
     for (; *paths; paths++) {
         int r = print_text(*paths, e);
@@ -168,8 +168,7 @@ static int print_compiled(char **paths, struct err *e)
     for (; *paths && r == 0; paths++)
         r = add_profile(&g, *paths, e);
     if (r == 0) {
-        printf(
-            "/* Written by gen-seccomp from data/seccomp. */\n#include \"security/builtin.h\"\n");
+        printf("/* Written by gen-seccomp from data/seccomp. */\n");
         print_programs(&g);
         print_names();
     }

@@ -1,14 +1,13 @@
 noinst_LIBRARIES += src/security/libsecurity.a
 src_security_libsecurity_a_SOURCES = \
 	src/security/bpf.c src/security/bpf.h \
-	src/security/builtin.h \
+	src/security/builtin.c src/security/builtin.h \
 	src/security/caps.c src/security/caps.h \
 	src/security/limits.c src/security/limits.h \
 	src/security/lsm.c src/security/lsm.h \
 	src/security/secopt.c src/security/secopt.h \
 	src/security/seccomp.c src/security/seccomp.h \
 	src/security/why.c src/security/why-learn.c src/security/why.h
-nodist_src_security_libsecurity_a_SOURCES = src/security/builtin.c
 
 # What needs libseccomp: the build tool, rootlet-seccomp and tests. It has its own copy of bpf.o,
 # because the generator must exist before libsecurity.a can.
@@ -24,16 +23,17 @@ src_security_gen_seccomp_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
 src_security_gen_seccomp_LDADD = src/security/libprofile.a src/base/libbase.a $(SECCOMP_LIBS) $(JANSSON_LIBS)
 
 SECCOMP_PROFILES = $(top_srcdir)/data/seccomp/default.json $(top_srcdir)/data/seccomp/minimal.json
-src/security/builtin.c: src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES)
+src/security/builtin.$(OBJEXT): src/security/builtin.inc
+src/security/builtin.inc: src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES)
 	$(AM_V_GEN)src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES) >$@.tmp && mv $@.tmp $@
-src/security/builtin-text.c: src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES)
+src/security/rootlet_seccomp-builtin-text.$(OBJEXT): src/security/builtin-text.inc
+src/security/builtin-text.inc: src/security/gen-seccomp$(EXEEXT) $(SECCOMP_PROFILES)
 	$(AM_V_GEN)src/security/gen-seccomp$(EXEEXT) --text $(SECCOMP_PROFILES) >$@.tmp && mv $@.tmp $@
-CLEANFILES += src/security/builtin.c src/security/builtin.c.tmp \
-	src/security/builtin-text.c src/security/builtin-text.c.tmp
+CLEANFILES += src/security/builtin.inc src/security/builtin.inc.tmp \
+	src/security/builtin-text.inc src/security/builtin-text.inc.tmp
 
 pkglibexec_PROGRAMS += rootlet-seccomp
-rootlet_seccomp_SOURCES = src/security/tool.c
-nodist_rootlet_seccomp_SOURCES = src/security/builtin-text.c
+rootlet_seccomp_SOURCES = src/security/tool.c src/security/builtin-text.c
 rootlet_seccomp_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
 rootlet_seccomp_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
 	$(SECCOMP_LIBS) $(JANSSON_LIBS)
