@@ -124,8 +124,7 @@ static int remove_volumes(const struct conf *c, const struct container *ctr, str
     return worst;
 }
 
-/* RUN_ROOT/ID with the lock in it. */
-static void remove_run(const struct conf *c, const char *id)
+void container_remove_run(const struct conf *c, const char *id)
 {
     scoped_fd int run_fd = conf_open_run(c, "", false, NULL);
     if (run_fd >= 0)
@@ -154,7 +153,7 @@ int container_remove_locked(const struct conf *c, struct container *ctr, bool vo
         r = remove_volumes(c, ctr, &first);
     scoped_free char *path = container_dir(c, gone);
     int r2 = remove_tree(containers_fd, gone, path, r < 0 ? NULL : &first);
-    remove_run(c, ctr->id);
+    container_remove_run(c, ctr->id);
     r = r < 0 ? r : r2;
     if (r < 0 && e)
         *e = first;
@@ -183,7 +182,7 @@ int container_remove(const struct conf *c, struct container *ctr, bool volumes, 
     struct container now;
     int r = container_open_id(c, ctr->id, &now, e);
     if (r < 0) {
-        remove_run(c, ctr->id); /* the lock that we have just made */
+        container_remove_run(c, ctr->id); /* the lock that we have just made */
         return r;
     }
     r = container_remove_locked(c, &now, volumes, e);

@@ -67,6 +67,8 @@ static int declare_dead(struct sup *s, const char *reason, struct err *e)
 static int read_records(struct sup *s, struct prep *p, struct err *e)
 {
     int r = container_open_id(&s->conf, s->id, &p->ctr, e);
+    if (r == -ENOENT) /* removed before we had the lock: ours was made for nothing */
+        container_remove_run(&s->conf, s->id);
     if (r < 0)
         return r;
     s->dir_fd = fcntl(p->ctr.dir_fd, F_DUPFD_CLOEXEC, 3);
