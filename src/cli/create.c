@@ -128,10 +128,30 @@ static int fill_volumes(const struct creation *c, const struct ctr_record *rec, 
     return 0;
 }
 
-static int compile_seccomp(const struct creation *c, const char *dir, struct err *e)
+/* --spec: the section linux.seccomp of the file, as a file of its own for the compiler. */
+static int write_seccomp_section(const struct creation *c, const char *dir, char **ret,
+                                 struct err *e)
+{
+    scoped_json json_t *j = spec_seccomp_emit(c->spec.linux_->seccomp);
+    scoped_free char *text = json_text(j, true);
+    scoped_fd int fd = fs_open_dir(dir, false, 0, e);
+    if (fd < 0)
+        return fd;
+    int r = fs_write_atomic(fd, "seccomp.json", text, strlen(text), 0600, FS_NO_SYNC, e);
+    if (r == 0)
+        *ret = path_join(dir, "seccomp.json");
+    return r;
+}
+
+static int compile_seccomp(struct creation *c, const char *dir, struct err *e)
 {
     if (!c->b.seccomp_compile)
         return 0;
+    if (!c->b.seccomp_profile && c->spec.linux_->seccomp) {
+        int r = write_seccomp_section(c, dir, &c->b.seccomp_profile, e);
+        if (r < 0)
+            return err_add(e, r, "linux.seccomp");
+    }
     const char *action = secopt_default_name(c->b.sec.seccomp_default);
     scoped_free char *out = path_join(dir, "seccomp.bpf");
     scoped_free char *program = path_join(cli_conf()->libexec, "rootlet-seccomp");

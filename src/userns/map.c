@@ -275,9 +275,15 @@ static int map_explicit(struct side *s, char *const *entries, struct err *e)
     return 0;
 }
 
-static int map_fill(const char *mode, char *const *uidmap, char *const *gidmap, struct side *u,
-                    struct side *g, bool *ret_single, char **ret_notice, struct err *e)
+struct wish { /* what userns_map_build was asked for */
+    const char *mode;
+    char *const *uidmap, *const *gidmap;
+};
+
+static int map_fill(const struct wish *w, struct side *u, struct side *g, bool *ret_single,
+                    char **ret_notice, struct err *e)
 {
+    const char *mode = w->mode;
     scoped_free char *user = userns_user_name(geteuid());
     bool nested = false;
     int r = side_load(u, user, &nested, e);
@@ -294,10 +300,10 @@ static int map_fill(const char *mode, char *const *uidmap, char *const *gidmap, 
                             "leave --userns out, or run as an ordinary user");
         mode = ""; /* as podman without root: the ids of the caller's own map */
     }
-    if (uidmap || gidmap) {
+    if (w->uidmap || w->gidmap) {
         /* As podman: one given list serves for both. */
-        r = map_explicit(u, uidmap ? uidmap : gidmap, e);
-        return r < 0 ? r : map_explicit(g, gidmap ? gidmap : uidmap, e);
+        r = map_explicit(u, w->uidmap ? w->uidmap : w->gidmap, e);
+        return r < 0 ? r : map_explicit(g, w->gidmap ? w->gidmap : w->uidmap, e);
     }
     if (u->subs.n == 0 || g->subs.n == 0) {
         *ret_single = true;
@@ -317,7 +323,8 @@ int userns_map_build(const char *mode, char *const *uidmap, char *const *gidmap,
         return err_msg(e, EINVAL, "--userns %s excludes --uidmap and --gidmap", mode);
     struct side u SCOPED(side_release) = {"/etc/subuid", "uid", geteuid(), {0}, {0}};
     struct side g SCOPED(side_release) = {"/etc/subgid", "gid", getegid(), {0}, {0}};
-    int r = map_fill(mode, uidmap, gidmap, &u, &g, &m.single, ret_notice, e);
+    struct wish w = {mode, uidmap, gidmap};
+    int r = map_fill(&w, &u, &g, &m.single, ret_notice, e);
     if (r < 0)
         return r;
     m.uid = u.out;
