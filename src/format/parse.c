@@ -122,7 +122,8 @@ static struct expr *parse_number(struct parser *ps)
     int64_t v = 0;
     if (*ps->p == '-')
         ps->p++;
-    scoped_free char *digits = (take_word(ps), xstrndup(start, (size_t)(ps->p - start)));
+    free(take_word(ps)); /* without the sign */
+    scoped_free char *digits = xstrndup(start, (size_t)(ps->p - start));
     if (parse_i64(digits, &v) < 0) {
         err_msg(ps->e, EINVAL, "column %zu: \"%s\" is not a whole number", x->column, digits);
         expr_free(x);

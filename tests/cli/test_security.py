@@ -31,8 +31,8 @@ MINIMAL_KILLS = ["mount", "ptrace", "kexec_load", "unknown_600", "x32_getpid", "
 
 
 @pytest.fixture(scope="module")
-def probe(base):
-    path = base / "seccomp-probe"
+def probe(rootlet_base):
+    path = rootlet_base / "seccomp-probe"
     shutil.copy(host.BUILDDIR / "tests/tools/seccomp-probe", path)
     path.chmod(0o755)
     return ("-v", f"{path}:/probe:ro")

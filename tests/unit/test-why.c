@@ -82,6 +82,7 @@ static void test_kernel_log(void **state)
     if (n == 0) {
         assert_non_null(strstr(out.s, "seccomp-default=learn"));
         assert_non_null(strstr(out.s, "It kills for "));
+        str_release(&out); /* skip() jumps */
         skip();
     }
     assert_int_equal(n, 1);

@@ -146,7 +146,7 @@ class User:
                "LOGNAME": self.name, "LANG": "C.UTF-8", "TERM": "xterm", "TMPDIR": str(self.tmp)}
         if SANITIZERS:
             log = self.base / "sanitizer" / "log"
-            env["ASAN_OPTIONS"] = f"log_path={log}:exitcode=99:detect_leaks=0:abort_on_error=0"
+            env["ASAN_OPTIONS"] = f"log_path={log}:exitcode=99:detect_leaks=1:abort_on_error=0"
             env["UBSAN_OPTIONS"] = f"log_path={log}:print_stacktrace=1"
         return env
 
