@@ -33,8 +33,9 @@ struct build {
 int build_all(struct build *b, struct err *e);
 /* The same from a file in OCI form (--spec); words replace its process.args. */
 int build_from_file(struct build *b, struct err *e);
-/* Puts b->map into the spec. */
+/* Puts b->map into the spec; one map as OCI lines (replaces *ret). */
 void build_maps(struct build *b);
+void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *ret_n);
 void build_release(struct build *b);
 
 /* The parts, one file each. */

@@ -7,7 +7,7 @@
 #include "cli/build.h"
 #include "security/limits.h"
 
-static void maps_to_spec(const struct idmap *m, struct spec_id_map **ret, size_t *ret_n)
+void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *ret_n)
 {
     free(*ret);
     *ret = xcalloc(m->n ? m->n : 1, sizeof(**ret));
@@ -148,8 +148,8 @@ static int build_labels(struct build *b, struct err *e)
 void build_maps(struct build *b)
 {
     struct spec_linux *l = b->spec->linux_;
-    maps_to_spec(&b->map->uid, &l->uid_mappings, &l->n_uid_mappings);
-    maps_to_spec(&b->map->gid, &l->gid_mappings, &l->n_gid_mappings);
+    build_map_lines(&b->map->uid, &l->uid_mappings, &l->n_uid_mappings);
+    build_map_lines(&b->map->gid, &l->gid_mappings, &l->n_gid_mappings);
 }
 
 int build_names(struct build *b, struct err *e)

@@ -8,6 +8,7 @@
 
 #include "base/fs.h"
 #include "cgroup/cgroup.h"
+#include "cli/build.h"
 #include "cli/cli.h"
 #include "format/format.h"
 #include "image/store.h"
@@ -185,6 +186,12 @@ static int spec_command(const struct cmd *cmd, void *opts, char **args, struct e
     (void)cmd;
     (void)args;
     spec_default(&s);
+    struct userns_map map SCOPED(userns_map_release) = {0};
+    int r = userns_map_default(&map, e);
+    if (r < 0)
+        return r;
+    build_map_lines(&map.uid, &s.linux_->uid_mappings, &s.linux_->n_uid_mappings);
+    build_map_lines(&map.gid, &s.linux_->gid_mappings, &s.linux_->n_gid_mappings);
     scoped_json json_t *j = spec_emit(&s);
     scoped_free char *text = json_text(j, true);
     if (!o->bundle) {
