@@ -28,7 +28,7 @@ VALUES = {
     "restart": "no",
     "root": "@dir",
     "runroot": "@dir",
-    "security-opt": "seccomp= seccomp-default= no-new-privileges apparmor= label= mask= unmask= proc-opts=",
+    "security-opt": "seccomp= seccomp-default= no-new-privileges apparmor= label= mask= unmask=",
     "security-profile": "default hardened minimal",
     "signal": "@signal",
     "spec": "@file",
