@@ -42,6 +42,8 @@ demo: all
 	@sh $(top_srcdir)/tests/demo.sh '$(abs_top_builddir)'
 .PHONY: check-unit check-cli check-rows demo
 
+include $(top_srcdir)/tests/bench/module.mk
+
 # Whole folders, so that a new test is not forgotten.
 dist-hook:
 	cd $(top_srcdir) && find tests/cli tests/fuzz -name __pycache__ -prune -o -type f -print | \
