@@ -92,7 +92,7 @@ static const int allowed[] = {
 
 static int add_rules(scmp_filter_ctx ctx)
 {
-    int r = 0;
+    int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
     for (size_t i = 0; r == 0 && i < N_ELEMENTS(allowed); i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
