@@ -140,7 +140,7 @@ static bool is_help(const char *word)
 static int usage_error(struct err *e, int r, const char *program, const char *name)
 {
     err_exit(e, r, 125);
-    return err_hint(e, r, "see '%s%s%s --help'", program, name[0] ? " " : "", name);
+    return err_hint(e, r, "See '%s%s%s --help'", program, name[0] ? " " : "", name);
 }
 
 /* No command: the overview of the program or a group, or what may have been meant. */
@@ -170,7 +170,7 @@ static int no_command(const char *program, const struct cmd *const *table, char 
         words[count++] = groups[i];
 
     const char *meant = opt_suggest(word, words);
-    int r = err_msg(e, EINVAL, "unknown command '%s%s%s %s'%s%s%s", program, space, group, word,
+    int r = err_msg(e, EINVAL, "unrecognized command '%s%s%s %s'%s%s%s", program, space, group, word,
                     meant ? ", did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
     return usage_error(e, r, program, group);
 }

@@ -75,6 +75,13 @@ static int build_network(struct build *b, struct err *e)
     return d->plan ? d->plan(p, b->spec, e) : 0;
 }
 
+/* Private by default: what the caller's cgroups are called is none of the container's business. */
+static int build_cgroupns(struct build *b, struct err *e)
+{
+    spec_namespace_set(b->spec, "cgroup", NULL);
+    return simple_ns(b, "--cgroupns", b->o->cgroupns, "cgroup", e);
+}
+
 static bool has_own(const struct build *b, const char *type)
 {
     const struct spec_namespace *ns = spec_namespace_get(b->spec, type);
@@ -162,7 +169,7 @@ int build_names(struct build *b, struct err *e)
     if (r == 0)
         r = simple_ns(b, "--uts", b->o->uts, "uts", e);
     if (r == 0)
-        r = simple_ns(b, "--cgroupns", b->o->cgroupns, "cgroup", e);
+        r = build_cgroupns(b, e);
     if (r == 0)
         r = build_network(b, e);
     if (r == 0)

@@ -232,16 +232,14 @@ static int choose_ids_and_cgroup(struct creation *c, struct err *e)
     return r;
 }
 
-static int write_cidfile(const struct run_opts *o, const char *id, struct err *e)
+/* Taken before anything is made: the container of a file that cannot be written is not wanted. */
+static int open_cidfile(const char *path, struct err *e)
 {
-    if (!o->cidfile)
-        return 0;
-    scoped_fd int fd = open(o->cidfile, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return err_hint(e, err_set(e, errno, "--cidfile %s", o->cidfile),
-                        "remove the file of an earlier container first");
-    int r = fs_write_all(fd, id, strlen(id));
-    return r < 0 ? err_set(e, -r, "--cidfile %s", o->cidfile) : 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd >= 0)
+        return fd;
+    int r = err_set(e, errno, "--cidfile %s", path);
+    return r == -EEXIST ? err_hint(e, r, "remove the file of an earlier container first") : r;
 }
 
 /* --replace: the old one of this name goes first. */
@@ -325,12 +323,17 @@ int cli_create(const struct run_opts *o, char *const *words, char *const *comman
     c.rec.create_command = strv_dup(command_line);
     if (!words[0] && !o->spec)
         return err_hint(e, err_msg(e, EINVAL, "no image given"), "rootlet run IMAGE [COMMAND]");
-    int r = o->cidfile && access(o->cidfile, F_OK) == 0
-                ? err_hint(e, err_msg(e, EEXIST, "--cidfile %s: it exists", o->cidfile),
-                           "remove the file of an earlier container first")
-                : create(&c, words, e);
-    if (r < 0)
-        return r;
-    memcpy(ret_id, c.rec.id, ID_LEN + 1);
-    return write_cidfile(o, ret_id, e);
+    scoped_fd int cidfile = o->cidfile ? open_cidfile(o->cidfile, e) : -1;
+    if (o->cidfile && cidfile < 0)
+        return cidfile;
+    int r = create(&c, words, e);
+    if (r == 0 && cidfile >= 0) {
+        r = fs_write_all(cidfile, c.rec.id, strlen(c.rec.id));
+        r = r < 0 ? err_set(e, -r, "--cidfile %s", o->cidfile) : 0;
+    } else if (cidfile >= 0) {
+        unlink(o->cidfile);
+    }
+    if (r == 0)
+        memcpy(ret_id, c.rec.id, ID_LEN + 1);
+    return r;
 }

@@ -1,5 +1,6 @@
 /* main - global options, the table of commands, and the only place that prints errors. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -183,11 +184,22 @@ static bool enters_containers(char **argv)
     return *argv != NULL;
 }
 
+/* Started with a closed standard stream, the next file opened would take its place. */
+static int open_missing_streams(struct err *e)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            return err_set(e, errno, "open /dev/null");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
     struct global_opts o = {0};
-    int r = enters_containers(argv) ? engine_protect_self(argv, &e) : 0;
+    int r = open_missing_streams(&e);
+    if (r == 0 && enters_containers(argv))
+        r = engine_protect_self(argv, &e);
     if (r == 0)
         r = run(argc > 0 ? argv + 1 : argv, &o, &e);
     opt_release(global_table, &o);

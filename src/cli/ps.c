@@ -125,16 +125,46 @@ static void set_times(json_t *row, const struct ctr_state *s)
     set_number(row, "ExitedAt", s->finished_ns / 1000000000);
 }
 
+static bool as_json(const struct ps_opts *o)
+{
+    return o->format && (streq(o->format, "json") || streq(o->format, "jsonl"));
+}
+
+/* What only the record knows: read for JSON and for templates that name it. */
+static bool needs_record(const struct ps_opts *o)
+{
+    static const char *const fields[] = {"ImageID", "AutoRemove", "Mounts", "CIDFile"};
+    for (size_t i = 0; o->format && i < N_ELEMENTS(fields); i++)
+        if (strstr(o->format, fields[i]))
+            return true;
+    return as_json(o);
+}
+
+static void set_details(json_t *row, const struct ctr_state *s, bool lists)
+{
+    scoped_container struct container c = {.dir_fd = -1};
+    scoped_strv char **mounts = NULL;
+    if (container_open_id(cli_conf(), s->id, &c, NULL) < 0)
+        return;
+    for (size_t i = 0; i < c.rec.n_volumes; i++)
+        strv_add(&mounts, c.rec.volumes[i].destination);
+    scoped_free char *joined = strv_join(mounts, ",");
+    json_object_set_new(row, "Mounts", lists ? strings(mounts) : json_string(joined));
+    json_object_set_new(row, "AutoRemove", json_boolean(c.rec.auto_remove));
+    set_text(row, "ImageID", c.rec.image_id);
+    set_text(row, "CIDFile", c.rec.cidfile);
+    if (lists) /* podman's JSON has words where its tables have text */
+        json_object_set_new(row, "Command", strings(c.rec.command));
+}
+
 static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
 {
     char id[13], status[128];
     json_t *row = json_object();
     scoped_free char *ports = strv_join(s->ports, ", "), *nets = strv_join(s->networks, ",");
-    bool full =
-        o->no_trunc || (o->format && (streq(o->format, "json") || streq(o->format, "jsonl")));
-    set_text(row, "ID", short_id(s->id, full, id));
+    set_text(row, "ID", short_id(s->id, o->no_trunc || as_json(o), id));
     set_text(row, "Id", s->id);
-    json_object_set_new(row, "Names", json_pack("[s]", s->name ? s->name : ""));
+    set_text(row, "Names", s->name);
     set_text(row, "Image", s->image);
     set_text(row, "Command", s->command);
     set_times(row, s);
@@ -153,6 +183,10 @@ static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
     json_object_set_new(row, "Namespaces", pairs(s->namespaces));
     json_object_set_new(row, "Mounts", strings(NULL));
     set_text(row, "Reason", s->reason);
+    if (as_json(o))
+        json_object_set_new(row, "Names", json_pack("[s]", s->name ? s->name : ""));
+    if (needs_record(o))
+        set_details(row, s, as_json(o));
     if (o->size)
         set_size(row, s->id);
     return row;
@@ -241,10 +275,10 @@ static int print_rows(struct ps_opts *o, const char *table, struct err *e)
 }
 
 #define PS_COLUMNS                                                                                 \
-    "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.CreatedHuman}}\t{{.Status}}\t{{.Ports}}\t{{join " \
-    ".Names \",\"}}"
+    "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.CreatedHuman}}\t{{.Status}}\t{{.Ports}}\t{{."     \
+    "Names}}"
 #define NS_COLUMNS                                                                                 \
-    "table {{.ID}}\t{{join .Names \",\"}}\t{{.Pid}}\t{{.Namespaces.cgroup}}\t{{.Namespaces.ipc}}"  \
+    "table {{.ID}}\t{{.Names}}\t{{.Pid}}\t{{.Namespaces.cgroup}}\t{{.Namespaces.ipc}}"             \
     "\t{{.Namespaces.mount}}\t{{.Namespaces.network}}\t{{.Namespaces.pid}}\t{{.Namespaces.user}}"  \
     "\t{{.Namespaces.uts}}"
 
@@ -264,7 +298,7 @@ static int list(const struct cmd *cmd, void *opts, char **args, struct err *e)
     (void)args;
     o->all = true;
     return print_rows(o,
-                      "table {{join .Names \",\"}}\t{{.Status}}\t{{.Image}}\t{{.Pid}}\t{{.IP}}"
+                      "table {{.Names}}\t{{.Status}}\t{{.Image}}\t{{.Pid}}\t{{.IP}}"
                       "\t{{.CreatedHuman}}\t{{.ID}}",
                       e);
 }

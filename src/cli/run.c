@@ -1,8 +1,10 @@
 /* run - run and create. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "cli/cli.h"
 #include "cli/create.h"
 #include "cli/follow.h"
@@ -35,13 +37,14 @@ static int streams(const struct run_opts *o, struct follow *f, struct err *e)
     return 0;
 }
 
-/* The words of the whole command line, for inspect. */
-static char **command_line(const char *verb, char **words)
+/* The whole command line, for inspect. */
+static char **command_line(void)
 {
     char **v = NULL;
-    strv_add(&v, "rootlet");
-    strv_add(&v, verb);
-    strv_extend(&v, words);
+    scoped_free char *text = NULL;
+    ssize_t n = fs_read(AT_FDCWD, "/proc/self/cmdline", 1u << 20, &text, NULL);
+    for (char *word = text; n > 0 && word < text + n; word += strlen(word) + 1)
+        strv_add(&v, word);
     return v;
 }
 
@@ -56,7 +59,8 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         .preserve_fds = o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0,
     };
     char id[ID_LEN + 1];
-    scoped_strv char **line = command_line(cmd->name, args);
+    scoped_strv char **line = command_line();
+    (void)cmd;
     int r = check_terminal(o, e);
     if (r == 0)
         r = streams(o, &f, e);
@@ -74,7 +78,8 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
 static int create_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     char id[ID_LEN + 1];
-    scoped_strv char **line = command_line(cmd->name, args);
+    scoped_strv char **line = command_line();
+    (void)cmd;
     int r = cli_create(opts, args, line, id, e);
     if (r == 0)
         puts(id);
