@@ -297,8 +297,8 @@ def bash(tables):
 
 # --- zsh ---
 
-ZSH_KINDS = {"@file": "_files", "@dir": "_directories", "@container": "_rootlet_containers -a",
-             "@running": "_rootlet_containers", "@image": "_rootlet_images", "@command": "_rootlet_commands",
+ZSH_KINDS = {"@file": "_files", "@dir": "_directories", "@container": "_rootlet_containers",
+             "@running": "_rootlet_running", "@image": "_rootlet_images", "@command": "_rootlet_commands",
              "@container @image": "_rootlet_objects", "@cap": f"({CAPS})", "@signal": f"({SIGNALS})"}
 
 ZSH_HEAD = """\
@@ -307,7 +307,13 @@ ZSH_HEAD = """\
 
 _rootlet_containers() {
     local -a names
-    names=(${(f)"$(rootlet ps $1 --format @NAMES@ 2>/dev/null)"})
+    names=(${(f)"$(rootlet ps -a --format @NAMES@ 2>/dev/null)"})
+    _wanted containers expl container compadd -a names
+}
+
+_rootlet_running() {
+    local -a names
+    names=(${(f)"$(rootlet ps --format @NAMES@ 2>/dev/null)"})
     _wanted containers expl container compadd -a names
 }
 
@@ -318,7 +324,7 @@ _rootlet_images() {
 }
 
 _rootlet_objects() {
-    _alternative 'containers:container:_rootlet_containers -a' 'images:image:_rootlet_images'
+    _alternative 'containers:container:_rootlet_containers' 'images:image:_rootlet_images'
 }
 """
 
