@@ -91,11 +91,12 @@ def leak_audit(request, rootlet_base, users):
     yield taken
     marker = request.node.get_closest_marker("leaves")
     leaks = taken.leaks(stores, marker.args if marker else ())
+    report = taken.report(leaks)
     taken.clean(leaks)
     for store in stores:
         store.remove()
     if leaks:
-        pytest.fail(taken.report(leaks), pytrace=False)
+        pytest.fail(report, pytrace=False)
 
 
 def fresh(request, user, images):

@@ -79,7 +79,7 @@ class Audit:
             if self.users[0].made:
                 state["file"] |= files_in(directory, self.users)
         state["interface"] = set(os.listdir("/sys/class/net"))
-        state["sanitizer report"] = below(self.base / "sanitizer")
+        state["sanitizer report"] = set().union(*(below(u.reports) for u in self.users))
         return state
 
     @staticmethod

@@ -65,9 +65,6 @@ def make_base():
     base.chmod(0o755)
     for d in ("bin", "images"):
         (base / d).mkdir()
-    logs = base / "sanitizer"
-    logs.mkdir()
-    logs.chmod(0o1777)
     for name in PROGRAMS:
         if (BUILDDIR / name).exists():
             shutil.copy2(BUILDDIR / name, base / "bin" / name)
@@ -111,6 +108,10 @@ class User:
             d.mkdir(mode=0o700)
             if made:
                 os.chown(d, self.uid, self.gid)
+        # Any id of the user may have to tell of an error.
+        self.reports = base / f"reports-{self.uid}"
+        self.reports.mkdir()
+        self.reports.chmod(0o1777)
         self.tmp = self.home / "tmp"
         self.tmp.mkdir(mode=0o700)
         if made:
@@ -145,7 +146,7 @@ class User:
                "HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.runtime), "USER": self.name,
                "LOGNAME": self.name, "LANG": "C.UTF-8", "TERM": "xterm", "TMPDIR": str(self.tmp)}
         if SANITIZERS:
-            log = self.base / "sanitizer" / "log"
+            log = self.reports / "log"
             env["ASAN_OPTIONS"] = f"log_path={log}:exitcode=99:detect_leaks=1:abort_on_error=0"
             env["UBSAN_OPTIONS"] = f"log_path={log}:print_stacktrace=1"
         return env
