@@ -71,9 +71,33 @@ static int running_ids(char ***ret, struct err *e)
     return 0;
 }
 
+/* --ignore: the names that there are; say (wait's answer) is printed for each of the others. */
+static char **known_names(char **args, const char *say)
+{
+    char **known = NULL;
+    for (char **n = args; *n; n++) {
+        scoped_container struct container c = {.dir_fd = -1};
+        struct err e = ERR_INIT;
+        if (container_open(cli_conf(), *n, &c, &e) != -ENOENT)
+            strv_add(&known, *n);
+        else if (say)
+            puts(say);
+    }
+    return known;
+}
+
+static int each_known(struct stop_opts *o, char **args, const char *say, cli_each_fn *fn,
+                      struct err *e)
+{
+    scoped_strv char **known = known_names(args, say);
+    return known ? cli_each(known, o->latest, fn, o, e) : 0;
+}
+
 static int for_containers(struct stop_opts *o, char **args, cli_each_fn *fn, struct err *e)
 {
     scoped_strv char **ids = NULL;
+    if (!o->all && o->ignore && *args)
+        return each_known(o, args, NULL, fn, e);
     if (!o->all)
         return cli_each(args, o->latest, fn, o, e);
     int r = running_ids(&ids, e);
@@ -180,6 +204,8 @@ static int wait_command(const struct cmd *cmd, void *opts, char **args, struct e
         !streq(o->condition, "running") && !streq(o->condition, "removed"))
         return err_msg(e, EINVAL, "wait --condition %s: not stopped, running or removed",
                        o->condition);
+    if (o->ignore && *args)
+        return each_known(o, args, "-1", wait_one, e);
     return cli_each(args, o->latest, wait_one, o, e);
 }
 
