@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/loop.h"
 #include "base/proc.h"
+#include "cli/relay.h"
 #include "term/term.h"
 
 #define CHUNK 32768
@@ -21,6 +22,7 @@ struct follower {
     struct loop *loop;
     struct engine_exec child;
     int signals; /* signalfd */
+    struct relay relay;
     struct detach_keys keys;
     bool has_keys, detached;
     int status; /* wait status, valid when ended */
@@ -78,6 +80,7 @@ static void on_exit_of_child(void *data, uint32_t events)
     if (pidfd_wait(f->child.pidfd, &f->status) == 0)
         f->ended = true;
     drain_console(f);
+    relay_drain(&f->relay);
     loop_quit(f->loop);
 }
 
@@ -122,6 +125,8 @@ static int watch(struct follower *f, const struct exec_session *s, struct err *e
     int r = loop_fd(f->loop, f->child.pidfd, EPOLLIN, on_exit_of_child, f, e);
     if (r == 0)
         r = loop_fd(f->loop, f->signals, EPOLLIN, on_signal, f, e);
+    if (r == 0)
+        r = relay_started(&f->relay, f->loop, e);
     if (r == 0 && f->child.console >= 0)
         r = loop_fd(f->loop, f->child.console, EPOLLIN, on_console, f, e);
     if (r == 0 && f->child.console >= 0 && s->interactive) {
@@ -155,7 +160,8 @@ static int null_fd(void)
 
 int exec_session_run(struct exec_session *s, struct err *e)
 {
-    struct follower f = {.child = {.pid = -1, .pidfd = -1, .console = -1}, .signals = -1};
+    struct follower f = {
+        .child = {.pid = -1, .pidfd = -1, .console = -1}, .signals = -1, .relay = RELAY_INIT};
     scoped_fd int null = null_fd();
     sigset_t set, old;
     if (s->tty && s->interactive && !s->detach && !isatty(STDIN_FILENO))
@@ -168,6 +174,10 @@ int exec_session_run(struct exec_session *s, struct err *e)
     s->params->stdio[0] = s->interactive && !s->detach ? STDIN_FILENO : null;
     s->params->stdio[1] = s->detach ? null : STDOUT_FILENO;
     s->params->stdio[2] = s->detach ? null : STDERR_FILENO;
+    /* With a terminal of its own, the process has that and nothing of ours. */
+    r = s->tty ? 0 : relay_open(&f.relay, s->params->stdio, e);
+    if (r < 0)
+        return r;
     forwarded_signals(&set);
     sigprocmask(SIG_BLOCK, &set, &old);
     scoped_fd int signals = f.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -175,6 +185,7 @@ int exec_session_run(struct exec_session *s, struct err *e)
     if (r == 0 && !s->detach)
         r = follow(&f, s, e);
     sigprocmask(SIG_SETMASK, &old, NULL);
+    relay_release(&f.relay);
     fd_close(&f.child.pidfd);
     fd_close(&f.child.console);
     return r;

@@ -1,4 +1,4 @@
-/* exec_session - stdio of an exec: passed on as it is, or a terminal that is copied. */
+/* exec_session - stdio of an exec: copied through pipes, or through a terminal. */
 #pragma once
 
 #include <stdbool.h>
