@@ -148,11 +148,11 @@ def test_start_attached_and_again(rootlet):
     rootlet.ok("create", "-i", "--name", "c", rootlet.image(), "sh", "-c", "cat; echo end >&2; exit 5")
     r = rootlet("start", "-ai", "c", input="in\n", rc=5)
     assert (r.out, r.err) == ("in\n", "end\n")
-    r = rootlet("start", "-a", "c", rc=5)
-    assert r.err == "end\n"
-    r = rootlet.ok("start", "c")
-    assert r.out == "c\n"
-    rootlet.ok("wait", "c")
+    rootlet.ok("create", "--name", "d", rootlet.image(), "sh", "-c", "echo end >&2; exit 6")
+    for _ in range(2):
+        assert rootlet("start", "-a", "d", rc=6).err == "end\n"
+    assert rootlet.ok("start", "d").out == "d\n"
+    rootlet.ok("wait", "d")
     rootlet.fails("start", "nosuch", match='no such container: "nosuch"')
     rootlet.fails("start", "-a", "c", "c", match="one container")
 
@@ -203,6 +203,7 @@ def test_several_names_go_on_and_return_the_worst(rootlet):
     for verb in ("stop", "kill", "start", "logs", "restart", "wait", "attach", "exec"):
         rootlet.fails(verb, "nosuch", *(["true"] if verb == "exec" else []), match="nosuch")
     assert rootlet.ok("stop", "-i", "nosuch").out == ""
+    assert rootlet.ok("wait", "-i", "nosuch").out == "-1\n"
 
 
 def test_prefixes_latest_and_suggestions(rootlet):
@@ -227,22 +228,22 @@ def test_ambiguous_prefix(rootlet):
 
 
 def test_rename(rootlet):
-    rootlet.ok("run", "-d", "--name", "a", rootlet.image(), "sleep", "60")
-    rootlet.ok("create", "--name", "b", rootlet.image(), "true")
-    rootlet.fails("rename", "b", "a", match="in use")
-    rootlet.fails("rename", "a", "no/good", match="no/good")
-    rootlet.ok("rename", "a", "z")  # it runs: the supervisor owns the state
-    rootlet.ok("rename", "b", "a")
-    assert set(rootlet.ok("ps", "-a", "--format", "{{.Names}}").out.split()) == {"a", "z"}
-    rootlet.ok("kill", "z")
-    rootlet.ok("wait", "z")
-    assert state(rootlet, "z")["ExitCode"] == 137
-    rootlet.fails("start", "b", match="no such container")
+    rootlet.ok("run", "-d", "--name", "xa", rootlet.image(), "sleep", "60")
+    rootlet.ok("create", "--name", "xb", rootlet.image(), "true")
+    rootlet.fails("rename", "xb", "xa", match="in use")
+    rootlet.fails("rename", "xa", "no/good", match="no/good")
+    rootlet.ok("rename", "xa", "xz")  # it runs: the supervisor owns the state
+    rootlet.ok("rename", "xb", "xa")
+    assert set(rootlet.ok("ps", "-a", "--format", "{{.Names}}").out.split()) == {"xa", "xz"}
+    rootlet.ok("kill", "xz")
+    rootlet.ok("wait", "xz")
+    assert state(rootlet, "xz")["ExitCode"] == 137
+    rootlet.fails("start", "xb", match="no such container")
 
 
 def test_logs(rootlet):
     rootlet.ok("create", "--name", "c", rootlet.image(), "sh", "-c",
-               "echo out1; echo err1 >&2; printf part; sleep 0.1; echo ial; echo last")
+               "echo out1; echo err1 >&2; sleep 0.1; printf part; sleep 0.1; echo ial; echo last")
     rootlet.ok("start", "-a", "c")
     r = rootlet.ok("logs", "c")
     assert (r.out, r.err) == ("out1\npartial\nlast\n", "err1\n")
@@ -316,7 +317,7 @@ def test_the_supervisor_may_be_killed(rootlet):
     if not after["Running"]:
         assert after["ExitCode"] != 0 and after["Status"] in ("exited", "dead", "stopped"), after
     rootlet.ok("rm", "-f", "c", timeout=15)
-    assert not os.path.exists(f"/proc/{found['Pid']}")
+    assert found["Pid"] not in rootlet.user.processes()
     assert rootlet.ok("ps", "-aq").out == ""
 
 
