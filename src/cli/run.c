@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/create.h"
 #include "cli/follow.h"
+#include "term/term.h"
 
 static int check_terminal(const struct run_opts *o, struct err *e)
 {
@@ -16,7 +17,8 @@ static int check_terminal(const struct run_opts *o, struct err *e)
                         "leave out -t when piping: rootlet run -i IMAGE COMMAND");
     if (o->detach && o->attach)
         return err_msg(e, EINVAL, "--attach and --detach exclude each other");
-    return 0;
+    struct detach_keys keys;
+    return o->tty && o->detach_keys ? detach_keys_parse(o->detach_keys, &keys, e) : 0;
 }
 
 /* Which streams a foreground run follows: -a names them, else output always and input with -i. */
