@@ -111,6 +111,29 @@ static int supervise(struct sup *s, struct err *e)
     return loop_run(s->loop, e);
 }
 
+/* The kernel would do it; but so a check for lost memory sees what was lost while it ran. */
+static void release(struct sup *s)
+{
+    while (s->out_head) {
+        struct chunk *c = s->out_head;
+        s->out_head = c->next;
+        free(c);
+    }
+    while (s->in_head) {
+        struct input *in = s->in_head;
+        s->in_head = in->next;
+        free(in);
+    }
+    log_writer_close(s->log);
+    network_plan_release(&s->network);
+    spec_release(&s->spec);
+    ctr_state_release(&s->state);
+    free(s->pidfile);
+    free(s->bundle);
+    loop_free(s->loop);
+    conf_release(&s->conf);
+}
+
 int main(int argc, char **argv)
 {
     struct sup s = {
@@ -137,5 +160,6 @@ int main(int argc, char **argv)
     if (r < 0)
         finish_failed(&s, &e);
     finish_close(&s);
+    release(&s);
     return r < 0 ? 1 : 0;
 }
