@@ -30,6 +30,10 @@ int cli_each(char **names, bool latest, cli_each_fn *fn, void *data, struct err 
 /* Removes a container; force ends a running one first. rm.c */
 int cli_remove(struct container *c, bool force, bool volumes, struct err *e);
 
+/* The commands of rootlet-image without their options, for the overview; an array that a NULL name
+ * ends, or NULL. It points into *ret_text; the caller frees both. help.c */
+struct cmd *cli_image_commands(char **ret_text);
+
 /* Commands by file; each table ends with a NULL name. */
 extern const struct cmd cli_run_cmds[];     /* run create */
 extern const struct cmd cli_start_cmds[];   /* start attach */

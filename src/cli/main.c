@@ -56,17 +56,25 @@ static const struct cmd *const tables[] = {
     cli_logs_cmds, cli_inspect_cmds, cli_image_cmds, cli_system_cmds, cli_doctor_cmds, cli_why_cmds,
 };
 
+static const struct cmd **add_commands(const struct cmd **list, const struct cmd *more)
+{
+    size_t n = 0;
+    while (list && list[n])
+        n++;
+    for (const struct cmd *c = more; c && c->name; c++) {
+        list = xrealloc(list, (n + 2) * sizeof(*list));
+        list[n++] = c;
+        list[n] = NULL;
+    }
+    return list;
+}
+
 /* All commands in one list, as the dispatcher wants them; the caller frees. */
 static const struct cmd **all_commands(void)
 {
     const struct cmd **list = NULL;
-    size_t n = 0;
     for (size_t t = 0; t < N_ELEMENTS(tables); t++)
-        for (const struct cmd *c = tables[t]; c->name; c++) {
-            list = xrealloc(list, (n + 2) * sizeof(*list));
-            list[n++] = c;
-            list[n] = NULL;
-        }
+        list = add_commands(list, tables[t]);
     return list;
 }
 
@@ -141,19 +149,54 @@ static int load_conf(const struct global_opts *o, struct err *e)
 }
 
 /* "help --dump" prints the tables for the completions and the man page test. */
+static int dump(const struct cmd *const *list)
+{
+    const struct cmd *const options[] = {&global_cmd, NULL};
+    scoped_str struct str out = STR_INIT;
+    cmd_dump(options, &out);
+    cmd_dump(list, &out);
+    fputs(out.s, stdout);
+    return 0;
+}
+
+/* The options of rootlet itself, below the overview. */
+static void print_options(void)
+{
+    scoped_str struct str out = STR_INIT;
+    cmd_help("rootlet", &global_cmd, &out);
+    const char *options = strstr(out.s, "\nOptions:");
+    fputs(options ? options : "", stdout);
+}
+
+/* Help, or a word that is no command of ours: the commands of rootlet-image belong to the answer.
+ */
+static int overview(const struct cmd **list, char **args, struct err *e)
+{
+    char *text = NULL;
+    struct cmd *more = cli_image_commands(&text);
+    list = add_commands(list, more);
+    int r = cmd_dispatch("rootlet", list, args, e);
+    if (r == 0 && !args[1])
+        print_options();
+    free(list);
+    free(more);
+    free(text);
+    return r;
+}
+
 static int dispatch(bool help, char **args, struct err *e)
 {
-    scoped_free const struct cmd **list = all_commands();
+    const struct cmd **list = all_commands();
     char help_flag[] = "--help", *help_args[] = {help_flag, NULL};
-    if (args && args[0] && args[1] && streq(args[0], "help") && streq(args[1], "--dump")) {
-        const struct cmd *const options[] = {&global_cmd, NULL};
-        scoped_str struct str out = STR_INIT;
-        cmd_dump(options, &out);
-        cmd_dump(list, &out);
-        fputs(out.s, stdout);
-        return 0;
-    }
-    return cmd_dispatch("rootlet", list, help || !args || !*args ? help_args : args, e);
+    int used, r;
+    if (help || !args || !*args || (streq(args[0], "help") && !args[1]))
+        args = help_args;
+    bool about = streq(args[0], "help");
+    if (!cmd_find(list, about ? args + 1 : args, &used) && !(about && args[1][0] == '-'))
+        return overview(list, args, e);
+    r = about && streq(args[1], "--dump") ? dump(list) : cmd_dispatch("rootlet", list, args, e);
+    free(list);
+    return r;
 }
 
 static int run(char **argv, struct global_opts *o, struct err *e)
@@ -170,7 +213,8 @@ static int run(char **argv, struct global_opts *o, struct err *e)
     r = load_conf(o, e);
     if (r < 0)
         return r;
-    if (!help && is_image_verb(args))
+    if (!help &&
+        (is_image_verb(args) || (args && streq(args[0], "help") && is_image_verb(args + 1))))
         return run_image_verb(args, e);
     return dispatch(help, args, e);
 }
