@@ -47,7 +47,10 @@ int build_all(struct build *b, struct err *e)
         r = build_volumes(b, e);
     if (r == 0)
         r = build_security(b, e);
-    return r == 0 ? spec_validate(b->spec, e) : r;
+    if (r < 0)
+        return r;
+    spec_claim_version(b->spec);
+    return spec_validate(b->spec, e);
 }
 
 void build_release(struct build *b)

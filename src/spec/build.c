@@ -74,6 +74,36 @@ void spec_namespace_remove(struct spec *s, const char *type)
         l->n_namespaces = kept;
 }
 
+static bool mount_is_newer(const struct spec_mount *m)
+{
+    static const char *const recursive[] = {"rro",   "rrw",     "rnosuid",  "rsuid",  "rnodev",
+                                            "rdev",  "rnoexec", "rexec",    "ratime", "rnoatime",
+                                            "idmap", "ridmap",  "tmpcopyup"};
+    if (m->n_uid_mappings || m->n_gid_mappings)
+        return true;
+    for (char *const *o = m->options; o && *o; o++)
+        for (size_t i = 0; i < N_ELEMENTS(recursive); i++)
+            if (streq(*o, recursive[i]))
+                return true;
+    return false;
+}
+
+void spec_claim_version(struct spec *s)
+{
+    const struct spec_process *p = s->process;
+    const struct spec_linux *l = s->linux_;
+    bool newer = s->domainname != NULL;
+    if (p)
+        newer = newer || p->scheduler || p->io_priority || p->exec_cpu_affinity;
+    if (l)
+        newer = newer || l->time_offsets || l->net_devices || l->memory_policy ||
+                spec_namespace_get(s, "time") || (l->seccomp && l->seccomp->listener_path);
+    for (size_t i = 0; i < s->n_mounts; i++)
+        newer = newer || mount_is_newer(&s->mounts[i]);
+    free(s->oci_version);
+    s->oci_version = xstrdup(newer ? SPEC_OCI_VERSION : SPEC_OCI_VERSION_OLD);
+}
+
 const char *spec_annotation(const struct spec *s, const char *key)
 {
     return strv_env_get(s->annotations, key);

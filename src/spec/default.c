@@ -76,7 +76,7 @@ void spec_default(struct spec *ret)
         {"/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"},
     };
 
-    struct spec s = {.oci_version = xstrdup(SPEC_OCI_VERSION), .hostname = xstrdup("rootlet")};
+    struct spec s = {.oci_version = xstrdup(SPEC_OCI_VERSION_OLD), .hostname = xstrdup("rootlet")};
     s.process = default_process();
     s.root = xcalloc(1, sizeof(*s.root));
     s.root->path = xstrdup("rootfs");

@@ -188,7 +188,8 @@ struct spec {
     json_t *extra;             /* solaris, windows, vm, unknown */
 };
 
-#define SPEC_OCI_VERSION "1.2.0"
+#define SPEC_OCI_VERSION "1.2.0"     /* what is understood */
+#define SPEC_OCI_VERSION_OLD "1.0.2" /* what older runtimes accept too */
 #define SPEC_MAX_BYTES (4u << 20)
 
 void spec_release(struct spec *s);
@@ -234,5 +235,8 @@ void spec_namespace_remove(struct spec *s, const char *type);
 const char *spec_annotation(const struct spec *s, const char *key); /* or NULL */
 /* The value replaces an earlier one; key without '='. */
 void spec_annotate(struct spec *s, const char *key, const char *value);
+/* Sets ociVersion to the oldest version that has everything the configuration uses: a runtime that
+ * knows only 1.0 refuses any newer number, whatever is in the file. */
+void spec_claim_version(struct spec *s);
 /* The offset of "monotonic" or "boottime": 1 and *ret filled, or 0 if there is none. */
 int spec_time_offset(const struct spec *s, const char *clock, struct spec_time_offset *ret);

@@ -297,6 +297,28 @@ static void test_seccomp_alone(void **state)
     spec_seccomp_release(&s);
 }
 
+static void test_claim_version(void **state)
+{
+    (void)state;
+    scoped_spec struct spec s = {0};
+    spec_default(&s);
+    spec_claim_version(&s);
+    assert_string_equal(s.oci_version, "1.0.2");
+    spec_namespace_set(&s, "cgroup", NULL);
+    spec_add_mount(&s, "/a", "bind", "/a", "rbind,ro");
+    spec_claim_version(&s);
+    assert_string_equal(s.oci_version, "1.0.2");
+    spec_add_mount(&s, "/b", "bind", "/b", "rbind,rro");
+    spec_claim_version(&s);
+    assert_string_equal(s.oci_version, "1.2.0");
+    spec_remove_mount(&s, "/b");
+    spec_claim_version(&s);
+    assert_string_equal(s.oci_version, "1.0.2");
+    s.domainname = xstrdup("example.org");
+    spec_claim_version(&s);
+    assert_string_equal(s.oci_version, "1.2.0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_default),         cmocka_unit_test(test_default_golden),
         cmocka_unit_test(test_schema_members),  cmocka_unit_test(test_builders),
         cmocka_unit_test(test_process_alone),   cmocka_unit_test(test_seccomp_alone),
+        cmocka_unit_test(test_claim_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
