@@ -1,6 +1,7 @@
 /* build - see build.h: the order of the parts, and the files every container gets. */
 #include "cli/build.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -71,6 +72,12 @@ static int write_file(const char *dir, const char *name, const struct str *text,
     return r < 0 ? err_set(e, -r, "write %s", path) : 0;
 }
 
+static bool is_address(const char *text)
+{
+    struct in6_addr a;
+    return inet_pton(AF_INET, text, &a) == 1 || inet_pton(AF_INET6, text, &a) == 1;
+}
+
 static int write_hosts(const struct build *b, const char *dir, struct err *e)
 {
     scoped_str struct str s = STR_INIT;
@@ -80,7 +87,8 @@ static int write_hosts(const struct build *b, const char *dir, struct err *e)
                  b->rec->name ? b->rec->name : "");
     for (char **v = b->o->add_host; v && *v; v++) {
         const char *colon = strchr(*v, ':');
-        if (!colon || colon == *v || !colon[1] || strpbrk(*v, " \t\n"))
+        if (!colon || colon == *v || !is_address(colon + 1) ||
+            strcspn(*v, " \t\r\n#") != strlen(*v))
             return err_msg(e, EINVAL, "--add-host %s: not HOST:IP", *v);
         str_addf(&s, "%s\t%.*s\n", colon + 1, (int)(colon - *v), *v);
     }
@@ -99,11 +107,15 @@ static int write_resolv(const struct build *b, const char *dir, struct err *e)
     scoped_str struct str s = STR_INIT;
     scoped_free char *host = NULL;
     const struct run_opts *o = b->o;
-    for (char **lists[] = {o->dns, o->dns_search, o->dns_option}, ***l = lists;
+    for (char **v = o->dns; v && *v; v++)
+        if (!is_address(*v))
+            return err_msg(e, EINVAL, "--dns %s: not an address", *v);
+    for (char **lists[] = {o->dns_search, o->dns_option}, ***l = lists;
          l < lists + N_ELEMENTS(lists); l++)
         for (char **v = *l; v && *v; v++)
-            if (!**v || strpbrk(*v, "\r\n"))
-                return err_msg(e, EINVAL, "--dns: \"%s\" is not one word", *v);
+            if (!**v || strpbrk(*v, " \t\r\n"))
+                return err_msg(e, EINVAL, "%s: \"%s\" is not one word",
+                               *l == o->dns_search ? "--dns-search" : "--dns-option", *v);
     add_lines(&s, "search", o->dns_search);
     add_lines(&s, "nameserver", o->dns);
     add_lines(&s, "options", o->dns_option);

@@ -79,7 +79,7 @@ static int build_tz(struct build *b, struct err *e)
         return 0;
     scoped_free char *file =
         streq(tz, "local") ? xstrdup("/etc/localtime") : path_join("/usr/share/zoneinfo", tz);
-    if (strstr(tz, "..") || access(file, R_OK) < 0)
+    if (!*tz || strstr(tz, "..") || access(file, R_OK) < 0)
         return err_hint(e, err_msg(e, EINVAL, "--tz %s: no such time zone here (%s)", tz, file),
                         "install tzdata on this host, or use a name such as Europe/Berlin");
     scoped_free char *real = realpath(file, NULL);

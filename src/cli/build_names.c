@@ -107,13 +107,24 @@ static int build_sysctl(struct build *b, struct err *e)
     return 0;
 }
 
+/* It becomes a line of /etc/hosts and a word of prompts: nothing that those would read otherwise.
+ */
+static bool name_is_sane(const char *name)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t n = strlen(name);
+    return n > 0 && n <= 64 && strspn(name, allowed) == n;
+}
+
 static int build_hostname(struct build *b, struct err *e)
 {
     const char *name = b->o->hostname;
     if (name && !has_own(b, "uts"))
         return err_msg(e, EINVAL, "--hostname needs a UTS namespace of the container's own");
-    if (name && (!*name || strlen(name) > 64 || strchr(name, '/')))
-        return err_msg(e, EINVAL, "--hostname \"%s\": 1 to 64 characters, no slash", name);
+    if (name && !name_is_sane(name))
+        return err_msg(e, EINVAL,
+                       "--hostname \"%s\": not 1 to 64 letters, digits, \"-\", \"_\", \".\"", name);
     free(b->spec->hostname);
     b->spec->hostname = NULL;
     if (has_own(b, "uts"))

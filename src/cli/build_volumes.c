@@ -290,7 +290,10 @@ static int add_from_container(struct build *b, const char *text, struct err *e)
             continue;
         r = add_want(b,
                      &(struct want){v->name ? v->name : v->source, v->destination,
-                                    colon ? colon + 1 : v->mode, v->anonymous},
+                                    colon     ? colon + 1
+                                    : v->mode ? v->mode
+                                              : "",
+                                    v->anonymous},
                      e);
     }
     return r < 0 ? err_add(e, r, "--volumes-from %s", text) : 0;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/timefmt.h"
@@ -157,6 +158,23 @@ static void set_details(json_t *row, const struct ctr_state *s, bool lists)
         json_object_set_new(row, "Command", strings(c.rec.command));
 }
 
+/* The numbers of the namespaces, as podman's columns name them. */
+static void set_namespaces(json_t *row, const struct ctr_state *s)
+{
+    static const char *const columns[][2] = {
+        {"CGROUPNS", "cgroup"}, {"IPC", "ipc"},     {"MNT", "mnt"}, {"NET", "net"},
+        {"PIDNS", "pid"},       {"USERNS", "user"}, {"UTS", "uts"},
+    };
+    for (size_t i = 0; i < N_ELEMENTS(columns); i++) {
+        char link[64] = "", *number = NULL;
+        scoped_free char *path = xasprintf("/proc/%d/ns/%s", s->pid, columns[i][1]);
+        ssize_t n = s->pid > 0 ? readlink(path, link, sizeof(link) - 1) : -1;
+        if (n > 0 && (number = strchr(link, '[')))
+            number[1 + strspn(number + 1, "0123456789")] = '\0';
+        set_text(row, columns[i][0], number ? number + 1 : "");
+    }
+}
+
 static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
 {
     char id[13], status[128];
@@ -187,6 +205,8 @@ static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
         json_object_set_new(row, "Names", json_pack("[s]", s->name ? s->name : ""));
     if (needs_record(o))
         set_details(row, s, as_json(o));
+    if (o->ns)
+        set_namespaces(row, s);
     if (o->size)
         set_size(row, s->id);
     return row;
@@ -278,9 +298,8 @@ static int print_rows(struct ps_opts *o, const char *table, struct err *e)
     "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.CreatedHuman}}\t{{.Status}}\t{{.Ports}}\t{{."     \
     "Names}}"
 #define NS_COLUMNS                                                                                 \
-    "table {{.ID}}\t{{.Names}}\t{{.Pid}}\t{{.Namespaces.cgroup}}\t{{.Namespaces.ipc}}"             \
-    "\t{{.Namespaces.mount}}\t{{.Namespaces.network}}\t{{.Namespaces.pid}}\t{{.Namespaces.user}}"  \
-    "\t{{.Namespaces.uts}}"
+    "table {{.ID}}\t{{.Names}}\t{{.Pid}}\t{{.CGROUPNS}}\t{{.IPC}}\t{{.MNT}}\t{{.NET}}\t{{.PIDNS}}" \
+    "\t{{.USERNS}}\t{{.UTS}}"
 
 static int ps(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {

@@ -1,0 +1,219 @@
+"""ps and list: columns, filters, order; and the formats of inspect, ps and images (docker's and
+podman's users type them from memory)."""
+import json
+import re
+
+import pytest
+
+from lib import rows
+
+
+@pytest.fixture
+def three(rootlet):
+    """One created, one running, one ended."""
+    image = rootlet.image()
+    rootlet.ok("create", "--name", "new", "-l", "k=v", image, "sh", "-c", "a long command line that is cut")
+    rootlet.ok("run", "-d", "--name", "up", "-l", "k=w", image, "sleep", "60")
+    rootlet("run", "--name", "gone", image, "sh", "-c", "exit 4", rc=4)
+    return rootlet
+
+
+def columns(line):
+    return re.split(r" {2,}", line.strip())
+
+
+def names(rootlet, *args):
+    return rootlet.ok("ps", "--format", "{{.Names}}", *args).out.split()
+
+
+@rows("A64", "B3")
+def test_columns(three):
+    lines = three.ok("ps").out.splitlines()
+    assert columns(lines[0]) == ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
+    assert len(lines) == 2
+    cells = columns(lines[1])
+    assert re.fullmatch("[0-9a-f]{12}", cells[0])
+    assert cells[1:3] == ["localhost/busybox:latest", "sleep 60"]
+    assert cells[3].endswith(" ago") and cells[4].startswith("Up ") and cells[-1] == "up"
+    lines = three.ok("ps", "-a").out.splitlines()
+    assert [columns(line)[-1] for line in lines[1:]] == ["gone", "up", "new"]
+    assert re.search(r"Exited \(4\) .* ago", lines[1]) and "Created" in lines[3]
+    assert "…" in lines[3]
+    assert "…" not in three.ok("ps", "-a", "--no-trunc").out
+    assert columns(three.ok("ps", "-s").out.splitlines()[0])[-1] == "SIZE"
+    assert columns(three.ok("ps", "--ns").out.splitlines()[0]) == \
+        "CONTAINER ID,NAMES,PID,CGROUPNS,IPC,MNT,NET,PIDNS,USERNS,UTS".split(",")
+    assert three.ok("ps", "--noheading").out.count("\n") == 1
+
+
+@rows("A63")
+def test_list(three):
+    lines = three.ok("list").out.splitlines()
+    head = columns(lines[0])
+    assert {"NAMES", "STATUS", "IMAGE", "PID", "IP", "CREATED"} <= set(head)
+    assert len(lines) == 4
+    pid = str(three.inspect("up")["State"]["Pid"])
+    assert any(pid in line for line in lines)
+
+
+def test_quiet_and_last(three):
+    ids = three.ok("ps", "-aq").out.split()
+    assert len(ids) == 3 and all(re.fullmatch("[0-9a-f]{12}", i) for i in ids)
+    assert all(len(i) == 64 for i in three.ok("ps", "-aq", "--no-trunc").out.split())
+    assert names(three, "-l") == ["gone"]
+    assert names(three, "-n", "2") == ["gone", "up"]
+    assert three.ok("container", "ls", "-q").out == three.ok("ps", "-q").out
+
+
+@pytest.mark.parametrize("filters, want", [
+    (["name=up"], ["up"]), (["name=nosuch"], []), (["status=created"], ["new"]),
+    (["status=exited"], ["gone"]), (["status=running"], ["up"]),
+    (["status=exited", "status=created"], ["gone", "new"]), (["exited=4"], ["gone"]), (["exited=0"], []),
+    (["label=k"], ["up", "new"]), (["label=k=v"], ["new"]), (["label=k=v", "status=running"], []),
+    (["ancestor=localhost/busybox"], ["gone", "up", "new"]), (["ancestor=busybox:latest"], ["gone", "up", "new"]),
+    (["ancestor=other"], []), (["before=gone"], ["up", "new"]), (["since=new"], ["gone", "up"]),
+    (["network=none"], ["gone", "up", "new"]), (["id=zz"], [])])
+def test_filters(three, filters, want):
+    flags = [word for f in filters for word in ("-f", f)]
+    assert names(three, "-a", *flags) == want
+
+
+def test_bad_filters(rootlet):
+    rootlet.fails("ps", "-f", "nosuch=1", match="nosuch[\\s\\S]*name")
+    rootlet.fails("ps", "-f", "status=sleepy", match="sleepy")
+    rootlet.fails("ps", "-f", "name", match="name")
+    rootlet.fails("ps", "-f", "before=nosuch", match="nosuch")
+    rootlet.fails("ps", "--sort", "nosuch", match="nosuch")
+    rootlet.fails("ps", "extra", match="argument")
+
+
+def test_sort(three):
+    assert names(three, "-a", "--sort", "names") == ["gone", "new", "up"]
+    assert names(three, "-a", "--sort", "created") in (["new", "up", "gone"], ["gone", "up", "new"])
+    assert names(three, "-a", "--sort", "status")[0] in ("new", "gone")
+
+
+def test_json_has_podmans_keys(three):
+    found = three.ok("ps", "-a", "--format", "json").json()
+    assert [c["Names"] for c in found] == [["gone"], ["up"], ["new"]]
+    want = {"AutoRemove", "Command", "CreatedAt", "Exited", "ExitedAt", "ExitCode", "Id", "Image", "ImageID",
+            "Labels", "Mounts", "Names", "Namespaces", "Networks", "Pid", "Ports", "StartedAt", "State",
+            "Status", "Created"}
+    assert not want - set(found[0])
+    gone, up, new = found
+    assert (gone["State"], up["State"], new["State"]) == ("exited", "running", "created")
+    assert gone["ExitCode"] == 4 and gone["Exited"] is True and up["Exited"] is False
+    assert up["Command"] == ["sleep", "60"] and up["Pid"] > 1 and new["Pid"] == 0
+    assert new["Labels"]["k"] == "v" and len(up["Id"]) == 64
+    assert up["ImageID"]
+    lines = three.ok("ps", "-a", "--format", "jsonl").out.splitlines()
+    assert [json.loads(line)["Names"] for line in lines] == [["gone"], ["up"], ["new"]]
+    assert three.ok("ps", "-f", "name=nosuch", "--format", "json").json() == []
+
+
+@pytest.mark.parametrize("template, want", [
+    ("{{.Names}}\t{{.State}}", "up\trunning"), ("{{.ID}}", r"[0-9a-f]{12}"), (r"{{.Names}}\t{{.Image}}", "up\tlocalhost/busybox:latest"),
+    ('{{.Label "k"}}', "w"), ("{{json .Names}}", '"up"'), ("{{upper .Names}}", "UP"),
+    ("{{.Status}}", "Up .*"), ("{{.Command}}", "sleep 60"), ("{{.Pid}}", r"\d+"), ("{{len .Names}}", "2"),
+    ('{{if eq .State "running"}}yes{{else}}no{{end}}', "yes"), ("{{.AutoRemove}}", "false"),
+    ("{{.ImageID}}", "[0-9a-f:sh]+"), ("{{.RunningFor}}", ".* ago"), ("{{.CreatedAt}}", "20.*"),
+    ("{{.ExitCode}} {{.Ports}}|{{.Networks}}", r"0 \|none"), ("{{.Mounts}}", ""),
+    ("{{.Restarts}}{{.Exited}}", "0false"), ("{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}", ".*k=w;.*"),
+])
+def test_templates(three, template, want):
+    assert re.fullmatch(want, three.ok("ps", "--format", template).text), three.ok("ps", "--format", template)
+
+
+def test_table_template(three):
+    lines = three.ok("ps", "-a", "--format", r"table {{.Names}}\t{{.Status}}\t{{.ID}}").out.splitlines()
+    assert columns(lines[0]) == ["NAMES", "STATUS", "CONTAINER ID"] and len(lines) == 4
+
+
+def test_bad_templates(three):
+    for bad in ("{{.NoSuch}}", "{{", "{{nosuch .ID}}", "{{if .ID}}", "{{end}}"):
+        r = three("ps", "--format", bad)
+        assert r.rc == 125 and r.err.startswith("Error: "), r
+
+
+def test_nothing_to_show(rootlet):
+    assert columns(rootlet.ok("ps").out)[0] == "CONTAINER ID"
+    assert rootlet.ok("ps", "-q").out == ""
+    assert rootlet.ok("images", "--format", "json").json() == []
+
+
+# inspect
+
+TOP = """Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver Mounts NetworkSettings
+Config HostConfig EffectiveCaps BoundingCaps GraphDriver OCIConfigPath PidFile""".split()
+STATE = "Status Running Paused Restarting OOMKilled Dead Pid ExitCode Error StartedAt FinishedAt".split()
+CONFIG = "Hostname User Env Cmd Entrypoint WorkingDir Labels StopSignal Tty OpenStdin".split()
+HOST = """Binds Memory NanoCpus CpuQuota PidsLimit NetworkMode PortBindings RestartPolicy CapAdd CapDrop
+ReadonlyRootfs SecurityOpt""".split()
+NET = "IPAddress Gateway MacAddress Ports Networks GlobalIPv6Address SandboxKey".split()
+
+
+@rows("B3", "B10")
+def test_inspect_keys(three):
+    found = three.ok("inspect", "up", "gone").json()
+    assert len(found) == 2
+    up = found[0]
+    assert not set(TOP) - set(up)
+    assert not set(STATE) - set(up["State"])
+    assert not set(CONFIG) - set(up["Config"])
+    assert not set(HOST) - set(up["HostConfig"])
+    assert not set(NET) - set(up["NetworkSettings"])
+    assert up["Config"]["Cmd"] == ["sleep", "60"] and up["Config"]["Labels"]["k"] == "w"
+    assert "CAP_CHOWN" in up["EffectiveCaps"] and "CAP_SYS_ADMIN" not in up["BoundingCaps"]
+    assert three.ok("inspect", "-f", "{{.HostConfig.CpuShares}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}",
+                    "up").text.count(" ") == 2
+
+
+@pytest.mark.parametrize("template, want", [
+    ("{{.State.Status}} {{.State.Running}}", "running true"), ("{{.Name}}", "up"), ("{{json .Config.Cmd}}", r'\["sleep","60"\]'),
+    ('{{index .Config.Labels "k"}}', "w"), ("{{range .Config.Cmd}}{{.}} {{end}}", "sleep 60 "),
+    ('{{range .Config.Env}}{{println .}}{{end}}', "[\\s\\S]*FROM_IMAGE=yes\n[\\s\\S]*"), ("{{len .Config.Cmd}}", "2"),
+    ('{{join .Config.Cmd ","}}', "sleep,60"), ("{{.State.Pid}}", r"\d+"), ("{{.NetworkSettings.IPAddress}}", ""),
+    ("{{if .State.Running}}R{{end}}", "R"), ("{{index .Config.Cmd 1}}", "60"),
+    ("{{with .State}}{{.ExitCode}}{{end}}", "0"), ("{{.Config.Labels.k}}", "w")])
+def test_inspect_templates(three, template, want):
+    assert re.fullmatch(want, three.ok("inspect", "-f", template, "up").out[:-1])
+
+
+def test_inspect_of_what_is_not_there(three):
+    r = three("inspect", "nosuch", rc=125)
+    assert r.json() == [] and r.err.startswith('Error: no such object: "nosuch"')
+    r = three("inspect", "nosuch", "up", rc=125)
+    assert [c["Name"] for c in r.json()] == ["up"]
+    r = three("inspect", "--type", "image", "up", rc=125)
+    assert "no such" in r.err
+    assert three.ok("inspect", three.image()).json()[0]["RepoTags"] == ["localhost/busybox:latest"]
+    assert three.ok("container", "inspect", "up").json()[0]["Name"] == "up"
+
+
+def test_images(rootlet):
+    image = rootlet.image()
+    lines = rootlet.ok("images").out.splitlines()
+    assert columns(lines[0]) == ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
+    assert columns(lines[1])[:2] == ["localhost/busybox", "latest"]
+    assert re.fullmatch(r"[\d.]+ [kM]B", columns(lines[1])[-1])
+    assert columns(rootlet.ok("images", "--digests").out.splitlines()[0])[2] == "DIGEST"
+    assert re.fullmatch("[0-9a-f]{12}\n", rootlet.ok("images", "-q").out)
+    found = rootlet.ok("images", "--format", "json").json()[0]
+    assert not {"Id", "ParentId", "RepoTags", "RepoDigests", "Size", "SharedSize", "VirtualSize", "Labels",
+                "Containers", "Digest", "Names", "Created"} - set(found)
+    assert found["Names"] == [image]
+    assert rootlet.ok("images", "--format", "{{.Repository}}:{{.Tag}}").text == image
+    assert rootlet.ok("images", "-f", "reference=nosuch", "-q").out == ""
+    assert rootlet.ok("images", "-f", "dangling=true", "-q").out == ""
+    rootlet.fails("images", "-f", "nosuch=1", match="nosuch")
+    assert rootlet.ok("image", "ls", "-q").out == rootlet.ok("images", "-q").out
+
+
+def test_info_and_version(rootlet):
+    """Rows A34 and A5: what the host offers is said, not guessed."""
+    info = rootlet.ok("info").json()
+    assert rootlet.ok("info", "-f", "{{.Storage.Driver}}").text in ("overlay", "copy")
+    assert "LSM" in info["Security"] and info["Security"]["Seccomp"] == "default"
+    assert re.match(r"rootlet version \d", rootlet.ok("version").out)
+    assert re.match(r"rootlet version \d", rootlet.ok("--version").out)
+    assert rootlet.ok("version", "-f", "{{.Client.Version}}").text in rootlet.ok("--version").out
