@@ -79,8 +79,6 @@ static int build_network(struct build *b, struct err *e)
 static int build_cgroupns(struct build *b, struct err *e)
 {
     spec_namespace_set(b->spec, "cgroup", NULL);
-    /* Private by default: the host's paths in /proc/self/cgroup are nobody's business inside. */
-    spec_namespace_set(b->spec, "cgroup", NULL);
     return simple_ns(b, "--cgroupns", b->o->cgroupns, "cgroup", e);
 }
 
