@@ -263,10 +263,26 @@ int conf_open_root(const struct conf *c, const char *sub, bool make, struct err 
     return open_sub(c->root, sub, make, e);
 }
 
+/* In a /tmp that everybody may write to, a link that somebody else has put there first would lead
+ * us into any directory of ours that is 0700. (fs.protected_symlinks of proc_sys_fs(5) stands
+ * against it, where it is set.) */
+static int refuse_foreign_link(const char *path, struct err *e)
+{
+    struct stat st;
+    if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode) || st.st_uid == geteuid() || st.st_uid == 0)
+        return 0;
+    return err_hint(
+        e, err_msg(e, EPERM, "%s is a symbolic link that uid %u has made", path, st.st_uid),
+        "set XDG_RUNTIME_DIR or --runroot to a directory of your own");
+}
+
 /* The runtime directory may lie in a world-writable /tmp: it must be ours alone. */
 static int check_run_root(const struct conf *c, bool make, struct err *e)
 {
     struct stat st;
+    int r = refuse_foreign_link(c->run_root, e);
+    if (r < 0)
+        return r;
     scoped_fd int fd = fs_open_dir(c->run_root, make, 0700, e);
     if (fd < 0)
         return fd;

@@ -48,3 +48,7 @@ json_t *format_call(const char *name, json_t **args, size_t n, struct err *e);
 bool format_truth(const json_t *v);
 /* As Go prints a value with %v. */
 void format_print_value(const json_t *v, struct str *out);
+
+/* A copy of v (v itself when there is nothing to do) in which what would steer a terminal is
+ * spelled out, "\x1b"; lines: '\n' and '\t' may stay. A new reference. */
+json_t *format_clean(const json_t *v, bool lines);

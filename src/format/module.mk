@@ -1,6 +1,6 @@
 noinst_LIBRARIES += src/format/libformat.a
 src_format_libformat_a_SOURCES = src/format/format.h src/format/format-priv.h src/format/parse.c \
-	src/format/call.c src/format/eval.c src/format/rows.c
+	src/format/call.c src/format/eval.c src/format/rows.c src/format/clean.c
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-format

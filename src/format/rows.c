@@ -2,10 +2,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/jfield.h"
 #include "base/strv.h"
-#include "format/format.h"
+#include "format/format-priv.h"
 
 /* Cells may hold names from images: what would steer the terminal is replaced. */
 static void add_cell(struct str *out, const char *s, size_t n)
@@ -145,12 +146,21 @@ static int as_table(const struct format_options *o, const char *spec, const json
     while (*spec == ' ')
         spec++;
     scoped_free char *tmpl = unescape(spec);
+    scoped_json json_t *clean = format_clean(rows, false);
     if (!o->no_header)
         add_titles(&text, tmpl, o->headers);
-    int r = apply_rows(tmpl, rows, &text, e);
+    int r = apply_rows(tmpl, clean, &text, e);
     if (r == 0)
         format_columns(text.s, out);
     return r;
+}
+
+/* Scripts get what there is, a terminal what it can show: labels and commands are the image's. */
+static int as_text(const char *spec, const json_t *rows, struct str *out, struct err *e)
+{
+    scoped_free char *tmpl = unescape(spec);
+    scoped_json json_t *clean = isatty(STDOUT_FILENO) ? format_clean(rows, true) : NULL;
+    return apply_rows(tmpl, clean ? clean : rows, out, e);
 }
 
 int format_rows(const struct format_options *o, const json_t *rows, struct str *out, struct err *e)
@@ -176,8 +186,7 @@ int format_rows(const struct format_options *o, const json_t *rows, struct str *
         table = str_after(o->default_table, "table");
     if (table && (*table == ' ' || *table == '\0'))
         return as_table(o, table, rows, out, e);
-    scoped_free char *tmpl = unescape(text);
-    return apply_rows(tmpl, rows, out, e);
+    return as_text(text, rows, out, e);
 }
 
 int format_objects(const char *text, const json_t *array, struct str *out, struct err *e)
@@ -187,6 +196,5 @@ int format_objects(const char *text, const json_t *array, struct str *out, struc
         str_addf(out, "%s\n", all);
         return 0;
     }
-    scoped_free char *tmpl = unescape(text);
-    return apply_rows(tmpl, array, out, e);
+    return as_text(text, array, out, e);
 }

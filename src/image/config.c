@@ -8,6 +8,17 @@
 
 #define CONFIG_MAX (4u << 20)
 #define LAYERS_MAX 500 /* overlay's own limit on lower layers */
+/* Real images have dozens. Four megabytes hold half a million, and some of what is done with them
+ * takes the square of their number; each volume is a directory and a mount as well. */
+#define ENTRIES_MAX 4096
+#define VOLUMES_MAX 256
+
+static int check_count(size_t n, size_t max, const char *path, const char *key, struct err *e)
+{
+    if (n <= max)
+        return 0;
+    return err_msg(e, E2BIG, "%s%s: %zu entries, at most %zu are taken", path, key, n, max);
+}
 
 /* A list of strings; docker's older builders wrote a bare string for a list of one. */
 static int get_strv(const json_t *obj, const char *key, const char *path, char ***ret,
@@ -24,6 +35,9 @@ static int get_strv(const json_t *obj, const char *key, const char *path, char *
     }
     if (!json_is_array(v))
         return err_msg(e, EINVAL, "%s%s: want a list of strings", path, key);
+    int r = check_count(json_array_size(v), ENTRIES_MAX, path, key, e);
+    if (r < 0)
+        return r;
     json_array_foreach(v, i, item)
     {
         if (!json_is_string(item) || strlen(json_string_value(item)) != json_string_length(item))
@@ -55,6 +69,10 @@ static int get_object(const json_t *obj, const char *key, bool values, char ***r
         return 0;
     if (!json_is_object(v))
         return err_msg(e, EINVAL, "config.%s: want an object", key);
+    size_t max = streq(key, "Volumes") ? VOLUMES_MAX : ENTRIES_MAX;
+    int r = check_count(json_object_size(v), max, "config.", key, e);
+    if (r < 0)
+        return r;
     json_object_foreach(v, name, item)
     {
         if (!values) {

@@ -15,8 +15,8 @@ CGROUPS = "/sys/fs/cgroup"
 RUN_STAYS = ("probe.",)
 
 
-def mounts_of(needle):
-    """mountinfo lines, of every mount namespace, that mention the path."""
+def mounts_of(needles):
+    """mountinfo lines, of every mount namespace, that mention one of the paths."""
     seen, found = set(), set()
     for pid in os.listdir("/proc"):
         if not pid.isdigit():
@@ -28,7 +28,7 @@ def mounts_of(needle):
             with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as f:
                 for line in f:
                     # The test's own tmpfs are no leak.
-                    if needle in line and " rltest " not in line:
+                    if any(n in line for n in needles) and " rltest " not in line:
                         found.add(f"{ns}: {line.strip()}")
             seen.add(ns)
     return found
@@ -73,7 +73,9 @@ class Audit:
             if user.made:
                 state["process"] |= set(user.processes().items())
             state["file"] |= below(user.tmp)
-        state["mount"] = mounts_of(str(self.base))
+        # Not the whole base: other workers have their users in it.
+        state["mount"] = mounts_of([f"{d}/" for u in self.users for d in (u.home, u.runtime)]
+                                   if self.users[0].made else [str(self.base)])
         state["cgroup"] = cgroups_of(self.users)
         for directory in ("/dev/shm", "/tmp", "/var/tmp", "/dev/mqueue"):
             if self.users[0].made:
