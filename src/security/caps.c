@@ -86,9 +86,14 @@ int cap_last(void)
 {
     /* The kernel answers EINVAL for a number it does not know: the same fact as cap_last_cap in
      * procfs, but available where no trustworthy /proc is mounted. */
-    int last = 0;
-    while (last < 62 && prctl(PR_CAPBSET_READ, last + 1, 0, 0, 0) >= 0)
-        last++;
+    int last = 0, beyond = 63;
+    while (beyond - last > 1) {
+        int middle = (last + beyond) / 2;
+        if (prctl(PR_CAPBSET_READ, middle, 0, 0, 0) >= 0)
+            last = middle;
+        else
+            beyond = middle;
+    }
     return last;
 }
 
