@@ -213,36 +213,11 @@ int child_open_sources(struct start *s, struct err *e)
     return s->root_mount < 0 ? err_add(e, s->root_mount, "root.path") : 0;
 }
 
-/* Whether id 0 of the container is the caller itself: then the files that a file system makes when
- * it is mounted get the right owner even now, before the map says so. */
-static bool root_is_caller(const struct spec_id_map *v, size_t n, uint32_t self)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (v[i].container_id == 0)
-            return v[i].host_id == self;
-    }
-    return false;
-}
-
-int child_mount_root_early(struct start *s, struct err *e)
-{
-    const struct spec_linux *l = s->spec->linux_;
-    (void)e;
-    if (!s->p->root || !s->make_userns || s->caller_uid == 0 ||
-        !root_is_caller(l->uid_mappings, l->n_uid_mappings, s->caller_uid) ||
-        !root_is_caller(l->gid_mappings, l->n_gid_mappings, s->caller_gid))
-        return 0;
-    /* A failure is no verdict: it is tried again with the ids mapped. */
-    struct err ignored = ERR_INIT;
-    s->root_mount = storage_mount_opened(s->p->root, &s->root_fds, &ignored);
-    if (s->root_mount < 0)
-        log_debug("the root is mounted after the id maps: %s", ignored.msg);
-    return 0;
-}
-
+/* Not before the ids are mapped, though the user would be its owner then as well: the kernel tries
+ * the overlay's work directory, whose mode is 0, and only a mapped root may enter that. */
 int child_mount_root(struct start *s, struct err *e)
 {
-    if (!s->p->root || s->root_mount >= 0)
+    if (!s->p->root)
         return 0;
     s->root_mount = storage_mount_opened(s->p->root, &s->root_fds, e);
     storage_fds_release(&s->root_fds);

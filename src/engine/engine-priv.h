@@ -106,8 +106,6 @@ struct start {
     const struct spec *spec;
     const struct spec_process *process;
     const struct network_driver *network;
-    uid_t caller_uid; /* before the clone: inside they show only once they are mapped */
-    gid_t caller_gid;
     int sock; /* this side's end */
     int child_sock;
 
@@ -169,7 +167,6 @@ int child_become_root(struct start *s, struct err *e);
 int child_await_go(struct start *s, struct err *e);
 int child_sysctls(struct start *s, struct err *e);
 int child_open_sources(struct start *s, struct err *e);
-int child_mount_root_early(struct start *s, struct err *e);
 int child_mount_root(struct start *s, struct err *e);
 int child_mounts(struct start *s, struct err *e);
 int child_console(struct start *s, struct err *e);

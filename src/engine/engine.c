@@ -25,8 +25,6 @@ static int start_init(struct start *s, struct engine *en, struct err *e)
         .p = &en->p,
         .spec = en->p.spec,
         .process = en->p.spec->process,
-        .caller_uid = geteuid(),
-        .caller_gid = getegid(),
         .sock = -1,
         .root_mount = -1,
         .root_fds = STORAGE_FDS_INIT,

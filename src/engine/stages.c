@@ -28,7 +28,6 @@ static const struct stage stages[] = {
     {"set hostname", SIDE_EARLY, child_hostname},
     {"announce namespaces", SIDE_EARLY, child_announce},
     {"open sources", SIDE_EARLY, child_open_sources, .plain = true},
-    {"mount root early", SIDE_EARLY, child_mount_root_early},
 
     {"await id maps", SIDE_CHILD, child_await_maps},
     {"become root", SIDE_CHILD, child_become_root},
