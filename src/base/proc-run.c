@@ -17,7 +17,7 @@
 /* What a helper that is dead may still have left in its pipe. */
 #define DRAIN_MAX 65536
 
-/* Tries every directory of the standard PATH; only system calls, this is after a fork. */
+/* Tries every directory of the standard PATH; only system calls, this is between vfork and exec. */
 static int exec_search(const char *name, char *const *argv, char *const *envp)
 {
     if (strchr(name, '/')) {
@@ -46,13 +46,20 @@ static int above_stdio(int fd, int flags)
     return fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-__attribute__((noreturn)) static void child_exec(const struct proc_cmd *cmd, int err_fd)
+struct child {
+    const struct proc_cmd *cmd;
+    int err_fd;
+};
+
+static int child_exec(void *data)
 {
+    const struct child *c = data;
+    const struct proc_cmd *cmd = c->cmd;
     char path[] = "PATH=" STANDARD_PATH, lang[] = "LANG=C";
     char *const minimal[] = {path, lang, NULL};
     int in = above_stdio(cmd->stdin_fd, O_RDONLY);
     int out = above_stdio(cmd->stdout_fd, O_WRONLY);
-    int err = above_stdio(err_fd, O_WRONLY);
+    int err = above_stdio(c->err_fd, O_WRONLY);
     if (in < 0 || out < 0 || err < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
         _exit(126);
 
@@ -80,11 +87,9 @@ int proc_start(const struct proc_cmd *cmd, struct proc_child *ret, struct err *e
     scoped_fd int rd = fds[0], wr = fds[1];
     struct proc_child c = {.pidfd = -1};
 
-    c.pid = fork_pidfd(&c.pidfd);
+    c.pid = spawn_pidfd(child_exec, &(struct child){cmd, wr}, &c.pidfd);
     if (c.pid < 0)
         return err_set(e, errno, "start %s", name);
-    if (c.pid == 0)
-        child_exec(cmd, wr);
     /* Non-blocking: what a dead helper left is read without waiting for those who inherited it. */
     fcntl(rd, F_SETFL, O_NONBLOCK);
     c.err_fd = take_fd(&rd);

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
+#include <linux/sched.h> /* struct clone_args */
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -31,6 +33,29 @@ pid_t fork_pidfd(int *ret_pidfd)
     if (pid > 0)
         *ret_pidfd = pidfd;
     return (pid_t)pid;
+}
+
+#define SPAWN_STACK 65536
+
+pid_t spawn_pidfd(int (*child)(void *data), void *data, int *ret_pidfd)
+{
+#ifdef __SANITIZE_ADDRESS__
+    const int share = 0; /* it knows no stacks that are not the kernel's or a thread's */
+#else
+    const int share = CLONE_VM | CLONE_VFORK;
+#endif
+    int pidfd = -1;
+    char *stack = mmap(NULL, SPAWN_STACK, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED)
+        return -1;
+    pid_t pid = clone(child, stack + SPAWN_STACK, share | CLONE_PIDFD | SIGCHLD, data, &pidfd);
+    int why = errno;
+    munmap(stack, SPAWN_STACK);
+    if (pid > 0)
+        *ret_pidfd = pidfd;
+    errno = why;
+    return pid;
 }
 
 int pidfd_open_pid(pid_t pid)

@@ -28,16 +28,23 @@ static int arrange_fds(int sock, unsigned preserve)
     return dup2(high, 3) < 0 ? -errno : 0;
 }
 
-static _Noreturn void exec_supervisor(char *const *argv, char *const *envp, int sock,
-                                      unsigned preserve)
+struct child {
+    char **argv, **envp;
+    int sock;
+    unsigned preserve;
+};
+
+static int exec_supervisor(void *data)
 {
+    const struct child *c = data;
     struct err e = ERR_INIT;
-    int r = arrange_fds(sock, preserve);
+    int sock = c->sock;
+    int r = arrange_fds(sock, c->preserve);
     if (r < 0) {
         err_set(&e, -r, "pass descriptors to the supervisor");
     } else {
-        execve(argv[0], argv, envp);
-        err_set(&e, errno, "execute %s", argv[0]);
+        execve(c->argv[0], c->argv, c->envp);
+        err_set(&e, errno, "execute %s", c->argv[0]);
         sock = 3;
     }
     (void)!proto_send_err(sock, PROTO_ERROR, &e);
@@ -66,9 +73,8 @@ int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, stru
     int r = sock_pair(pair, e);
     if (r < 0)
         return r;
-    pid_t pid = fork_pidfd(&pidfd);
-    if (pid == 0)
-        exec_supervisor(argv, envp, pair[1], o->preserve_fds);
+    struct child child = {argv, envp, pair[1], o->preserve_fds};
+    pid_t pid = spawn_pidfd(exec_supervisor, &child, &pidfd);
     int why = errno;
     close(pair[1]);
     if (pid < 0) {
