@@ -2,6 +2,7 @@ pkglibexec_PROGRAMS += rootlet-supervise
 rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/supervise/start.c \
 	src/supervise/events.c src/supervise/peers.c src/supervise/stdio.c src/supervise/state.c \
 	src/supervise/finish.c
+rootlet_supervise_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_supervise_LDADD = $(SUPERVISE_LIBS)
 SUPERVISE_LIBS = src/container/libcontainer.a src/engine/libengine.a \
 	src/storage/libstorage.a src/network/libnetwork.a src/cgroup/libcgroup.a src/logs/liblogs.a \

@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/fs.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
 
 #define SUBID_MAX_BYTES (4u << 20)
+#define GETENT_TIMEOUT_MS 10000
 
 void idmap_add(struct idmap *m, uint32_t inside, uint32_t outside, uint32_t count)
 {
@@ -72,7 +76,7 @@ int userns_subids(const char *file, uid_t uid, const char *user, struct idmap *r
     return 0;
 }
 
-/* The name from /etc/passwd itself, without loading NSS modules for the common case. */
+/* The name from /etc/passwd itself, the common case. */
 static char *name_from_passwd(uid_t uid)
 {
     scoped_free char *text = NULL;
@@ -93,11 +97,34 @@ static char *name_from_passwd(uid_t uid)
     return NULL;
 }
 
+/* A directory service knows the name: asked through getent(1), since the C library's own way loads
+ * modules, which a static program can do only with the very libc that it was built with. */
+static char *name_from_getent(uid_t uid)
+{
+    char text[16], line[1024];
+    int out[2];
+    if (pipe2(out, O_CLOEXEC) < 0)
+        return NULL;
+    scoped_fd int rd = out[0], wr = out[1];
+    snprintf(text, sizeof(text), "%u", (unsigned)uid);
+    char *argv[] = {(char *)"getent", (char *)"passwd", text, NULL};
+    struct proc_cmd cmd = {
+        .argv = argv, .stdin_fd = -1, .stdout_fd = wr, .timeout_ms = GETENT_TIMEOUT_MS};
+    if (proc_run(&cmd, NULL) != 0)
+        return NULL;
+    fd_close(&wr);
+    ssize_t n = read(rd, line, sizeof(line) - 1);
+    if (n <= 0)
+        return NULL;
+    line[n] = '\0';
+    size_t len = strcspn(line, ":\n");
+    return len > 0 && line[len] == ':' ? xstrndup(line, len) : NULL;
+}
+
 char *userns_user_name(uid_t uid)
 {
     char *name = name_from_passwd(uid);
     if (name)
         return name;
-    struct passwd *pw = getpwuid(uid); /* a directory service */
-    return pw ? xstrdup(pw->pw_name) : NULL;
+    return name_from_getent(uid);
 }
