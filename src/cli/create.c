@@ -93,7 +93,12 @@ static int choose_storage(struct creation *c, struct err *e)
     if (run < 0)
         return run;
     const char *wanted = conf->storage_driver[0] ? conf->storage_driver : NULL;
-    return storage_choose(conf->root, conf->run_root, wanted, &c->store_map, &c->driver, &why, e);
+    r = storage_choose(conf->root, conf->run_root, wanted, &c->store_map, &c->driver, &why, e);
+    if (r == -EINVAL) /* the kernel's word for an id that does not exist here */
+        err_hint(e, r,
+                 "%s may have been made with other ids than there are now; see its idmap.json",
+                 conf->root);
+    return r;
 }
 
 static int fill_volume(const struct creation *c, const struct ctr_volume *v,
