@@ -116,9 +116,10 @@ static int bind_options(const char *list, struct str *out, struct err *e)
 
 static int check_destination(const char *d, struct err *e)
 {
-    scoped_free char *clean = *d == '/' ? path_clean(d) : NULL;
+    scoped_free char *clean = d && *d == '/' ? path_clean(d) : NULL;
     if (!clean || streq(clean, "/"))
-        return err_msg(e, EINVAL, "mount destination \"%s\" is not an absolute path below /", d);
+        return err_msg(e, EINVAL, "mount destination \"%s\" is not an absolute path below /",
+                       d ? d : "");
     return 0;
 }
 

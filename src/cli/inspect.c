@@ -208,8 +208,10 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     int r = container_read_spec(c->dir_fd, &spec, e);
     if (r < 0)
         return r;
+    if (!spec.process) /* a configuration may do without */
+        spec.process = xcalloc(1, sizeof(*spec.process));
     const struct ctr_record *rec = &c->rec;
-    const struct spec_caps *caps = spec.process ? spec.process->capabilities : NULL;
+    const struct spec_caps *caps = spec.process->capabilities;
     json_t *j = json_object();
     json_object_set_new(j, "Id", json_string(c->id));
     json_object_set_new(j, "Uuid", text(c->state.uuid));
@@ -226,8 +228,7 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     json_object_set_new(j, "RestartCount", json_integer(c->state.restart_count));
     json_object_set_new(j, "Driver", text(rec->storage.driver));
     json_object_set_new(j, "MountLabel", text(spec.linux_ ? spec.linux_->mount_label : NULL));
-    json_object_set_new(j, "AppArmorProfile",
-                        text(spec.process ? spec.process->apparmor_profile : NULL));
+    json_object_set_new(j, "AppArmorProfile", text(spec.process->apparmor_profile));
     json_object_set_new(j, "EffectiveCaps", strings(caps ? caps->effective : NULL));
     json_object_set_new(j, "BoundingCaps", strings(caps ? caps->bounding : NULL));
     json_object_set_new(j, "SeccompProfile", text(rec->seccomp));

@@ -129,9 +129,9 @@ static int next_block(struct unpack *u, struct err *e)
     if (r == 0)
         r = ring_next(&u->ring, u->block != NULL, &b, e);
     u->block = r > 0 ? b : NULL;
-    if (r <= 0)
+    if (!u->block)
         return r;
-    u->res->tar_bytes += b->len;
+    u->res->tar_bytes += u->block->len;
     u->tail_zero = b->len >= 512 && b->data[b->len - 512] == 0 &&
                    memcmp(b->data + b->len - 512, b->data + b->len - 511, 511) == 0;
     return digest_add(u->diff, b->data, b->len) < 0 ? err_set(e, EIO, "hash the layer") : 0;

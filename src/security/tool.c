@@ -84,6 +84,7 @@ static int prepare(const struct options *o, const char *name, struct profile *re
     }
     if (r < 0)
         return r;
+    // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): read_text has set it
     scoped_json json_t *doc = json_parse(text, strlen(text), PROFILE_MAX_BYTES, name, e);
     if (!doc)
         return -EINVAL;

@@ -104,6 +104,7 @@ int why_learn_step(struct why_learn *l, int listener, int dirfd, struct err *e)
         return err_set(e, ENOMEM, "seccomp notification");
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, n) < 0) {
         /* ENOENT: the caller was killed meanwhile. */
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): scoped_free frees it
         if (errno == EINTR || errno == EAGAIN || errno == ENOENT)
             return 0;
         return err_set(e, errno, "receive a seccomp notification");

@@ -83,6 +83,7 @@ static uint64_t hash_idmap(uint64_t h, const struct idmap *m)
         uint32_t line[3] = {m->v[i].inside, m->v[i].outside, m->v[i].count};
         const unsigned char *p = (const unsigned char *)line;
         for (size_t k = 0; k < sizeof(line); k++)
+            // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): all of line is set
             h = (h ^ p[k]) * 0x100000001b3u; /* FNV-1a */
     }
     return (h ^ 0xff) * 0x100000001b3u;
