@@ -19,7 +19,9 @@ dist_man1_MANS += \
 	man/rootlet-list.1 \
 	man/rootlet-load.1 \
 	man/rootlet-logs.1 \
+	man/rootlet-ls.1 \
 	man/rootlet-ps.1 \
+	man/rootlet-remove.1 \
 	man/rootlet-rename.1 \
 	man/rootlet-restart.1 \
 	man/rootlet-rm.1 \

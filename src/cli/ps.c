@@ -322,7 +322,8 @@ static int list(const struct cmd *cmd, void *opts, char **args, struct err *e)
                       e);
 }
 
-static const char *const ps_aliases[] = {"container ps", "container ls", "container list", NULL};
+static const char *const ps_aliases[] = {"ls", "container ps", "container ls", "container list",
+                                         NULL};
 
 const struct cmd cli_ps_cmds[] = {
     {

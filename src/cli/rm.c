@@ -1,9 +1,11 @@
 /* rm - rm (delete) and rename. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/fs.h"
 #include "cli/cli.h"
 #include "container/client.h"
 
@@ -17,6 +19,7 @@ struct rm_opts {
 #define O(m) offsetof(struct rm_opts, m)
 static const struct opt rm_table[] = {
     {"all", 'a', OPT_FLAG, O(all), NULL, "All containers"},
+    {"cidfile", 0, OPT_STRV, O(cidfile), "FILE", "Remove the container whose id a file has"},
     {"force", 'f', OPT_FLAG, O(force), NULL,
      "End a running container first; a missing one is fine"},
     {"ignore", 'i', OPT_FLAG, O(ignore), NULL, "A missing container is no error"},
@@ -109,6 +112,23 @@ static int rm_all(struct rm_opts *o, struct err *e)
     return ids ? rm_known(ids, o, e) : 0;
 }
 
+/* The ids in the files that --cidfile names, then the names. */
+static int with_cidfiles(const struct rm_opts *o, char **args, char ***ret, struct err *e)
+{
+    for (char **f = o->cidfile; f && *f; f++) {
+        scoped_free char *id = NULL;
+        ssize_t n = fs_read(AT_FDCWD, *f, 4096, &id, e);
+        if (n == -ENOENT && (o->force || o->ignore))
+            continue;
+        if (n < 0)
+            return err_add(e, (int)n, "--cidfile");
+        id[strcspn(id, "\n")] = '\0';
+        strv_add(ret, id);
+    }
+    strv_extend(ret, args);
+    return 0;
+}
+
 static int rm_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     struct rm_opts *o = opts;
@@ -117,9 +137,11 @@ static int rm_command(const struct cmd *cmd, void *opts, char **args, struct err
         return rm_all(o, e);
     if (o->latest)
         return cli_each(args, true, rm_one, o, e);
-    if (!*args)
+    if (!*args && !o->cidfile)
         return err_msg(e, EINVAL, "no container given");
-    return rm_known(args, o, e);
+    scoped_strv char **names = NULL;
+    int r = with_cidfiles(o, args, &names, e);
+    return r < 0 || !names ? r : rm_known(names, o, e);
 }
 
 static int rename_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
@@ -133,8 +155,8 @@ static int rename_command(const struct cmd *cmd, void *opts, char **args, struct
     return r < 0 ? err_add(e, r, "rename %s", args[0]) : 0;
 }
 
-static const char *const rm_aliases[] = {"delete", "container rm", "container delete",
-                                         "container remove", NULL};
+static const char *const rm_aliases[] = {"delete",           "remove",           "container rm",
+                                         "container delete", "container remove", NULL};
 static const char *const rename_aliases[] = {"container rename", NULL};
 
 const struct cmd cli_rm_cmds[] = {
