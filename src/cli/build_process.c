@@ -97,11 +97,26 @@ static char *kept_user(const struct build *b)
     return xasprintf("%lld:%lld", (long long)uid, (long long)gid);
 }
 
+/* Numbers go into the configuration too, for other runtimes that are given the file. Names wait for
+ * the container's own passwd and group at the start. */
+static void note_ids(const char *user, struct spec_user *u)
+{
+    const char *colon = strchr(user, ':');
+    scoped_free char *name = colon ? xasprintf("%.*s", (int)(colon - user), user) : xstrdup(user);
+    uint32_t uid, gid = 0;
+    if (parse_u32(name, &uid) < 0 || (colon && parse_u32(colon + 1, &gid) < 0))
+        return;
+    u->uid = uid;
+    u->gid = gid;
+}
+
 static int build_user(struct build *b, struct err *e)
 {
     scoped_free char *kept = kept_user(b);
     const char *user = b->o->user ? b->o->user : kept ? kept : b->image ? b->image->user : NULL;
     b->rec->user = user && *user ? xstrdup(user) : NULL;
+    if (b->rec->user)
+        note_ids(b->rec->user, &b->spec->process->user);
     b->rec->groups = strv_dup(b->o->group_add);
     b->user_is_root = !b->rec->user || streq(user, "0") || streq(user, "root") ||
                       str_after(user, "0:") || str_after(user, "root:");

@@ -76,9 +76,9 @@ void spec_namespace_remove(struct spec *s, const char *type)
 
 static bool mount_is_newer(const struct spec_mount *m)
 {
-    static const char *const recursive[] = {"rro",   "rrw",     "rnosuid",  "rsuid",  "rnodev",
-                                            "rdev",  "rnoexec", "rexec",    "ratime", "rnoatime",
-                                            "idmap", "ridmap",  "tmpcopyup"};
+    static const char *const recursive[] = {"rro",    "rrw",      "rnosuid", "rsuid",
+                                            "rnodev", "rdev",     "rnoexec", "rexec",
+                                            "ratime", "rnoatime", "idmap",   "ridmap"};
     if (m->n_uid_mappings || m->n_gid_mappings)
         return true;
     for (char *const *o = m->options; o && *o; o++)
