@@ -337,6 +337,34 @@ def test_random_kills_of_the_command_leave_a_usable_store(rootlet):
     assert rootlet.ok("ps", "-aq").out == ""
 
 
+@rows("A66")
+def test_random_kills_of_the_supervisor_leave_a_usable_store(rootlet):
+    """Killed at any point of a start: the command ends and says so, nothing of it runs on, rm works."""
+    image = rootlet.image()
+    killed = 0
+    for i in range(16):
+        p = rootlet.spawn("run", "-d", "--name", "c", image, "sleep", "60")
+        end = time.monotonic() + 2
+        found = None
+        while not found and time.monotonic() < end and p.poll() is None:
+            found = next((pid for pid, line in rootlet.user.processes().items() if "rootlet-supervise" in line), None)
+        time.sleep(i % 8 * 0.0015)
+        if found:
+            killed += 1
+            try:
+                os.kill(found, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        out, err = p.communicate(timeout=15)
+        assert p.returncode in (0, 125), (p.returncode, err)
+        assert p.returncode == 0 or err.startswith("Error: "), err
+        rootlet.ok("rm", "-f", "-t", "0", "c", timeout=15)
+        rootlet.wait_for(lambda: not rootlet.user.processes(), timeout=2, what=f"no process left at point {i}")
+        rootlet.ok("run", "--rm", "--name", "c", image, "true")
+    assert killed > 6
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
 def test_exec_of_what_has_ended(rootlet):
     """Row A66: a clear text, and 125 where podman has 255."""
     rootlet.ok("run", "--name", "c", rootlet.image(), "true")

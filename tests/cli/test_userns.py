@@ -93,19 +93,15 @@ def without_subids(rootlet):
     """rootlet's user without lines in subuid and subgid, for this test only."""
     if not host.is_root():
         pytest.skip("needs a suite that was started as root")
-    lines = {}
-    with host.locked(host.LOCK):
-        for path in ("/etc/subuid", "/etc/subgid"):
-            with open(path, encoding="utf-8") as f:
-                text = f.read()
-            lines[path] = [line for line in text.splitlines() if line.startswith(f"{rootlet.user.name}:")]
-            with open(path, "w", encoding="utf-8") as f:
-                f.write("".join(line + "\n" for line in text.splitlines() if line not in lines[path]))
+    user = rootlet.user
+    ranges = [f"{first}-{first + count - 1}" for first, count in (user.subuid, user.subgid)]
+
+    def usermod(what):  # which replaces the files: others read them at any time
+        with host.locked(host.LOCK):
+            host.run("usermod", f"--{what}-subuids", ranges[0], f"--{what}-subgids", ranges[1], user.name)
+    usermod("del")
     yield rootlet
-    with host.locked(host.LOCK):
-        for path, mine in lines.items():
-            with open(path, "a", encoding="utf-8") as f:
-                f.write("".join(line + "\n" for line in mine))
+    usermod("add")
 
 
 @rows("B25")
