@@ -193,22 +193,48 @@ static void minder(const struct layer_env *env, const struct layer_request *req,
     _exit(sock_send(fds[0], &reply, sizeof(reply), NULL, 0) < 0);
 }
 
+/* Minders are waited for, though their reply tells all: so the time that they took counts as that
+ * of the command, in time(1) and in limits. */
+struct minders {
+    pid_t pid[64];
+    size_t n;
+};
+
+/* Takes those that have ended; with `all` it ends the others too. */
+static void reap(struct minders *m, bool all)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        if (all)
+            kill(m->pid[i], SIGKILL); /* it has replied, or nobody waits for its reply */
+        if (waitpid(m->pid[i], NULL, all ? 0 : WNOHANG) == 0)
+            m->pid[left++] = m->pid[i];
+    }
+    m->n = left;
+}
+
 void keeper_main(const struct layer_env *env, int sock)
 {
     static struct layer_request req;
+    struct minders minders = {.n = 0};
     int fds[SOCK_MAX_FDS];
 
-    signal(SIGCHLD, SIG_IGN); /* minders need no wait: their reply tells all */
+    signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
     for (;;) {
         ssize_t n = sock_recv(sock, &req, sizeof(req), fds);
         pid_t pid = 0;
         if (n == -EINTR)
             continue;
+        reap(&minders, n <= 0);
         if (n <= 0)
             _exit(0);
+        if (minders.n == N_ELEMENTS(minders.pid)) /* wait for the oldest */
+            (void)!waitpid(minders.pid[0], NULL, 0);
         if (n == (ssize_t)sizeof(req))
             pid = fork();
+        if (pid > 0)
+            minders.pid[minders.n == N_ELEMENTS(minders.pid) ? 0 : minders.n++] = pid;
         if (n == (ssize_t)sizeof(req) && pid == 0) {
             close(sock);
             minder(env, &req, fds);
