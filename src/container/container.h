@@ -144,6 +144,9 @@ int container_remove(const struct conf *c, struct container *ctr, bool volumes, 
 /* The same for who holds the container's lock. */
 int container_remove_locked(const struct conf *c, struct container *ctr, bool volumes,
                             struct err *e);
+/* And for its supervisor, which knows that no process is left; of ctr only dir_fd, id and rec. */
+int container_remove_ended(const struct conf *c, const struct container *ctr, bool volumes,
+                           struct err *e);
 /* RUN_ROOT/ID with the lock in it: for who holds that lock and finds no container for it. */
 void container_remove_run(const struct conf *c, const char *id);
 /* Finishes what interrupted commands began (removals, creations); list and remove do so too. */

@@ -137,6 +137,13 @@ int container_remove_locked(const struct conf *c, struct container *ctr, bool vo
     int r = container_end_survivor(ctr->dir_fd, e);
     if (r < 0)
         return err_add(e, r, "remove container %s", ctr->rec.name);
+    return container_remove_ended(c, ctr, volumes, e);
+}
+
+int container_remove_ended(const struct conf *c, const struct container *ctr, bool volumes,
+                           struct err *e)
+{
+    int r = 0;
     scoped_fd int containers_fd = conf_open_root(c, "containers", false, e);
     if (containers_fd < 0)
         return containers_fd;

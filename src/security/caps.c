@@ -217,8 +217,8 @@ int cap_apply_bounding(const struct spec_caps *c, struct err *e)
     for (int i = 0, last = cap_last(); i <= last; i++) {
         if (keep & BIT(i))
             continue;
-        /* Reading first: dropping what is gone already would need CAP_SETPCAP all the same. */
-        if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0)
+        /* Dropping what is gone already needs CAP_SETPCAP all the same: then that it is gone. */
+        if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0 && prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
             return err_set(e, errno, "drop %s from the bounding set", cap_name(i));
     }
     /* The change of uid that follows would clear the permitted set; cap_apply_sets ends this. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,20 +69,22 @@ void finish_init_ended(struct sup *s)
         sup_event(s, EV_DRAINED, NULL, NULL, NULL);
 }
 
-/* Before the peers hear of the end: then the name is free when the command returns. */
+/* Before the peers hear of the end: then the name is free when the command returns. The record is
+ * read once more, since it may have been renamed. */
 static void remove_container(struct sup *s)
 {
-    struct container ctr;
+    struct container ctr = {.dir_fd = s->dir_fd};
     struct err e = ERR_INIT;
-    if (container_open_id(&s->conf, s->id, &ctr, &e) < 0)
-        return;
-    if (container_remove_locked(&s->conf, &ctr, true, &e) < 0) {
+    memcpy(ctr.id, s->id, sizeof(ctr.id));
+    int r = container_read_record(s->dir_fd, &ctr.rec, &e);
+    if (r == 0)
+        r = container_remove_ended(&s->conf, &ctr, true, &e);
+    s->removed = r == 0;
+    if (r < 0) {
         state_reason(s, e.msg);
         state_set(s, (enum ctr_status)s->state.status);
-    } else {
-        s->removed = true;
     }
-    container_release(&ctr);
+    ctr_record_release(&ctr.rec);
 }
 
 static void on_farewell(void *data, uint32_t events)
