@@ -288,9 +288,6 @@ static int check_platform(const struct creation *c, struct err *e)
 static int create(struct creation *c, char *const *words, struct err *e)
 {
     const struct conf *conf = cli_conf();
-    char id[ID_LEN + 1];
-    id_random(id);
-    c->rec.id = xstrdup(id);
     c->rec.name = xstrdup(c->o->name);
     if (c->o->name && !id_name_valid(c->o->name))
         return err_hint(e, err_msg(e, EINVAL, "name \"%s\" is not valid", c->o->name),
@@ -322,9 +319,10 @@ static int create(struct creation *c, char *const *words, struct err *e)
 }
 
 int cli_create(const struct run_opts *o, char *const *words, char *const *command_line,
-               char ret_id[static ID_LEN + 1], struct err *e)
+               const char *id, struct err *e)
 {
     struct creation c SCOPED(creation_release) = {.o = o, .store_lock = -1};
+    c.rec.id = xstrdup(id);
     c.rec.create_command = strv_dup(command_line);
     if (!words[0] && !o->spec)
         return err_hint(e, err_msg(e, EINVAL, "no image given"), "rootlet run IMAGE [COMMAND]");
@@ -338,7 +336,5 @@ int cli_create(const struct run_opts *o, char *const *words, char *const *comman
     } else if (cidfile >= 0) {
         unlink(o->cidfile);
     }
-    if (r == 0)
-        memcpy(ret_id, c.rec.id, ID_LEN + 1);
     return r;
 }

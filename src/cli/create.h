@@ -4,7 +4,7 @@
 #include "cli/runopts.h"
 #include "container/container.h"
 
-/* Makes the container that o and words (IMAGE [COMMAND...]) ask for. *ret_id: 64 digits and the
- * terminator. */
+/* Makes the container that o and words (IMAGE [COMMAND...]) ask for, under a new id of the caller's
+ * (id_random). */
 int cli_create(const struct run_opts *o, char *const *words, char *const *command_line,
-               char ret_id[static ID_LEN + 1], struct err *e);
+               const char *id, struct err *e);

@@ -7,15 +7,23 @@
 #include "cli/cli.h"
 #include "container/client.h"
 
-static int spawn(const struct follow *f, struct err *e)
+static int spawn(const struct follow *f, bool early, struct err *e)
 {
     struct supervisor_opts s = {
         .id = f->id,
         .discard = f->discard,
         .trace_stages = cli_trace(),
         .preserve_fds = f->preserve_fds,
+        .early = early,
     };
     return supervisor_spawn(cli_conf(), &s, e);
+}
+
+int follow_spawn_early(struct follow *f, struct err *e)
+{
+    f->early_fd = spawn(f, true, e);
+    f->early = f->early_fd >= 0;
+    return f->early ? 0 : f->early_fd;
 }
 
 static int attach(const struct follow *f, int fd, bool start, struct err *e)
@@ -39,7 +47,7 @@ static int attach(const struct follow *f, int fd, bool start, struct err *e)
 
 int follow_start(const struct follow *f, struct err *e)
 {
-    scoped_fd int fd = spawn(f, e);
+    scoped_fd int fd = f->early ? f->early_fd : spawn(f, false, e);
     return fd < 0 ? fd : attach(f, fd, true, e);
 }
 
@@ -51,16 +59,12 @@ int follow_attach(const struct follow *f, struct err *e)
 
 int follow_detached(const struct follow *f, struct err *e)
 {
-    scoped_fd int fd = spawn(f, e);
+    scoped_fd int fd = f->early ? f->early_fd : spawn(f, false, e);
     if (fd < 0)
         return fd;
+    int r = proto_send(fd, PROTO_START, 0, 0, NULL, 0);
+    if (r < 0)
+        return err_set(e, -r, "send to the supervisor");
     struct proto_msg m;
-    int r = client_wait(fd, PROTO_CREATED, &m, e);
-    if (r == 0) {
-        r = proto_send(fd, PROTO_START, 0, 0, NULL, 0);
-        if (r < 0)
-            return err_set(e, -r, "send to the supervisor");
-        r = client_wait(fd, PROTO_STARTED, &m, e);
-    }
-    return r;
+    return client_wait(fd, PROTO_STARTED, &m, e);
 }

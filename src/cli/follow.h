@@ -12,7 +12,14 @@ struct follow {
     bool discard; /* --rm: a container that does not start is removed */
     const char *detach_keys;
     unsigned preserve_fds;
+    bool early; /* follow_spawn_early was called: */
+    int early_fd;
 };
+
+/* Starts the supervisor while the container of that id is still being made: it gets ready meanwhile
+ * and waits for the first message. Then follow_start or follow_detached takes early_fd over, or the
+ * caller closes it and the supervisor ends. */
+int follow_spawn_early(struct follow *f, struct err *e);
 
 /* Starts it and returns the payload's exit status (0 after a detach by keys). */
 int follow_start(const struct follow *f, struct err *e);

@@ -63,14 +63,20 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
     char id[ID_LEN + 1];
     scoped_strv char **line = command_line();
     (void)cmd;
+    id_random(id);
+    f.id = id;
     int r = check_terminal(o, e);
     if (r == 0)
         r = streams(o, &f, e);
     if (r == 0)
-        r = cli_create(o, args, line, id, e);
+        r = follow_spawn_early(&f, e);
     if (r < 0)
         return r;
-    f.id = id;
+    r = cli_create(o, args, line, id, e);
+    if (r < 0) {
+        close(f.early_fd);
+        return r;
+    }
     r = o->detach ? follow_detached(&f, e) : follow_start(&f, e);
     if (r == 0 && o->detach)
         puts(id);
@@ -82,6 +88,7 @@ static int create_command(const struct cmd *cmd, void *opts, char **args, struct
     char id[ID_LEN + 1];
     scoped_strv char **line = command_line();
     (void)cmd;
+    id_random(id);
     int r = cli_create(opts, args, line, id, e);
     if (r == 0)
         puts(id);

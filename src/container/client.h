@@ -16,6 +16,8 @@ struct supervisor_opts {
     bool discard;          /* an auto_remove container that does not start is removed (run --rm) */
     bool trace_stages;     /* the times of the start go to stderr */
     unsigned preserve_fds; /* descriptors 3 .. 3+n-1 of the caller become the payload's */
+    /* The container is still being made: nothing is read before our first message. */
+    bool early;
 };
 /* Starts rootlet-supervise for a container. It answers CREATED (or ERROR), then waits for START.
  * Closing the descriptor before START takes everything back. Returns the descriptor (SEQPACKET,

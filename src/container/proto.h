@@ -16,7 +16,7 @@ enum proto_type {
     PROTO_RESIZE,     /* a rows, b columns */
     PROTO_SIGNAL,     /* a: signal for the container's init */
     PROTO_STOP,       /* a: signal, b: milliseconds to SIGKILL (< 0: never) */
-    PROTO_START,      /* go on from CREATED (fd 3 only; sent after PROTO_CREATED) */
+    PROTO_START,      /* go on from CREATED (fd 3 only; may be sent before PROTO_CREATED comes) */
     PROTO_DETACH,     /* this peer goes; nothing is sent to it any more */
     PROTO_PAUSE,
     PROTO_UNPAUSE,

@@ -63,6 +63,8 @@ int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, stru
     strv_addf(&argv, "--id=%s", o->id);
     if (o->discard)
         strv_add(&argv, "--discard");
+    if (o->early)
+        strv_add(&argv, "--early");
     if (o->trace_stages)
         strv_add(&argv, "--trace-stages");
     if (o->preserve_fds)

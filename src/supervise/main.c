@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@ static int parse_args(char **argv, struct sup *s, struct err *e)
             id = v;
         else if (streq(*a, "--discard"))
             s->discard = true;
+        else if (streq(*a, "--early"))
+            s->early = true;
         else if (streq(*a, "--trace-stages"))
             s->trace_stages = true;
         else if ((v = str_after(*a, "--preserve-fds=")))
@@ -94,9 +97,23 @@ static int become_supervisor(struct sup *s, struct err *e)
     return conf_load(NULL, &s->conf, e);
 }
 
+/* Started before the records were written, so as to be ready by now: the first message says that
+ * they are there. None comes when they could not be made. */
+static bool wanted(const struct sup *s)
+{
+    char byte;
+    ssize_t n;
+    do
+        n = recv(s->owner_fd, &byte, 1, MSG_PEEK);
+    while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
 static int supervise(struct sup *s, struct err *e)
 {
     int r = become_supervisor(s, e);
+    if (r == 0 && s->early && !wanted(s))
+        return 0;
     if (r == 0)
         r = sup_prepare(s, e);
     if (r < 0)

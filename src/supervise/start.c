@@ -256,7 +256,11 @@ static void state_starting(struct sup *s)
     st->started_ns = st->finished_ns = 0;
     state_reason(s, "");
     set_namespaces(s, st->pid);
-    state_set(s, CTR_STARTING);
+    st->status = CTR_STARTING;
+    /* For those who come after our death: it was under way, and must not be started over. One that
+     * is removed at its end is never started again. */
+    if (!s->auto_remove)
+        state_set(s, CTR_STARTING);
 }
 
 static int write_pidfile(struct sup *s, struct err *e)

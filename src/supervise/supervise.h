@@ -80,7 +80,7 @@ enum { STREAM_OUT, STREAM_ERR, STREAM_MAX };
 struct sup {
     struct conf conf;
     char id[ID_LEN + 1];
-    bool discard, trace_stages;
+    bool discard, trace_stages, early;
     unsigned preserve_fds;
 
     int dir_fd, run_fd, lock_fd, listen_fd, sig_fd, owner_fd;
