@@ -110,12 +110,17 @@ static int add_image(const struct images_opts *o, const struct store_image *i, c
 /* One JSON object per image, with podman's keys; Size is a number there. */
 static json_t *podman_row(const struct store_image *i)
 {
-    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i, s:o, s:s, s:o, s:I}", "Id",
-                     hex_of(i->id), "ParentId", "", "RepoTags", strings(i->names), "RepoDigests",
-                     strings(i->digests), "Size", (json_int_t)i->size, "SharedSize", (json_int_t)0,
-                     "VirtualSize", (json_int_t)i->size, "Containers", 0, "Names",
-                     strings(i->names), "Digest", i->manifest ? i->manifest : "", "Labels",
-                     json_object(), "Created", (json_int_t)(i->created_ns / 1000000000));
+    char when[64];
+    json_t *row = json_pack(
+        "{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i, s:o, s:s, s:o, s:I}", "Id", hex_of(i->id),
+        "ParentId", "", "RepoTags", strings(i->names), "RepoDigests", strings(i->digests), "Size",
+        (json_int_t)i->size, "SharedSize", (json_int_t)0, "VirtualSize", (json_int_t)i->size,
+        "Containers", 0, "Names", strings(i->names), "Digest", i->manifest ? i->manifest : "",
+        "Labels", json_object(), "Created", (json_int_t)(i->created_ns / 1000000000));
+    json_object_set_new(row, "CreatedAt",
+                        json_string(time_rfc3339(i->created_ns, when, sizeof(when))));
+    json_object_set_new(row, "History", strings(i->names));
+    return row;
 }
 
 static int print(const struct images_opts *o, const json_t *rows, struct err *e)

@@ -58,14 +58,17 @@ static json_t *state_json(const struct container *c)
 {
     const struct ctr_state *s = &c->state;
     bool alive = s->status == CTR_RUNNING || s->status == CTR_PAUSED;
-    return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:s, s:o, s:o, s:s, s:s}",
-                     "Status", ctr_status_names[s->status], "Running", alive, "Paused",
-                     s->status == CTR_PAUSED, "Restarting", 0, "OOMKilled", s->oom_killed, "Dead",
-                     s->status == CTR_DEAD, "Pid", alive ? s->pid : 0, "ConmonPid",
-                     alive ? s->supervisor_pid : 0, "ExitCode", s->exit_code, "Error",
-                     s->reason ? s->reason : "", "StartedAt", when(s->started_ns), "FinishedAt",
-                     when(s->finished_ns), "CgroupPath", s->cgroup_path ? s->cgroup_path : "",
-                     "OciVersion", SPEC_OCI_VERSION);
+    json_t *j = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:s, s:o, s:o, s:s, s:s}",
+                          "Status", ctr_status_names[s->status], "Running", alive, "Paused",
+                          s->status == CTR_PAUSED, "Restarting", 0, "OOMKilled", s->oom_killed,
+                          "Dead", s->status == CTR_DEAD, "Pid", alive ? s->pid : 0, "ConmonPid",
+                          alive ? s->supervisor_pid : 0, "ExitCode", s->exit_code, "Error",
+                          s->reason ? s->reason : "", "StartedAt", when(s->started_ns),
+                          "FinishedAt", when(s->finished_ns), "CgroupPath",
+                          s->cgroup_path ? s->cgroup_path : "", "OciVersion", SPEC_OCI_VERSION);
+    json_object_set_new(j, "Health",
+                        json_pack("{s:s, s:i, s:[]}", "Status", "", "FailingStreak", 0, "Log"));
+    return j;
 }
 
 static json_t *config_json(const struct container *c, const struct spec *spec)
@@ -134,6 +137,24 @@ static json_t *ulimits_json(const struct spec_process *p)
     return a;
 }
 
+/* "private" or "host", or whose namespace it is. */
+static const char *ns_mode(const struct spec *spec, const char *type)
+{
+    const struct spec_namespace *ns = spec_namespace_get(spec, type);
+    return !ns ? "host" : ns->path ? ns->path : "private";
+}
+
+static void add_modes(const struct spec *spec, json_t *j)
+{
+    const struct spec_process *p = spec->process;
+    json_object_set_new(j, "PidMode", text(ns_mode(spec, "pid")));
+    json_object_set_new(j, "IpcMode", text(ns_mode(spec, "ipc")));
+    json_object_set_new(j, "UTSMode", text(ns_mode(spec, "uts")));
+    json_object_set_new(j, "CgroupMode", text(ns_mode(spec, "cgroup")));
+    json_object_set_new(j, "OomScoreAdj",
+                        json_integer(p->has_oom_score_adj ? p->oom_score_adj : 0));
+}
+
 static json_t *host_config(const struct container *c, const struct spec *spec)
 {
     const struct ctr_record *r = &c->rec;
@@ -158,6 +179,7 @@ static json_t *host_config(const struct container *c, const struct spec *spec)
                         json_pack("{s:s}", "Type", r->log_driver ? r->log_driver : ""));
     json_object_set_new(j, "GroupAdd", strings(r->groups));
     json_object_set_new(j, "Ulimits", ulimits_json(spec->process));
+    add_modes(spec, j);
     static const char *const numbers[] = {"Memory",   "NanoCpus",  "CpuShares",
                                           "CpuQuota", "CpuPeriod", "PidsLimit"};
     for (size_t i = 0; i < N_ELEMENTS(numbers); i++)

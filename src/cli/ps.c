@@ -154,8 +154,17 @@ static void set_details(json_t *row, const struct ctr_state *s, bool lists)
     json_object_set_new(row, "AutoRemove", json_boolean(c.rec.auto_remove));
     set_text(row, "ImageID", c.rec.image_id);
     set_text(row, "CIDFile", c.rec.cidfile);
-    if (lists) /* podman's JSON has words where its tables have text */
-        json_object_set_new(row, "Command", strings(c.rec.command));
+    if (!lists)
+        return;
+    /* podman's JSON has lists where its tables have text */
+    json_object_set_new(row, "Command", strings(c.rec.command));
+    json_object_set_new(row, "Networks", strings(s->networks));
+    json_object_set_new(row, "Ports", strings(s->ports));
+    json_object_set_new(row, "IsInfra", json_false());
+    set_text(row, "Pod", "");
+    set_text(row, "PodName", "");
+    if (!json_object_get(row, "Size"))
+        json_object_set_new(row, "Size", json_null());
 }
 
 /* The numbers of the namespaces, as podman's columns name them. */
@@ -203,12 +212,12 @@ static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
     set_text(row, "Reason", s->reason);
     if (as_json(o))
         json_object_set_new(row, "Names", json_pack("[s]", s->name ? s->name : ""));
-    if (needs_record(o))
-        set_details(row, s, as_json(o));
     if (o->ns)
         set_namespaces(row, s);
     if (o->size)
         set_size(row, s->id);
+    if (needs_record(o))
+        set_details(row, s, as_json(o));
     return row;
 }
 

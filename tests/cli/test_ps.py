@@ -98,14 +98,14 @@ def test_json_has_podmans_keys(three):
     assert [c["Names"] for c in found] == [["gone"], ["up"], ["new"]]
     want = {"AutoRemove", "Command", "CreatedAt", "Exited", "ExitedAt", "ExitCode", "Id", "Image", "ImageID",
             "Labels", "Mounts", "Names", "Namespaces", "Networks", "Pid", "Ports", "StartedAt", "State",
-            "Status", "Created"}
+            "Status", "Created", "IsInfra", "Pod", "PodName", "Size"}
     assert not want - set(found[0])
     gone, up, new = found
     assert (gone["State"], up["State"], new["State"]) == ("exited", "running", "created")
     assert gone["ExitCode"] == 4 and gone["Exited"] is True and up["Exited"] is False
     assert up["Command"] == ["sleep", "60"] and up["Pid"] > 1 and new["Pid"] == 0
     assert new["Labels"]["k"] == "v" and len(up["Id"]) == 64
-    assert up["ImageID"]
+    assert up["ImageID"] and up["Networks"] == ["none"] and up["Ports"] == []
     lines = three.ok("ps", "-a", "--format", "jsonl").out.splitlines()
     assert [json.loads(line)["Names"] for line in lines] == [["gone"], ["up"], ["new"]]
     assert three.ok("ps", "-f", "name=nosuch", "--format", "json").json() == []
@@ -145,10 +145,10 @@ def test_nothing_to_show(rootlet):
 
 TOP = """Id Created Path Args State Image ImageName Rootfs Name RestartCount Driver Mounts NetworkSettings
 Config HostConfig EffectiveCaps BoundingCaps GraphDriver OCIConfigPath PidFile""".split()
-STATE = "Status Running Paused Restarting OOMKilled Dead Pid ExitCode Error StartedAt FinishedAt".split()
+STATE = "Status Running Paused Restarting OOMKilled Dead Pid ExitCode Error StartedAt FinishedAt Health".split()
 CONFIG = "Hostname User Env Cmd Entrypoint WorkingDir Labels StopSignal Tty OpenStdin".split()
 HOST = """Binds Memory NanoCpus CpuQuota PidsLimit NetworkMode PortBindings RestartPolicy CapAdd CapDrop
-ReadonlyRootfs SecurityOpt""".split()
+ReadonlyRootfs SecurityOpt PidMode IpcMode UTSMode""".split()
 NET = "IPAddress Gateway MacAddress Ports Networks GlobalIPv6Address SandboxKey".split()
 
 
@@ -200,7 +200,7 @@ def test_images(rootlet):
     assert re.fullmatch("[0-9a-f]{12}\n", rootlet.ok("images", "-q").out)
     found = rootlet.ok("images", "--format", "json").json()[0]
     assert not {"Id", "ParentId", "RepoTags", "RepoDigests", "Size", "SharedSize", "VirtualSize", "Labels",
-                "Containers", "Digest", "Names", "Created"} - set(found)
+                "Containers", "Digest", "Names", "Created", "CreatedAt", "History"} - set(found)
     assert found["Names"] == [image]
     assert rootlet.ok("images", "--format", "{{.Repository}}:{{.Tag}}").text == image
     assert rootlet.ok("images", "-f", "reference=nosuch", "-q").out == ""
