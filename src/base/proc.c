@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/str.h"
@@ -39,17 +40,19 @@ pid_t fork_pidfd(int *ret_pidfd)
 
 pid_t spawn_pidfd(int (*child)(void *data), void *data, int *ret_pidfd)
 {
-#ifdef __SANITIZE_ADDRESS__
-    const int share = 0; /* it knows no stacks that are not the kernel's or a thread's */
-#else
-    const int share = CLONE_VM | CLONE_VFORK;
+#ifdef __SANITIZE_ADDRESS__ /* knows no stacks but the kernel's and those of threads */
+    pid_t copy = fork_pidfd(ret_pidfd);
+    if (copy == 0)
+        _exit(child(data));
+    return copy;
 #endif
     int pidfd = -1;
     char *stack = mmap(NULL, SPAWN_STACK, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED)
         return -1;
-    pid_t pid = clone(child, stack + SPAWN_STACK, share | CLONE_PIDFD | SIGCHLD, data, &pidfd);
+    int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
+    pid_t pid = clone(child, stack + SPAWN_STACK, flags, data, &pidfd);
     int why = errno;
     munmap(stack, SPAWN_STACK);
     if (pid > 0)

@@ -3,7 +3,8 @@
  *   rss PROGRAM [ARG...]
  *
  * Small and static: what a big process starts by vfork, an interpreter's posix_spawn for one, has
- * that process' size in its ru_maxrss from the start (setmax_mm_hiwater_rss in the kernel's exec). */
+ * that process' size in its ru_maxrss from the start (setmax_mm_hiwater_rss in the kernel's exec).
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
