@@ -179,6 +179,7 @@ int process_user(struct start *s, struct err *e);
 int process_make_cwd(struct start *s, struct err *e);
 int process_stdio(struct start *s, struct err *e);
 int process_limits(struct start *s, struct err *e);
+int process_limit_files(struct start *s, struct err *e);
 int process_scheduling(struct start *s, struct err *e);
 int process_security_label(struct start *s, struct err *e);
 int process_identity(struct start *s, struct err *e);

@@ -109,6 +109,11 @@ int process_limits(struct start *s, struct err *e)
     return limits_apply(s->process->rlimits, s->process->n_rlimits, e);
 }
 
+int process_limit_files(struct start *s, struct err *e)
+{
+    return limits_apply_files(s->process->rlimits, s->process->n_rlimits, e);
+}
+
 int process_security_label(struct start *s, struct err *e)
 {
     const char *apparmor = s->process->apparmor_profile, *selinux = s->process->selinux_label;

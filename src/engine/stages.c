@@ -50,6 +50,7 @@ static const struct stage stages[] = {
 
     {"run startContainer hooks", SIDE_FINAL, child_start_hooks},
     {"find command", SIDE_FINAL, process_find_command, .plain = true},
+    {"limit open files", SIDE_FINAL, process_limit_files},
     {"load seccomp filter", SIDE_FINAL, process_seccomp},
     {"execute", SIDE_FINAL, process_exec, .plain = true},
 
@@ -65,6 +66,7 @@ static const struct stage stages[] = {
     {"drop privileges", SIDE_EXEC, process_identity},
     {"enter working directory", SIDE_EXEC, process_enter_cwd, .plain = true},
     {"find command", SIDE_EXEC, process_find_command, .plain = true},
+    {"limit open files", SIDE_EXEC, process_limit_files},
     {"load seccomp filter", SIDE_EXEC, process_seccomp},
     {"execute", SIDE_EXEC, process_exec, .plain = true},
 };

@@ -77,22 +77,47 @@ int limit_parse(const char *text, struct spec_rlimit *ret, struct err *e)
     return 0;
 }
 
+static int apply(const struct spec_rlimit *v, int i, struct err *e)
+{
+    struct rlimit now, want = {.rlim_cur = v->soft, .rlim_max = v->hard};
+    if (setrlimit((__rlimit_resource_t)limits[i].resource, &want) == 0)
+        return 0;
+    int r = err_set(e, errno, "set limit %s to %llu:%llu", limits[i].name,
+                    (unsigned long long)v->soft, (unsigned long long)v->hard);
+    if (r == -EPERM && getrlimit((__rlimit_resource_t)limits[i].resource, &now) == 0)
+        err_hint(e, r, "without root the hard limit cannot be raised; it is %llu here",
+                 (unsigned long long)now.rlim_max);
+    return r;
+}
+
+/* Fewer files than now: nothing that needs a right, and it might be too few for the start. */
+static bool is_low_nofile(const struct spec_rlimit *v, int i)
+{
+    struct rlimit now;
+    return limits[i].resource == RLIMIT_NOFILE && getrlimit(RLIMIT_NOFILE, &now) == 0 &&
+           v->soft < now.rlim_cur && v->hard <= now.rlim_max;
+}
+
 int limits_apply(const struct spec_rlimit *v, size_t n, struct err *e)
 {
     for (size_t k = 0; k < n; k++) {
         int i = v[k].type ? limit_index(v[k].type) : -EINVAL;
         if (i < 0)
             return unknown_name(v[k].type ? v[k].type : "", e);
+        int r = is_low_nofile(&v[k], i) ? 0 : apply(&v[k], i, e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
 
-        struct rlimit now, want = {.rlim_cur = v[k].soft, .rlim_max = v[k].hard};
-        if (setrlimit((__rlimit_resource_t)limits[i].resource, &want) == 0)
-            continue;
-        int r = err_set(e, errno, "set limit %s to %llu:%llu", limits[i].name,
-                        (unsigned long long)v[k].soft, (unsigned long long)v[k].hard);
-        if (r == -EPERM && getrlimit((__rlimit_resource_t)limits[i].resource, &now) == 0)
-            err_hint(e, r, "without root the hard limit cannot be raised; it is %llu here",
-                     (unsigned long long)now.rlim_max);
-        return r;
+int limits_apply_files(const struct spec_rlimit *v, size_t n, struct err *e)
+{
+    for (size_t k = 0; k < n; k++) {
+        int i = v[k].type ? limit_index(v[k].type) : -EINVAL;
+        int r = i >= 0 && is_low_nofile(&v[k], i) ? apply(&v[k], i, e) : 0;
+        if (r < 0)
+            return r;
     }
     return 0;
 }

@@ -68,6 +68,8 @@ static int in_child(const struct spec_rlimit *v, size_t n, int (*check)(int r, s
     if (pid == 0) {
         struct err e = ERR_INIT;
         int r = limits_apply(v, n, &e);
+        if (r == 0)
+            r = limits_apply_files(v, n, &e);
         _exit(check(r, &e));
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -114,7 +116,8 @@ static void test_raise_refused(void **state)
     assert_true(pid >= 0);
     if (pid == 0) {
         struct err e = ERR_INIT;
-        if (limits_apply(&low, 1, &e) < 0 || (getuid() == 0 && setresuid(12345, 12345, 12345) < 0))
+        if (limits_apply(&low, 1, &e) < 0 || limits_apply_files(&low, 1, &e) < 0 ||
+            (getuid() == 0 && setresuid(12345, 12345, 12345) < 0))
             _exit(2);
         _exit(check_refused(limits_apply(&high, 1, &e), &e));
     }
