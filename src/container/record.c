@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/str.h"
@@ -146,10 +148,33 @@ int container_write_record(int dir_fd, const struct ctr_record *rec, struct err 
     return fs_write_atomic(dir_fd, "container.json", text, strlen(text), 0600, FS_NO_SYNC, e);
 }
 
+/* No room for a new file: the old one is overwritten, as its block is there already. One write of a
+ * few hundred bytes; blanks cover what was longer. */
+static int overwrite_state(int dir_fd, const char *text)
+{
+    struct stat st;
+    scoped_fd int fd = openat(dir_fd, "state.json", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    size_t len = strlen(text), n = st.st_size > (off_t)len ? (size_t)st.st_size : len;
+    if (n > RECORD_MAX_BYTES)
+        return -EFBIG;
+    scoped_free char *padded = xmalloc(n);
+    memset(padded, ' ', n);
+    memcpy(padded, text, len);
+    ssize_t written = pwrite(fd, padded, n, 0);
+    return written == (ssize_t)n ? 0 : written < 0 ? -errno : -EIO;
+}
+
 int container_write_state(int dir_fd, const struct ctr_state *s, struct err *e)
 {
     scoped_free char *text = state_text(s);
-    return fs_write_atomic(dir_fd, "state.json", text, strlen(text), 0600, FS_NO_SYNC, e);
+    int r = fs_write_atomic(dir_fd, "state.json", text, strlen(text), 0600, FS_NO_SYNC, e);
+    if ((r == -ENOSPC || r == -EDQUOT) && overwrite_state(dir_fd, text) == 0) {
+        err_clear(e);
+        r = 0;
+    }
+    return r;
 }
 
 int container_read_spec(int dir_fd, struct spec *ret, struct err *e)
