@@ -86,7 +86,7 @@ static void probe_subids(const struct conf *c, struct finding *f)
 {
     struct userns_map m = {0};
     struct err e = ERR_INIT;
-    scoped_free char *notice = NULL;
+    scoped_free char *notice = NULL, *fix = userns_subids_fix(NULL);
     uint64_t uids, gids;
     (void)c;
     if (userns_map_build("", NULL, NULL, &m, &notice, &e) < 0) {
@@ -97,16 +97,14 @@ static void probe_subids(const struct conf *c, struct finding *f)
     count_ids(&m.gid, &gids);
     if (m.single) {
         finding_set(f, FINDING_NOTE, "none: containers have a single user id");
-        finding_fix(f,
-                    "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER");
+        finding_fix(f, "%s", fix);
     } else if (uids < 65536 || gids < 65536) {
         finding_set(f, FINDING_NOTE, "%llu uids and %llu gids; many images want 65536",
                     (unsigned long long)uids, (unsigned long long)gids);
-        finding_fix(f,
-                    "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER");
+        finding_fix(f, "%s", fix);
     } else {
-        finding_set(f, FINDING_OK, "%llu uids and %llu gids", (unsigned long long)uids,
-                    (unsigned long long)gids);
+        finding_set(f, FINDING_OK, "%llu uids and %llu gids can be used inside",
+                    (unsigned long long)uids, (unsigned long long)gids);
     }
     userns_map_release(&m);
 }

@@ -233,9 +233,8 @@ static int map_mode(const char *mode, bool nested, struct side *u, struct side *
 
 static char *no_subids_fix(const struct side *u, const char *user)
 {
-    return xasprintf("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s "
-                     "(%s and /etc/subgid need a line for this user)",
-                     user ? user : "$USER", u->file);
+    scoped_free char *command = userns_subids_fix(user);
+    return xasprintf("%s (%s and /etc/subgid need a line for this user)", command, u->file);
 }
 
 /* No subordinate ids at all: one id, mapped to 0 or, for keep-id, to itself. */

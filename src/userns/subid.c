@@ -14,6 +14,8 @@
 #include "base/strv.h"
 
 #define SUBID_MAX_BYTES (4u << 20)
+#define SUBID_FIRST 100000 /* SUB_UID_MIN of login.defs(5) */
+#define SUBID_WANTED 65536
 #define GETENT_TIMEOUT_MS 10000
 
 void idmap_add(struct idmap *m, uint32_t inside, uint32_t outside, uint32_t count)
@@ -74,6 +76,35 @@ int userns_subids(const char *file, uid_t uid, const char *user, struct idmap *r
         qsort(found.v, found.n, sizeof(*found.v), larger_first);
     *ret = found;
     return 0;
+}
+
+/* Moves *start behind every range of the file that it would overlap; whether it moved. */
+static bool step_over(const char *file, uint64_t *start)
+{
+    scoped_free char *text = NULL;
+    bool moved = false;
+    if (fs_read(AT_FDCWD, file, SUBID_MAX_BYTES, &text, NULL) < 0)
+        return false;
+    char *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        unsigned first, count;
+        if (sscanf(line, "%*[^:]:%u:%u", &first, &count) != 2 || count == 0 ||
+            *start >= (uint64_t)first + count || *start + SUBID_WANTED <= first)
+            continue;
+        *start = (uint64_t)first + count;
+        moved = true;
+    }
+    return moved;
+}
+
+char *userns_subids_fix(const char *user)
+{
+    uint64_t start = SUBID_FIRST;
+    while (step_over("/etc/subuid", &start) || step_over("/etc/subgid", &start))
+        ;
+    unsigned long long from = start, to = start + SUBID_WANTED - 1;
+    return xasprintf("sudo usermod --add-subuids %llu-%llu --add-subgids %llu-%llu %s", from, to,
+                     from, to, user ? user : "$USER");
 }
 
 /* The name from /etc/passwd itself, the common case. */

@@ -29,6 +29,9 @@ struct userns_map {
 /* The subordinate ranges of a user (subuid(5) files; by name and by number), largest first. */
 int userns_subids(const char *file, uid_t uid, const char *user, struct idmap *ret, struct err *e);
 
+/* The command that gives a user 65536 ids which nobody has; user NULL: "$USER". Owned. */
+char *userns_subids_fix(const char *user);
+
 /* Builds the map for a --userns mode: "" or "default" (0 is the caller), "keep-id[:uid=N,gid=N]",
  * "auto[:size=N]"/"isolated" (0 is a subordinate id), "nomap" (as isolated with all subordinate
  * ids), "host" (without root there is no container without a user namespace: the default map;

@@ -82,12 +82,11 @@ static int explain_helper(int r, const char *path, struct err *e)
                  "%s is neither setuid nor has it file capabilities: "
                  "sudo chmod u+s %s (or reinstall the package uidmap / shadow-utils)",
                  path, path);
-    else if (strstr(e->msg, "not allowed") || strstr(e->msg, "permission"))
-        err_hint(e, 0,
-                 "the range must be in %s for this user: sudo usermod --add-sub%ss "
-                 "100000-165535 $USER",
-                 is_uid ? "/etc/subuid" : "/etc/subgid", is_uid ? "uid" : "gid");
-    else
+    else if (strstr(e->msg, "not allowed") || strstr(e->msg, "permission")) {
+        scoped_free char *fix = userns_subids_fix(NULL);
+        err_hint(e, 0, "the range must be in %s for this user: %s",
+                 is_uid ? "/etc/subuid" : "/etc/subgid", fix);
+    } else
         err_hint(e, 0, "\"rootlet doctor\" checks the id maps");
     return err_add(e, r < 0 ? r : -EPERM, "map ids");
 }
