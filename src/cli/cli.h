@@ -34,6 +34,10 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e);
  * ends, or NULL. It points into *ret_text; the caller frees both. help.c */
 struct cmd *cli_image_commands(char **ret_text);
 
+/* -ENOSYS with what to do instead when argv names a command of docker or podman that is not there
+ * yet ("pull", "container prune"), else 0. later.c */
+int cli_later(char **argv, struct err *e);
+
 /* Commands by file; each table ends with a NULL name. */
 extern const struct cmd cli_run_cmds[];     /* run create */
 extern const struct cmd cli_start_cmds[];   /* start attach */

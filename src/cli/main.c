@@ -173,9 +173,12 @@ static void print_options(void)
 static int overview(const struct cmd **list, char **args, struct err *e)
 {
     char *text = NULL;
+    int r = cli_later(streq(args[0], "help") ? args + 1 : args, e);
+    if (r < 0)
+        return free(list), r;
     struct cmd *more = cli_image_commands(&text);
     list = add_commands(list, more);
-    int r = cmd_dispatch("rootlet", list, args, e);
+    r = cmd_dispatch("rootlet", list, args, e);
     if (r == 0 && !args[1])
         print_options();
     free(list);
@@ -205,7 +208,7 @@ static int run(char **argv, struct global_opts *o, struct err *e)
     bool help = false;
     int r = opt_parse(&global_cmd, argv, o, &args, &help, e);
     if (r < 0)
-        return r;
+        return err_hint(e, r, "See 'rootlet --help'");
     if (o->version) {
         puts("rootlet version " PACKAGE_VERSION);
         return 0;

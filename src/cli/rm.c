@@ -42,7 +42,7 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e)
     if (is_alive(c) && !force)
         return err_exit(e,
                         err_hint(e,
-                                 err_msg(e, EBUSY, "container %s is %s", c->id,
+                                 err_msg(e, EBUSY, "container %.12s is %s", c->id,
                                          ctr_status_names[c->state.status]),
                                  "stop it first, or rm -f"),
                         2);
@@ -138,7 +138,8 @@ static int rm_command(const struct cmd *cmd, void *opts, char **args, struct err
     if (o->latest)
         return cli_each(args, true, rm_one, o, e);
     if (!*args && !o->cidfile)
-        return err_msg(e, EINVAL, "no container given");
+        return err_hint(e, err_msg(e, EINVAL, "no container given"),
+                        "names or ids, --latest, or --all");
     scoped_strv char **names = NULL;
     int r = with_cidfiles(o, args, &names, e);
     return r < 0 || !names ? r : rm_known(names, o, e);

@@ -1,0 +1,72 @@
+/* later - the commands of docker and podman that this version lacks, and what does their work. */
+#include <errno.h>
+
+#include "cli/cli.h"
+
+#define CARRY_IN "a registry's image comes in by docker save IMAGE | rootlet load (podman save too)"
+#define MAKE_ELSEWHERE                                                                             \
+    "build it with podman, buildah or docker, then: podman save IMAGE | rootlet load"
+#define SWEEP                                                                                      \
+    "rootlet rm $(rootlet ps -aq -f status=exited) removes ended containers, 'rootlet image "      \
+    "prune "                                                                                       \
+    "-a' unused images"
+#define VOLUMES                                                                                    \
+    "-v NAME:/DIR makes a volume, ls $(rootlet info -f '{{.Storage.Root}}')/volumes lists them"
+
+/* A word stands for all commands that begin with it. */
+static const struct {
+    const char *name, *instead;
+} later[] = {
+    {"pull", CARRY_IN},
+    {"push", "rootlet save IMAGE | docker load (or podman load), and push from there"},
+    {"build", MAKE_ELSEWHERE},
+    {"buildx", MAKE_ELSEWHERE},
+    {"builder", MAKE_ELSEWHERE},
+    {"commit", "rootlet exec CONTAINER tar -C / -c DIR... | rootlet import - NAME, if it has tar"},
+    {"export", "rootlet exec CONTAINER tar -C / -c DIR... > FILE, if it has tar"},
+    {"cp", "rootlet exec CONTAINER cat FILE > FILE copies out, rootlet exec -i CONTAINER sh -c "
+           "'cat > FILE' < FILE in; or mount a directory with -v"},
+    {"diff", "what a container has changed lies in rootlet inspect -f "
+             "'{{.GraphDriver.Data.UpperDir}}' CONTAINER"},
+    {"top", "rootlet exec CONTAINER ps, if it has ps"},
+    {"stats", "rootlet inspect -f '{{.State.Pid}}' CONTAINER names the process for the host's top"},
+    {"events", "'rootlet wait CONTAINER' waits for an end, 'rootlet ps -a' shows all states"},
+    {"pause", "rootlet kill --signal STOP CONTAINER stops its first process, CONT continues it"},
+    {"unpause", "rootlet kill --signal CONT CONTAINER continues what STOP has stopped"},
+    {"update", "make the container anew: rootlet run --replace --name NAME ..."},
+    {"prune", SWEEP},
+    {"system prune", SWEEP},
+    {"container prune", SWEEP},
+    {"system df", "du -sh $(rootlet info -f '{{.Storage.Root}}')"},
+    {"container exists", "rootlet inspect --type container NAME fails when there is none"},
+    {"volume", VOLUMES},
+    {"network", "no network has to be made: run takes --network none, host, container:ID, ns:PATH"},
+    {"pod", "--network, --ipc, --pid and --uts container:ID share a container's namespaces"},
+    {"login", "registries come later; docker save IMAGE | rootlet load brings an image in"},
+    {"logout", "registries come later; there is nothing to log out of"},
+    {"search", "registries come later; 'rootlet images' lists what is here"},
+    {"port", "no ports are published yet; --network host shares the host's"},
+    {"healthcheck", "a systemd unit or cron can run: rootlet exec CONTAINER COMMAND"},
+    {"compose", "a shell script of 'rootlet run -d' lines does it"},
+};
+
+/* Does argv begin with the words of name? */
+static bool is_named(const char *name, char **argv)
+{
+    const char *rest = argv[0] ? str_after(name, argv[0]) : NULL;
+    return rest && (!*rest || (*rest == ' ' && streq(argv[1], rest + 1)));
+}
+
+int cli_later(char **argv, struct err *e)
+{
+    /* "container cp" is cp. */
+    bool noun = streq(argv[0], "container") || streq(argv[0], "image");
+    for (size_t i = 0; i < N_ELEMENTS(later); i++)
+        if (is_named(later[i].name, argv) || (noun && is_named(later[i].name, argv + 1)))
+            return err_hint(e,
+                            err_msg(e, ENOSYS, "rootlet %s%s%s is not there yet",
+                                    is_named(later[i].name, argv) ? "" : argv[0],
+                                    is_named(later[i].name, argv) ? "" : " ", later[i].name),
+                            "%s", later[i].instead);
+    return 0;
+}
