@@ -84,7 +84,7 @@ static char *unescape(const char *s)
     return str_detach(&out);
 }
 
-/* The title of one column of a table template: the last field named in it. */
+/* The title of one action: the last field named in it. */
 static void add_title(struct str *out, const char *cell, size_t n, const char *const *headers)
 {
     const char *name = NULL;
@@ -110,6 +110,23 @@ static void add_title(struct str *out, const char *cell, size_t n, const char *c
     }
 }
 
+/* The title of one column: its text, with titles where the actions are ("{{.ID}} {{.Image}}"). */
+static void add_cell_title(struct str *out, const char *cell, size_t n, const char *const *headers)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *close = i + 1 < n && cell[i] == '{' && cell[i + 1] == '{'
+                                ? memmem(cell + i, n - i, "}}", 2)
+                                : NULL;
+        if (!close) {
+            str_addc(out, cell[i]);
+            continue;
+        }
+        size_t len = (size_t)(close - cell) - i;
+        add_title(out, cell + i, len, headers);
+        i += len + 1;
+    }
+}
+
 static void add_titles(struct str *out, const char *tmpl, const char *const *headers)
 {
     const char *end = tmpl + strlen(tmpl), *p = tmpl, *cell;
@@ -117,7 +134,7 @@ static void add_titles(struct str *out, const char *tmpl, const char *const *hea
         size_t n = next_cell(&p, end, &cell);
         if (c > 0)
             str_addc(out, '\t');
-        add_title(out, cell, n, headers);
+        add_cell_title(out, cell, n, headers);
     }
     str_addc(out, '\n');
 }
