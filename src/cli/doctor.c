@@ -57,9 +57,9 @@ static int doctor(const struct cmd *cmd, void *opts, char **args, struct err *e)
         scoped_free char *text = json_text(array, true);
         puts(text);
     } else if (r.bad) {
-        printf("%d of these stand in the way of containers\n", r.bad);
+        printf("%d of these stand%s in the way of containers\n", r.bad, r.bad == 1 ? "s" : "");
     } else {
-        puts("this host can run rootless containers");
+        puts("this host can run containers");
     }
     return r.bad ? 1 : 0;
 }

@@ -118,8 +118,9 @@ static void probe_cgroup(const struct conf *c, struct finding *f)
         finding_set(f, disabled ? FINDING_NOTE : FINDING_BAD,
                     "cgroup %s: resource control needs v2%s", cgroup_mode_name(h.mode),
                     disabled ? " (disabled by configuration)" : "");
-        finding_fix(f, "boot with systemd.unified_cgroup_hierarchy=1, or cgroups = \"disabled\" in "
-                       "rootlet.conf");
+        finding_fix(f, disabled ? "boot with systemd.unified_cgroup_hierarchy=1 to have it"
+                                : "export ROOTLET_CGROUPS=disabled (or cgroups = \"disabled\" in "
+                                  "rootlet.conf), or boot with systemd.unified_cgroup_hierarchy=1");
         return;
     }
     finding_set(f, h.delegated ? FINDING_OK : FINDING_NOTE, "v2, %s %s, controllers: %s",
@@ -134,7 +135,14 @@ static void probe_bus(const struct conf *c, struct finding *f)
     const char *run = getenv("XDG_RUNTIME_DIR");
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     (void)c;
-    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/bus", run ? run : "/run/user/none");
+    if (!run || !*run) {
+        finding_set(f, FINDING_NOTE,
+                    "XDG_RUNTIME_DIR is not set, so there is no D-Bus of a user "
+                    "session: no systemd scopes");
+        finding_fix(f, "log in by a session of systemd-logind (not by su or sudo)");
+        return;
+    }
+    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/bus", run);
     scoped_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0) {
         finding_set(f, FINDING_OK, "%s answers", sa.sun_path);

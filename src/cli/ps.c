@@ -60,8 +60,10 @@ static void status_text(const struct ctr_state *s, char *buf, size_t size)
         break;
     case CTR_STOPPED:
     case CTR_EXITED:
+        /* When is not known if the supervisor was killed. */
         time_human(time_now_ns() - s->finished_ns, since, sizeof(since));
-        snprintf(buf, size, "Exited (%d) %s ago", s->exit_code, since);
+        snprintf(buf, size, s->finished_ns > 0 ? "Exited (%d) %s ago" : "Exited (%d)", s->exit_code,
+                 since);
         break;
     case CTR_DEAD:
         snprintf(buf, size, "Dead");

@@ -260,7 +260,10 @@ static int open_sub(const char *base, const char *sub, bool make, struct err *e)
 
 int conf_open_root(const struct conf *c, const char *sub, bool make, struct err *e)
 {
-    return open_sub(c->root, sub, make, e);
+    int fd = open_sub(c->root, sub, make, e);
+    if (fd == -EACCES || fd == -EPERM || fd == -EROFS)
+        return err_hint(e, fd, "--root, ROOTLET_ROOT or root in rootlet.conf names another place");
+    return fd;
 }
 
 /* In a /tmp that everybody may write to, a link that somebody else has put there first would lead
@@ -285,7 +288,9 @@ static int check_run_root(const struct conf *c, bool make, struct err *e)
         return r;
     scoped_fd int fd = fs_open_dir(c->run_root, make, 0700, e);
     if (fd < 0)
-        return fd;
+        return err_hint(e, fd,
+                        "set XDG_RUNTIME_DIR, ROOTLET_RUNROOT or --runroot to a directory "
+                        "of your own");
     if (fstat(fd, &st) < 0)
         return err_set(e, errno, "stat %s", c->run_root);
     if (st.st_uid != geteuid() || (st.st_mode & 077) != 0)

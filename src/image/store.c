@@ -40,7 +40,8 @@ int store_use(const struct conf *c, struct err *e)
     scoped_fd int root = conf_open_root(c, "", true, e);
     if (root < 0)
         return root;
-    return lock_take(root, "store.lock", LOCK_SHARED, -1, e);
+    int fd = lock_take(root, "store.lock", LOCK_SHARED, -1, e);
+    return fd < 0 ? err_add(e, fd, "store %s", c->root) : fd;
 }
 
 static void add_name(struct store_image *i, const struct store_ref *ref)

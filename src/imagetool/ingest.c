@@ -50,7 +50,7 @@ int ingest_open(const struct conf *c, bool quiet, struct ingest *ret, struct err
     in.lock_fd =
         in.root_fd < 0 ? in.root_fd : lock_take(in.root_fd, "store.lock", LOCK_SHARED, -1, e);
     if (in.lock_fd < 0) {
-        r = in.lock_fd;
+        r = err_add(e, in.lock_fd, "store %s", c->root);
         ingest_close(&in);
         return r;
     }

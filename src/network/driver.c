@@ -40,12 +40,20 @@ const struct network_driver *network_driver_get(const char *mode, struct err *e)
     const struct network_driver *d = find(mode);
     if (d)
         return d;
+    /* docker's and podman's; nobody's typing error. */
+    static const char *const later[] = {"bridge", "pasta", "slirp4netns", "private", "default"};
+    bool planned = false;
+    for (size_t i = 0; mode && i < N_ELEMENTS(later); i++)
+        planned = planned || strncmp(mode, later[i], strlen(later[i])) == 0;
     scoped_str struct str known = STR_INIT;
     for (size_t i = 0; drivers[i]; i++)
         str_addf(&known, "%s%s%s%s", i ? ", " : "", drivers[i]->name, drivers[i]->target ? ":" : "",
                  drivers[i]->target ? drivers[i]->target : "");
-    err_msg(e, EINVAL, "unknown network mode \"%s\"", mode ? mode : "");
-    err_hint(e, -EINVAL, "the modes are %s", known.s);
+    err_msg(e, EINVAL,
+            planned ? "network mode \"%s\" is not there yet" : "unknown network mode \"%s\"",
+            mode ? mode : "");
+    err_hint(e, -EINVAL, "the modes are %s%s", known.s,
+             planned ? "; host shares the host's network" : "");
     return NULL;
 }
 

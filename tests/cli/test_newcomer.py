@@ -1,0 +1,113 @@
+"""What users of docker and podman type on their first day, and what they should read."""
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from lib import host
+
+LATER = """pull push build volume network pod cp diff top stats events commit export pause unpause
+    update prune login logout search port buildx builder healthcheck compose""".split()
+
+
+@pytest.mark.parametrize("words", [[w] for w in LATER] + [
+    ["system", "prune"], ["system", "df"], ["container", "prune"], ["container", "exists"],
+    ["container", "cp"], ["image", "pull"], ["image", "build"]], ids=" ".join)
+def test_planned_commands(rootlet, words):
+    for args in ([*words], [*words, "x", "-q"], [*words, "--help"], ["help", *words]):
+        r = rootlet.fails(*args, match=f"^Error: rootlet {' '.join(words)} is not there yet\nhint: .+\n$")
+        assert r.out == ""
+
+
+def test_no_other_word_is_planned(rootlet):
+    rootlet.fails("pullx", match="unrecognized command 'rootlet pullx'")
+    rootlet.fails("container", "nosuch", match="unrecognized command")
+    rootlet.fails("-d", match="See 'rootlet --help'")
+
+
+def test_image_that_is_not_here(rootlet):
+    rootlet.fails("run", "--rm", "debian", "bash", match="image not known: debian\nhint: .*docker save")
+
+
+@pytest.mark.parametrize("mode", ["bridge", "pasta", "slirp4netns:mtu=1500"])
+def test_planned_networks(rootlet, mode):
+    rootlet.fails("run", "--network", mode, rootlet.image(), "true", match="is not there yet")
+
+
+@pytest.mark.parametrize("limit", ["3:3", "10:20"])
+def test_few_files(rootlet, limit):
+    """A limit below what the start itself has open is the payload's."""
+    soft, hard = limit.split(":")
+    script = "ulimit -n; ulimit -Hn"
+    box = rootlet.image()
+    run = rootlet.ok("run", "--rm", "--ulimit", f"nofile={limit}", box, "sh", "-c", script)
+    assert run.out == f"{soft}\n{hard}\n"
+    rootlet.ok("run", "-d", "--name", "few", "--ulimit", f"nofile={limit}", box, "sleep", "100")
+    assert rootlet.ok("exec", "few", "sh", "-c", script).out == run.out
+
+
+def test_titles_of_a_column_with_two_fields(rootlet):
+    out = rootlet.ok("ps", "--format", "table {{.ID}} ({{.Image}})\t{{.Names}}").out
+    assert re.fullmatch(r"CONTAINER ID \(IMAGE\)  NAMES *\n", out), out
+
+
+def test_killed_supervisor_has_no_date(rootlet):
+    """56 years ago was not when it ended."""
+    rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "100")
+    os.kill(rootlet.inspect("c")["State"]["ConmonPid"], signal.SIGKILL)
+    rootlet.wait_for(lambda: "Exited" in rootlet.ok("ps", "-a").out)
+    assert "years" not in rootlet.ok("ps", "-a").out
+
+
+def test_runtime_directory_that_is_not_ours(rootlet):
+    r = rootlet.fails("run", rootlet.image(), "true", env={"ROOTLET_RUNROOT": "/proc/nosuch"})
+    assert "hint: set XDG_RUNTIME_DIR" in r.err
+    r = rootlet.fails("load", "-i", "/dev/null", env={"ROOTLET_ROOT": "/nosuch"})
+    assert "/nosuch" in r.err and "hint: --root" in r.err
+
+
+@pytest.mark.root
+def test_full_disk(rootlet):
+    """The exit status is kept where no new file has room."""
+    root = rootlet.store.root
+    root.mkdir(mode=0o700)
+    os.chown(root, rootlet.user.uid, -1)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=6m,mode=700,uid={rootlet.user.uid}", "tmpfs", root],
+                   check=True)
+    try:
+        script = "while cat /bin/busybox; do :; done >/fill 2>/dev/null; exit 7"
+        rootlet("run", "--name", "full", rootlet.image(), "sh", "-c", script, rc=7)
+        assert "Exited (7)" in rootlet.ok("ps", "-a").out
+        rootlet.ok("rm", "full")
+    finally:
+        subprocess.run(["umount", "-l", root], check=True)
+
+
+@pytest.mark.root
+def test_proposed_ids_are_free(rootlet):
+    """The command that doctor and the notice print gives nobody the ids of somebody else."""
+    script = """set -e; cp /etc/subuid /etc/subgid /etc/passwd .
+        sed -i "/^$(id -un):/d; /^$(id -u):/d" subuid subgid; echo other:100000:165536 >>subgid
+        """
+    rootlet.shell(script)
+    mounts = [f"mount --bind {rootlet.user.home}/{f} /etc/{f}" for f in ("subuid", "subgid")]
+    drop = f"setpriv --reuid {rootlet.user.uid} --regid {rootlet.user.uid} --clear-groups"
+    env = rootlet.environment()
+    r = subprocess.run(["unshare", "-m", "sh", "-ec", "\n".join(mounts) + f"\n{drop} {rootlet.program} doctor"],
+                       capture_output=True, text=True, env=env, check=False)
+    first, last = map(int, re.search(r"--add-subuids (\d+)-(\d+)", r.stdout).groups())
+    assert last - first == 65535 and f"--add-subgids {first}-{last}" in r.stdout, r.stdout
+    for name in ("subuid", "subgid"):
+        for line in (rootlet.user.home / name).read_text(encoding="ascii").splitlines():
+            start, count = map(int, line.split(":")[1:])
+            assert last < start or first >= start + count, line
+
+
+def test_doctor_without_a_session(rootlet):
+    out = rootlet("doctor", env={"XDG_RUNTIME_DIR": None}).out
+    assert "/run/user/none" not in out and "XDG_RUNTIME_DIR is not set" in out
+    if host.fs_type("/sys/fs/cgroup") != "cgroup2fs":
+        mends = "export ROOTLET_CGROUPS=disabled"
+        assert mends not in out and mends in rootlet("doctor", cgroups=None).out
