@@ -20,6 +20,16 @@ static void clear_limits(struct spec_process *p)
     p->n_rlimits = 0;
 }
 
+/* Without a limit of its own a log ends where the disk does. */
+void build_log(struct build *b)
+{
+    const char *max = strv_env_get(b->conf->extra, "log_size_max");
+    b->rec->log_driver = xstrdup(b->o->log_driver ? b->o->log_driver : b->conf->log_driver);
+    b->rec->log_opts = strv_dup(b->o->log_opt);
+    if (max && streq(b->rec->log_driver, "k8s-file") && !strv_env_get(b->o->log_opt, "max-size"))
+        strv_addf(&b->rec->log_opts, "max-size=%s", max);
+}
+
 int build_all(struct build *b, struct err *e)
 {
     const struct secopt none = SECOPT_INIT;
@@ -30,8 +40,7 @@ int build_all(struct build *b, struct err *e)
     b->rec->version = 1;
     b->rec->created_ns = time_now_ns();
     b->rec->restart_policy = xstrdup(b->o->restart ? b->o->restart : "no");
-    b->rec->log_driver = xstrdup(b->o->log_driver ? b->o->log_driver : b->conf->log_driver);
-    b->rec->log_opts = strv_dup(b->o->log_opt);
+    build_log(b);
     b->rec->pidfile = xstrdup(b->o->pidfile);
     b->rec->cidfile = xstrdup(b->o->cidfile);
     if (!streq(b->rec->restart_policy, "no"))

@@ -30,6 +30,7 @@ struct build {
 };
 
 /* Everything in order; on failure the caller releases spec and rec. */
+void build_log(struct build *b); /* the driver and its options */
 int build_all(struct build *b, struct err *e);
 /* The same from a file in OCI form (--spec); words replace its process.args. */
 int build_from_file(struct build *b, struct err *e);

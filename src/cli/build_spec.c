@@ -69,7 +69,7 @@ static int spec_record(struct build *b, struct err *e)
     r->version = 1;
     r->created_ns = time_now_ns();
     r->restart_policy = xstrdup("no");
-    r->log_driver = xstrdup(b->o->log_driver ? b->o->log_driver : b->conf->log_driver);
+    build_log(b);
     r->pidfile = xstrdup(b->o->pidfile);
     r->stop_signal = xstrdup("SIGTERM");
     r->stop_timeout_s = 10;

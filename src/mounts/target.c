@@ -1,7 +1,9 @@
 /* target - what a mount is put on, found below the container's root and nowhere else. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/path.h"
 #include "base/str.h"
@@ -82,9 +84,42 @@ static int find(int root, const char *path, mode_t kind, struct err *e)
     return take_fd(&fd);
 }
 
+static bool is_below(const char *path, const char *dir)
+{
+    const char *rest = str_after(path, dir);
+    return rest && (!*rest || *rest == '/');
+}
+
+/* A link that leads into the kernel's file systems, or into our /dev: one of the image, or of
+ * somebody who shares a volume with us and puts it there at the right moment. What lies there
+ * decides about masks, and devices would be made in the source of this mount. */
+static int refuse_kernel_dirs(int root, const char *path, int target, struct err *e)
+{
+    scoped_free char *clean = path_clean(path);
+    struct statfs fs;
+    struct stat at, dev;
+    if (is_below(clean, "/proc") || is_below(clean, "/sys") || is_below(clean, "/dev"))
+        return 0;
+    if (fstatfs(target, &fs) < 0 || fstat(target, &at) < 0)
+        return err_set(e, errno, "stat the target");
+    bool kernel = fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+                  fs.f_type == DEVPTS_SUPER_MAGIC;
+    scoped_fd int fd = path_open_in_root(root, "/dev", O_PATH | O_DIRECTORY, 0, NULL);
+    if (fd >= 0 && fstat(fd, &dev) == 0) {
+        struct stat top;
+        bool mounted = fstat(root, &top) == 0 && top.st_dev != dev.st_dev;
+        kernel |= at.st_dev == dev.st_dev && (mounted || at.st_ino == dev.st_ino);
+    }
+    if (kernel)
+        return err_msg(e, ELOOP, "the target leads to /dev, /proc or /sys by a symbolic link");
+    return 0;
+}
+
 int target_open(int root, const char *path, mode_t kind, struct err *e)
 {
     scoped_fd int fd = find(root, path, kind, e);
     int r = fd < 0 ? fd : refuse_root(root, fd, e);
+    if (r >= 0)
+        r = refuse_kernel_dirs(root, path, fd, e);
     return r < 0 ? r : take_fd(&fd);
 }
