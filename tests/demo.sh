@@ -39,7 +39,7 @@ done
 echo 'root:x:0:0:root:/:/bin/sh' >"$tmp/root/etc/passwd"
 echo 'root:x:0:' >"$tmp/root/etc/group"
 
-# What the container runs; its ps shows a name, not a script.
+# What the container runs.
 cat >"$tmp/root/bin/tour" <<'END'
 #!/bin/sh
 title() { printf '\n-- %s\n' "$*"; }
@@ -47,12 +47,35 @@ title "uid map: id inside, id outside, how many"
 cat /proc/self/uid_map
 title "pid of this shell, its user and hostname"
 echo "pid $$, user $(id -un) ($(id -u)), host $(hostname)"
-title "mounts"
-mount | while read -r source _ target _ type options; do
-    printf '%-20s %-9s %.66s\n' "$target" "$type" "$options"
-done
-title "processes"
-ps -o pid,user,args
+title "mounts: the host's root is not among them"
+# source on TARGET type TYPE (OPTIONS); what only protects /proc and /sys makes three lines.
+mount | awk '
+    function row(target, type, options) { return sprintf("%-20s %-9s %s", target, type, options) }
+    {
+        target = $3; type = $5; kept = ""
+        n = split(substr($6, 2, length($6) - 2), option, ",")
+        for (i = 1; i <= n; i++)
+            if (option[i] ~ /^(rw|ro|nosuid|nodev|noexec)$/)
+                kept = kept (kept == "" ? "" : ",") option[i]
+        if (target == "/")
+            print row(target, type, kept)
+        else if (target ~ /^\/dev\/(null|zero|full|random|urandom|tty)$/)
+            devices = devices " " target
+        else if (target ~ /^\/(proc|sys)\/./ && type ~ /^(proc|sysfs)$/)
+            readonly = readonly " " target
+        else if (target ~ /^\/(proc|sys)\/./)
+            masked = masked " " target
+        else
+            rows = rows row(target, type, kept) "\n"
+    }
+    END {
+        printf "%s", rows
+        print "devices of the host:" devices
+        print "read-only:" readonly
+        print "masked:" masked
+    }'
+title "processes: none but its own"
+ps -o pid,user,comm
 END
 chmod 755 "$tmp/root/bin/tour"
 
@@ -68,4 +91,24 @@ fi
 
 say "rootlet run --rm ${cgroups:+$cgroups }--hostname box demo tour      (as $(id -un), uid $(id -u))"
 "$builddir/rootlet" run --rm $cgroups --network none --hostname box demo tour
+
+say "rootlet run -d ${cgroups:+$cgroups }--name nap demo sleep 60"
+"$builddir/rootlet" run -d $cgroups --network none --name nap demo sleep 60 >/dev/null 2>"$tmp/log" || {
+    cat "$tmp/log" >&2
+    exit 1
+}
+"$builddir/rootlet" ps --format 'table {{.Names}}\t{{.Image}}\t{{.Command}}\t{{.Status}}'
+pid=$("$builddir/rootlet" inspect -f '{{.State.Pid}}' nap)
+uid=$(sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$pid/status")
+if [ "$uid" = "$(id -u)" ]; then
+    owner="uid $uid, the user who called"
+else
+    owner="uid $uid, an id that no user has"
+fi
+echo "sleep is pid 1 and root inside; outside it is pid $pid of $owner"
+
+say "rootlet kill nap; rootlet why nap"
+"$builddir/rootlet" kill nap >/dev/null
+"$builddir/rootlet" wait nap >/dev/null
+"$builddir/rootlet" why nap
 say "done; nothing is left of it"

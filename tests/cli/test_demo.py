@@ -1,4 +1,5 @@
 """make demo, by an ordinary user and by root."""
+import re
 import subprocess
 
 import pytest
@@ -13,6 +14,9 @@ def check(out):
     assert "pid 1, user root (0), host box" in out
     assert "overlay" in out or "/  " in out
     assert "/proc                proc" in out
+    assert all(len(line) < 100 for line in out.splitlines() if not line.startswith("rootlet: ")), out
+    assert re.search(r"^ +1 root +tour$", out, re.M) and "nap: signal SIGKILL ended it" in out
+    assert "is pid 1 and root inside; outside it is pid " in out
     assert out.rstrip().endswith("== done; nothing is left of it")
     unified = host.fs_type("/sys/fs/cgroup") == "cgroup2fs"
     assert ("--cgroups=disabled" in out) == (not unified)
@@ -29,6 +33,7 @@ def test_demo_as_an_ordinary_user(rootlet, user):
                    env={"ROOTLET_ROOT": None, "ROOTLET_RUNROOT": None})
     check(r.out)
     assert f"uid {user.uid})" in r.out and f" {user.uid} " in r.out
+    assert f"uid {user.uid}, the user who called" in r.out
 
 
 @pytest.mark.root
