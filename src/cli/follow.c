@@ -63,7 +63,8 @@ int follow_detached(const struct follow *f, struct err *e)
     if (fd < 0)
         return fd;
     int r = proto_send(fd, PROTO_START, 0, 0, NULL, 0);
-    if (r < 0)
+    /* A supervisor that has given up has said why before it went. */
+    if (r < 0 && r != -EPIPE && r != -ECONNRESET)
         return err_set(e, -r, "send to the supervisor");
     struct proto_msg m;
     return client_wait(fd, PROTO_STARTED, &m, e);

@@ -149,7 +149,7 @@ int engine_check_preserved(unsigned n, struct err *e);
 
 /* joiner.c */
 int join_check(struct start *s, const struct spec_namespace *ns, struct err *e);
-int join_owner_of_network(struct start *s, struct err *e);
+int join_owner(struct start *s, struct err *e);
 int join_enter(struct start *s, struct err *e);
 int join_clone(struct start *s, struct err *e);
 _Noreturn void joiner_main(struct start *s);

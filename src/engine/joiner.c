@@ -44,9 +44,9 @@ static bool is_our_userns(int fd)
            theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
-/* setns(2) into a network namespace needs CAP_SYS_ADMIN in the user namespace that owns it: when
- * that is not ours it is entered first, and takes the place of a new one. */
-int join_owner_of_network(struct start *s, struct err *e)
+/* setns(2) needs CAP_SYS_ADMIN in the user namespace that owns what is entered: when that is not
+ * ours it is entered first, and takes the place of a new one. */
+int join_owner(struct start *s, struct err *e)
 {
     if (s->p->userns_fd >= 0) {
         int fd = fcntl(s->p->userns_fd, F_DUPFD_CLOEXEC, 3);
@@ -54,17 +54,14 @@ int join_owner_of_network(struct start *s, struct err *e)
                       : add(s, fd, CLONE_NEWUSER, "of the shared network", e);
     }
     for (size_t i = 0; i < s->n_join && !s->join_userns; i++) {
-        if (s->join[i].flag != CLONE_NEWNET)
-            continue;
         scoped_fd int owner = ioctl(s->join[i].fd, NS_GET_USERNS);
         if (owner < 0)
-            return err_hint(e, err_set(e, errno, "enter network namespace %s", s->join[i].path),
+            return err_hint(e, err_set(e, errno, "enter namespace %s", s->join[i].path),
                             "it belongs to a user namespace that is not this user's");
         if (!is_our_userns(owner))
             return add(s, take_fd(&owner), CLONE_NEWUSER, s->join[i].path, e);
         if (geteuid() != 0)
-            return err_msg(e, EPERM,
-                           "network namespace %s belongs to the host: only root can join it",
+            return err_msg(e, EPERM, "namespace %s belongs to the host: only root can join it",
                            s->join[i].path);
     }
     return 0;

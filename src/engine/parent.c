@@ -79,7 +79,7 @@ int parent_open_namespaces(struct start *s, struct err *e)
     }
     if (!mount)
         return err_msg(e, ENOTSUP, "linux.namespaces: a new mount namespace is needed");
-    int r = join_owner_of_network(s, e);
+    int r = join_owner(s, e);
     if (r < 0)
         return r;
     if (s->join_userns)

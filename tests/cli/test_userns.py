@@ -168,3 +168,30 @@ def test_home_of_the_user_named_in_passwd_is_not_needed(rootlet):
     assert pwd.getpwnam(rootlet.user.name).pw_dir != str(rootlet.user.home)
     r = rootlet("run", "--rm", rootlet.image(), "true", env={"HOME": None})
     assert r.rc == 0, r
+
+
+def test_namespaces_of_another_container(rootlet):
+    """--pid, --ipc, --uts and --network container:NAME, each alone and all at once."""
+    image = rootlet.image()
+    rootlet.ok("run", "-d", "--name", "c", "--hostname", "first", image, "sleep", "47")
+    links = dict(zip(("pid", "ipc", "uts", "net"), rootlet.ok(
+        "exec", "c", "sh", "-c", "for n in pid ipc uts net; do readlink /proc/self/ns/$n; done").out.split()))
+    for flag, ns in (("--pid", "pid"), ("--ipc", "ipc"), ("--uts", "uts"), ("--network", "net")):
+        r = rootlet.ok("run", "--rm", flag, "container:c", image, "readlink", f"/proc/self/ns/{ns}")
+        assert r.text == links[ns], flag
+    r = rootlet.ok("run", "--rm", *(w for f in ("--pid", "--ipc", "--uts", "--network") for w in (f, "container:c")), image,
+                   "sh", "-c", "ps | grep -c '[s]leep 47'; hostname; ls /sys/class/net; cat /proc/self/uid_map")
+    assert r.out.startswith("1\nfirst\nlo\n") and str(rootlet.user.uid) in r.out
+    rootlet.ok("stop", "-t", "0", "c")
+    rootlet.fails("run", "--rm", "--pid", "container:c", image, "true", match="not running")
+
+
+def test_namespaces_of_the_host(rootlet):
+    image = rootlet.image()
+    out = rootlet.ok("run", "--rm", "--uts", "host", "--network", "host", "--ipc", "host", "--cgroupns", "host", image, "sh", "-c",
+                     "for n in uts net ipc cgroup; do readlink /proc/self/ns/$n; done; hostname").out.split()
+    assert out[:4] == [os.readlink(f"/proc/self/ns/{n}") for n in ("uts", "net", "ipc", "cgroup")]
+    assert out[4] == os.uname().nodename
+    r = rootlet("run", "--rm", "--pid", "host", image, "sh", "-c", "test -d /proc/%d && echo seen" % os.getpid())
+    assert r.text == "seen", r
+    rootlet.fails("run", "--rm", "--network", "ns:/proc/self/ns/net", image, "true", match="namespace")
