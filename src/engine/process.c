@@ -203,6 +203,26 @@ static struct spec_caps with_sys_admin(const struct spec_caps *c)
     return copy;
 }
 
+static char **both(char *const *a, char *const *b)
+{
+    char **found = NULL;
+    for (; a && *a; a++)
+        if (strv_has(b, *a))
+            strv_add(&found, *a);
+    return found;
+}
+
+/* Of an ordinary user's capabilities execve keeps the ambient ones. The others end here: they would
+ * open and execute what this user may not, and no_new_privs would let file capabilities stand that
+ * the process is permitted already. */
+static struct spec_caps of_ordinary_user(const struct spec_caps *c)
+{
+    struct spec_caps copy = *c;
+    copy.effective = both(c->effective, c->ambient);
+    copy.permitted = both(c->permitted, c->ambient);
+    return copy;
+}
+
 int process_identity(struct start *s, struct err *e)
 {
     static const struct spec_caps nothing;
@@ -219,7 +239,11 @@ int process_identity(struct start *s, struct err *e)
     process_die_with_parent(); /* the change of ids has cleared it */
     umask(s->process->user.has_umask ? (mode_t)s->process->user.umask : DEFAULT_UMASK);
 
-    struct spec_caps wider;
+    struct spec_caps fewer, wider;
+    if (s->user.uid != 0) {
+        fewer = of_ordinary_user(caps);
+        caps = &fewer;
+    }
     if (s->seccomp && !s->process->no_new_privileges) {
         wider = with_sys_admin(caps);
         caps = &wider;

@@ -1,51 +1,114 @@
-"""What the papers tell the reader to type works (README's first steps, the learning chapters)."""
+"""README.md as a newcomer reads it: each block of the first steps, word for word, by an ordinary user."""
 import re
+import shutil
 
 import pytest
 
-from lib import host
+from lib import host, rows
 
 README = (host.SRCDIR / "README.md").read_text(encoding="utf-8")
-LEARNING = (host.SRCDIR / "docs/learning.md").read_text(encoding="utf-8")
 
 
-def first_steps():
-    section = README.split("## First steps\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"(?:^    .*\n)+", section, re.M)
-    return [line[4:] for block in blocks for line in block.splitlines()]
+def blocks(heading):
+    """The indented blocks below a heading: lists of lines."""
+    text = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    found = [[]]
+    for line in text.splitlines():
+        if line.startswith("    "):
+            found[-1].append(line[4:])
+        elif line.strip() and found[-1]:
+            found.append([])
+    return [b for b in found if b]
 
 
-def chapters():
-    """(number, commands) of the table's second column."""
-    for row in re.findall(r"^\| (\d+) \| .*$", LEARNING, re.M):
-        line = next(x for x in LEARNING.splitlines() if x.startswith(f"| {row} |"))
-        cell = re.split(r"(?<!\\)\|", line)[3].replace("\\|", "|")
-        yield row, [c for c in re.findall(r"`([^`]+)`", cell) if c.startswith("rootlet ")]
+@rows("A67")
+def test_blocks_are_found():
+    first = blocks("First steps")
+    assert len(first) == 4
+    assert any("make demo" in line for line in sum(blocks("Two commands"), []))
 
 
-def needs_other_things(line):
-    return "docker" in line or "image.tar" in line or "CONTAINER" in line
+@pytest.fixture
+def newcomer(rootlet, user):
+    """A home of their own, where they sit."""
+    home = user.home / "newcomer"
+    rootlet.shell(f"mkdir {home}")
+    yield home
+    shutil.rmtree(home)
 
 
-def test_first_steps(rootlet):
-    lines = [x for x in first_steps() if not needs_other_things(x)]
-    assert len(lines) > 15
-    script = ["set -e", "mkdir steps", "cd steps"]
-    script += [x.replace("--rm -it box", "--rm -i box") for x in lines]
-    out = rootlet.shell("\n".join(script) + "\ncd ..; rm -r steps").out
-    assert "uid=0 gid=0" in out and "tick" in out and "stopped on request" in out
-    assert rootlet.ok("ps", "-aq").out == ""
-
-
-@pytest.mark.parametrize("number,commands", list(chapters()))
-def test_chapter(rootlet, number, commands):
-    """A9: each chapter's commands run. The image is called box there."""
-    rootlet.ok("tag", rootlet.image(), "box")
-    for command in commands:
-        if needs_other_things(command) or command in ("rootlet create", "rootlet doctor"):
+def lines_of(block, archive):
+    """What a shell is given. Who has no docker has an archive that it once wrote."""
+    lines = []
+    for line in block:
+        if line.startswith("rootlet run --rm -it"):
             continue
-        command = command.replace("-it", "-i")
-        # Chapter 12 shows a command that the filter ends.
-        r = rootlet.shell(command, rc=None)
-        assert r.rc in ((0, 159) if number == "12" else (0,)), r
-        assert "unrecognized" not in r.err, r
+        lines.append(line.replace("docker save debian", f"cat {archive}"))
+    return lines
+
+
+@rows("A67", "B1", "B2", "B16", "B18", "B19", "B20")
+def test_first_steps(rootlet, newcomer):
+    """All lines of a block in one shell that ends at the first failure."""
+    archive = rootlet.images.path("busybox")
+    rootlet.shell(f"cp {archive} {newcomer}/image.tar")
+    said = []
+    for block in blocks("First steps"):
+        script = "set -e\n" + "\n".join(lines_of(block, archive))
+        r = rootlet.shell(script, cwd=newcomer, timeout=120)
+        said.append(r)
+    images, box, life = said[1:]
+    assert "busybox" in images.out
+    assert re.search(r"^localhost/box +latest ", box.out, re.M)
+    assert "uid=0 gid=0" in box.out
+    assert re.search(r"image\.tar$", box.out, re.M) and re.search(r" root$", box.out, re.M)
+    assert re.search(r"^[0-9a-f]{64}$", life.out, re.M) and " clock\n" in life.out
+    assert re.search(r"^ +1 0 +sh -c while", life.out, re.M)
+    assert "clock: " in life.out and "stopped on request" in life.out and "tick\n" in life.out
+    assert life.out.endswith("clock\n")
+    assert rootlet.ok("ps", "-aq").out == ""
+    # Nothing that a newcomer would have to wonder about.
+    for r in said:
+        noise = [line for line in r.err.splitlines()
+                 if line.strip() and not line.startswith("Copying blob ")]
+        assert noise == [], r
+
+
+@rows("B46")
+def test_the_line_with_a_terminal(rootlet, newcomer):
+    steps = blocks("First steps")
+    rootlet.shell("\n".join(steps[0]), cwd=newcomer)
+    line = [x for block in steps for x in block if "-it" in x][0]
+    t = rootlet.pty("-c", f"cd {newcomer} && {line}", program="/bin/sh")
+    t.expect("/ # ")
+    t.send("echo $((6 * 7)); exit\n")
+    t.expect("\r\n42\r\n")
+    assert t.wait() == 0
+
+
+@rows("A37")
+@pytest.mark.skipif(host.fs_type("/sys/fs/cgroup") == "cgroup2fs", reason="has cgroup v2")
+def test_what_it_says_about_hosts_without_cgroup_v2(rootlet, newcomer):
+    """The refusal, and both ways out of it."""
+    rootlet.image()
+    r = rootlet.fails("run", "--rm", "localhost/busybox", "true", cgroups=None, match="cgroup v2")
+    export = re.search(r"`export (ROOTLET_CGROUPS=\w+)`", README)[1]
+    setting, path = re.search(r"`(cgroups = [^`]*)` in\s+`~/([^`]*)`", README).groups()
+    assert export in r.err
+    rootlet.shell(f"export {export}; rootlet run --rm localhost/busybox true", cgroups=None)
+    file = newcomer / path
+    rootlet.shell(f"mkdir -p {file.parent}; echo '{setting}' > {file}")
+    rootlet.ok("run", "--rm", "localhost/busybox", "true", cgroups=None, env={"HOME": newcomer})
+
+
+@rows("A67")
+def test_every_command_in_the_papers_exists(rootlet):
+    """In each paper: rootlet COMMAND in code names a command there is."""
+    known = set(re.findall(r"^  (\w+)(?:  |$)", rootlet.ok("--help").out, re.M)) | {"help"}
+    for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/learning.md"):
+        path = host.SRCDIR / name
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        code = re.findall(r"^    .*$", text, re.M) + re.findall(r"`([^`]*)`", text)
+        for line in code:
+            for word in re.findall(r"(?<![\w./-])rootlet ([a-z]+)\b(?!=)", line):
+                assert word in known, f"{name}: {line}"
