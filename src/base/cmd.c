@@ -170,8 +170,8 @@ static int no_command(const char *program, const struct cmd *const *table, char 
         words[count++] = groups[i];
 
     const char *meant = opt_suggest(word, words);
-    int r = err_msg(e, EINVAL, "unrecognized command '%s%s%s %s'%s%s%s", program, space, group, word,
-                    meant ? ", did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
+    int r = err_msg(e, EINVAL, "unrecognized command '%s%s%s %s'%s%s%s", program, space, group,
+                    word, meant ? ", did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
     return usage_error(e, r, program, group);
 }
 

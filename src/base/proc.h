@@ -11,9 +11,9 @@
 /* fork() that also gives a pidfd (close-on-exec). Returns as fork; *ret_pidfd is set in the parent.
  * clone3(2) with CLONE_PIDFD. The child must end in _exit. */
 pid_t fork_pidfd(int *ret_pidfd);
-/* Starts child(data) as vfork does, on a stack of its own (64 KiB): our memory is not copied, and we
- * go on once it has executed a program or has ended. It sees and may change our variables; it must
- * do little but arrange its descriptors, and end in execve or _exit. Returns its pid and in
+/* Starts child(data) as vfork does, on a stack of its own (64 KiB): our memory is not copied, and
+ * we go on once it has executed a program or has ended. It sees and may change our variables; it
+ * must do little but arrange its descriptors, and end in execve or _exit. Returns its pid and in
  * *ret_pidfd its pidfd (close-on-exec), or -1 with errno. clone(2) with CLONE_VM | CLONE_VFORK. */
 pid_t spawn_pidfd(int (*child)(void *data), void *data, int *ret_pidfd);
 

@@ -21,7 +21,7 @@ USER = "rl-test-engine"
 
 
 def find_tool():
-    places = [os.environ.get("ROOTLET_BUILDDIR"), os.environ.get("abs_top_builddir"), os.getcwd(),
+    places = [os.environ.get("BUILDDIR"), os.environ.get("abs_top_builddir"), os.getcwd(),
               TOP / "build", TOP]
     for place in filter(None, places):
         tool = pathlib.Path(place) / "tests/tools/engine-tool"

@@ -43,7 +43,7 @@ SPEC = {
 
 def find_tool():
     here = os.path.dirname(os.path.abspath(__file__))
-    tops = [os.environ.get(v) for v in ("ROOTLET_BUILD", "abs_top_builddir", "BUILDDIR")]
+    tops = [os.environ.get(v) for v in ("BUILDDIR", "abs_top_builddir")]
     tops += [os.getcwd(), os.path.join(here, "../.."), os.path.join(here, "../../build")]
     for top in filter(None, tops):
         tool = os.path.join(top, "tests/tools/mounts-tool")

@@ -1,7 +1,8 @@
 """images - archives for the tests, made by other people's tools, each when it is first asked for.
 
 Workers share them: <base>/images/NAME, made under a lock. The Debian tree, which takes a minute, is
-kept between runs in a cache (ROOTLET_TEST_CACHE, else /var/tmp/rootlet-tests-UID)."""
+kept between runs in a cache (ROOTLET_TEST_CACHE, else /var/tmp/rootlet-tests-UID), with the
+archives of it."""
 import hashlib
 import io
 import os
@@ -218,36 +219,38 @@ class Images:
 
     def _debian(self, path):
         self.need("mmdebstrap")
-        tree = self._debian_tree()
-        tmp = self._scratch("debian")
-        self._umoci_layout(tmp / "layout", "x", [tree],
-                           ("--config.cmd", "bash", "--created", "2023-11-14T22:13:20Z"))
-        self._skopeo(f"oci:{tmp}/layout:x", f"docker-archive:{tmp}/out:localhost/debian:latest")
-        (tmp / "out").rename(path)
-        shutil.rmtree(tmp, ignore_errors=True)
-
-    def _debian_tree(self):
         suite, sources = apt_sources()
-        key = hashlib.sha256(repr((suite, sources, self.DEBIAN, 1)).encode()).hexdigest()[:16]
+        key = hashlib.sha256(repr((suite, sources, self.DEBIAN, 2)).encode()).hexdigest()[:16]
         cache = pathlib.Path(os.environ.get("ROOTLET_TEST_CACHE",
                                             f"/var/tmp/rootlet-tests-{os.geteuid()}"))
         cache.mkdir(mode=0o700, exist_ok=True)
         if cache.is_symlink() or cache.stat().st_uid != os.geteuid():
             pytest.fail(f"{cache} belongs to somebody else")
         with host.locked(cache / "lock"):
-            tree = cache / f"debian-{key}.tar"
-            if not tree.exists():
-                tmp = cache / "debian-new.tar"
-                argv = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(self.DEBIAN)}",
-                        "--dpkgopt=path-exclude=/usr/share/doc/*",
-                        "--dpkgopt=path-exclude=/usr/share/man/*",
-                        "--dpkgopt=path-exclude=/usr/share/locale/*",
-                        suite, str(tmp), *sources]
-                r = subprocess.run(argv, capture_output=True, text=True, check=False)
-                if r.returncode:
-                    pytest.fail(f"mmdebstrap: {r.stderr[-2000:]}")
-                tmp.rename(tree)
-        return tree
+            archive = cache / f"debian-{key}.docker.tar"
+            if not archive.exists():
+                for old in cache.glob("debian-*"):
+                    old.unlink()
+                self._debian_archive(archive, suite, sources)
+            shutil.copyfile(archive, path.with_name(".debian-copy"))
+        path.with_name(".debian-copy").rename(path)
+
+    def _debian_archive(self, archive, suite, sources):
+        tmp = self._scratch("debian")
+        argv = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(self.DEBIAN)}",
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                "--dpkgopt=path-exclude=/usr/share/man/*",
+                "--dpkgopt=path-exclude=/usr/share/locale/*",
+                suite, f"{tmp}/tree.tar", *sources]
+        r = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if r.returncode:
+            pytest.fail(f"mmdebstrap: {r.stderr[-2000:]}")
+        self._umoci_layout(tmp / "layout", "x", [tmp / "tree.tar"],
+                           ("--config.cmd", "bash", "--created", "2023-11-14T22:13:20Z"))
+        self._skopeo(f"oci:{tmp}/layout:x", f"docker-archive:{tmp}/out:localhost/debian:latest")
+        shutil.copyfile(tmp / "out", f"{archive}.new")
+        os.rename(f"{archive}.new", archive)
+        shutil.rmtree(tmp, ignore_errors=True)
 
 
 def apt_sources():
