@@ -1,6 +1,7 @@
 /* Our own binary against being written through /proc/PID/exe (CVE-2019-5736). */
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -19,7 +20,10 @@
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x0020
 #endif
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+/* FUTURE_WRITE does what WRITE does where nobody has it mapped for writing, as here; only that
+ * WRITE looks for such mappings, which takes milliseconds: all processors must empty their page
+ * lists. */
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)
 
 /* Ids that are mapped into containers are those of this user and its subordinate ones, all above 0:
  * root of the host is never mapped. A binary that only root can write is out of reach. */
@@ -27,6 +31,25 @@ static bool only_root_writes(const struct stat *st)
 {
     return st->st_uid == 0 && !(st->st_mode & S_IWOTH) &&
            (st->st_gid == 0 || !(st->st_mode & S_IWGRP));
+}
+
+/* How much of a program the kernel loads: symbols and debug information lie behind that and would
+ * only take memory, for as long as a container lives. */
+static off_t loaded_size(int exe, off_t size)
+{
+    ElfW(Ehdr) head;
+    off_t end = 0;
+    if (pread(exe, &head, sizeof(head), 0) != sizeof(head) ||
+        head.e_phentsize != sizeof(ElfW(Phdr)))
+        return size;
+    for (unsigned i = 0; i < head.e_phnum; i++) {
+        ElfW(Phdr) p;
+        if (pread(exe, &p, sizeof(p), (off_t)(head.e_phoff + i * sizeof(p))) != sizeof(p))
+            return size;
+        if ((off_t)(p.p_offset + p.p_filesz) > end)
+            end = (off_t)(p.p_offset + p.p_filesz);
+    }
+    return end > 0 && end < size ? end : size;
 }
 
 static int copy_to_memfd(int exe, off_t size, struct err *e)
@@ -73,7 +96,7 @@ int engine_protect_self(char **argv, struct err *e)
         path[n] = '\0';
         setenv(ENGINE_EXE_ENV, path, 1); /* the copy's /proc/self/exe names no directory */
     }
-    scoped_fd int mem = copy_to_memfd(exe, st.st_size, e);
+    scoped_fd int mem = copy_to_memfd(exe, loaded_size(exe, st.st_size), e);
     if (mem < 0)
         return err_add(e, mem, "protect our own program");
     syscall(SYS_execveat, mem, "", argv, environ, AT_EMPTY_PATH);
