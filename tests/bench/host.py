@@ -205,6 +205,9 @@ class Host:
         if self.work and self.root:
             LIBC.umount2(str(self.work).encode(), MNT_DETACH)
         if self.work:
+            # The work directories of the floor's overlays have mode 0.
+            subprocess.run(["chmod", "-R", "u+rwX", str(self.work)], check=False,
+                           stderr=subprocess.DEVNULL)
             shutil.rmtree(self.work, ignore_errors=True)
 
 
