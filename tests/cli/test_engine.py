@@ -17,7 +17,6 @@ import time
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-USER = "rl-test-engine"
 
 
 def find_tool():
@@ -28,13 +27,6 @@ def find_tool():
         if tool.exists():
             return tool
     pytest.skip("engine-tool is not built (make check builds it)")
-
-
-def free_range():
-    used = [int(line.split(":")[1]) + int(line.split(":")[2])
-            for name in ("/etc/subuid", "/etc/subgid") if os.path.exists(name)
-            for line in open(name) if line.count(":") == 2]
-    return max(used + [500000])
 
 
 class Engine:
@@ -131,25 +123,14 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
+def engine(users, rootlet_base):
+    """As the suite's own user: another run on this host has another one."""
     if not shutil.which("busybox"):
         pytest.skip("busybox is not installed")
-    if os.geteuid() != 0:
-        yield Engine(tmp_path_factory.mktemp("engine"), pwd.getpwuid(os.geteuid()).pw_name)
-        return
-    start = free_range()
-    subprocess.run(["userdel", "-rf", USER], stderr=subprocess.DEVNULL)
-    subprocess.check_call(["useradd", "-m", USER])
-    lines = open("/etc/subuid").read()
-    if not re.search(rf"^{USER}:", lines, re.M):
-        subprocess.check_call(["usermod", "--add-subuids", f"{start}-{start + 65535}",
-                               "--add-subgids", f"{start}-{start + 65535}", USER])
-    try:
-        home = pathlib.Path(pwd.getpwnam(USER).pw_dir) / "engine"
-        home.mkdir()
-        yield Engine(home, USER)
-    finally:
-        subprocess.run(["userdel", "-rf", USER], stderr=subprocess.DEVNULL)
+    home = rootlet_base / f"engine{users[0].uid}"
+    home.mkdir()
+    yield Engine(home, users[0].name)
+    shutil.rmtree(home)
 
 
 def drop(kind):

@@ -244,6 +244,7 @@ def test_init_reaps_and_reports(rootlet):
 @rows("A66")
 def test_init_hands_signals_on(rootlet):
     rootlet.ok("run", "-d", "--name", "s", "--init", rootlet.image(), "sh", "-c",
-               "trap 'exit 42' TERM; while :; do sleep 0.1; done")
+               "trap 'exit 42' TERM; echo ready; while :; do sleep 0.1; done")
+    rootlet.wait_for(lambda: "ready" in rootlet.ok("logs", "s").out, what="the trap")
     rootlet.ok("stop", "-t", "10", "s")
     assert rootlet.ok("inspect", "--format", "{{.State.ExitCode}}", "s").text == "42"
