@@ -71,6 +71,10 @@ json_t *json_parse(const char *text, size_t len, size_t max, const char *what, s
 /* Compact text (pretty: 4 spaces a level), keys in the order of insertion; owned. j may be any
  * value; NULL gives "null". */
 char *json_text(const json_t *j, bool pretty);
+/* An array of the strings; an object of "key=value" pairs (no "=": an empty value). New references,
+ * empty for NULL. */
+json_t *json_from_strv(char *const *v);
+json_t *json_from_pairs(char *const *v);
 /* An integer of the whole range, and back. to: false if j is none or negative; *ret untouched. */
 json_t *json_from_u64(uint64_t v);
 bool json_to_u64(const json_t *j, uint64_t *ret);

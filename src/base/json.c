@@ -212,3 +212,22 @@ json_t *json_from_bytes(const char *s)
     }
     return json_string(clean.s);
 }
+
+json_t *json_from_strv(char *const *v)
+{
+    json_t *a = json_array();
+    for (; v && *v; v++)
+        json_array_append_new(a, json_string(*v));
+    return a;
+}
+
+json_t *json_from_pairs(char *const *v)
+{
+    json_t *o = json_object();
+    for (; v && *v; v++) {
+        const char *eq = strchr(*v, '=');
+        scoped_free char *key = eq ? xstrndup(*v, (size_t)(eq - *v)) : xstrdup(*v);
+        json_object_set_new(o, key, json_string(eq ? eq + 1 : ""));
+    }
+    return o;
+}

@@ -41,6 +41,7 @@ int build_all(struct build *b, struct err *e)
     b->rec->created_ns = time_now_ns();
     b->rec->restart_policy = xstrdup(b->o->restart ? b->o->restart : "no");
     build_log(b);
+    b->rec->host_config = build_host_config(b->o);
     b->rec->pidfile = xstrdup(b->o->pidfile);
     b->rec->cidfile = xstrdup(b->o->cidfile);
     if (!streq(b->rec->restart_policy, "no"))

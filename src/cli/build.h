@@ -34,6 +34,8 @@ void build_log(struct build *b); /* the driver and its options */
 int build_all(struct build *b, struct err *e);
 /* The same from a file in OCI form (--spec); words replace its process.args. */
 int build_from_file(struct build *b, struct err *e);
+/* HostConfig as inspect prints it, where no member of the record says it. A new reference. */
+json_t *build_host_config(const struct run_opts *o);
 /* Puts b->map into the spec; one map as OCI lines (replaces *ret). */
 void build_maps(struct build *b);
 void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *ret_n);

@@ -33,14 +33,6 @@ static const char *hex_of(const char *digest)
     return colon ? colon + 1 : digest ? digest : "";
 }
 
-static json_t *strings(char *const *v)
-{
-    json_t *a = json_array();
-    for (; v && *v; v++)
-        json_array_append_new(a, json_string(*v));
-    return a;
-}
-
 /* One line per name, as docker and podman list them; name NULL: dangling. */
 static json_t *row_of(const struct store_image *i, const char *name, const struct images_opts *o)
 {
@@ -56,15 +48,16 @@ static json_t *row_of(const struct store_image *i, const char *name, const struc
     snprintf(ago, sizeof(ago), i->created_ns ? "%s ago" : "N/A", human);
     return json_pack("{s:s%, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:o, s:o, s:s, s:s}",
                      "ID", hex, (size_t)(o->no_trunc || strlen(hex) < 12 ? strlen(hex) : 12), "Id",
-                     hex, "Names", strings(i->names), "Repository", repository, "Tag",
+                     hex, "Names", json_from_strv(i->names), "Repository", repository, "Tag",
                      colon  ? colon + 1
                      : name ? "latest"
                             : "<none>",
                      "Digest", i->manifest ? i->manifest : "", "CreatedSince", ago, "Created",
                      (json_int_t)(i->created_ns / 1000000000), "Size",
                      size_human(i->size, size, sizeof(size)), "VirtualSize", (json_int_t)i->size,
-                     "RepoTags", strings(i->names), "RepoDigests", strings(i->digests), "Os",
-                     i->os ? i->os : "", "Architecture", i->architecture ? i->architecture : "");
+                     "RepoTags", json_from_strv(i->names), "RepoDigests",
+                     json_from_strv(i->digests), "Os", i->os ? i->os : "", "Architecture",
+                     i->architecture ? i->architecture : "");
 }
 
 static int filter_ok(const struct images_opts *o, const struct store_image *i, const char *name,
@@ -111,15 +104,16 @@ static int add_image(const struct images_opts *o, const struct store_image *i, c
 static json_t *podman_row(const struct store_image *i)
 {
     char when[64];
-    json_t *row = json_pack(
-        "{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i, s:o, s:s, s:o, s:I}", "Id", hex_of(i->id),
-        "ParentId", "", "RepoTags", strings(i->names), "RepoDigests", strings(i->digests), "Size",
-        (json_int_t)i->size, "SharedSize", (json_int_t)0, "VirtualSize", (json_int_t)i->size,
-        "Containers", 0, "Names", strings(i->names), "Digest", i->manifest ? i->manifest : "",
-        "Labels", json_object(), "Created", (json_int_t)(i->created_ns / 1000000000));
+    json_t *row =
+        json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i, s:o, s:s, s:o, s:I}", "Id",
+                  hex_of(i->id), "ParentId", "", "RepoTags", json_from_strv(i->names),
+                  "RepoDigests", json_from_strv(i->digests), "Size", (json_int_t)i->size,
+                  "SharedSize", (json_int_t)0, "VirtualSize", (json_int_t)i->size, "Containers", 0,
+                  "Names", json_from_strv(i->names), "Digest", i->manifest ? i->manifest : "",
+                  "Labels", json_object(), "Created", (json_int_t)(i->created_ns / 1000000000));
     json_object_set_new(row, "CreatedAt",
                         json_string(time_rfc3339(i->created_ns, when, sizeof(when))));
-    json_object_set_new(row, "History", strings(i->names));
+    json_object_set_new(row, "History", json_from_strv(i->names));
     return row;
 }
 

@@ -29,25 +29,6 @@ static json_t *text(const char *s)
     return json_string(s ? s : "");
 }
 
-static json_t *strings(char *const *v)
-{
-    json_t *a = json_array();
-    for (; v && *v; v++)
-        json_array_append_new(a, json_string(*v));
-    return a;
-}
-
-static json_t *pairs(char *const *v)
-{
-    json_t *o = json_object();
-    for (; v && *v; v++) {
-        const char *eq = strchr(*v, '=');
-        scoped_free char *key = eq ? xstrndup(*v, (size_t)(eq - *v)) : xstrdup(*v);
-        json_object_set_new(o, key, json_string(eq ? eq + 1 : ""));
-    }
-    return o;
-}
-
 static json_t *when(int64_t ns)
 {
     char buf[64];
@@ -78,20 +59,20 @@ static json_t *config_json(const struct container *c, const struct spec *spec)
     json_object_set_new(j, "Hostname", text(spec->hostname));
     json_object_set_new(j, "Domainname", text(spec->domainname));
     json_object_set_new(j, "User", text(r->user));
-    json_object_set_new(j, "Env", strings(spec->process->env));
-    json_object_set_new(j, "Cmd", strings(r->cmd));
-    json_object_set_new(j, "Entrypoint", strings(r->entrypoint));
+    json_object_set_new(j, "Env", json_from_strv(spec->process->env));
+    json_object_set_new(j, "Cmd", json_from_strv(r->cmd));
+    json_object_set_new(j, "Entrypoint", json_from_strv(r->entrypoint));
     json_object_set_new(j, "Image", text(r->image));
     json_object_set_new(j, "WorkingDir", text(spec->process->cwd));
-    json_object_set_new(j, "Labels", pairs(r->labels));
-    json_object_set_new(j, "Annotations", pairs(spec->annotations));
+    json_object_set_new(j, "Labels", json_from_pairs(r->labels));
+    json_object_set_new(j, "Annotations", json_from_pairs(spec->annotations));
     json_object_set_new(j, "StopSignal", text(r->stop_signal));
     json_object_set_new(j, "StopTimeout", json_integer(r->stop_timeout_s));
     json_object_set_new(j, "Timeout", json_integer(r->timeout_s));
     json_object_set_new(j, "Tty", json_boolean(r->tty));
     json_object_set_new(j, "OpenStdin", json_boolean(r->open_stdin));
     json_object_set_new(j, "AttachStdin", json_boolean(r->open_stdin));
-    json_object_set_new(j, "CreateCommand", strings(r->create_command));
+    json_object_set_new(j, "CreateCommand", json_from_strv(r->create_command));
     json_object_set_new(
         j, "Umask",
         json_sprintf("%04o", spec->process->user.has_umask ? spec->process->user.umask : 022u));
@@ -167,17 +148,17 @@ static json_t *host_config(const struct container *c, const struct spec *spec)
                                   r->restart_policy ? r->restart_policy : "no", "MaximumRetryCount",
                                   0));
     json_object_set_new(j, "AutoRemove", json_boolean(r->auto_remove));
-    json_object_set_new(j, "CapAdd", strings(r->cap_add));
-    json_object_set_new(j, "CapDrop", strings(r->cap_drop));
+    json_object_set_new(j, "CapAdd", json_from_strv(r->cap_add));
+    json_object_set_new(j, "CapDrop", json_from_strv(r->cap_drop));
     json_object_set_new(j, "ReadonlyRootfs", json_boolean(spec->root && spec->root->readonly));
-    json_object_set_new(j, "SecurityOpt", strings(r->secopts));
+    json_object_set_new(j, "SecurityOpt", json_from_strv(r->secopts));
     json_object_set_new(j, "Privileged", json_boolean(r->privileged));
     json_object_set_new(j, "Init", json_boolean(r->init));
     json_object_set_new(j, "UsernsMode", text(r->userns));
     json_object_set_new(j, "Cgroups", text(r->cgroups));
     json_object_set_new(j, "LogConfig",
                         json_pack("{s:s}", "Type", r->log_driver ? r->log_driver : ""));
-    json_object_set_new(j, "GroupAdd", strings(r->groups));
+    json_object_set_new(j, "GroupAdd", json_from_strv(r->groups));
     json_object_set_new(j, "Ulimits", ulimits_json(spec->process));
     add_modes(spec, j);
     static const char *const numbers[] = {"Memory",   "NanoCpus",  "CpuShares",
@@ -240,7 +221,7 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     json_object_set_new(j, "Created", when(rec->created_ns));
     json_object_set_new(j, "Path", text(rec->command ? rec->command[0] : NULL));
     json_object_set_new(j, "Args",
-                        strings(rec->command && rec->command[0] ? rec->command + 1 : NULL));
+                        json_from_strv(rec->command && rec->command[0] ? rec->command + 1 : NULL));
     json_object_set_new(j, "State", state_json(c));
     json_object_set_new(j, "Image", text(rec->image_id));
     json_object_set_new(j, "ImageDigest", text(rec->image_digest));
@@ -251,10 +232,10 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     json_object_set_new(j, "Driver", text(rec->storage.driver));
     json_object_set_new(j, "MountLabel", text(spec.linux_ ? spec.linux_->mount_label : NULL));
     json_object_set_new(j, "AppArmorProfile", text(spec.process->apparmor_profile));
-    json_object_set_new(j, "EffectiveCaps", strings(caps ? caps->effective : NULL));
-    json_object_set_new(j, "BoundingCaps", strings(caps ? caps->bounding : NULL));
+    json_object_set_new(j, "EffectiveCaps", json_from_strv(caps ? caps->effective : NULL));
+    json_object_set_new(j, "BoundingCaps", json_from_strv(caps ? caps->bounding : NULL));
     json_object_set_new(j, "SeccompProfile", text(rec->seccomp));
-    json_object_set_new(j, "Namespaces", pairs(c->state.namespaces));
+    json_object_set_new(j, "Namespaces", json_from_pairs(c->state.namespaces));
     json_object_set_new(j, "GraphDriver", graph_json(&rec->storage));
     json_object_set_new(j, "Mounts", mounts_json(rec));
     json_object_set_new(j, "NetworkSettings", network_json(c));
@@ -276,12 +257,12 @@ static int image_json(const char *ref, json_t **ret, struct err *e)
     if (r == 0)
         r = store_config(cli_conf(), &i, &cfg, e);
     if (r == 0)
-        *ret =
-            json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:I, s:o}", "Id", i.id, "Digest",
-                      i.manifest ? i.manifest : "", "RepoTags", strings(i.names), "RepoDigests",
-                      strings(i.digests), "Architecture", i.architecture ? i.architecture : "",
-                      "Os", i.os ? i.os : "", "Size", (json_int_t)i.size, "Config",
-                      cfg.raw ? json_deep_copy(json_object_get(cfg.raw, "config")) : json_object());
+        *ret = json_pack(
+            "{s:s, s:s, s:o, s:o, s:s, s:s, s:I, s:o}", "Id", i.id, "Digest",
+            i.manifest ? i.manifest : "", "RepoTags", json_from_strv(i.names), "RepoDigests",
+            json_from_strv(i.digests), "Architecture", i.architecture ? i.architecture : "", "Os",
+            i.os ? i.os : "", "Size", (json_int_t)i.size, "Config",
+            cfg.raw ? json_deep_copy(json_object_get(cfg.raw, "config")) : json_object());
     store_image_release(&i);
     image_config_release(&cfg);
     return r;

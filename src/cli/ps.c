@@ -76,25 +76,6 @@ static void status_text(const struct ctr_state *s, char *buf, size_t size)
     }
 }
 
-static json_t *strings(char *const *v)
-{
-    json_t *a = json_array();
-    for (; v && *v; v++)
-        json_array_append_new(a, json_string(*v));
-    return a;
-}
-
-static json_t *pairs(char *const *v)
-{
-    json_t *o = json_object();
-    for (; v && *v; v++) {
-        const char *eq = strchr(*v, '=');
-        scoped_free char *key = eq ? xstrndup(*v, (size_t)(eq - *v)) : xstrdup(*v);
-        json_object_set_new(o, key, json_string(eq ? eq + 1 : ""));
-    }
-    return o;
-}
-
 static void set_text(json_t *row, const char *key, const char *text)
 {
     json_object_set_new(row, key, json_string(text ? text : ""));
@@ -152,16 +133,16 @@ static void set_details(json_t *row, const struct ctr_state *s, bool lists)
     for (size_t i = 0; i < c.rec.n_volumes; i++)
         strv_add(&mounts, c.rec.volumes[i].destination);
     scoped_free char *joined = strv_join(mounts, ",");
-    json_object_set_new(row, "Mounts", lists ? strings(mounts) : json_string(joined));
+    json_object_set_new(row, "Mounts", lists ? json_from_strv(mounts) : json_string(joined));
     json_object_set_new(row, "AutoRemove", json_boolean(c.rec.auto_remove));
     set_text(row, "ImageID", c.rec.image_id);
     set_text(row, "CIDFile", c.rec.cidfile);
     if (!lists)
         return;
     /* podman's JSON has lists where its tables have text */
-    json_object_set_new(row, "Command", strings(c.rec.command));
-    json_object_set_new(row, "Networks", strings(s->networks));
-    json_object_set_new(row, "Ports", strings(s->ports));
+    json_object_set_new(row, "Command", json_from_strv(c.rec.command));
+    json_object_set_new(row, "Networks", json_from_strv(s->networks));
+    json_object_set_new(row, "Ports", json_from_strv(s->ports));
     json_object_set_new(row, "IsInfra", json_false());
     set_text(row, "Pod", "");
     set_text(row, "PodName", "");
@@ -208,9 +189,9 @@ static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
     set_text(row, "Networks", nets);
     set_text(row, "IP", "");
     set_number(row, "Restarts", s->restart_count);
-    json_object_set_new(row, "Labels", pairs(s->labels));
-    json_object_set_new(row, "Namespaces", pairs(s->namespaces));
-    json_object_set_new(row, "Mounts", strings(NULL));
+    json_object_set_new(row, "Labels", json_from_pairs(s->labels));
+    json_object_set_new(row, "Namespaces", json_from_pairs(s->namespaces));
+    json_object_set_new(row, "Mounts", json_from_strv(NULL));
     set_text(row, "Reason", s->reason);
     if (as_json(o))
         json_object_set_new(row, "Names", json_pack("[s]", s->name ? s->name : ""));

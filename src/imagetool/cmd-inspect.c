@@ -21,14 +21,6 @@ static const struct opt inspect_options[] = {
     {NULL},
 };
 
-static json_t *strings(char *const *v)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; v && v[i]; i++)
-        json_array_append_new(list, json_string(v[i]));
-    return list;
-}
-
 static json_t *text(const char *s)
 {
     return json_string(s ? s : "");
@@ -79,8 +71,8 @@ static json_t *inspect_object(const struct conf *c, const struct store_image *im
     const char *comment = json_string_value(json_object_get(last, "comment"));
     json_object_set_new(o, "Id", json_string(image_digest_hex(img->id)));
     json_object_set_new(o, "Digest", json_string(img->manifest));
-    json_object_set_new(o, "RepoTags", strings(img->names));
-    json_object_set_new(o, "RepoDigests", strings(img->digests));
+    json_object_set_new(o, "RepoTags", json_from_strv(img->names));
+    json_object_set_new(o, "RepoDigests", json_from_strv(img->digests));
     json_object_set_new(o, "Parent", json_string(""));
     json_object_set_new(o, "Comment", text(comment));
     json_object_set_new(o, "Created", cfg->created ? json_string(cfg->created) : json_null());
@@ -95,13 +87,14 @@ static json_t *inspect_object(const struct conf *c, const struct store_image *im
     json_object_set_new(o, "Size", json_integer((json_int_t)img->size));
     json_object_set_new(o, "VirtualSize", json_integer((json_int_t)img->size));
     json_object_set_new(o, "GraphDriver", graph_driver(c, img));
-    json_object_set_new(o, "RootFS",
-                        json_pack("{s:s,s:o}", "Type", "layers", "Layers", strings(img->layers)));
+    json_object_set_new(
+        o, "RootFS",
+        json_pack("{s:s,s:o}", "Type", "layers", "Layers", json_from_strv(img->layers)));
     json_object_set(o, "Labels", json_is_object(labels) ? labels : json_null());
     add_manifest(c, img, o);
     json_object_set_new(o, "User", text(cfg->user));
     json_object_set(o, "History", history ? history : json_null());
-    json_object_set_new(o, "NamesHistory", strings(img->names));
+    json_object_set_new(o, "NamesHistory", json_from_strv(img->names));
     return o;
 }
 
