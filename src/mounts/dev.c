@@ -103,8 +103,8 @@ static int make_node(struct mounts_ctx *c, const struct spec_device *d, struct e
     dev_t rdev = kind == S_IFIFO ? 0 : makedev((unsigned)d->major, (unsigned)d->minor);
     if (mknodat(parent, name, kind | mode, rdev) < 0)
         return errno == EEXIST ? 0 : err_set(e, errno, "mknod");
-    /* Nobody else runs in the container yet, and the name was not there before. */
-    if (fchmodat(parent, name, mode, 0) < 0)
+    /* No link is followed: the directory may be a volume that others have too. */
+    if (fchmodat(parent, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
         return err_set(e, errno, "chmod");
     if ((d->has_uid || d->has_gid) &&
         fchownat(parent, name, d->has_uid ? d->uid : (uid_t)-1, d->has_gid ? d->gid : (gid_t)-1,

@@ -152,8 +152,10 @@ int tree_copy_attrs_at(const struct tree_copy *t, int dst_dir, const char *name,
         return r;
     if (fchownat(dst_dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
         return err_set(e, errno, "chown to %u:%u", uid, gid);
-    /* We have just made it, in a directory that nobody else uses; it is no link. */
-    if (!S_ISLNK(st->st_mode) && fchmodat(dst_dir, name, st->st_mode & 07777, 0) < 0)
+    /* A link is not followed: into a volume that is being filled, a container which got it at the
+     * same time may have put one in place of what we have made. */
+    if (!S_ISLNK(st->st_mode) &&
+        fchmodat(dst_dir, name, st->st_mode & 07777, AT_SYMLINK_NOFOLLOW) < 0)
         return err_set(e, errno, "chmod");
     struct timespec times[2] = {st->st_atim, st->st_mtim};
     if (utimensat(dst_dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
