@@ -40,7 +40,7 @@ echo 'root:x:0:0:root:/:/bin/sh' >"$tmp/root/etc/passwd"
 echo 'root:x:0:' >"$tmp/root/etc/group"
 
 # What the container runs.
-cat >"$tmp/root/bin/tour" <<'END'
+cat >"$tmp/root/bin/tour" <<'TOUR'
 #!/bin/sh
 title() { printf '\n-- %s\n' "$*"; }
 title "uid map: id inside, id outside, how many"
@@ -76,7 +76,7 @@ mount | awk '
     }'
 title "processes: none but its own"
 ps -o pid,user,comm
-END
+TOUR
 chmod 755 "$tmp/root/bin/tour"
 
 say "an image from $busybox, in a store of its own"
