@@ -6,7 +6,7 @@
 
 static bool shown(const struct opt *o)
 {
-    return !o->alias_of && !(o->flags & (OPT_HIDDEN | OPT_IGNORED));
+    return !o->alias_of && !(o->flags & (OPT_HIDDEN | OPT_IGNORED | OPT_LATER));
 }
 
 static int compare(const void *a, const void *b)
@@ -115,7 +115,7 @@ void cmd_dump(const struct cmd *const *table, struct str *out)
         for (const char *const *alias = cmd->aliases; alias && *alias; alias++)
             str_addf(out, "%s\t@%s\t\t\n", *alias, cmd->name);
         for (const struct opt *o = cmd->opts; o && o->name; o++)
-            if (!o->alias_of && !(o->flags & OPT_HIDDEN))
+            if (!o->alias_of && !(o->flags & (OPT_HIDDEN | OPT_LATER)))
                 dump_option(cmd, o, out);
     }
 }

@@ -83,6 +83,9 @@ static int store(struct parser *p, const struct opt *o, const char *value)
 
     if (o->flags & OPT_IGNORED)
         return 0;
+    if (o->flags & OPT_LATER)
+        return err_hint(p->e, err_msg(p->e, EINVAL, "--%s is not there yet", o->name), "%s",
+                        o->help);
     switch (o->type) {
     case OPT_STRING:
         free(*(char **)member);
@@ -119,7 +122,7 @@ static int unknown_long(struct parser *p, const char *name, size_t n)
     scoped_free const char **known = NULL;
     size_t count = 0;
     for (const struct opt *o = p->cmd->opts; o && o->name; o++)
-        if (!(o->flags & OPT_HIDDEN)) {
+        if (!(o->flags & (OPT_HIDDEN | OPT_LATER))) {
             known = xrealloc((void *)known, (count + 2) * sizeof(*known));
             known[count++] = o->name;
             known[count] = NULL;
@@ -219,7 +222,7 @@ void opt_release(const struct opt *table, void *opts)
 {
     for (const struct opt *o = table; o && o->name; o++) {
         char *member = (char *)opts + o->offset;
-        if (o->alias_of || (o->flags & OPT_IGNORED))
+        if (o->alias_of || (o->flags & (OPT_IGNORED | OPT_LATER)))
             continue;
         if (o->type == OPT_STRING) {
             free(*(char **)member);

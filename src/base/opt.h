@@ -28,6 +28,7 @@ enum {
     OPT_HIDDEN = 1,  /* parsed, not shown */
     OPT_IGNORED = 2, /* accepted for docker's sake, does nothing (shown so in the man page) */
     OPT_OPTVAL = 4,  /* OPT_STRING with an optional value, only as --name=value; "" without */
+    OPT_LATER = 8,   /* a later version's, not shown: refused by name, help is the hint */
 };
 
 struct opt {

@@ -86,7 +86,8 @@ int cgroup_choose(const char *setting, const char *limit, const char **ret_drive
         if (limit)
             return err_hint(
                 e, err_msg(e, EINVAL, "%s needs a cgroup, and cgroups are disabled", limit),
-                "leave out %s, or --cgroups=disabled on a host with cgroup v2", limit);
+                "leave out %s: this version sets no limits yet, --ulimit bounds single processes",
+                limit);
         *ret_driver = "disabled";
         return 0;
     }

@@ -2,6 +2,8 @@
 #include "cli/follow.h"
 
 #include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -26,6 +28,20 @@ int follow_spawn_early(struct follow *f, struct err *e)
     return f->early ? 0 : f->early_fd;
 }
 
+/* The first process of a pid namespace gets no signal that it has no handler for: ctrl-c seems
+ * dead. pid_namespaces(7) */
+static void tell_ignored(void *data)
+{
+    const struct follow *f = data;
+    char text[200];
+    snprintf(text, sizeof(text),
+             "it goes on after three interrupts; 'rootlet stop %.12s' ends it, and with --init "
+             "ctrl-c would",
+             f->id);
+    if (isatty(STDERR_FILENO))
+        cli_notice(text);
+}
+
 static int attach(const struct follow *f, int fd, bool start, struct err *e)
 {
     struct attach_opts a = {
@@ -37,6 +53,8 @@ static int attach(const struct follow *f, int fd, bool start, struct err *e)
         .tty = f->tty,
         .sig_proxy = f->sig_proxy,
         .detach_keys = f->detach_keys,
+        .ignored = tell_ignored,
+        .data = (void *)(uintptr_t)f,
     };
     struct attach_result result = {0};
     int r = attach_run(&a, &result, e);

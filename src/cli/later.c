@@ -3,7 +3,9 @@
 
 #include "cli/cli.h"
 
-#define CARRY_IN "a registry's image comes in by docker save IMAGE | rootlet load (podman save too)"
+#define CARRY_IN                                                                                   \
+    "skopeo copy -q docker://NAME:TAG docker-archive:/dev/stdout:NAME:TAG | rootlet load, or "     \
+    "docker save NAME | rootlet load"
 #define MAKE_ELSEWHERE                                                                             \
     "build it with podman, buildah or docker, then: podman save IMAGE | rootlet load"
 #define SWEEP                                                                                      \
@@ -42,7 +44,8 @@ static const struct {
     {"volume", VOLUMES},
     {"network", "no network has to be made: run takes --network none, host, container:ID, ns:PATH"},
     {"pod", "--network, --ipc, --pid and --uts container:ID share a container's namespaces"},
-    {"login", "registries come later; docker save IMAGE | rootlet load brings an image in"},
+    {"login",
+     "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},
     {"logout", "registries come later; there is nothing to log out of"},
     {"search", "registries come later; 'rootlet images' lists what is here"},
     {"port", "no ports are published yet; --network host shares the host's"},

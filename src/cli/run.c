@@ -110,11 +110,13 @@ const struct cmd cli_run_cmds[] = {
         .run = run_command,
         .aliases = run_aliases,
         .details =
-            "Options stand before IMAGE; what follows IMAGE belongs to the container. The exit "
+            "IMAGE is one of 'rootlet images': nothing is pulled yet, 'rootlet load' brings images "
+            "in.\nOptions stand before IMAGE; what follows IMAGE belongs to the container. The "
+            "exit "
             "status is the\ncommand's own; 125 when rootlet failed, 126 when the command cannot "
             "be invoked, 127 when it\nis not found, 128+N after signal N.",
-        .examples = "rootlet run --rm -it debian bash\n"
-                    "rootlet run -d --name web -v $PWD:/srv:ro nginx\n"
+        .examples = "rootlet run --rm -it busybox sh\n"
+                    "rootlet run -d --name web -v $PWD:/srv:ro busybox httpd -f -h /srv\n"
                     "rootlet run --rm --userns keep-id -v $PWD:/work -w /work golang go build",
     },
     {
@@ -127,7 +129,7 @@ const struct cmd cli_run_cmds[] = {
         .flags = CMD_STOP_AT_ARG,
         .run = create_command,
         .aliases = create_aliases,
-        .examples = "rootlet create --name db -v data:/var/lib/db postgres",
+        .examples = "rootlet create --name db -v data:/var/lib/db busybox sleep 100",
     },
     {NULL},
 };

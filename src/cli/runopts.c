@@ -29,6 +29,13 @@
         n, 0, t, O(m), arg, help, OPT_IGNORED                                                      \
     }
 
+#define LATER(n, instead)                                                                          \
+    {                                                                                              \
+        n, 0, OPT_STRING, 0, "X", instead, OPT_LATER                                               \
+    }
+#define HEALTH "a systemd timer or cron can run: rootlet exec CONTAINER COMMAND"
+#define ADDRESS "--network none, host, container:ID or ns:PATH are there; none gives addresses"
+
 /* clang-format off */
 #define COMMON_OPTIONS \
     LIST("add-host", 0, add_host, "HOST:IP", "Add a line to /etc/hosts"), \
@@ -73,13 +80,13 @@
     LIST("label-file", 0, label_file, "FILE", "Read labels from a file"), \
     TEXT("log-driver", 0, log_driver, "NAME", "k8s-file or none"), \
     LIST("log-opt", 0, log_opt, "KEY=VALUE", "Option of the log driver (max-size)"), \
-    TEXT("memory", 'm', memory, "SIZE", "Memory limit"), \
+    TEXT("memory", 'm', memory, "SIZE", "Memory limit (limits are refused yet)"), \
     TEXT("memory-high", 0, memory_high, "SIZE", "Memory throttling limit"), \
     TEXT("memory-reservation", 0, memory_reservation, "SIZE", "Memory soft limit"), \
     TEXT("memory-swap", 0, memory_swap, "SIZE", "Memory plus swap limit"), \
     LIST("mount", 0, mount, "type=TYPE,...", "Mount a bind, volume or tmpfs"), \
     TEXT("name", 0, name, "NAME", "Name of the container"), \
-    TEXT("network", 0, network, "MODE", "none, host, container:ID or ns:PATH"), \
+    TEXT("network", 0, network, "MODE", "none (default), host, container:ID or ns:PATH"), \
     ALIAS("net", 0, OPT_STRING, network, "MODE", "network"), \
     FLAG("no-healthcheck", 0, no_healthcheck, "Ignore the image's HEALTHCHECK"), \
     {"oom-score-adj", 0, OPT_INT, O(oom_score_adj), "N", "Adjust the OOM score", 0, NULL, NULL, \
@@ -89,9 +96,9 @@
     TEXT("pids-limit", 0, pids_limit, "N", "Limit the number of processes"), \
     TEXT("platform", 0, platform, "OS/ARCH", "Platform of the image"), \
     FLAG("privileged", 0, privileged, "All capabilities, no seccomp, nothing masked"), \
-    LIST("publish", 'p', publish, "[IP:]HOST:CTR", "Publish a port"), \
+    LIST("publish", 'p', publish, "[IP:]HOST:CTR", "Publish a port (refused yet)"), \
     ALIAS("port", 0, OPT_STRV, publish, "HOST:CTR", "publish"), \
-    FLAG("publish-all", 'P', publish_all, "Publish all exposed ports"), \
+    FLAG("publish-all", 'P', publish_all, "Publish all exposed ports (refused yet)"), \
     TEXT("pull", 0, pull, "POLICY", "missing or never"), \
     FLAG("quiet", 'q', quiet, "No progress"), \
     FLAG("read-only", 0, read_only, "Root file system read-only"), \
@@ -126,6 +133,18 @@
     LIST("volumes-from", 0, volumes_from, "CTR[:OPTIONS]", "Mount another container's volumes"), \
     TEXT("workdir", 'w', workdir, "DIR", "Working directory inside"), \
     IGNORED("disable-content-trust", OPT_FLAG, ignored, NULL, "For docker's sake, does nothing"), \
+    LATER("blkio-weight", "I/O cannot be limited yet; start it by ionice(1)"), \
+    LATER("gpus", "--device makes the nodes of a device available"), \
+    LATER("health-cmd", HEALTH), LATER("health-interval", HEALTH), LATER("health-retries", HEALTH), \
+    LATER("health-start-period", HEALTH), LATER("health-timeout", HEALTH), \
+    LATER("ip", ADDRESS), LATER("ip6", ADDRESS), LATER("mac-address", ADDRESS), \
+    LATER("network-alias", ADDRESS), \
+    LATER("link", "--network container:ID shares another container's network"), \
+    LATER("pod", "--network, --ipc, --pid and --uts container:ID share namespaces"), \
+    LATER("secret", "-v FILE:/run/secrets/NAME:ro mounts one"), \
+    LATER("sdnotify", "a unit of Type=exec needs no message"), \
+    LATER("systemd", "leave it out, and give systemd --tmpfs /run --tmpfs /tmp"), \
+    LATER("runtime", "rootlet is the runtime"), \
     {"preserve-fds", 0, OPT_INT, O(preserve_fds), "N", "Hand on N descriptors from 3 on"}
 
 const struct opt run_table[] = {

@@ -12,14 +12,12 @@ struct run_opts {
     char *cidfile, *pidfile, *pull, *platform, *tz, *umask, *detach_keys, *spec, *passwd;
     char *security_profile, *memory, *memory_swap, *memory_reservation, *memory_high, *cpus;
     char *cpu_shares, *cpu_quota, *cpu_period, *cpuset_cpus, *cpuset_mems, *pids_limit;
-    char *blkio_weight, *systemd, *sdnotify, *runtime, *gpus, *arch, *os, *ip, *mac_address;
     bool rootfs, entrypoint_set;
     char **attach, **env, **env_file, **unsetenv, **group_add, **add_host, **dns, **dns_search;
     char **dns_option, **publish, **expose, **volume, **mount, **tmpfs, **volumes_from, **ulimit;
     char **cap_add, **cap_drop, **security_opt, **uidmap, **gidmap, **device, **sysctl, **label;
     char **label_file, **annotation, **log_opt, **cgroup_conf, **device_read_bps,
         **device_write_bps;
-    char **network_alias, **secret;
     uint64_t stop_timeout_ms, timeout_ms;
     bool stop_timeout_set;
     int64_t preserve_fds, oom_score_adj;

@@ -19,6 +19,7 @@ struct attach {
     const struct attach_opts *o;
     struct attach_result *res;
     int sig_fd;
+    int interrupts; /* SIGINT that were passed on */
     sigset_t old_mask;
     struct sigaction old_pipe;
     struct term_saved term;
@@ -82,16 +83,23 @@ static void die_of(struct attach *a, int sig)
     raise(sig);
 }
 
+static void pass_on(struct attach *a, int sig)
+{
+    (void)!send_msg(a, PROTO_SIGNAL, sig, 0);
+    if (sig == SIGINT && ++a->interrupts == 3 && a->o->ignored)
+        a->o->ignored(a->o->data);
+}
+
 static void on_signal(struct attach *a)
 {
     struct signalfd_siginfo si;
     while (read(a->sig_fd, &si, sizeof(si)) == sizeof(si)) {
         if (si.ssi_signo == SIGWINCH)
             send_size(a);
-        else if (a->o->sig_proxy)
-            (void)!send_msg(a, PROTO_SIGNAL, (int32_t)si.ssi_signo, 0);
-        else
+        else if (!a->o->sig_proxy)
             die_of(a, (int)si.ssi_signo);
+        else
+            pass_on(a, (int)si.ssi_signo);
     }
 }
 

@@ -47,6 +47,7 @@ struct attach_opts {
     bool sig_proxy;              /* signals to us go to the container */
     const char *detach_keys;     /* with a tty only; NULL or "": none */
     void (*started)(void *data); /* called when the container runs; may be NULL */
+    void (*ignored)(void *data); /* called when it goes on after three SIGINT; may be NULL */
     void *data;
 };
 struct attach_result {

@@ -14,7 +14,7 @@ static int unknown(const char *text, struct err *e)
     err_msg(e, ENOENT, "image not known: %s", text);
     return err_hint(e, -ENOENT,
                     "'rootlet images' lists those that are here; nothing is pulled yet: "
-                    "'docker save IMAGE | rootlet load' or 'rootlet load -i FILE' brings one");
+                    "'rootlet load -i FILE' or 'docker save IMAGE | rootlet load' brings one");
 }
 
 /* The image behind a reference, named by that reference alone. */

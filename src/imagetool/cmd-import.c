@@ -66,7 +66,8 @@ static int open_input(const char *path, struct err *e)
 {
     if (streq(path, "-")) {
         if (isatty(STDIN_FILENO))
-            return err_msg(e, EINVAL, "standard input is a terminal");
+            return err_hint(e, err_msg(e, EINVAL, "standard input is a terminal"),
+                            "tar -C DIR -c . | rootlet import - NAME");
         return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
     }
     if (str_after(path, "http://") || str_after(path, "https://")) {
@@ -140,6 +141,7 @@ const struct cmd imagetool_import_cmds[] = {
      .aliases = (const char *const[]){"image import", NULL},
      .details = "The tar may be compressed by gzip or zstd. The image has one layer and what "
                 "--change says; its id is printed. SOURCE_DATE_EPOCH sets its creation time.",
-     .examples = "mmdebstrap stable | rootlet import -c 'CMD [\"bash\"]' - debian:stable"},
+     .examples = "tar -C root -c . | rootlet import - mine\n"
+                 "mmdebstrap stable | rootlet import -c 'CMD [\"bash\"]' - debian:stable"},
     {NULL},
 };

@@ -76,7 +76,9 @@ static int run_load(const struct cmd *cmd, void *opts, char **args, struct err *
     SCOPED(ingest_close) struct ingest in = INGEST_INIT;
     const char *input = o->input ? o->input : "-";
     (void)cmd;
-    (void)args;
+    if (args[0])
+        return err_hint(e, err_msg(e, EINVAL, "load: the archive is named by --input"),
+                        "rootlet load -i %s", args[0]);
     if (streq(input, "-") && isatty(STDIN_FILENO)) {
         err_msg(e, EINVAL, "load: standard input is a terminal");
         return err_hint(e, -EINVAL, "name the archive: rootlet load -i FILE");
@@ -93,6 +95,7 @@ const struct cmd imagetool_load_cmds[] = {
      .summary = "Bring images from an archive into the store",
      .opts = load_options,
      .opts_size = sizeof(struct load_opts),
+     .max_args = -1, /* a file without -i gets a better answer */
      .run = run_load,
      .aliases = (const char *const[]){"image load", NULL},
      .details =
@@ -102,7 +105,8 @@ const struct cmd imagetool_load_cmds[] = {
          "or bzip2. Every digest is verified; layers that are here already are not unpacked again; "
          "an archive that is refused leaves nothing behind. Names without a registry become "
          "localhost/NAME.",
-     .examples = "rootlet load -i busybox.tar\nskopeo copy docker-daemon:web:latest "
-                 "oci-archive:/dev/stdout | rootlet load"},
+     .examples = "rootlet load -i busybox.tar\ndocker save busybox | rootlet load\n"
+                 "skopeo copy -q docker://debian:12 docker-archive:/dev/stdout:debian:12 | "
+                 "rootlet load"},
     {NULL},
 };

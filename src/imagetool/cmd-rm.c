@@ -48,7 +48,8 @@ static int in_use(const struct store_image *img, char *const *users, struct err 
     err_msg(e, EBUSY, "image %.12s is in use by a container: %.300s", image_digest_hex(img->id),
             list);
     err_exit(e, -EBUSY, EXIT_IN_USE);
-    return err_hint(e, -EBUSY, "remove the container first (rootlet rm), or use --force");
+    return err_hint(e, -EBUSY, "remove the container first: rootlet rm %s, or use --force",
+                    users[0]);
 }
 
 static int remove_image(const struct conf *c, const char *text, bool force, struct err *e)

@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -29,6 +30,31 @@ def test_no_other_word_is_planned(rootlet):
 
 def test_image_that_is_not_here(rootlet):
     rootlet.fails("run", "--rm", "debian", "bash", match="image not known: debian\nhint: .*docker save")
+
+
+def test_load_without_input(rootlet):
+    rootlet.fails("load", "x.tar", match="hint: rootlet load -i x.tar")
+
+
+@pytest.mark.parametrize("option", ["--gpus=all", "--health-cmd=true", "--ip=10.0.0.2", "--secret=x", "--pod=x"])
+def test_planned_options(rootlet, option):
+    """Refused by name, and not taken for a misspelt one."""
+    name = option.split("=", maxsplit=1)[0]
+    for command in ("run", "create"):
+        r = rootlet.fails(command, option, rootlet.image(), "true", match=f"^Error: {name} is not there yet\nhint: ")
+        assert "did you mean" not in r.err
+        assert name + " " not in rootlet.ok(command, "--help").out
+
+
+def test_interrupts_that_are_ignored(rootlet):
+    """Process 1 without a handler: ctrl-c does nothing, and at the third rootlet says why."""
+    t = rootlet.pty("run", "--name", "deaf", rootlet.image(), "sh", "-c", "echo ready; exec sleep 100")
+    t.expect("ready")
+    for _ in range(3):
+        t.send("\x03")
+        time.sleep(0.3)  # two that are pending are one
+    t.expect(r"goes on after three interrupts.*rootlet stop [0-9a-f]{12}.*--init")
+    rootlet.ok("kill", "deaf")
 
 
 @pytest.mark.parametrize("mode", ["bridge", "pasta", "slirp4netns:mtu=1500"])

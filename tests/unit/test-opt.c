@@ -40,6 +40,7 @@ static const struct opt table[] = {
     {"call-flag", 0, OPT_CALL, 0, NULL, "calls without a value", .parse = parse_call},
     {"ignored", 0, OPT_STRING, 0, "X", "for compatibility", OPT_IGNORED},
     {"secret", 0, OPT_FLAG, AT(tty), NULL, "hidden", OPT_HIDDEN},
+    {"planned", 0, OPT_STRING, 0, "X", "use --name", OPT_LATER},
     {NULL},
 };
 
