@@ -187,7 +187,12 @@ int store_layer_dirs(const struct conf *c, const struct store_image *i, char ***
         struct stat st;
         strv_addf(&dirs, "%s/layers/%s/diff", c->root, image_digest_hex(i->layers[n]));
         char *dir = dirs[strv_len(dirs) - 1];
-        if (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        int r = lstat(dir, &st) < 0 ? -errno : 0;
+        /* A store that was made under other ids, by root outside of this namespace for one. */
+        if (r == -EACCES)
+            return err_hint(e, err_set(e, EACCES, "layer %s", dir),
+                            "the store belongs to other ids: use another --root here");
+        if (r < 0 || !S_ISDIR(st.st_mode)) {
             err_msg(e, EUCLEAN, "image %.12s is damaged: layer %s is missing",
                     image_digest_hex(i->id), i->layers[n]);
             return err_hint(e, -EUCLEAN, "load the image again");
