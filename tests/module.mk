@@ -18,7 +18,7 @@ TREE_CHECKS = tests/check-size.sh tests/check-layering.sh tests/check-man.py
 TESTS += $(TREE_CHECKS)
 EXTRA_DIST += $(TREE_CHECKS) tests/size-exceptions.txt tests/rows.txt tests/rows-by-review.txt \
 	tests/check-rows.py tests/packages.sh tests/packages.txt tests/demo.sh tests/run-pytest \
-	tests/pytest.ini tests/count.py tests/run-tidy tests/tidy.h tests/run-cppcheck \
+	tests/pytest.ini tests/conftest.py tests/count.py tests/run-tidy tests/tidy.h tests/run-cppcheck \
 	tests/cppcheck.h tests/cppcheck.txt .clang-tidy .clang-format .ci/run
 
 # The programs as they lie in the build directory: tests and the demo copy them to where another

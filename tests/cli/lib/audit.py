@@ -70,8 +70,7 @@ class Audit:
     def take(self):
         state = {"process": set(), "file": set()}
         for user in self.users:
-            if user.made:
-                state["process"] |= set(user.processes().items())
+            state["process"] |= set(user.processes().items())
             state["file"] |= below(user.tmp)
         # Not the whole base: other workers have their users in it.
         state["mount"] = mounts_of([f"{d}/" for u in self.users for d in (u.home, u.runtime)]

@@ -102,14 +102,16 @@ class User:
         self.base = base
         self.subuid = self._subids("/etc/subuid")
         self.subgid = self._subids("/etc/subgid")
-        self.home = base / f"h{self.uid}"
-        self.runtime = base / f"x{self.uid}"
+        # Workers share the user who runs the suite, but nothing of theirs.
+        tag = self.uid if made else "u" + os.environ.get("PYTEST_XDIST_WORKER", "")
+        self.home = base / f"h{tag}"
+        self.runtime = base / f"x{tag}"
         for d in (self.home, self.runtime):
             d.mkdir(mode=0o700)
             if made:
                 os.chown(d, self.uid, self.gid)
         # Any id of the user may have to tell of an error.
-        self.reports = base / f"reports-{self.uid}"
+        self.reports = base / f"reports-{tag}"
         self.reports.mkdir()
         self.reports.chmod(0o1777)
         self.tmp = self.home / "tmp"
@@ -158,7 +160,7 @@ class User:
             if not entry.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                if self._runs(entry):
+                if self._runs(entry) and (self.made or self._is_of_a_store(entry)):
                     with open(f"/proc/{entry}/cmdline", "rb") as f:
                         line = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
                     found[int(entry)] = line or self._comm(entry)
@@ -175,6 +177,11 @@ class User:
                 if line.startswith("Uid:"):
                     ours = any(self.owns(int(n)) for n in line.split()[1:])
         return ours
+
+    def _is_of_a_store(self, pid):
+        """Tells rootlet's processes from all others of the one who runs the suite."""
+        with open(f"/proc/{pid}/environ", "rb") as f:
+            return b"ROOTLET_ROOT=" + bytes(self.base) in f.read()
 
     @staticmethod
     def _comm(pid):

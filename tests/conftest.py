@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the commands. A test takes:
+"""Fixtures of all tests that run the commands. A test takes:
 
 rootlet          runs commands as an unprivileged user on a fresh store (lib/runner.py):
                  rootlet.ok("run", "--rm", rootlet.image(), "id", "-u").text == "0"
@@ -11,10 +11,14 @@ user             whom `rootlet` runs as: uid, gid, subuid, subgid, home, runtime
 import atexit
 import os
 import pathlib
+import sys
 
 import pytest
 
-from lib import audit, host, images as images_, runner
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "cli"))
+
+# pylint: disable=wrong-import-position
+from lib import audit, host, images as images_, runner  # noqa: E402
 
 
 def is_worker(config):
