@@ -118,6 +118,8 @@ static int build_user(struct build *b, struct err *e)
     if (b->rec->user)
         note_ids(b->rec->user, &b->spec->process->user);
     b->rec->groups = strv_dup(b->o->group_add);
+    if (kept)
+        b->rec->login = userns_user_name(geteuid());
     b->user_is_root = !b->rec->user || streq(user, "0") || streq(user, "root") ||
                       str_after(user, "0:") || str_after(user, "root:");
     if (b->o->umask) {

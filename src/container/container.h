@@ -50,6 +50,7 @@ struct ctr_record {
     int64_t created_ns;
     char **labels; /* "k=v" */
     char *user;    /* -u or the image's USER, unresolved: "name:group"; resolved in the root */
+    char *login;   /* keep-id: the caller's name, for the container's passwd */
     char **groups; /* --group-add, names or numbers */
     bool tty, open_stdin, auto_remove, init, privileged, publish_all;
     char *stop_signal; /* "SIGTERM" */

@@ -42,6 +42,7 @@ const struct jfield ctr_record_fields[] = {
     {F_RECORD(created_ns, J_INT64)},
     {F_RECORD(labels, J_MAP)},
     {F_RECORD(user, J_STRING)},
+    {F_RECORD(login, J_STRING)},
     {F_RECORD(groups, J_STRV)},
     {F_RECORD(tty, J_BOOL)},
     {F_RECORD(open_stdin, J_BOOL)},

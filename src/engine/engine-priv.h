@@ -126,6 +126,7 @@ struct start {
     /* What the payload is given; from the engine's or from exec's parameters. */
     const struct seccomp_prog *seccomp;
     const char *user_text;
+    const char *login; /* NULL: nothing to tell */
     char *const *groups;
     int stdio[3];
     unsigned preserve_fds;

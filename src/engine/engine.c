@@ -33,6 +33,7 @@ static int start_init(struct start *s, struct engine *en, struct err *e)
         .console_slave = -1,
         .seccomp = en->p.seccomp,
         .user_text = en->p.user,
+        .login = en->p.login,
         .groups = en->p.groups,
         .stdio = {en->p.stdio[0], en->p.stdio[1], en->p.stdio[2]},
         .preserve_fds = en->p.preserve_fds,

@@ -24,7 +24,8 @@ struct engine_params {
     const int *learn_dir;               /* directory where calls that the filter asks a listener
                                            for are noted (security/why.h); NULL: they fail */
     const char *user;                   /* unresolved "name:group", or NULL: spec's uid and gid */
-    char *const *groups;                /* extra groups by name or number, or NULL */
+    const char *login;     /* tell the container's passwd this name of the user; NULL */
+    char *const *groups;   /* extra groups by name or number, or NULL */
     int stdio[3];          /* the container's 0, 1, 2; borrowed; ignored with a terminal */
     unsigned preserve_fds; /* descriptors 3 .. 3+n-1 are kept for the payload */
     int userns_fd;         /* >= 0: join this user namespace instead of a new one; -1: the one that

@@ -76,6 +76,8 @@ int process_user(struct start *s, struct err *e)
     int r = user_resolve(s->root_fd, &q, &s->user, e);
     if (r < 0)
         return r;
+    if (s->login)
+        user_announce(s->root_fd, s->login, &s->user);
     s->env = strv_dup(s->process->env);
     if (q.want_home) {
         scoped_free char *home = xasprintf("HOME=%s", s->user.home ? s->user.home : "/");

@@ -1,10 +1,13 @@
 #include "engine/user.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -280,4 +283,48 @@ void user_release(struct user *u)
     free(u->groups);
     free(u->home);
     *u = (struct user){.uid = 0};
+}
+
+/* A file that the user has mounted over the container's is not ours to change. */
+static bool same_mount(int a, int b)
+{
+    struct statx x, y;
+    return statx(a, "", AT_EMPTY_PATH, STATX_MNT_ID, &x) == 0 &&
+           statx(b, "", AT_EMPTY_PATH, STATX_MNT_ID, &y) == 0 && x.stx_mnt_id == y.stx_mnt_id;
+}
+
+/* Appends to a regular file below the root; quiet, see user.h. */
+static void append(int root_fd, const char *path, const char *text)
+{
+    struct stat st;
+    struct err none = ERR_INIT;
+    scoped_fd int fd = path_open_in_root(
+        root_fd, path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &none);
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !same_mount(root_fd, fd) ||
+        fs_write_all(fd, text, strlen(text)) < 0)
+        log_debug("no entry in %s: %s", path, none.msg);
+}
+
+static void announce(struct database *db, int which, const char *name, uint32_t id,
+                     const char *rest)
+{
+    struct line l;
+    struct err none = ERR_INIT;
+    if (lookup(db, which, NULL, id, &l, &none) != 0 || !*db->text[which] ||
+        lookup(db, which, name, 0, &l, &none) != 0)
+        return;
+    size_t n = strlen(db->text[which]);
+    scoped_free char *text =
+        xasprintf("%s%s:x:%u:%s\n", db->text[which][n - 1] == '\n' ? "" : "\n", name, id, rest);
+    append(db->root_fd, paths[which], text);
+}
+
+void user_announce(int root_fd, const char *name, const struct user *u)
+{
+    struct database db SCOPED(database_release) = {.root_fd = root_fd};
+    if (strpbrk(name, ":\n") || u->uid == 0)
+        return;
+    scoped_free char *rest = xasprintf("%u:%s:/:/bin/sh", u->gid, name);
+    announce(&db, PASSWD, name, u->uid, rest);
+    announce(&db, GROUP, name, u->gid, "");
 }

@@ -30,3 +30,8 @@ struct user {
  * status 126. root_fd: the container's "/". */
 int user_resolve(int root_fd, const struct user_request *q, struct user *ret, struct err *e);
 void user_release(struct user *u);
+
+/* Gives ids that the container's passwd and group files lack a line with this name: who works as
+ * himself (keep-id) has a name there, as podman's do. Nothing happens where there is no such file,
+ * or where it cannot be written. */
+void user_announce(int root_fd, const char *name, const struct user *u);

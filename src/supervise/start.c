@@ -182,6 +182,7 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .seccomp = p->confined ? &p->seccomp : NULL,
         .learn_dir = learns(rec) ? &s->dir_fd : NULL,
         .user = rec->user,
+        .login = rec->login,
         .groups = rec->groups,
         .stdio = {p->child_fd[0], p->child_fd[1], p->child_fd[2]},
         .preserve_fds = s->preserve_fds,

@@ -5,5 +5,3 @@
 
 /* Appends a line; a count of 0 adds nothing. */
 void idmap_add(struct idmap *m, uint32_t inside, uint32_t outside, uint32_t count);
-/* Login name of uid, or NULL. Owned. */
-char *userns_user_name(uid_t uid);

@@ -74,6 +74,9 @@ int userns_run_early(const struct userns_map *map, uint64_t extra_flags,
                      int (*early)(void *data, struct err *e), int (*fn)(void *data, struct err *e),
                      void *data, struct err *e);
 
+/* Login name of uid, or NULL. Owned. */
+char *userns_user_name(uid_t uid);
+
 /* Explains why clone(CLONE_NEWUSER) failed here with errnum: sets message and hint. Returns
  * -errnum. */
 int userns_explain(int errnum, struct err *e);

@@ -31,6 +31,23 @@ def test_default(rootlet):
     assert out == "65534"
 
 
+def test_keep_id_has_a_name(rootlet):
+    u, image = rootlet.user, rootlet.image()
+    keep = ["run", "--rm", "--userns", "keep-id"]
+    assert rootlet.ok(*keep, image, "whoami").text == u.name
+    assert f"{u.name}:x:{u.uid}:" in rootlet.ok(*keep, image, "cat", "/etc/passwd").out
+    # Neither a name that the image has nor a file that the user mounts there is touched.
+    taken = rootlet.ok("run", "--rm", "--userns", "keep-id:uid=65534", image, "cat", "/etc/passwd").out
+    assert u.name not in taken
+    own = u.tmp / "own"
+    own.write_text("other:x:77:77::/:/bin/sh\n")
+    own.chmod(0o666)
+    rootlet.ok(*keep, "-v", f"{own}:/etc/passwd", image, "true")
+    assert own.read_text() == "other:x:77:77::/:/bin/sh\n"
+    # Without keep-id the image's file is what it was.
+    assert u.name not in rootlet.ok("run", "--rm", image, "cat", "/etc/passwd").out
+
+
 def test_keep_id(rootlet):
     u = rootlet.user
     uid, gid, _, inside, group = maps(rootlet, "--userns", "keep-id")
