@@ -151,8 +151,11 @@ static int resolve_part(struct database *db, int which, const char *part, uint32
     if (r < 0)
         return r;
     if (r == 0)
-        return refuse(e, err_msg(e, ENOENT, "unable to find %s %s: no matching entries in %s file",
-                                 nouns[which], part, which == PASSWD ? "passwd" : "group"));
+        return refuse(
+            e, err_hint(e,
+                        err_msg(e, ENOENT, "unable to find %s %s: no matching entries in %s file",
+                                nouns[which], part, which == PASSWD ? "passwd" : "group"),
+                        "it is the image's file that counts; a number needs no entry"));
     if (field_id(ret_line, 2, ret) < 0)
         return refuse(e, err_msg(e, EINVAL, "%s %s: its entry in %s has no number from 0 to %u",
                                  nouns[which], part, paths[which], ID_MAX));
