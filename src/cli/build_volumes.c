@@ -7,6 +7,7 @@
 
 #include "base/path.h"
 #include "cli/build.h"
+#include "mounts/mounts.h"
 #include "volume/volume.h"
 
 struct want {
@@ -152,6 +153,7 @@ static int add_bind(struct build *b, const struct want *w, struct err *e)
     int r = bind_options(w->options, &o, e);
     if (r < 0)
         return r;
+    str_add(&o, "," MOUNT_SOURCE_IS_REAL);
     spec_remove_mount(b->spec, w->destination);
     spec_add_mount(b->spec, w->destination, "bind", source, o.s);
     record_volume(b, w, NULL, source);

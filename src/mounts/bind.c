@@ -14,17 +14,44 @@ bool mount_is_bind(const struct spec_mount *m, const struct mount_options *o)
     return o->bind || streq(m->type, "bind") || streq(m->type, "rbind");
 }
 
+/* Links were resolved when the container was made. One that is there now was put in since, perhaps
+ * by a container that has a directory above (CVE-2021-25741). */
+static int open_real(const char *source, struct err *e)
+{
+    scoped_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return err_set(e, errno, "open /");
+    const char *below = source + strspn(source, "/");
+    int fd = path_open_beneath(root, *below ? below : ".", O_PATH, 0, NULL);
+    if (fd == -ENOENT)
+        return err_msg(e, ENOENT, "source \"%s\" does not exist", source);
+    if (fd == -ELOOP)
+        return err_msg(e, ELOOP,
+                       "source \"%s\" leads through a symbolic link that was not there when the "
+                       "container was made",
+                       source);
+    return fd < 0 ? err_set(e, -fd, "source \"%s\"", source) : fd;
+}
+
 /* The source is a host path out of the user's own command line or configuration: it is followed as
  * the user would follow it, links included, before the container has any process. */
-int bind_open_source(const char *source, bool recursive, struct err *e)
+int bind_open_source(const char *source, const struct mount_options *o, struct err *e)
 {
+    scoped_fd int fd = -1;
     if (!source || !source[0])
         return err_msg(e, EINVAL, "a bind needs a source");
-    int r = mountfd_clone(AT_FDCWD, source, recursive, e);
+    if (o->source_is_real) {
+        fd = open_real(source, e);
+        if (fd < 0)
+            return fd;
+    }
+    const char *path = fd < 0 ? source : "";
+    int at = fd < 0 ? AT_FDCWD : fd;
+    int r = mountfd_clone(at, path, o->recursive, e);
     /* A mount that came into this user namespace with its parent is locked to it: a copy without
      * it would uncover what it hides. The whole tree may be had. */
-    if (r == -EINVAL && !recursive)
-        r = mountfd_clone(AT_FDCWD, source, true, e);
+    if (r == -EINVAL && !o->recursive)
+        r = mountfd_clone(at, path, true, e);
     if (r == -ENOENT)
         return err_msg(e, ENOENT, "source \"%s\" does not exist", source);
     if (r < 0)

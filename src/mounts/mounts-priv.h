@@ -23,7 +23,7 @@ int target_open(int root, const char *path, mode_t kind, struct err *e);
 int target_refuse_symlink(int root, const char *path, struct err *e);
 
 /* bind.c */
-int bind_open_source(const char *source, bool recursive, struct err *e);
+int bind_open_source(const char *source, const struct mount_options *o, struct err *e);
 int bind_attach(int tree, const struct mount_options *o, int target, struct err *e);
 /* mount_setattr where "no such change" (EPERM on a locked flag) may be lived with. */
 int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct err *e);

@@ -46,13 +46,18 @@ int mounts_enter(const struct spec *spec, const struct mounts_env *env, struct e
  * mode too. */
 int mounts_copy_up(int root_fd, const char *path, int volume_fd, struct err *e);
 
+/* An option of our own. As in mount(8), words that begin with "x-" are for programs, not for the
+ * kernel. */
+#define MOUNT_SOURCE_IS_REAL "x-rootlet.real"
+
 /* Parses one mount's options (OCI list) into attributes; used by validation too. */
 struct mount_options {
     uint64_t attr_set, attr_clear;         /* MOUNT_ATTR_* */
     uint64_t rec_attr_set, rec_attr_clear; /* rro, rnoexec, ... */
     uint64_t propagation;                  /* MS_PRIVATE, ... | MS_REC; 0 = not given */
     bool bind, recursive, tmpcopyup, copy_symlink, idmap, ridmap, remount;
-    char *data; /* the rest, comma separated; owned; NULL when nothing is left */
+    bool source_is_real; /* MOUNT_SOURCE_IS_REAL: no part of the source's path may be a link */
+    char *data;          /* the rest, comma separated; owned; NULL when nothing is left */
 };
 /* -EINVAL for contradictions ("" options, two propagations); unknown words go to data. */
 int mount_options_parse(char *const *options, struct mount_options *ret, struct err *e);

@@ -121,6 +121,8 @@ static bool parse_flag(const char *word, struct mount_options *o)
         o->tmpcopyup = true;
     else if (streq(word, "copy-symlink"))
         o->copy_symlink = true;
+    else if (streq(word, MOUNT_SOURCE_IS_REAL))
+        o->source_is_real = true;
     else if (streq(word, "idmap"))
         o->idmap = true;
     else if (streq(word, "ridmap"))

@@ -33,7 +33,7 @@ int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e)
         ret_fds[i] = -1;
         r = mount_options_parse(m->options, &o, e);
         if (r == 0 && mount_is_bind(m, &o) && !o.remount && !o.copy_symlink)
-            r = ret_fds[i] = bind_open_source(m->source, o.recursive, e);
+            r = ret_fds[i] = bind_open_source(m->source, &o, e);
         if (r < 0)
             err_add(e, r, "mount %s", m->destination);
     }
@@ -70,7 +70,7 @@ static int bind_mount(struct mounts_ctx *c, size_t i, const struct mount_options
     scoped_fd int own = -1;
     int tree = c->env->bind_fds ? c->env->bind_fds[i] : -1;
     if (tree < 0)
-        tree = own = bind_open_source(m->source, o->recursive, e);
+        tree = own = bind_open_source(m->source, o, e);
     if (tree < 0)
         return tree;
     struct stat st;
