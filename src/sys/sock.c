@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,9 +79,12 @@ ssize_t sock_recv(int fd, void *buf, size_t size, int fds[SOCK_MAX_FDS])
             fds[i] = -1;
     }
     ssize_t n;
+    bool reset = false;
+    /* A peer that ends without having read all of ours leaves ECONNRESET, which the kernel tells
+     * once, and before what the peer has said. */
     do
         n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset && (reset = true))));
     if (n < 0)
         return -errno;
     if (fds)
