@@ -44,6 +44,7 @@ def test_keep_id_has_a_name(rootlet):
     own.chmod(0o666)
     rootlet.ok(*keep, "-v", f"{own}:/etc/passwd", image, "true")
     assert own.read_text() == "other:x:77:77::/:/bin/sh\n"
+    own.unlink()
     # Without keep-id the image's file is what it was.
     assert u.name not in rootlet.ok("run", "--rm", image, "cat", "/etc/passwd").out
 
