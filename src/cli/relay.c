@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -16,9 +18,11 @@
 static bool may_be_given(int fd)
 {
     struct stat st;
-    if (fstat(fd, &st) < 0)
+    struct statfs fs;
+    if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
         return true; /* a closed one is the engine's to complain of */
-    return S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ||
+    /* A FIFO with a name is a file of the user's as well. */
+    return (S_ISFIFO(st.st_mode) && fs.f_type == PIPEFS_MAGIC) || S_ISSOCK(st.st_mode) ||
            (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
 }
 

@@ -33,6 +33,24 @@ def test_output_file_stays(rootlet, lab):
     assert path.read_text() == "old secrets\nnew\n" and path.stat().st_mode & 0o7777 == 0o600
 
 
+def test_named_pipe_stays(rootlet, lab):
+    start(rootlet)
+    path = lab.top / "fifo"
+    os.mkfifo(path, 0o600)
+    if rootlet.user.made:
+        os.chown(path, rootlet.user.uid, rootlet.user.gid)
+    before = path.stat()
+    fd = os.open(path, os.O_RDWR)
+    try:
+        for user in ("0", "1000"):
+            rootlet("exec", "-u", user, "c", "sh", "-c", "chmod 777 /proc/self/fd/1; echo x", stdout=fd)
+            assert os.read(fd, 10) == b"x\n"
+    finally:
+        os.close(fd)
+    now = path.stat()
+    assert (now.st_mode, now.st_uid, now.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
 def test_terminal_cannot_be_read(rootlet):
     start(rootlet)
     rootlet.ok("exec", "c", "true")
