@@ -1,4 +1,5 @@
 """check-rows - every row of tests/rows.txt is named by a test, or reviewed with a reason."""
+import os
 import pathlib
 import re
 import sys
@@ -45,7 +46,8 @@ def reviewed(path):
 
 
 def main():
-    tests = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".", "tests")
+    tests = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("srcdir", "."),
+                         "tests")
     rows = wanted(tests / "rows.txt")
     found, review = named(tests), reviewed(tests / "rows-by-review.txt")
     missing = [r for r in rows if r not in found and r not in review]

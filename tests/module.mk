@@ -14,10 +14,10 @@ AM_TESTS_ENVIRONMENT = \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE; \
 	UBSAN_OPTIONS=$${UBSAN_OPTIONS-print_stacktrace=1}; export UBSAN_OPTIONS;
 
-TREE_CHECKS = tests/check-size.sh tests/check-layering.sh tests/check-man.py
+TREE_CHECKS = tests/check-size.sh tests/check-layering.sh tests/check-man.py tests/check-rows.py
 TESTS += $(TREE_CHECKS)
 EXTRA_DIST += $(TREE_CHECKS) tests/size-exceptions.txt tests/rows.txt tests/rows-by-review.txt \
-	tests/check-rows.py tests/packages.sh tests/packages.txt tests/demo.sh tests/run-pytest \
+	tests/packages.sh tests/packages.txt tests/demo.sh tests/run-pytest \
 	tests/pytest.ini tests/conftest.py tests/count.py tests/run-tidy tests/tidy.h tests/run-cppcheck \
 	tests/cppcheck.h tests/cppcheck.txt .clang-tidy .clang-format .ci/run
 
@@ -37,6 +37,7 @@ check-cli: all
 	@$(MAKE) -s $(AM_MAKEFLAGS) $(check_PROGRAMS)
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' PYTHON='$(PYTHON)' MAKE='$(MAKE)' \
 	SANITIZERS='$(SANITIZERS)' sh $(top_srcdir)/tests/run-pytest $(PYTEST_ARGS)
+CLEANFILES += tests-cli.xml
 check-rows:
 	@$(PYTHON) $(top_srcdir)/tests/check-rows.py $(top_srcdir)
 demo: all
