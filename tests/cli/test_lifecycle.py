@@ -77,14 +77,14 @@ def test_states_of_an_end(rootlet):
 def test_killed_from_outside(rootlet):
     rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "60")
     os.kill(state(rootlet, "c")["Pid"], signal.SIGKILL)
-    rootlet.wait_for(lambda: "Exited (137)" in rootlet.ok("ps", "-a").out, timeout=1)
+    rootlet.wait_for(lambda: "Exited (137)" in rootlet.ok("ps", "-a").out, timeout=5)
 
 
 @rows("B39", "B40", "B41", "B44", "A64", "B47")
 def test_transitions_seen_in_the_state_file(rootlet, tmp_path):
     """A reader that looks as often as it can sees only whole JSON, and no state out of order."""
     order = ["created", "starting", "running", "exited"]
-    rootlet.ok("create", "--name", "c", rootlet.image(), "sh", "-c", "sleep 0.2")
+    rootlet.ok("create", "--name", "c", rootlet.image(), "sleep", "1")
     path = state_file(rootlet, "c")
     seen = []
     p = rootlet.spawn("start", "-a", "c")
