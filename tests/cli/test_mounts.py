@@ -763,6 +763,7 @@ def test_root_of_the_host(lab, base, mode):
 
 # --- volumes ---
 
+@pytest.mark.root  # looks into what belongs to subordinate ids
 def test_volume_copy_up(lab, base):
     """Owners, modes, times, attributes, links; a symbolic link or nothing at the path."""
     layer = lab.layer("mkdir -p v/d; echo a > v/a; ln v/a v/b; ln -s a v/l; chown 5:6 v v/d; "

@@ -407,6 +407,7 @@ for packet in (b"x", b"\0" * 16, struct.pack("<IiiI", 2, 0, 0, 7), struct.pack("
     rootlet.ok("stop", "-t", "0", "c")
 
 
+@pytest.mark.root  # programs that the user owns run from a copy (CVE-2019-5736), which is not shared
 def test_memory(rootlet):
     """A supervisor takes less than conmon does (326 KiB PSS among 30)."""
     if host.SANITIZERS:

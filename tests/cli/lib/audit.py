@@ -73,8 +73,7 @@ class Audit:
             state["process"] |= set(user.processes().items())
             state["file"] |= below(user.tmp)
         # Not the whole base: other workers have their users in it.
-        state["mount"] = mounts_of([f"{d}/" for u in self.users for d in (u.home, u.runtime)]
-                                   if self.users[0].made else [str(self.base)])
+        state["mount"] = mounts_of([f"{d}/" for u in self.users for d in (u.home, u.runtime)])
         state["cgroup"] = cgroups_of(self.users)
         for directory in ("/dev/shm", "/tmp", "/var/tmp", "/dev/mqueue"):
             if self.users[0].made:

@@ -179,9 +179,9 @@ class User:
         return ours
 
     def _is_of_a_store(self, pid):
-        """Tells rootlet's processes from all others of the one who runs the suite."""
+        """Tells this worker's containers from all else of the one who runs the suite."""
         with open(f"/proc/{pid}/environ", "rb") as f:
-            return b"ROOTLET_ROOT=" + bytes(self.base) in f.read()
+            return b"ROOTLET_ROOT=" + bytes(self.home) + b"/" in f.read()
 
     @staticmethod
     def _comm(pid):
