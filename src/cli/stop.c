@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/proc.h"
 #include "cli/cli.h"
@@ -179,6 +180,27 @@ static int kill_command(const struct cmd *cmd, void *opts, char **args, struct e
     return for_containers(opts, args, kill_one, e);
 }
 
+/* The supervisor may have gone between our look at the state and our call: then the state that it
+ * has left behind holds the answer. */
+static int wait_for_end(const struct container *c, int *ret_code, struct err *e)
+{
+    int r = container_wait(cli_conf(), c->id, ret_code, e);
+    for (int tries = 0; (r == -ENOENT || r == -ECONNREFUSED) && tries < 200; tries++) {
+        scoped_container struct container now = {.dir_fd = -1};
+        err_clear(e);
+        r = container_open(cli_conf(), c->id, &now, e);
+        if (r < 0)
+            return r;
+        if (!is_alive(&now)) {
+            *ret_code = now.state.exit_code;
+            return 0;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* it is on its way out */
+        r = container_wait(cli_conf(), c->id, ret_code, e);
+    }
+    return r;
+}
+
 static int wait_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct stop_opts *o = data;
@@ -187,8 +209,8 @@ static int wait_one(struct container *c, const char *typed, void *data, struct e
         puts("-1");
         return 0;
     }
-    if (is_alive(c) || c->state.status == CTR_CREATED) {
-        int r = container_wait(cli_conf(), c->id, &code, e);
+    if (is_alive(c)) {
+        int r = wait_for_end(c, &code, e);
         if (r < 0)
             return err_add(e, r, "wait %s", typed);
     }

@@ -82,9 +82,11 @@ static void test_kill_writer(void **state)
     id_random(first.id);
     assert_int_equal(container_write_state(fd, &first, &e), 0);
     ctr_state_release(&first);
-    int changed = 0, last = 0;
+    int changed = 0, last = 0, status = 0;
     for (int i = 0; i < 1000; i++) {
         struct ctr_state s;
+        int going[2];
+        assert_int_equal(pipe2(going, O_CLOEXEC), 0);
         pid_t pid = fork();
         if (pid == 0) {
             if (container_read_state(fd, &s, &e) < 0)
@@ -95,11 +97,14 @@ static void test_kill_writer(void **state)
                 s.reason = xasprintf("%0*d", 1 + s.exit_code % 3000, 0);
                 if (container_write_state(fd, &s, &e) < 0)
                     _exit(1);
+                fd_close(&going[1]); /* the first is written */
             }
         }
+        close(going[1]);
+        assert_int_equal(read(going[0], &status, 1), 0);
+        close(going[0]);
         nanosleep(&(struct timespec){.tv_nsec = 50000 + i % 17 * 20000}, NULL);
         assert_int_equal(kill(pid, SIGKILL), 0);
-        int status;
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status));
         if (container_read_state(fd, &s, &e) < 0)
@@ -108,7 +113,7 @@ static void test_kill_writer(void **state)
         last = s.exit_code;
         ctr_state_release(&s);
     }
-    assert_true(changed > 100); /* else the kills came before the writes */
+    assert_int_equal(changed, 1000); /* each kill came after a write at least */
     unit_dir_remove(&dir);
 }
 
