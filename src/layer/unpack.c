@@ -196,6 +196,8 @@ static int write_piece(struct unpack *u, const uint8_t *p, size_t n, uint64_t of
 
 static int write_content(struct unpack *u, struct err *e)
 {
+    uint64_t next = 0;
+
     for (;;) {
         const void *p;
         size_t n;
@@ -205,8 +207,10 @@ static int write_content(struct unpack *u, struct err *e)
             break;
         if (r != ARCHIVE_OK)
             return archive_failed(u, e);
-        if (offset < 0)
+        /* Pieces that overlap would hide what the tar held: it could not be rebuilt. */
+        if (offset < 0 || (uint64_t)offset < next)
             return err_msg(e, EBADMSG, "damaged sparse map");
+        next = (uint64_t)offset + n;
         r = n ? write_piece(u, p, n, (uint64_t)offset, e) : 0;
         if (r < 0)
             return r;
