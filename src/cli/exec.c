@@ -12,6 +12,7 @@
 #include "cli/exec_session.h"
 #include "engine/engine.h"
 #include "security/caps.h"
+#include "security/filter.h"
 
 struct exec_opts {
     bool detach, interactive, tty, latest, privileged;
@@ -89,29 +90,6 @@ static int exec_process(const struct exec_opts *o, const struct spec *spec, char
     return exec_env(o, spec, ret, e);
 }
 
-static int load_seccomp(const struct container *c, const struct spec *spec,
-                        struct seccomp_prog *ret, bool *ret_have, struct err *e)
-{
-    const char *name = c->rec.seccomp ? str_after(c->rec.seccomp, "builtin:") : NULL;
-    uint64_t caps = 0;
-    int r = 0;
-    *ret_have = false;
-    if (spec->process->capabilities)
-        r = cap_list_to_mask(spec->process->capabilities->bounding, &caps, e);
-    if (r < 0)
-        return r;
-    if (name)
-        r = seccomp_builtin(name, caps, ret);
-    else if (c->rec.seccomp && streq(c->rec.seccomp, "file"))
-        r = seccomp_read(c->dir_fd, "seccomp.bpf", ret, e);
-    else
-        return 0;
-    if (r < 0 && name)
-        return err_set(e, -r, "built-in seccomp profile %s", name);
-    *ret_have = r >= 0;
-    return r < 0 ? r : 0;
-}
-
 static int open_running(const char *ref, bool latest, struct container *c, struct err *e)
 {
     int r =
@@ -146,7 +124,6 @@ static int exec_in(const struct container *c, const struct exec_opts *o, char *c
     scoped_spec struct spec spec = {0};
     struct spec_process p SCOPED(spec_process_release) = {0};
     struct seccomp_prog prog SCOPED(seccomp_prog_release) = {0};
-    bool have_prog = false;
     scoped_fd int pidfd = open_init(c, e);
     if (pidfd < 0)
         return pidfd;
@@ -154,9 +131,10 @@ static int exec_in(const struct container *c, const struct exec_opts *o, char *c
     if (r == 0)
         r = exec_process(o, &spec, words, &p, e);
     if (r == 0 && !o->privileged)
-        r = load_seccomp(c, &spec, &prog, &have_prog, e);
+        r = seccomp_filter_open(c->rec.seccomp, spec.process->capabilities, c->dir_fd, &prog, e);
     if (r < 0)
         return r;
+    bool have_prog = r > 0;
     struct engine_exec_params params = {
         .pid = c->state.pid,
         .pidfd = pidfd,

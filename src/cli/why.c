@@ -8,7 +8,7 @@
 
 #include "base/proc.h"
 #include "cli/cli.h"
-#include "security/caps.h"
+#include "security/filter.h"
 #include "security/why.h"
 
 struct why_opts {
@@ -19,21 +19,6 @@ static const struct opt why_table[] = {
      "The container created last"},
     {NULL},
 };
-
-/* The filter it ran under; without one prog stays empty. */
-static bool load_filter(const struct container *c, const struct spec *spec,
-                        struct seccomp_prog *prog)
-{
-    const char *name = c->rec.seccomp ? str_after(c->rec.seccomp, "builtin:") : NULL;
-    const struct spec_caps *caps = spec->process->capabilities;
-    uint64_t mask = 0;
-    if (caps && cap_list_to_mask(caps->bounding, &mask, NULL) < 0)
-        return false;
-    if (name)
-        return seccomp_builtin(name, mask, prog) >= 0;
-    return c->rec.seccomp && streq(c->rec.seccomp, "file") &&
-           seccomp_read(c->dir_fd, "seccomp.bpf", prog, NULL) >= 0;
-}
 
 /* The name or file that was typed; the built-in one's name otherwise. */
 static const char *profile_name(const struct ctr_record *r)
@@ -54,7 +39,8 @@ static int explain_seccomp(const struct container *c, const char *typed, struct 
     int r = container_read_spec(c->dir_fd, &spec, e);
     if (r < 0)
         return r;
-    bool known = load_filter(c, &spec, &prog);
+    bool known =
+        seccomp_filter_open(c->rec.seccomp, spec.process->capabilities, c->dir_fd, &prog, NULL) > 0;
     struct why_query q = {
         .name = typed,
         .profile = profile_name(&c->rec),

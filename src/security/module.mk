@@ -4,7 +4,7 @@ src_security_libsecurity_a_SOURCES = \
 	src/security/builtin.c src/security/builtin.h \
 	src/security/caps.c src/security/caps.h \
 	src/security/limits.c src/security/limits.h \
-	src/security/lsm.c src/security/lsm.h \
+	src/security/filter.c src/security/filter.h src/security/lsm.c src/security/lsm.h \
 	src/security/secopt.c src/security/secopt.h \
 	src/security/seccomp.c src/security/seccomp.h \
 	src/security/why.c src/security/why-learn.c src/security/why.h

@@ -16,8 +16,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
-#include "security/caps.h"
-#include "security/seccomp.h"
+#include "security/filter.h"
 #include "security/secopt.h"
 #include "sys/clone.h"
 
@@ -115,25 +114,10 @@ static int check_storage(struct sup *s, const struct storage_root *root, struct 
 
 static int load_seccomp(struct sup *s, struct prep *p, struct err *e)
 {
-    const char *what = p->ctr.rec.seccomp ? p->ctr.rec.seccomp : "unconfined";
-    const char *profile = str_after(what, "builtin:");
-    if (streq(what, "unconfined"))
-        return 0;
-    int r;
-    if (profile) {
-        uint64_t caps = 0;
-        struct spec_caps *c = s->spec.process ? s->spec.process->capabilities : NULL;
-        r = c ? cap_list_to_mask(c->bounding, &caps, e) : 0;
-        if (r < 0)
-            return r;
-        r = seccomp_builtin(profile, caps, &p->seccomp);
-        if (r < 0)
-            err_set(e, -r, "seccomp profile \"%s\" for these capabilities", profile);
-    } else {
-        r = seccomp_read(s->dir_fd, "seccomp.bpf", &p->seccomp, e);
-    }
-    p->confined = r == 0;
-    return r;
+    const struct spec_caps *caps = s->spec.process ? s->spec.process->capabilities : NULL;
+    int r = seccomp_filter_open(p->ctr.rec.seccomp, caps, s->dir_fd, &p->seccomp, e);
+    p->confined = r > 0;
+    return r < 0 ? r : 0;
 }
 
 /* --network container:ID: that container may have another process now than when we were made. */

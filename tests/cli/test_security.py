@@ -248,3 +248,15 @@ def test_init_hands_signals_on(rootlet):
     rootlet.wait_for(lambda: "ready" in rootlet.ok("logs", "s").out, what="the trap")
     rootlet.ok("stop", "-t", "10", "s")
     assert rootlet.ok("inspect", "--format", "{{.State.ExitCode}}", "s").text == "42"
+
+
+def test_unknown_filter_in_the_record_is_no_free_pass(rootlet):
+    """A record that names a filter nobody knows is refused by start and by exec: never no filter."""
+    rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "60")
+    record = rootlet.store.root / "containers" / rootlet.inspect("c")["Id"] / "container.json"
+    text = record.read_text()
+    assert '"builtin:default"' in text
+    record.write_text(text.replace('"builtin:default"', '"bultin:default"'))
+    rootlet.fails("exec", "c", "true", match="unknown seccomp filter")
+    rootlet.ok("stop", "-t", "0", "c")
+    rootlet.fails("start", "c", match="unknown seccomp filter")
