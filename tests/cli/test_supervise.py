@@ -126,8 +126,8 @@ def test_exec_failure_is_never_running(rootlet, command, code):
     s = state(rootlet, cid)
     assert (s["status"], s["exit_code"]) == ("exited", code)
     assert command in s["reason"]
-    rootlet.fails("run", "--rm", "--name", "d", rootlet.image(), command, rc=code)
-    rootlet.fails("inspect", "d")
+    rootlet.fails("run", "--rm", "--name", "unstarted", rootlet.image(), command, rc=code)
+    rootlet.fails("inspect", "unstarted")
 
 
 def test_killed_from_the_host(rootlet):
