@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "cgroup/driver.h"
 #include "network/network.h"
 #include "security/seccomp.h"
 #include "spec/spec.h"
@@ -32,6 +33,14 @@ struct engine_params {
                               owns a network given by path is found by the engine */
     bool trace_stages;     /* times to stderr */
     const char *bundle;    /* for the hooks' state, and a relative root.path; may be NULL */
+
+    /* For rootlet-oci, where the caller does not stay: */
+    bool host_root;        /* root of the host may start it without a user namespace */
+    bool no_pivot;         /* MS_MOVE and chroot(2) in place of pivot_root(2): root on initramfs */
+    bool keep_keyring;     /* no session keyring of its own */
+    struct cgroup *cgroup; /* made by the caller, its limits applied; NULL: stays in ours */
+    const int *start_listen; /* listening SOCK_SEQPACKET unix socket, borrowed: after engine_detach
+                               the init waits on it for engine_start_at. NULL: engine_start */
 };
 
 struct engine;
@@ -43,6 +52,15 @@ int engine_start(struct engine *en, struct err *e);
 pid_t engine_pid(const struct engine *en);  /* in our pid namespace */
 int engine_pidfd(const struct engine *en);  /* borrowed */
 int engine_take_console(struct engine *en); /* pty master, the caller's; -1 without a terminal */
+/* After CREATED, with start_listen: the init no longer ends with us; engine_free then leaves it
+ * alone. */
+int engine_detach(struct engine *en, struct err *e);
+/* Starts a detached init over a connection to its socket (owned by the caller): as engine_start,
+ * with what the hooks and listenerPath need from p (spec, id, bundle). */
+int engine_start_at(int conn, const struct engine_params *p, pid_t pid, struct err *e);
+/* The poststop hooks, for who deletes a container that was detached. Failures are only logged. */
+void engine_run_poststop(const struct engine_params *p);
+
 /* The seccomp listener of a container that learns (borrowed), else -1. The caller watches it and
  * lets engine_learn serve it: 0, -ENODEV when nobody can call any more (stop watching), or the
  * error of a note that could not be written. */
@@ -63,6 +81,9 @@ struct engine_exec_params {
     char *const *groups;
     int stdio[3];
     unsigned preserve_fds;
+    struct cgroup *cgroup; /* where it goes; NULL: stays in ours */
+    bool detach;           /* it outlives us */
+    bool keep_keyring;
 };
 struct engine_exec {
     pid_t pid;
