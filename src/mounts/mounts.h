@@ -62,3 +62,5 @@ struct mount_options {
 /* -EINVAL for contradictions ("" options, two propagations); unknown words go to data. */
 int mount_options_parse(char *const *options, struct mount_options *ret, struct err *e);
 void mount_options_release(struct mount_options *o);
+/* All words that are understood, sorted, without those of single file systems. Owned. */
+char **mount_option_words(void);

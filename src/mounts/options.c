@@ -1,7 +1,9 @@
 /* options - the words of an OCI mount's option list. */
 #include <errno.h>
+#include <stddef.h>
 
 #include "base/str.h"
+#include "base/strv.h"
 #include "mounts/mounts-priv.h"
 
 #define REC 1   /* the recursive form: "rro" */
@@ -64,6 +66,24 @@ static const struct {
     {"unbindable", MS_UNBINDABLE}, {"runbindable", MS_UNBINDABLE | MS_REC},
 };
 
+#define FLAG(m) offsetof(struct mount_options, m)
+static const struct flag_word {
+    const char *word;
+    size_t flag, more; /* members that it sets; more 0: one only */
+} flag_words[] = {
+    {"bind", FLAG(bind), 0},
+    {"rbind", FLAG(recursive), FLAG(bind)},
+    {"remount", FLAG(remount), 0},
+    {"tmpcopyup", FLAG(tmpcopyup), 0},
+    {"copy-symlink", FLAG(copy_symlink), 0},
+    {MOUNT_SOURCE_IS_REAL, FLAG(source_is_real), 0},
+    {"idmap", FLAG(idmap), 0},
+    {"ridmap", FLAG(ridmap), FLAG(idmap)},
+};
+
+/* Options of the superblock that every file system has, fsconfig(2): they go with its own. */
+static const char *const superblock_words[] = {"sync", "dirsync", "lazytime", "nolazytime"};
+
 /* Words of mount(8) that say what is so anyway, or that the mount API has no use for. */
 static const char *const ignored_words[] = {
     "defaults", "silent",     "loud",     "nomand",      "mand",
@@ -111,25 +131,16 @@ static bool parse_attr(const char *word, struct mount_options *o)
 
 static bool parse_flag(const char *word, struct mount_options *o)
 {
-    if (streq(word, "bind"))
-        o->bind = true;
-    else if (streq(word, "rbind"))
-        o->bind = o->recursive = true;
-    else if (streq(word, "remount"))
-        o->remount = true;
-    else if (streq(word, "tmpcopyup"))
-        o->tmpcopyup = true;
-    else if (streq(word, "copy-symlink"))
-        o->copy_symlink = true;
-    else if (streq(word, MOUNT_SOURCE_IS_REAL))
-        o->source_is_real = true;
-    else if (streq(word, "idmap"))
-        o->idmap = true;
-    else if (streq(word, "ridmap"))
-        o->idmap = o->ridmap = true;
-    else
-        return false;
-    return true;
+    for (size_t i = 0; i < N_ELEMENTS(flag_words); i++) {
+        const struct flag_word *w = &flag_words[i];
+        if (!streq(word, w->word))
+            continue;
+        *(bool *)((char *)o + w->flag) = true;
+        if (w->more)
+            *(bool *)((char *)o + w->more) = true;
+        return true;
+    }
+    return false;
 }
 
 static int parse_propagation(const char *word, struct mount_options *o, struct err *e)
@@ -182,4 +193,24 @@ void mount_options_release(struct mount_options *o)
 {
     free(o->data);
     o->data = NULL;
+}
+
+char **mount_option_words(void)
+{
+    char **v = NULL;
+    for (size_t i = 0; i < N_ELEMENTS(attr_words); i++)
+        strv_add(&v, attr_words[i].word);
+    for (size_t i = 0; i < N_ELEMENTS(atime_words); i++)
+        strv_add(&v, atime_words[i].word);
+    for (size_t i = 0; i < N_ELEMENTS(propagation_words); i++)
+        strv_add(&v, propagation_words[i].word);
+    for (size_t i = 0; i < N_ELEMENTS(flag_words); i++)
+        if (!str_after(flag_words[i].word, "x-"))
+            strv_add(&v, flag_words[i].word);
+    for (size_t i = 0; i < N_ELEMENTS(superblock_words); i++)
+        strv_add(&v, superblock_words[i]);
+    for (size_t i = 0; i < N_ELEMENTS(ignored_words); i++)
+        strv_add(&v, ignored_words[i]);
+    strv_sort(v);
+    return v;
 }

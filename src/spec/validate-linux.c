@@ -4,17 +4,19 @@
 
 #include "base/str.h"
 #include "base/strv.h"
+#include "spec/names.h"
 #include "spec/tables.h"
 
 #define MAX_ID_MAPS 340 /* lines of a map, user_namespaces(7) */
 
+const char *const spec_namespace_types[] = {"pid",  "network", "mount", "ipc", "uts",
+                                            "user", "cgroup",  "time",  NULL};
+
 static int check_namespaces(const struct spec_linux *l, struct err *e)
 {
-    static const char *const types[] = {"pid",  "network", "mount", "ipc", "uts",
-                                        "user", "cgroup",  "time",  NULL};
     for (size_t i = 0; i < l->n_namespaces; i++) {
         const struct spec_namespace *n = &l->namespaces[i];
-        if (!spec_known(types, n->type))
+        if (!spec_known(spec_namespace_types, n->type))
             return err_msg(e, EINVAL,
                            "linux.namespaces[%zu].type: \"%s\" is none of pid, network, mount, "
                            "ipc, uts, user, cgroup, time",

@@ -3,25 +3,26 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "spec/names.h"
 #include "spec/tables.h"
 
-static const char *const actions[] = {
+const char *const spec_seccomp_actions[] = {
     "SCMP_ACT_KILL",        "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP",
     "SCMP_ACT_ERRNO",       "SCMP_ACT_TRACE",
     "SCMP_ACT_ALLOW",       "SCMP_ACT_LOG",
     "SCMP_ACT_NOTIFY",      NULL,
 };
-static const char *const operators[] = {
+const char *const spec_seccomp_operators[] = {
     "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",        "SCMP_CMP_EQ",
     "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ", NULL,
 };
-static const char *const architectures[] = {
+const char *const spec_seccomp_arches[] = {
     "X86",    "X86_64",    "X32",    "ARM",      "AARCH64",     "LOONGARCH64", "M68K",    "MIPS",
     "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC",         "PPC64",   "PPC64LE",
     "S390",   "S390X",     "SH",     "SHEB",     "PARISC",      "PARISC64",    "RISCV64", NULL,
 };
-static const char *const flags[] = {
+const char *const spec_seccomp_flags[] = {
     "SECCOMP_FILTER_FLAG_TSYNC",
     "SECCOMP_FILTER_FLAG_LOG",
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
@@ -35,7 +36,7 @@ static int check_action(const char *action, const uint32_t *errno_ret, const cha
                         bool is_default, struct err *e)
 {
     const char *errno_name = is_default ? "defaultErrnoRet" : "errnoRet";
-    if (!spec_known(actions, action))
+    if (!spec_known(spec_seccomp_actions, action))
         return err_msg(e, EINVAL, "%s%s: \"%s\" is no action", at,
                        is_default ? "defaultAction" : "action", action);
     if (!errno_ret)
@@ -53,12 +54,12 @@ static int check_lists(const struct spec_seccomp *s, const char *at, struct err 
 {
     for (size_t i = 0; s->architectures && s->architectures[i]; i++) {
         const char *bare = str_after(s->architectures[i], "SCMP_ARCH_");
-        if (!bare || !spec_known(architectures, bare))
+        if (!bare || !spec_known(spec_seccomp_arches, bare))
             return err_msg(e, EINVAL, "%sarchitectures[%zu]: \"%s\" is no architecture", at, i,
                            s->architectures[i]);
     }
     for (size_t i = 0; s->flags && s->flags[i]; i++)
-        if (!spec_known(flags, s->flags[i]))
+        if (!spec_known(spec_seccomp_flags, s->flags[i]))
             return err_msg(e, EINVAL, "%sflags[%zu]: \"%s\" is no flag", at, i, s->flags[i]);
     return 0;
 }
@@ -74,7 +75,7 @@ static int check_rule(const struct spec_seccomp_rule *rule, const char *at, stru
         const struct spec_seccomp_arg *a = &rule->args[i];
         if (a->index > 5)
             return err_msg(e, EINVAL, "%sargs[%zu].index: want an integer from 0 to 5", at, i);
-        if (!spec_known(operators, a->op))
+        if (!spec_known(spec_seccomp_operators, a->op))
             return err_msg(e, EINVAL, "%sargs[%zu].op: \"%s\" is no operator", at, i, a->op);
     }
     return check_action(rule->action, rule->has_errno_ret ? &rule->errno_ret : NULL, at, false, e);

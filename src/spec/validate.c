@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "base/strv.h"
+#include "spec/names.h"
 #include "spec/tables.h"
 
 #define MAX_HOSTNAME 64 /* __NEW_UTS_LEN, uname(2) */
@@ -278,26 +279,24 @@ int spec_process_validate(const struct spec_process *p, const char *path, struct
     return r < 0 ? r : check_priorities(p, at, e);
 }
 
+const char *const spec_hook_names[] = {
+    "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
+    NULL};
+
 static int check_hooks(const struct spec_hooks *hooks, struct err *e)
 {
     if (!hooks)
         return 0;
-    const struct {
-        const char *name;
-        const struct spec_hook_list *list;
-    } kinds[] = {
-        {"prestart", &hooks->prestart},
-        {"createRuntime", &hooks->create_runtime},
-        {"createContainer", &hooks->create_container},
-        {"startContainer", &hooks->start_container},
-        {"poststart", &hooks->poststart},
-        {"poststop", &hooks->poststop},
+    /* As spec_hook_names. */
+    const struct spec_hook_list *const lists[] = {
+        &hooks->prestart,        &hooks->create_runtime, &hooks->create_container,
+        &hooks->start_container, &hooks->poststart,      &hooks->poststop,
     };
-    for (size_t k = 0; k < N_ELEMENTS(kinds); k++) {
-        for (size_t i = 0; i < kinds[k].list->n; i++) {
-            const struct spec_hook *h = &kinds[k].list->v[i];
+    for (size_t k = 0; k < N_ELEMENTS(lists); k++) {
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            const struct spec_hook *h = &lists[k]->v[i];
             char at[64];
-            snprintf(at, sizeof(at), "hooks.%s[%zu].", kinds[k].name, i);
+            snprintf(at, sizeof(at), "hooks.%s[%zu].", spec_hook_names[k], i);
             if (!h->path || h->path[0] != '/')
                 return err_msg(e, EINVAL, "%spath: want an absolute path", at);
             if (h->has_timeout && h->timeout <= 0)
