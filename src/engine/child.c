@@ -94,18 +94,6 @@ int child_unshare(struct start *s, struct err *e)
     return enter_time_namespace(s, e);
 }
 
-/* The kernel has made all mounts slaves when the mount namespace came with another user namespace;
- * otherwise ours would show on the host. mount_namespaces(7) */
-int child_propagation(struct start *s, struct err *e)
-{
-    if (s->make_userns || s->join_userns)
-        return 0;
-    scoped_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return err_set(e, errno, "open /");
-    return mountfd_setattr(root, 1, 0, 0, MS_SLAVE, e);
-}
-
 int child_loopback(struct start *s, struct err *e)
 {
     if (s->network)
@@ -207,9 +195,12 @@ int child_open_sources(struct start *s, struct err *e)
     const char *path = s->spec->root->path;
     scoped_free char *full =
         path[0] != '/' && s->p->bundle ? path_join(s->p->bundle, path) : xstrdup(path);
+    s->root_at = open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (s->root_at < 0)
+        return err_set(e, errno, "root.path: open %s", full);
     /* A copy of the mount: pivot_root(2) wants a mount point, and a plain directory is none (A19).
      * Recursive, since what is mounted below was locked when we left the host's namespace. */
-    s->root_mount = mountfd_clone(AT_FDCWD, full, 1, e);
+    s->root_mount = mountfd_clone(s->root_at, "", 1, e);
     return s->root_mount < 0 ? err_add(e, s->root_mount, "root.path") : 0;
 }
 
@@ -236,15 +227,23 @@ int child_mounts(struct start *s, struct err *e)
 {
     struct mounts_env env = {
         .root_mount = s->root_mount,
+        .root_at = s->root_at,
+        .no_pivot = s->p->no_pivot,
         .own_netns = s->own[OWN_NET],
         .own_pidns = s->own[OWN_PID],
         .own_ipcns = s->own[OWN_IPC],
         .in_userns = s->make_userns || s->join_userns,
         .bind_fds = s->bind_fds,
     };
-    int r = mounts_enter(s->spec, &env, e);
+    struct mounts *mounts = NULL;
+    int r = mounts_prepare(s->spec, &env, &mounts, e);
     close_sources(s);
+    /* Here: prestart, createRuntime and createContainer hooks. */
+    if (r == 0)
+        r = mounts_pivot(mounts, e);
+    mounts_free(mounts);
     fd_close(&s->root_mount);
+    fd_close(&s->root_at);
     if (r < 0)
         return r;
     /* From here on "/" is the container's, and this descriptor its proof against path games. */

@@ -116,7 +116,7 @@ struct start {
     bool make_userns, join_userns, announces;
 
     /* child only */
-    int root_mount, root_fd, null_fd, console_slave;
+    int root_mount, root_at, root_fd, null_fd, console_slave;
     struct storage_fds root_fds;
     int *bind_fds; /* per spec mount; owned */
     struct user user;
@@ -159,7 +159,6 @@ _Noreturn void joiner_main(struct start *s);
 _Noreturn void child_main(struct start *s);
 _Noreturn void child_fail(struct start *s, int r, struct err *e); /* tells the parent, ends */
 int child_unshare(struct start *s, struct err *e);
-int child_propagation(struct start *s, struct err *e);
 int child_loopback(struct start *s, struct err *e);
 int child_hostname(struct start *s, struct err *e);
 int child_announce(struct start *s, struct err *e);

@@ -27,6 +27,7 @@ static int start_init(struct start *s, struct engine *en, struct err *e)
         .process = en->p.spec->process,
         .sock = -1,
         .root_mount = -1,
+        .root_at = -1,
         .root_fds = STORAGE_FDS_INIT,
         .root_fd = -1,
         .null_fd = -1,

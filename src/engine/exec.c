@@ -197,6 +197,7 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
         .s = {.spec = p->spec,
               .process = p->process,
               .root_mount = -1,
+              .root_at = -1,
               .root_fds = STORAGE_FDS_INIT,
               .root_fd = -1,
               .null_fd = -1,

@@ -23,7 +23,6 @@ static const struct stage stages[] = {
 
     {"begin session", SIDE_EARLY, process_session},
     {"unshare namespaces", SIDE_EARLY, child_unshare},
-    {"detach mounts", SIDE_EARLY, child_propagation},
     {"bring up loopback", SIDE_EARLY, child_loopback},
     {"set hostname", SIDE_EARLY, child_hostname},
     {"announce namespaces", SIDE_EARLY, child_announce},

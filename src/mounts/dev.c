@@ -76,7 +76,7 @@ int dev_open_null(struct err *e)
     return host_device("/dev/null", S_IFCHR, makedev(1, 3), e);
 }
 
-static int bind_device(struct mounts_ctx *c, const struct spec_device *d, struct err *e)
+static int bind_device(struct mounts *c, const struct spec_device *d, struct err *e)
 {
     dev_t rdev = makedev((unsigned)d->major, (unsigned)d->minor);
     scoped_fd int host = host_device(d->path, device_kind(d), rdev, e);
@@ -92,7 +92,7 @@ static int bind_device(struct mounts_ctx *c, const struct spec_device *d, struct
     return r < 0 ? r : mountfd_attach(tree, target, e);
 }
 
-static int make_node(struct mounts_ctx *c, const struct spec_device *d, struct err *e)
+static int make_node(struct mounts *c, const struct spec_device *d, struct err *e)
 {
     scoped_free char *name = NULL;
     scoped_fd int parent = path_open_parent(c->root, d->path, true, &name, e);
@@ -113,12 +113,27 @@ static int make_node(struct mounts_ctx *c, const struct spec_device *d, struct e
     return 0;
 }
 
-static int add_device(struct mounts_ctx *c, const struct spec_device *d, struct err *e)
+static int add_device(struct mounts *c, const struct spec_device *d, struct err *e)
 {
-    /* A user namespace may make FIFOs, but no devices (mknod(2): EPERM). */
-    int r =
-        c->env->in_userns && device_kind(d) != S_IFIFO ? bind_device(c, d, e) : make_node(c, d, e);
+    bool fifo = device_kind(d) == S_IFIFO;
+    int r = c->env->in_userns && !fifo ? -EPERM : make_node(c, d, e);
+    /* A user namespace may make FIFOs, but no devices (mknod(2)): so may we be in one of somebody
+     * else's, or have had the capability taken. */
+    if (r == -EPERM && !fifo) {
+        err_clear(e);
+        r = bind_device(c, d, e);
+    }
     return r < 0 ? err_add(e, r, "device %s", d->path) : 0;
+}
+
+/* The terminal is bound later, when /dev may be read-only. An image without one gets a file. */
+static int make_console(struct mounts *c, int dev_fd, struct err *e)
+{
+    if (!c->spec->process || !c->spec->process->terminal)
+        return 0;
+    scoped_fd int fd =
+        openat(dev_fd, "console", O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd < 0 && errno != EEXIST ? err_set(e, errno, "make /dev/console") : 0;
 }
 
 static bool is_default(const struct spec_device *d)
@@ -155,7 +170,7 @@ static bool dev_is_bound(const struct spec *s)
     return bound;
 }
 
-int dev_populate(struct mounts_ctx *c, struct err *e)
+int dev_populate(struct mounts *c, struct err *e)
 {
     if (dev_is_bound(c->spec))
         return 0;
@@ -172,5 +187,7 @@ int dev_populate(struct mounts_ctx *c, struct err *e)
     }
     if (r == 0)
         r = add_links(dev, e);
+    if (r == 0)
+        r = make_console(c, dev, e);
     return r < 0 ? err_add(e, r, "mount /dev") : 0;
 }

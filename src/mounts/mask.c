@@ -13,7 +13,7 @@ static bool is_absent(int r)
 }
 
 /* An empty directory nobody can write to: one tmpfs for all masks. */
-static int empty_tree(struct mounts_ctx *c, struct err *e)
+static int empty_tree(struct mounts *c, struct err *e)
 {
     if (c->empty >= 0)
         return mountfd_clone(c->empty, "", false, e);
@@ -22,7 +22,7 @@ static int empty_tree(struct mounts_ctx *c, struct err *e)
                        e);
 }
 
-static int mask_path(struct mounts_ctx *c, const char *path, struct err *e)
+static int mask_path(struct mounts *c, const char *path, struct err *e)
 {
     scoped_fd int target = path_open_in_root(c->root, path, O_PATH, 0, e);
     if (is_absent(target)) {
@@ -46,7 +46,7 @@ static int mask_path(struct mounts_ctx *c, const char *path, struct err *e)
     return r;
 }
 
-static int readonly_path(struct mounts_ctx *c, const char *path, struct err *e)
+static int readonly_path(struct mounts *c, const char *path, struct err *e)
 {
     scoped_fd int target = path_open_in_root(c->root, path, O_PATH, 0, e);
     if (is_absent(target)) {
@@ -63,7 +63,7 @@ static int readonly_path(struct mounts_ctx *c, const char *path, struct err *e)
     return r < 0 ? r : mountfd_attach(tree, target, e);
 }
 
-int mask_apply(struct mounts_ctx *c, struct err *e)
+int mask_apply(struct mounts *c, struct err *e)
 {
     const struct spec_linux *l = c->spec->linux_;
     for (size_t i = 0; l && l->readonly_paths && l->readonly_paths[i]; i++) {

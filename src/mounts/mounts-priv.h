@@ -6,15 +6,16 @@
 
 #define scoped_mount_options SCOPED(mount_options_release)
 
-/* One call of mounts_enter. */
-struct mounts_ctx {
+struct mounts {
     const struct spec *spec;
     const struct mounts_env *env;
-    int root;      /* the attached root, borrowed from env */
-    int null_fd;   /* O_PATH of the host's /dev/null, verified; owned */
+    uint64_t propagation; /* of the root; 0: as it is */
+    int root;             /* the attached root, borrowed from env */
+    int null_fd;          /* O_PATH of the host's /dev/null, verified; owned */
     int empty;     /* an attached, empty, read-only tmpfs that further masks clone, or -1; owned */
     int *later_ro; /* mounts that become read-only at the end (tmpfs with "ro"); owned */
     size_t n_later_ro;
+    char **kernel_mounts; /* without pivot_root(2): pivot_find_kernel_mounts; owned */
 };
 
 /* target.c: what a mount is put on. kind: S_IFDIR or S_IFREG. Makes what is missing. O_PATH fd. */
@@ -30,12 +31,17 @@ int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct 
 bool mount_is_bind(const struct spec_mount *m, const struct mount_options *o);
 
 /* new.c: a file system of its own. */
-int new_mount(struct mounts_ctx *c, const struct spec_mount *m, const struct mount_options *o,
+int new_mount(struct mounts *c, const struct spec_mount *m, const struct mount_options *o,
               struct err *e);
 
 /* dev.c */
 int dev_open_null(struct err *e);
-int dev_populate(struct mounts_ctx *c, struct err *e);
+int dev_populate(struct mounts *c, struct err *e);
+
+/* pivot.c: where the host has a whole proc or sysfs. With chroot(2) its mounts stay in the
+ * namespace, and while one of these is among them the kernel lets a user namespace in the container
+ * mount one of its own, without masks. */
+int pivot_find_kernel_mounts(char ***ret, struct err *e);
 
 /* mask.c */
-int mask_apply(struct mounts_ctx *c, struct err *e);
+int mask_apply(struct mounts *c, struct err *e);

@@ -12,6 +12,9 @@
 
 struct mounts_env {
     int root_mount;      /* detached mount of the root file system; owned by the caller */
+    int root_at;         /* O_PATH of the host's directory that it is attached to, where hooks of
+                            the host look for it (bundle and root.path); -1: on "/" */
+    bool no_pivot;       /* the root is moved over "/" in place of pivot_root(2) */
     bool own_netns;      /* sysfs can be mounted; else the host's /sys is bound read-only */
     bool own_pidns;      /* proc can be mounted; else the host's /proc is bound */
     bool own_ipcns;      /* mqueue can be mounted; else the host's /dev/mqueue is bound */
@@ -21,7 +24,7 @@ struct mounts_env {
 };
 
 /* Makes every mount of this namespace a slave, so that nothing done here reaches the host and the
- * host's later mounts still arrive. Both functions below do it themselves. Returns 0 or -errno. */
+ * host's later mounts still arrive. The functions below do it themselves. Returns 0 or -errno. */
 int mounts_isolate(struct err *e);
 
 /* Opens the sources of all bind mounts (open_tree(2) with OPEN_TREE_CLONE): for i < spec->n_mounts,
@@ -34,10 +37,21 @@ int mounts_isolate(struct err *e);
  * exist`; then all are closed. */
 int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e);
 
-/* Performs spec->mounts in order, /dev (nodes, links, ptmx; console is the caller's), masked and
- * read-only paths, root read-only, pivots into the root and detaches the old one; then rootfs
- * propagation. After it "/" is the container's and nothing of the host is reachable. Every message
- * begins with the destination: "mount /data: ". */
+/* A file system between its two steps; mounts_free accepts NULL. */
+struct mounts;
+
+/* The first step: attaches the root, performs spec->mounts in order and fills /dev (nodes, links,
+ * ptmx; console is the caller's). "/" is still the host's and everything can be written, as the
+ * hooks prestart, createRuntime and createContainer want it. env and the descriptors in it are
+ * used until mounts_pivot. Every message begins with the destination: "mount /data: ". */
+int mounts_prepare(const struct spec *spec, const struct mounts_env *env, struct mounts **ret,
+                   struct err *e);
+/* The second step: the working directory where nothing can be made later, masked and read-only
+ * paths, read-only mounts and root; pivots into the root and detaches the old one; rootfs
+ * propagation. After it "/" is the container's and nothing of the host is reachable. */
+int mounts_pivot(struct mounts *m, struct err *e);
+void mounts_free(struct mounts *m);
+/* Both. */
 int mounts_enter(const struct spec *spec, const struct mounts_env *env, struct err *e);
 
 /* Copy-up: fills an empty volume directory (fd) with what the image holds at path below root_fd:

@@ -13,7 +13,7 @@
 struct kind {
     const char *type, *kernel_type;
     const char *const *options; /* words (up to '=') it takes; NULL: the kernel judges */
-    int (*fallback)(struct mounts_ctx *c, const struct mount_options *o, struct err *e);
+    int (*fallback)(struct mounts *c, const struct mount_options *o, struct err *e);
 };
 
 /* tmpfs(5). "huge" and quota limits need rights that a user namespace does not give; the kernel
@@ -56,7 +56,7 @@ static int host_tree(const char *path, uint64_t set, struct err *e)
     return r < 0 ? r : take_fd(&tree);
 }
 
-static int fallback_sysfs(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+static int fallback_sysfs(struct mounts *c, const struct mount_options *o, struct err *e)
 {
     (void)o;
     if (c->env->own_netns)
@@ -65,7 +65,7 @@ static int fallback_sysfs(struct mounts_ctx *c, const struct mount_options *o, s
         "/sys", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, e);
 }
 
-static int fallback_proc(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+static int fallback_proc(struct mounts *c, const struct mount_options *o, struct err *e)
 {
     (void)o;
     if (c->env->own_pidns)
@@ -82,7 +82,7 @@ static int empty_tmpfs(const char *source, struct err *e)
 
 /* The queues of the host's namespace work without the mount, which only lists them; many hosts have
  * none. */
-static int fallback_mqueue(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+static int fallback_mqueue(struct mounts *c, const struct mount_options *o, struct err *e)
 {
     (void)o;
     if (c->env->own_ipcns)
@@ -92,7 +92,7 @@ static int fallback_mqueue(struct mounts_ctx *c, const struct mount_options *o, 
 }
 
 /* Never the host's cgroup tree: an empty directory tells programs that there is nothing. */
-static int fallback_cgroup(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+static int fallback_cgroup(struct mounts *c, const struct mount_options *o, struct err *e)
 {
     (void)c;
     (void)o;
@@ -102,7 +102,7 @@ static int fallback_cgroup(struct mounts_ctx *c, const struct mount_options *o, 
 
 /* devpts with gid=5 fails when that group is not mapped (one single id): without it the slave ends
  * are the opener's group, which is all there is. */
-static int fallback_devpts(struct mounts_ctx *c, const struct mount_options *o, struct err *e)
+static int fallback_devpts(struct mounts *c, const struct mount_options *o, struct err *e)
 {
     (void)c;
     scoped_strv char **words = strv_split(o->data ? o->data : "", ",", false);
@@ -132,7 +132,7 @@ static const struct kind *kind_find(const char *type)
 }
 
 /* The detached mount. */
-static int make(struct mounts_ctx *c, const struct spec_mount *m, const struct mount_options *o,
+static int make(struct mounts *c, const struct spec_mount *m, const struct mount_options *o,
                 uint64_t attr, struct err *e)
 {
     struct kind other = {.type = m->type};
@@ -155,7 +155,7 @@ static int make(struct mounts_ctx *c, const struct spec_mount *m, const struct m
     return fd;
 }
 
-static int copy_up(struct mounts_ctx *c, const char *path, int mnt, struct err *e)
+static int copy_up(struct mounts *c, const char *path, int mnt, struct err *e)
 {
     scoped_fd int dir = path_open_in_root(c->root, path, O_RDONLY | O_DIRECTORY, 0, NULL);
     if (dir < 0)
@@ -165,7 +165,7 @@ static int copy_up(struct mounts_ctx *c, const char *path, int mnt, struct err *
     return r < 0 ? err_add(e, r, "copy up") : 0;
 }
 
-int new_mount(struct mounts_ctx *c, const struct spec_mount *m, const struct mount_options *o,
+int new_mount(struct mounts *c, const struct spec_mount *m, const struct mount_options *o,
               struct err *e)
 {
     bool tmpfs = streq(m->type, "tmpfs");

@@ -1,18 +1,12 @@
-/* root - the order of things: attach the root, fill it, pivot into it, let the host go. */
+/* root - the first step: separate from the host, attach the root, fill it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/path.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "mounts/mounts-priv.h"
-#include "sys/clone.h"
-
-#ifndef MNT_DETACH
-#define MNT_DETACH 2 /* <sys/mount.h> cannot stand beside <linux/mount.h> in older C libraries */
-#endif
 
 int mounts_isolate(struct err *e)
 {
@@ -23,9 +17,30 @@ int mounts_isolate(struct err *e)
     return r < 0 ? err_add(e, r, "separate the mounts from the host's") : 0;
 }
 
+static int propagation_parse(const struct spec *s, uint64_t *ret, struct err *e)
+{
+    const char *text = s->linux_ ? s->linux_->rootfs_propagation : NULL;
+    *ret = 0;
+    if (!text || !text[0])
+        return 0;
+    char *words[] = {(char *)text, NULL};
+    scoped_mount_options struct mount_options o = {0};
+    int r = mount_options_parse(words, &o, e);
+    if (r == 0 && !o.propagation)
+        return err_msg(e, EINVAL, "linux.rootfsPropagation: unknown value \"%s\"", text);
+    *ret = o.propagation;
+    return r;
+}
+
 int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e)
 {
-    int r = mounts_isolate(e);
+    uint64_t propagation;
+    int r = propagation_parse(spec, &propagation, e);
+    /* Sources stay in the host's peer groups only where the whole root is to be shared: what a
+     * "shared" bind shows of the container's mounts to the host needs both, as with runc. */
+    bool shared = propagation & MS_SHARED;
+    if (r == 0 && !shared)
+        r = mounts_isolate(e);
     size_t i = 0;
     for (; r >= 0 && i < spec->n_mounts; i++) {
         const struct spec_mount *m = &spec->mounts[i];
@@ -37,6 +52,8 @@ int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e)
         if (r < 0)
             err_add(e, r, "mount %s", m->destination);
     }
+    if (r >= 0 && shared)
+        r = mounts_isolate(e);
     if (r >= 0)
         return 0;
     while (i-- > 0)
@@ -45,7 +62,7 @@ int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e)
 }
 
 /* "copy-symlink": a source that is itself a link becomes the same link. 1 = done. */
-static int copy_symlink(struct mounts_ctx *c, const struct spec_mount *m, struct err *e)
+static int copy_symlink(struct mounts *c, const struct spec_mount *m, struct err *e)
 {
     char text[4097];
     ssize_t n = readlink(m->source, text, sizeof(text) - 1);
@@ -61,7 +78,7 @@ static int copy_symlink(struct mounts_ctx *c, const struct spec_mount *m, struct
     return 1;
 }
 
-static int bind_mount(struct mounts_ctx *c, size_t i, const struct mount_options *o, struct err *e)
+static int bind_mount(struct mounts *c, size_t i, const struct mount_options *o, struct err *e)
 {
     const struct spec_mount *m = &c->spec->mounts[i];
     int r = o->copy_symlink ? copy_symlink(c, m, e) : 0;
@@ -83,14 +100,14 @@ static int bind_mount(struct mounts_ctx *c, size_t i, const struct mount_options
     return bind_attach(tree, o, target, e);
 }
 
-static int remount(struct mounts_ctx *c, const struct spec_mount *m, const struct mount_options *o,
+static int remount(struct mounts *c, const struct spec_mount *m, const struct mount_options *o,
                    struct err *e)
 {
     scoped_fd int fd = path_open_in_root(c->root, m->destination, O_PATH, 0, e);
     return fd < 0 ? fd : bind_setattr(fd, o->recursive, o->attr_set, o->attr_clear, e);
 }
 
-static int mount_one(struct mounts_ctx *c, size_t i, struct err *e)
+static int mount_one(struct mounts *c, size_t i, struct err *e)
 {
     const struct spec_mount *m = &c->spec->mounts[i];
     scoped_mount_options struct mount_options o = {0};
@@ -112,105 +129,82 @@ static int mount_one(struct mounts_ctx *c, size_t i, struct err *e)
     return new_mount(c, m, &o, e);
 }
 
-static int propagation_parse(const char *s, uint64_t *ret, struct err *e)
-{
-    char *words[] = {(char *)s, NULL};
-    scoped_mount_options struct mount_options o = {0};
-    int r = mount_options_parse(words, &o, e);
-    if (r == 0 && !o.propagation)
-        return err_msg(e, EINVAL, "linux.rootfsPropagation: unknown value \"%s\"", s);
-    *ret = o.propagation;
-    return r;
-}
-
 /* Everything inside, while the host is still there to take sources from. */
-static int fill(struct mounts_ctx *c, struct err *e)
+static int fill(struct mounts *c, struct err *e)
 {
     for (size_t i = 0; i < c->spec->n_mounts; i++) {
         int r = mount_one(c, i, e);
         if (r < 0)
             return err_add(e, r, "mount %s", c->spec->mounts[i].destination);
     }
-    int r = dev_populate(c, e);
-    if (r == 0)
-        r = mask_apply(c, e);
-    for (size_t i = 0; r == 0 && i < c->n_later_ro; i++) {
-        r = mountfd_setattr(c->later_ro[i], false, MOUNT_ATTR_RDONLY, 0, 0, e);
-        if (r < 0)
-            err_add(e, r, "make a tmpfs read-only");
-    }
-    if (r == 0 && c->spec->root && c->spec->root->readonly) {
-        r = mountfd_setattr(c->root, false, MOUNT_ATTR_RDONLY, 0, 0, e);
-        if (r < 0)
-            err_add(e, r, "make the root read-only");
-    }
-    return r;
+    return dev_populate(c, e);
 }
 
-/* The new root lies on top of the old "/", so no directory of the host is needed for it. */
-static int attach_root(int root, struct err *e)
+/* Where no directory is given the new root lies on top of the old "/", so that none of the host is
+ * needed for it. */
+static int attach_root(struct mounts *c, struct err *e)
 {
-    scoped_fd int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (host < 0)
-        return err_set(e, errno, "open /");
-    int r = mountfd_attach(root, host, e);
+    scoped_fd int host = -1;
+    int at = c->env->root_at;
+    if (at < 0) {
+        at = host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (host < 0)
+            return err_set(e, errno, "open /");
+    }
+    int r = mountfd_attach(c->root, at, e);
     return r < 0 ? err_add(e, r, "attach the root file system") : 0;
 }
 
-static int pivot(int root, struct err *e)
+void mounts_free(struct mounts *c)
 {
-    if (fchdir(root) < 0)
-        return err_set(e, errno, "chdir to the new root");
-    int r = sys_pivot_root(".", ".");
-    if (r < 0) {
-        err_set(e, -r, "pivot_root");
-        if (r == -EINVAL)
-            err_hint(e, r,
-                     "The host runs from its initial ramdisk; a root on a mount of its own "
-                     "is needed (switch_root).");
-        return r;
-    }
-    /* The old root lies on top of "." now; without it nothing of the host can be reached. */
-    if (syscall(SYS_umount2, ".", MNT_DETACH) < 0)
-        return err_set(e, errno, "detach the host's root");
-    if (chdir("/") < 0)
-        return err_set(e, errno, "chdir to /");
-    return 0;
-}
-
-static void ctx_release(struct mounts_ctx *c)
-{
+    if (!c)
+        return;
     fd_close(&c->null_fd);
     fd_close(&c->empty);
     for (size_t i = 0; i < c->n_later_ro; i++)
         fd_close(&c->later_ro[i]);
     free(c->later_ro);
+    strv_free(c->kernel_mounts);
+    free(c);
 }
 
-int mounts_enter(const struct spec *spec, const struct mounts_env *env, struct err *e)
+int mounts_prepare(const struct spec *spec, const struct mounts_env *env, struct mounts **ret,
+                   struct err *e)
 {
-    uint64_t propagation = 0;
-    int r = 0;
-    if (spec->linux_ && spec->linux_->rootfs_propagation)
-        r = propagation_parse(spec->linux_->rootfs_propagation, &propagation, e);
+    uint64_t propagation;
+    int r = propagation_parse(spec, &propagation, e);
     if (r == 0)
         r = mounts_isolate(e);
     if (r < 0)
         return r;
-    SCOPED(ctx_release)
-    struct mounts_ctx c = {.spec = spec, .env = env, .root = env->root_mount, .empty = -1};
-    c.later_ro = xcalloc(spec->n_mounts + 1, sizeof(*c.later_ro));
-    c.null_fd = dev_open_null(e);
-    r = c.null_fd < 0 ? c.null_fd : attach_root(c.root, e);
+    struct mounts *c = xcalloc(1, sizeof(*c));
+    *c = (struct mounts){.spec = spec,
+                         .env = env,
+                         .propagation = propagation,
+                         .root = env->root_mount,
+                         .null_fd = dev_open_null(e),
+                         .empty = -1};
+    c->later_ro = xcalloc(spec->n_mounts + 1, sizeof(*c->later_ro));
+    r = c->null_fd < 0 ? c->null_fd : 0;
+    if (r == 0 && env->no_pivot)
+        r = pivot_find_kernel_mounts(&c->kernel_mounts, e);
     if (r == 0)
-        r = fill(&c, e);
+        r = attach_root(c, e);
     if (r == 0)
-        r = pivot(c.root, e);
-    if (r == 0 && propagation) {
-        r = mountfd_setattr(c.root, (propagation & MS_REC) != 0, 0, 0,
-                            propagation & ~(uint64_t)MS_REC, e);
-        if (r < 0)
-            err_add(e, r, "set the root's propagation");
-    }
+        r = fill(c, e);
+    if (r < 0)
+        mounts_free(c);
+    else
+        *ret = c;
+    return r;
+}
+
+int mounts_enter(const struct spec *spec, const struct mounts_env *env, struct err *e)
+{
+    struct mounts *c = NULL;
+    int r = mounts_prepare(spec, env, &c, e);
+    if (r == 0)
+        r = mounts_pivot(c, e);
+    mounts_free(c);
     return r;
 }

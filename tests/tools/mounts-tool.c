@@ -95,6 +95,7 @@ static int enter(struct ctx *c, int sock, struct err *e)
     if (root < 0)
         return root;
     struct mounts_env env = {.root_mount = root,
+                             .root_at = -1,
                              .own_netns = c->net,
                              .own_pidns = c->pid,
                              .own_ipcns = c->ipc,
