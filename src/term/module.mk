@@ -1,5 +1,6 @@
 noinst_LIBRARIES += src/term/libterm.a
-src_term_libterm_a_SOURCES = src/term/term.h src/term/term.c src/term/detach.c
+src_term_libterm_a_SOURCES = src/term/term.h src/term/term.c src/term/detach.c \
+	src/term/relay.h src/term/relay.c src/term/session.h src/term/session.c
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-term

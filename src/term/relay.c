@@ -1,5 +1,5 @@
 /* relay - see relay.h. */
-#include "cli/relay.h"
+#include "term/relay.h"
 
 #include <errno.h>
 #include <fcntl.h>
