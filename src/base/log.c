@@ -11,6 +11,7 @@
 #include "base/scoped.h"
 
 enum log_level log_max = LOG_LEVEL_WARN;
+void (*log_sink)(enum log_level level, const char *text);
 
 static const char *const level_names[] = {
     [LOG_LEVEL_ERROR] = "error",
@@ -29,6 +30,11 @@ int log_level_parse(const char *s)
     return -EINVAL;
 }
 
+const char *log_level_name(enum log_level level)
+{
+    return level == LOG_LEVEL_WARN ? "warning" : level_names[level];
+}
+
 void log_at(enum log_level level, const char *fmt, ...)
 {
     if (level > log_max)
@@ -40,8 +46,12 @@ void log_at(enum log_level level, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
 
-    const char *word = level == LOG_LEVEL_WARN ? "warning" : level_names[level];
-    int n = snprintf(line, sizeof(line), "rootlet: %s: ", word);
+    if (log_sink) {
+        log_sink(level, text);
+        errno = saved;
+        return;
+    }
+    int n = snprintf(line, sizeof(line), "rootlet: %s: ", log_level_name(level));
     err_escape(line + n, sizeof(line) - (size_t)n - 1, text);
     size_t len = strlen(line);
     line[len++] = '\n';

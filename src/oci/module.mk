@@ -1,0 +1,7 @@
+bin_PROGRAMS += rootlet-oci
+rootlet_oci_SOURCES = src/oci/main.c src/oci/oci.h src/oci/log.c src/oci/record.c src/oci/record.h \
+	src/oci/directory.c src/oci/cmd-state.c
+rootlet_oci_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
+rootlet_oci_LDADD = src/engine/libengine.a src/cgroup/libcgroup.a src/network/libnetwork.a \
+	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a src/term/libterm.a \
+	src/userns/libuserns.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)

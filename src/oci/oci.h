@@ -1,0 +1,24 @@
+/* oci - what the commands of rootlet-oci share: global settings, messages, containers by id. */
+#pragma once
+
+#include "base/err.h"
+#include "base/opt.h"
+#include "oci/record.h"
+
+struct oci_settings {
+    char *root;         /* state directories are ROOT/ID; absolute */
+    const char *cgroup; /* driver for new containers: "cgroupfs", "systemd", "disabled" */
+    bool debug;
+    enum { OCI_ROOTLESS_AUTO, OCI_ROOTLESS_YES, OCI_ROOTLESS_NO } rootless;
+};
+/* Set once in main before a command runs. */
+const struct oci_settings *oci_settings(void);
+
+/* log.c: where --log and --log-format send messages. */
+/* path NULL: stderr. format NULL: "text". Later log_at() calls go there too. */
+int oci_log_open(const char *path, const char *format, struct err *e);
+/* The error of the program: a line of the log file if there is one, and "Error: ..." on stderr. */
+void oci_log_err(const struct err *e);
+
+/* Commands, one file each: cmd-NAME.c. */
+extern const struct cmd oci_cmd_state;
