@@ -47,7 +47,7 @@ _Noreturn void child_main(struct start *s)
     if (r >= 0)
         r = stages_run(s, SIDE_CHILD, &e);
     if (r >= 0) {
-        await(s, MSG_START);
+        detach_await_start(s);
         r = stages_run(s, SIDE_FINAL, &e);
     }
     child_fail(s, r, &e);
@@ -232,7 +232,7 @@ int child_mounts(struct start *s, struct err *e)
         .own_netns = s->own[OWN_NET],
         .own_pidns = s->own[OWN_PID],
         .own_ipcns = s->own[OWN_IPC],
-        .in_userns = s->make_userns || s->join_userns,
+        .in_userns = s->in_userns,
         .bind_fds = s->bind_fds,
     };
     struct mounts *mounts = NULL;
@@ -269,6 +269,9 @@ int child_console(struct start *s, struct err *e)
 
 int child_created(struct start *s, struct err *e)
 {
-    int r = msg_send(s->sock, MSG_CREATED, 0, NULL, 0);
+    int r = s->p->start_listen ? detach_prepare(s, e) : 0;
+    if (r < 0)
+        return r;
+    r = msg_send(s->sock, MSG_CREATED, 0, NULL, 0);
     return r < 0 ? err_set(e, -r, "report") : 0;
 }

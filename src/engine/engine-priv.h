@@ -26,7 +26,10 @@ enum msg_type {
     MSG_START,      /* parent: execve now */
     MSG_ERROR,      /* child: err; it ends */
     MSG_LISTENER,   /* child, on its way to execve; fds: a seccomp listener that must be served */
+    MSG_DETACH,     /* parent: MSG_START will come over the listening socket */
+    MSG_STARTING,   /* detached child: MSG_START has arrived, execve follows */
 };
+/* Only additions: `start` may be of a later version than the init that waits for it. */
 
 struct msg {
     uint32_t type;
@@ -95,7 +98,7 @@ struct engine {
     pid_t pid;
     int pidfd, sock, console, listener;
     struct why_learn learn;
-    bool reaped, created, attached, hooks_begun;
+    bool reaped, created, attached, hooks_begun, detached;
     struct engine_params p; /* what its pointers name is the caller's and outlives the engine */
     struct trace *trace;
 };
@@ -114,6 +117,7 @@ struct start {
     size_t n_join;
     bool own[NS_MAX + 1]; /* by enum own below */
     bool make_userns, join_userns, announces;
+    bool in_userns; /* it runs in a user namespace that is not the initial one */
 
     /* child only */
     int root_mount, root_at, root_fd, null_fd, console_slave;
@@ -147,6 +151,15 @@ void engine_reap(struct engine *en);
 
 /* engine.c: descriptors 3 .. 3+n-1 must be open, or one of ours would take the place. */
 int engine_check_preserved(unsigned n, struct err *e);
+
+/* engine.c: until the socket was closed by a successful execve, or an error came over it. */
+int engine_await_exec(struct engine *en, struct err *e);
+
+/* detach.c: the init waits for MSG_START, from its creator or, after MSG_DETACH, from whoever
+ * connects; it ends when the creator ends before. */
+void detach_await_start(struct start *s);
+/* Before CREATED is reported: nothing of the creator's may live on in an init that waits. */
+int detach_prepare(struct start *s, struct err *e);
 
 /* joiner.c */
 int join_check(struct start *s, const struct spec_namespace *ns, struct err *e);

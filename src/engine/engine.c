@@ -81,9 +81,8 @@ int engine_learn(struct engine *en, struct err *e)
     return why_learn_step(&en->learn, en->listener, *en->p.learn_dir, e);
 }
 
-/* Until the socket was closed by a successful execve (close-on-exec), or an error came. Even execve
- * may be a call that waits for the listener. */
-static int await_exec(struct engine *en, struct err *e)
+/* Even execve may be a call that waits for the listener. */
+int engine_await_exec(struct engine *en, struct err *e)
 {
     int fds[SOCK_MAX_FDS];
     struct msg m;
@@ -119,7 +118,7 @@ int engine_start(struct engine *en, struct err *e)
     int r = msg_send(en->sock, MSG_START, 0, NULL, 0);
     if (r < 0)
         return err_set(e, -r, "start the container's first process");
-    r = await_exec(en, e);
+    r = engine_await_exec(en, e);
     if (r < 0)
         return r;
     fd_close(&en->sock);
@@ -150,13 +149,14 @@ void engine_free(struct engine *en)
 {
     if (!en)
         return;
-    engine_reap(en);
-    if (en->attached) {
+    if (!en->detached)
+        engine_reap(en);
+    if (en->attached && !en->detached) {
         const struct network_driver *d = network_driver_get(en->p.network->mode, NULL);
         if (d && d->detach)
             d->detach(en->p.network);
     }
-    if (en->created || en->hooks_begun)
+    if ((en->created || en->hooks_begun) && !en->detached)
         hooks_run(&en->p, HOOK_POSTSTOP, 0, NULL);
     if (en->trace)
         trace_print_and_free(en->trace);

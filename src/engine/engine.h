@@ -52,11 +52,12 @@ int engine_start(struct engine *en, struct err *e);
 pid_t engine_pid(const struct engine *en);  /* in our pid namespace */
 int engine_pidfd(const struct engine *en);  /* borrowed */
 int engine_take_console(struct engine *en); /* pty master, the caller's; -1 without a terminal */
-/* After CREATED, with start_listen: the init no longer ends with us; engine_free then leaves it
- * alone. */
+/* The container no longer ends with us, and engine_free leaves it alone: after CREATED (needs
+ * start_listen), or after engine_start (a "run" that does not stay). */
 int engine_detach(struct engine *en, struct err *e);
 /* Starts a detached init over a connection to its socket (owned by the caller): as engine_start,
- * with what the hooks and listenerPath need from p (spec, id, bundle). */
+ * with what the hooks and listenerPath need from p (spec, id, bundle). -ECONNRESET when it does not
+ * wait to be started any more. */
 int engine_start_at(int conn, const struct engine_params *p, pid_t pid, struct err *e);
 /* The poststop hooks, for who deletes a container that was detached. Failures are only logged. */
 void engine_run_poststop(const struct engine_params *p);

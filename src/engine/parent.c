@@ -24,12 +24,13 @@ static const struct {
 };
 
 /* Whether the container's root may mount what belongs to a namespace: when it is new, or when it
- * came with the user namespace that we join. */
+ * came with the user namespace that we join or are in (join_owner has looked). */
 static void find_owned(struct start *s)
 {
+    bool new_userns = s->new_flags & CLONE_NEWUSER;
     for (size_t i = 0; i < N_ELEMENTS(owned); i++) {
         s->own[owned[i].own] = s->new_flags & owned[i].flag;
-        for (size_t j = 0; j < s->n_join && s->join_userns; j++)
+        for (size_t j = 0; j < s->n_join && !new_userns; j++)
             s->own[owned[i].own] |= s->join[j].flag == owned[i].flag;
     }
 }
@@ -44,7 +45,9 @@ static bool in_initial_userns(void)
 
 static int check_userns(struct start *s, struct err *e)
 {
+    bool initial = in_initial_userns();
     s->make_userns = s->new_flags & CLONE_NEWUSER;
+    s->in_userns = s->make_userns || s->join_userns || !initial;
     if (s->make_userns || s->join_userns) {
         const struct spec_linux *l = s->spec->linux_;
         if (s->make_userns && (l->n_uid_mappings == 0 || l->n_gid_mappings == 0))
@@ -53,7 +56,7 @@ static int check_userns(struct start *s, struct err *e)
     }
     if (geteuid() != 0)
         return err_msg(e, EPERM, "without a user namespace of its own only root can start it");
-    if (in_initial_userns())
+    if (initial && !s->p->host_root)
         return err_hint(e, err_msg(e, EPERM, "it would run as root of the host"),
                         "give linux.namespaces an entry of type \"user\" with mappings");
     return 0;

@@ -52,7 +52,9 @@ int process_session(struct start *s, struct err *e)
 
 int process_keyring(struct start *s, struct err *e)
 {
-    (void)s, (void)e;
+    (void)e;
+    if (s->p->keep_keyring)
+        return 0;
     /* A session keyring of its own: the caller's holds tickets and keys of the desktop. Not fatal:
      * kernels without keys, and a full quota; the seccomp profile refuses keyctl anyway. */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0)

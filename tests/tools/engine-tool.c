@@ -15,6 +15,9 @@
  *     --repeat N                 N times; prints the mean microseconds of one life
  *     --preserve-fds N           descriptors 3 and up for the payload
  *     --protect                  engine_protect_self first
+ *     --create-at DIR            detached: prints the pid, ends; the init waits at DIR/start
+ *     --start-at DIR, --pid N    starts it
+ *     --host-root                no user namespace is needed
  * Prints errors as "Error: ..." and "hint: ...", ends with the container's status or the error's.
  */
 #include <errno.h>
@@ -33,13 +36,15 @@
 #include "base/strv.h"
 #include "engine/engine.h"
 #include "security/caps.h"
+#include "sys/sock.h"
 #include "userns/userns.h"
 
 struct opts {
     const char *bundle, *network, *user, *seccomp, *overlay, *exec, *exec_user, *exec_cwd;
+    const char *create_at, *start_at;
     char **groups;
-    bool trace, hold, exec_tty, protect;
-    int repeat, exec_repeat, preserve;
+    bool trace, hold, exec_tty, protect, host_root;
+    int repeat, exec_repeat, preserve, pid;
 };
 
 static int fail(const struct err *e)
@@ -178,6 +183,32 @@ static int one_life(const struct opts *o, const struct spec *spec, struct engine
     return code;
 }
 
+/* As rootlet-oci does it: nobody stays between create and start. */
+static int create_at(const struct opts *o, struct engine_params *p)
+{
+    struct err e = ERR_INIT;
+    struct engine *en = NULL;
+    scoped_fd int dir = open(o->create_at, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    scoped_fd int listener = sock_listen_at(dir, "start", &e);
+    if (listener < 0)
+        return fail(&e);
+    p->start_listen = &listener;
+    if (engine_create(p, &en, &e) < 0)
+        return fail(&e);
+    int r = engine_detach(en, &e);
+    printf("%d\n", engine_pid(en));
+    engine_free(en);
+    return r < 0 ? fail(&e) : 0;
+}
+
+static int start_at(const struct opts *o, const struct engine_params *p)
+{
+    struct err e = ERR_INIT;
+    scoped_fd int dir = open(o->start_at, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    scoped_fd int conn = sock_connect_at(dir, "start", &e);
+    return conn < 0 || engine_start_at(conn, p, o->pid, &e) < 0 ? fail(&e) : 0;
+}
+
 static int repeat(const struct opts *o, const struct spec *spec, struct engine_params *p)
 {
     int64_t begin = now_us(), best = INT64_MAX;
@@ -211,6 +242,7 @@ static int run(const struct opts *o)
                               .stdio = {0, 1, 2},
                               .preserve_fds = (unsigned)o->preserve,
                               .userns_fd = -1,
+                              .host_root = o->host_root,
                               .trace_stages = o->trace};
     if (o->network) {
         if (network_parse(o->network, &plan, &e) < 0)
@@ -241,7 +273,29 @@ static int run(const struct opts *o)
         }
         p.seccomp = &seccomp;
     }
-    return repeat(o, &spec, &p);
+    if (o->create_at)
+        return create_at(o, &p);
+    return o->start_at ? start_at(o, &p) : repeat(o, &spec, &p);
+}
+
+static void parse_oci(int c, struct opts *o)
+{
+    switch (c) {
+    case 'A':
+        o->create_at = optarg;
+        break;
+    case 'S':
+        o->start_at = optarg;
+        break;
+    case 'I':
+        o->pid = (int)strtoul(optarg, NULL, 10);
+        break;
+    case 'H':
+        o->host_root = true;
+        break;
+    default:
+        exit(2);
+    }
 }
 
 static void parse_one(int c, struct opts *o)
@@ -296,19 +350,20 @@ static void parse_one(int c, struct opts *o)
         log_max = LOG_LEVEL_DEBUG;
         break;
     default:
-        exit(2);
+        parse_oci(c, o);
     }
 }
 
 static void parse(int argc, char **argv, struct opts *o)
 {
     static const struct option table[] = {
-        {"trace-stages", 0, NULL, 't'}, {"network", 1, NULL, 'n'},  {"user", 1, NULL, 'u'},
-        {"group-add", 1, NULL, 'g'},    {"seccomp", 1, NULL, 's'},  {"overlay", 1, NULL, 'o'},
-        {"exec", 1, NULL, 'x'},         {"exec-tty", 0, NULL, 'T'}, {"exec-user", 1, NULL, 'U'},
-        {"exec-cwd", 1, NULL, 'C'},     {"hold", 0, NULL, 'h'},     {"repeat", 1, NULL, 'r'},
-        {"protect", 0, NULL, 'p'},      {"debug", 0, NULL, 'd'},    {"exec-repeat", 1, NULL, 'R'},
-        {"preserve-fds", 1, NULL, 'P'}, {NULL, 0, NULL, 0},
+        {"trace-stages", 0, NULL, 't'}, {"network", 1, NULL, 'n'},   {"user", 1, NULL, 'u'},
+        {"group-add", 1, NULL, 'g'},    {"seccomp", 1, NULL, 's'},   {"overlay", 1, NULL, 'o'},
+        {"exec", 1, NULL, 'x'},         {"exec-tty", 0, NULL, 'T'},  {"exec-user", 1, NULL, 'U'},
+        {"exec-cwd", 1, NULL, 'C'},     {"hold", 0, NULL, 'h'},      {"repeat", 1, NULL, 'r'},
+        {"protect", 0, NULL, 'p'},      {"debug", 0, NULL, 'd'},     {"exec-repeat", 1, NULL, 'R'},
+        {"preserve-fds", 1, NULL, 'P'}, {"create-at", 1, NULL, 'A'}, {"start-at", 1, NULL, 'S'},
+        {"pid", 1, NULL, 'I'},          {"host-root", 0, NULL, 'H'}, {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "+", table, NULL)) != -1)
