@@ -10,8 +10,9 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "cgroup/cgroup-priv.h"
 
-#define CGROUP_DIR "/sys/fs/cgroup"
+#define CGROUP_DIR CGROUP_MOUNT
 
 const char *cgroup_mode_name(enum cgroup_mode m)
 {
@@ -35,16 +36,11 @@ static enum cgroup_mode detect_mode(void)
 
 static int own_cgroup(struct cgroup_host *h, struct err *e)
 {
-    scoped_free char *text = NULL;
-    ssize_t n = fs_read(AT_FDCWD, "/proc/self/cgroup", 64u << 10, &text, e);
-    if (n < 0)
-        return (int)n;
-    char *line = strstr(text, "0::");
-    if (!line)
-        return err_msg(e, EPROTO, "/proc/self/cgroup has no cgroup v2 line");
-    line[strcspn(line, "\n")] = '\0';
-    snprintf(h->own_path, sizeof(h->own_path), "%s", line + 3);
-    return 0;
+    scoped_free char *path = NULL;
+    int r = cgroup_of_process(0, &path, e);
+    if (r == 0)
+        snprintf(h->own_path, sizeof(h->own_path), "%s", path);
+    return r;
 }
 
 int cgroup_detect(struct cgroup_host *ret, struct err *e)
@@ -67,15 +63,17 @@ int cgroup_detect(struct cgroup_host *ret, struct err *e)
     return 0;
 }
 
-static int refuse(enum cgroup_mode mode, struct err *e)
+int cgroup_refuse(struct err *e)
 {
+    enum cgroup_mode mode = detect_mode();
     int r =
         err_msg(e, ENOTSUP, "cgroup v2 unified hierarchy not available: this host runs cgroup %s",
                 cgroup_mode_name(mode));
     return err_hint(e, r,
                     "boot with systemd.unified_cgroup_hierarchy=1 for resource control; "
                     "--cgroups=disabled (or cgroups = \"disabled\" in rootlet.conf, or "
-                    "ROOTLET_CGROUPS=disabled) runs without it");
+                    "ROOTLET_CGROUPS=disabled; rootlet-oci: --cgroup-manager disabled) runs "
+                    "without it");
 }
 
 int cgroup_choose(const char *setting, const char *limit, const char **ret_driver,
@@ -99,7 +97,7 @@ int cgroup_choose(const char *setting, const char *limit, const char **ret_drive
     if (r < 0)
         return r;
     if (h.mode != CGROUP_V2)
-        return refuse(h.mode, e);
+        return cgroup_refuse(e);
     if (limit)
         return err_hint(e,
                         err_msg(e, ENOTSUP, "%s: no cgroup is delegated to this process (%s)",

@@ -18,6 +18,8 @@ struct cgroup_host {
 
 int cgroup_detect(struct cgroup_host *ret, struct err *e);
 const char *cgroup_mode_name(enum cgroup_mode m); /* "v2", "hybrid", ... */
+/* -ENOTSUP: the message and hint where this host's cgroups are not v2. */
+int cgroup_refuse(struct err *e);
 
 /* Decides for a container: setting is "enabled" (default), "disabled"... wants_limits: a limit was
  * asked for, limit names it ("--memory"). On success *ret_driver is "disabled" (static string) or a

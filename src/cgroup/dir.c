@@ -1,0 +1,288 @@
+/* dir - directories of the cgroup hierarchy and their common files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "cgroup/cgroup-priv.h"
+#include "cgroup/cgroup.h"
+
+#define FILE_MAX (4u << 20)
+
+static int open_beneath(int dir_fd, const char *path, int flags)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    for (int tries = 0; tries < 64; tries++) {
+        long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+        if (fd >= 0)
+            return (int)fd;
+        if (errno != EAGAIN && errno != EINTR)
+            break;
+    }
+    return -errno;
+}
+
+int cgroup_root_open(struct err *e)
+{
+    scoped_fd int fd = open(CGROUP_MOUNT, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct statfs fs;
+    if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
+        return take_fd(&fd);
+    return cgroup_refuse(e);
+}
+
+int cgroup_dir_open(int dir_fd, const char *path, struct err *e)
+{
+    path += strspn(path, "/");
+    int fd = open_beneath(dir_fd, *path ? path : ".", O_RDONLY | O_DIRECTORY);
+    return fd >= 0 ? fd : err_set(e, -fd, "open cgroup /%s", path);
+}
+
+int cgroup_file_open(int dir_fd, const char *name, int flags)
+{
+    return open_beneath(dir_fd, name, flags);
+}
+
+ssize_t cgroup_file_read(int dir_fd, const char *name, char **ret)
+{
+    scoped_fd int fd = open_beneath(dir_fd, name, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    ssize_t n = fs_read_fd(fd, FILE_MAX, ret, NULL);
+    if (n > 0 && (*ret)[n - 1] == '\n')
+        (*ret)[--n] = '\0';
+    return n;
+}
+
+int cgroup_file_write(int dir_fd, const char *name, const char *text)
+{
+    scoped_fd int fd = open_beneath(dir_fd, name, O_WRONLY);
+    if (fd < 0)
+        return fd;
+    ssize_t n;
+    do
+        n = write(fd, text, strlen(text));
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
+
+char **cgroup_controllers(int dir_fd, const char *file)
+{
+    scoped_free char *text = NULL;
+    if (cgroup_file_read(dir_fd, file, &text) < 0)
+        return NULL;
+    return strv_split(text, " \n", false);
+}
+
+void cgroup_enable(int dir_fd, char *const *want, int *ret_errno)
+{
+    scoped_strv char **here = cgroup_controllers(dir_fd, "cgroup.controllers");
+    scoped_strv char **on = cgroup_controllers(dir_fd, "cgroup.subtree_control");
+    scoped_str struct str all = STR_INIT;
+    scoped_strv char **each = NULL;
+    int failed = 0;
+    for (; want && *want; want++) {
+        if (!strv_has(here, *want) || strv_has(on, *want))
+            continue;
+        str_addf(&all, "%s+%s", all.len ? " " : "", *want);
+        strv_addf(&each, "+%s", *want);
+    }
+    if (each && cgroup_file_write(dir_fd, "cgroup.subtree_control", all.s) < 0) {
+        /* All or nothing: what one refuses another may take. */
+        for (char **one = each; *one; one++) {
+            int r = cgroup_file_write(dir_fd, "cgroup.subtree_control", *one);
+            failed = r < 0 ? -r : failed;
+        }
+    }
+    if (ret_errno)
+        *ret_errno = failed;
+}
+
+int cgroup_of_process(pid_t pid, char **ret, struct err *e)
+{
+    char path[64] = "/proc/self/cgroup";
+    if (pid > 0)
+        snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+    scoped_free char *text = NULL;
+    ssize_t n = fs_read(AT_FDCWD, path, 64u << 10, &text, e);
+    if (n < 0)
+        return (int)n;
+    for (char *line = text, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        const char *group = str_after(line, "0::");
+        if (group) {
+            *ret = xstrdup(group);
+            return 0;
+        }
+    }
+    return err_msg(e, EPROTO, "%s has no cgroup v2 line", path);
+}
+
+int cgroup_check_path(const char *path, const char *what, struct err *e)
+{
+    for (const char *c = path; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return err_msg(e, EINVAL, "%s: control characters are not allowed", what);
+    scoped_strv char **parts = strv_split(path, "/", false);
+    for (char **p = parts; p && *p; p++) {
+        if (streq(*p, ".") || streq(*p, ".."))
+            return err_msg(e, EINVAL, "%s: \"%s\" is not allowed in \"%s\"", what, *p, path);
+        if (strlen(*p) > NAME_MAX)
+            return err_msg(e, EINVAL, "%s: a name in it is longer than %d bytes", what, NAME_MAX);
+        if (str_after(*p, "cgroup."))
+            return err_msg(e, EINVAL, "%s: names with \"cgroup.\" in front are the kernel's", what);
+    }
+    return 0;
+}
+
+int cgroup_add_process(int dir_fd, const char *dir_path, pid_t pid, struct err *e)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    int r = cgroup_file_write(dir_fd, "cgroup.procs", text);
+    if (r == 0)
+        return 0;
+    err_set(e, -r, "put process %d into cgroup %s", (int)pid, dir_path);
+    if (r == -EBUSY)
+        err_hint(e, r, "it hands controllers to groups below it, and so holds no processes");
+    else if (r == -EOPNOTSUPP)
+        err_hint(e, r,
+                 "a group above it is threaded or holds processes of its own: give the container a "
+                 "cgroupsPath below a group without processes");
+    else if (r == -EACCES || r == -EPERM)
+        err_hint(e, r,
+                 "we must be allowed to write cgroup.procs of the group that is above both it and "
+                 "our own: start from a group that was delegated to us");
+    return r;
+}
+
+static int event_value(int fd, const char *key)
+{
+    char text[256];
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    if (n < 0)
+        return -errno;
+    text[n] = '\0';
+    for (char *line = text; line && *line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        const char *rest = str_after(line, key);
+        if (rest && *rest == ' ')
+            return rest[1] - '0';
+    }
+    return -EPROTO;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int cgroup_wait_event(int dir_fd, const char *key, int value, int timeout_ms)
+{
+    scoped_fd int fd = open_beneath(dir_fd, "cgroup.events", O_RDONLY);
+    if (fd < 0)
+        return fd == -ENOENT ? -ENODEV : fd;
+    int64_t end = now_ms() + timeout_ms;
+    for (;;) {
+        int is = event_value(fd, key);
+        if (is < 0 || is == value)
+            return is < 0 ? is : 0;
+        int64_t left = end - now_ms();
+        if (left <= 0)
+            return -ETIMEDOUT;
+        struct pollfd p = {.fd = fd, .events = POLLPRI};
+        if (poll(&p, 1, (int)left) < 0 && errno != EINTR)
+            return -errno;
+    }
+}
+
+/* Names of the groups in dir_fd: they may change while we look. */
+static char **subgroups(int dir_fd)
+{
+    char **names = NULL;
+    int fd = open_beneath(dir_fd, ".", O_RDONLY | O_DIRECTORY);
+    scoped_dir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0)
+        close(fd);
+    for (struct dirent *entry; d && (entry = readdir(d));)
+        if (entry->d_type == DT_DIR && !streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
+            strv_add(&names, entry->d_name);
+    return names;
+}
+
+#define DEPTH_MAX 256 /* of groups that a container made; cgroup.max.depth bounds it, if set */
+
+int cgroup_each_below(int dir_fd, cgroup_visit visit, void *data, unsigned depth)
+{
+    if (depth > DEPTH_MAX)
+        return -ELOOP;
+    scoped_strv char **names = subgroups(dir_fd);
+    for (char **name = names; name && *name; name++) {
+        scoped_fd int fd = open_beneath(dir_fd, *name, O_RDONLY | O_DIRECTORY);
+        if (fd < 0)
+            continue; /* it has just gone */
+        int r = cgroup_each_below(fd, visit, data, depth + 1);
+        if (r == 0)
+            r = visit(dir_fd, *name, fd, data);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int remove_one(int dir_fd, const char *name, int fd, void *data)
+{
+    (void)fd;
+    (void)data;
+    /* A process that has ended counts for a moment more. */
+    for (int tries = 0; unlinkat(dir_fd, name, AT_REMOVEDIR) < 0; tries++) {
+        if (errno == ENOENT)
+            return 0;
+        if (errno != EBUSY || tries == 100)
+            return -errno;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000L << (tries < 4 ? tries : 4)}, NULL);
+    }
+    return 0;
+}
+
+int cgroup_remove_tree(int dir_fd, const char *name, struct err *e)
+{
+    scoped_fd int fd = open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY);
+    if (fd == -ENOENT)
+        return 0;
+    int r = fd < 0 ? fd : cgroup_each_below(fd, remove_one, NULL, 0);
+    if (r == 0)
+        r = remove_one(dir_fd, name, fd, NULL);
+    return r < 0 ? err_set(e, -r, "remove cgroup %s", name) : 0;
+}
+
+int cgroup_delegate(int dir_fd, uid_t owner, struct err *e)
+{
+    static const char *const files[] = {".", "cgroup.procs", "cgroup.subtree_control",
+                                        "cgroup.threads"};
+    for (size_t i = 0; i < N_ELEMENTS(files); i++) {
+        scoped_fd int fd = open_beneath(dir_fd, files[i], O_PATH);
+        if (fd < 0 || fchownat(fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
+            return err_set(e, fd < 0 ? -fd : errno, "give %s of the cgroup to user %u", files[i],
+                           (unsigned)owner);
+    }
+    return 0;
+}
