@@ -18,7 +18,7 @@ import tools
 from host import Host
 from measure import Command, add, ratios
 
-SECTIONS = ("start", "exec", "memory", "unpack", "concurrency", "lists")
+SECTIONS = ("start", "exec", "oci", "memory", "unpack", "concurrency", "lists")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -168,6 +168,46 @@ class Bench:
         if self.has("crun"):
             self.host.run([*self.crun.base, "delete", "-f", "target"], env, fatal=False)
 
+    def oci(self):
+        """The same bare bundle under rootlet-oci and its peers."""
+        self.title("oci", f"a bare bundle, rootless, {self.options.rounds} rounds")
+        env = self.home("oci")
+        runtimes = [t(self.host, self.crun_env, self.rootfs)
+                    for t in (tools.RootletOci, tools.Crun, tools.Runc)
+                    if t is tools.RootletOci or self.has(t.name)]
+        ours = runtimes[0]
+        if not self.has("crun"):
+            self.say("left out: crun makes the bundle")
+            return
+        bare = ours.bundle("bundle-oci", ["/bin/true"])
+        sleeps = ours.bundle("bundle-oci-sleep", ["/bin/sleep", "100000"])
+        for r in runtimes:
+            self.host.run(r.run(sleeps, "target", "--detach"), env)
+        kinds = {"run": lambda r: r.run(bare, "b{n}"), "create+start+delete": lambda r: r.life(bare, "l{n}"),
+                 "exec": lambda r: r.exec("target")}
+        commands = [Command(f"{r.name} {k}", argv(r)) for k, argv in kinds.items() for r in runtimes]
+        samples = self.host.alternate(env, commands, self.options.rounds, 2)
+        self.table("oci", samples)
+        for k in kinds:
+            found = self.compare("oci", samples, f"rootlet-oci {k}",
+                                 [f"{r.name} {k}" for r in runtimes[1:]])
+            self.verdict_of(f"rootlet-oci {k} / crun's", found.get(f"crun {k}"), "wall", 0.7)
+        self.verdict("rootlet-oci run / crun's (resident memory)", samples["rootlet-oci run"].rss
+                     / samples["crun run"].rss, 1.0)
+        self.oci_crowd(env, ours, bare)
+        for r in runtimes:
+            self.host.run([*r.base, "delete", "--force", "target"], env, fatal=False)
+
+    def oci_crowd(self, env, ours, bundle):
+        total, width = self.options.starts, self.options.width
+        serial, crowd = self.host.measuring(
+            env, lambda r: [r.crowd(ours.life(bundle, "p{n}"), total, w) for w in (1, width)])
+        failed = serial[2] + crowd[2]
+        self.say(f"{total} lives: one after the other {serial[0]:.2f} s, {width} at once {crowd[0]:.2f} s"
+                 + (f", {failed} FAILED" if failed else ""))
+        self.verdict(f"rootlet-oci: {total} lives, {width} at a time / one after the other (wall)",
+                     crowd[0] / serial[0], 1.0)
+
     def lists(self):
         self.title("lists", "ps -a of created containers")
         env = self.home("lists")
@@ -281,7 +321,7 @@ class Bench:
 
     def versions(self):
         found = {"rootlet": self.host.run(["rootlet", "--version"], self.crun_env, fatal=False)}
-        for name in ("crun", "podman", "bwrap", "conmon"):
+        for name in ("crun", "runc", "podman", "bwrap", "conmon"):
             if self.has(name):
                 found[name] = self.host.run([name, "--version"], self.crun_env, fatal=False)
         return {k: v.splitlines()[0].strip() for k, v in found.items() if v}

@@ -3,7 +3,7 @@ import json
 import shutil
 
 IMAGE = "localhost/bench:latest"
-PROGRAMS = {"crun": "crun", "podman": "podman", "bwrap": "bwrap", "nsenter": "nsenter",
+PROGRAMS = {"crun": "crun", "runc": "runc", "podman": "podman", "bwrap": "bwrap", "nsenter": "nsenter",
             "conmon": "conmon"}
 
 
@@ -54,6 +54,7 @@ class Podman(Rootlet):
 
 class Crun:
     """crun runs a bundle: a directory with config.json and rootfs."""
+    name = "crun"
     base = ["crun", "--cgroup-manager=disabled"]
 
     def __init__(self, host, env, rootfs):
@@ -92,8 +93,24 @@ class Crun:
     def exec(self, name):
         return [*self.base, "exec", name, "/bin/true"]
 
+    def life(self, bundle, name):
+        """create, start and delete, as a container manager calls them."""
+        base = " ".join(self.base)
+        return ["sh", "-c", f"{base} create --bundle {bundle} {name} && {base} start {name} && "
+                            f"exec {base} delete --force {name}"]
+
     def pid(self, name):
         return json.loads(self.host.run([*self.base, "state", name], self.env))["pid"]
+
+
+class RootletOci(Crun):
+    name = "rootlet-oci"
+    base = ["rootlet-oci", "--cgroup-manager=disabled"]
+
+
+class Runc(Crun):
+    name = "runc"
+    base = ["runc"]
 
 
 def missing(host):
@@ -102,7 +119,7 @@ def missing(host):
     gone = {name: "not installed" for name, program in PROGRAMS.items()
             if not shutil.which(program, path=path)}
     if not host.unified:
-        gone.update({name: "wants a unified cgroup v2" for name in ("crun", "podman")
+        gone.update({name: "wants a unified cgroup v2" for name in ("crun", "runc", "podman")
                      if name not in gone})
     if not host.subids():
         gone.setdefault("podman", "wants subordinate ids")
