@@ -246,7 +246,7 @@ int main(int argc, char **argv)
     struct global_opts o = {0};
     int r = open_missing_streams(&e);
     if (r == 0 && enters_containers(argv))
-        r = engine_protect_self(argv, &e);
+        r = engine_protect_self(argv, false, &e);
     if (r == 0)
         r = run(argc > 0 ? argv + 1 : argv, &o, &e);
     opt_release(global_table, &o);

@@ -94,6 +94,7 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
 
 /* Called first in main of programs that start or enter containers: when our own binary could be
  * written by ids that are mapped into containers (an install below $HOME), re-executes from a
- * sealed memfd, so that /proc/PID/exe leads to nothing (CVE-2019-5736). No cost otherwise. */
+ * sealed memfd, so that /proc/PID/exe leads to nothing (CVE-2019-5736). No cost otherwise.
+ * from_root: containers may have root of the host as theirs, so it is done in any case. */
 #define ENGINE_EXE_ENV "ROOTLET_EXE" /* the copy finds the path of the original in it */
-int engine_protect_self(char **argv, struct err *e);
+int engine_protect_self(char **argv, bool from_root, struct err *e);

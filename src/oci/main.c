@@ -187,6 +187,16 @@ static int run(char **argv, struct global_opts *o, struct err *e)
     return r < 0 ? r : cmd_dispatch("rootlet-oci", commands, args, e);
 }
 
+/* Whether a command may start or enter a container; a word that is an option's value can only make
+ * the answer "yes" when it is not. */
+static bool enters(char **argv)
+{
+    for (char **a = argv + 1; argv[0] && *a; a++)
+        if (streq(*a, "create") || streq(*a, "run") || streq(*a, "exec"))
+            return true;
+    return false;
+}
+
 /* Started with a closed standard stream, the next file opened would take its place. */
 static int open_missing_streams(struct err *e)
 {
@@ -200,7 +210,7 @@ int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
     struct global_opts o = {0};
-    int r = engine_protect_self(argv, &e);
+    int r = engine_protect_self(argv, host_root() && enters(argv), &e);
     if (r == 0)
         r = open_missing_streams(&e);
     if (r == 0)

@@ -171,7 +171,7 @@ int main(int argc, char **argv)
     (void)argc;
     int r = parse_args(argv, &s, &e);
     if (r == 0)
-        r = engine_protect_self(argv, &e);
+        r = engine_protect_self(argv, false, &e);
     if (r == 0)
         r = supervise(&s, &e);
     if (r < 0)
