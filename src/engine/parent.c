@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/proc.h"
@@ -35,17 +34,9 @@ static void find_owned(struct start *s)
     }
 }
 
-/* Its inode number is fixed: PROC_USER_INIT_INO of <linux/proc_ns.h>. Ids tell nothing, since a
- * nested namespace can map all of them to themselves. */
-static bool in_initial_userns(void)
-{
-    struct stat st;
-    return stat("/proc/self/ns/user", &st) < 0 || st.st_ino == 0xEFFFFFFDu;
-}
-
 static int check_userns(struct start *s, struct err *e)
 {
-    bool initial = in_initial_userns();
+    bool initial = userns_is_initial();
     s->make_userns = s->new_flags & CLONE_NEWUSER;
     s->in_userns = s->make_userns || s->join_userns || !initial;
     if (s->make_userns || s->join_userns) {

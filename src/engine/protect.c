@@ -26,11 +26,17 @@
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE)
 
 /* Ids that are mapped into containers are those of this user and its subordinate ones, all above 0:
- * root of the host is never mapped. A binary that only root can write is out of reach. */
-static bool only_root_writes(const struct stat *st)
+ * root of the host is never mapped, and a binary that only root can write is out of reach. Inside a
+ * user namespace (a runtime of rootless podman) 0 may be the user: out of reach is what not even
+ * its root may write, whose owner is not mapped. */
+static bool out_of_reach(int exe, const struct stat *st)
 {
-    return st->st_uid == 0 && !(st->st_mode & S_IWOTH) &&
-           (st->st_gid == 0 || !(st->st_mode & S_IWGRP));
+    if (st->st_mode & S_IWOTH)
+        return false;
+    if (userns_is_initial())
+        return st->st_uid == 0 && (st->st_gid == 0 || !(st->st_mode & S_IWGRP));
+    return !(st->st_mode & S_IWGRP) && st->st_uid != geteuid() &&
+           faccessat(exe, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) < 0 && errno == EACCES;
 }
 
 /* How much of a program the kernel loads: symbols and debug information lie behind that and would
@@ -79,7 +85,7 @@ int engine_protect_self(char **argv, bool from_root, struct err *e)
     scoped_fd int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (exe < 0 || fstat(exe, &st) < 0)
         return err_set(e, errno, "open our own program");
-    if (!from_root && only_root_writes(&st))
+    if (!from_root && out_of_reach(exe, &st))
         return 0;
     /* Only a memfd answers, and only ours has all seals: we are the copy already. */
     int seals = fcntl(exe, F_GET_SEALS);

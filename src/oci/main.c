@@ -4,13 +4,13 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/path.h"
 #include "engine/engine.h"
 #include "oci/oci.h"
+#include "userns/userns.h"
 
 static const struct cmd *const commands[] = {
     &oci_cmd_state,
@@ -56,11 +56,9 @@ static const struct cmd global_cmd = {
     .flags = CMD_STOP_AT_ARG,
 };
 
-/* The user namespace that the machine began with has a fixed inode number (PROC_USER_INIT_INO). */
 static bool host_root(void)
 {
-    struct stat st;
-    return geteuid() == 0 && (stat("/proc/self/ns/user", &st) < 0 || st.st_ino == 0xEFFFFFFDu);
+    return geteuid() == 0 && userns_is_initial();
 }
 
 static int set_root(const struct global_opts *o, struct err *e)

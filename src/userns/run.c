@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,4 +106,10 @@ int userns_run(const struct userns_map *map, uint64_t extra_flags,
                int (*fn)(void *data, struct err *e), void *data, struct err *e)
 {
     return userns_run_early(map, extra_flags, NULL, fn, data, e);
+}
+
+bool userns_is_initial(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/user", &st) < 0 || st.st_ino == 0xEFFFFFFDu;
 }
