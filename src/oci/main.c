@@ -13,8 +13,8 @@
 #include "userns/userns.h"
 
 static const struct cmd *const commands[] = {
-    &oci_cmd_state,
-    NULL,
+    &oci_cmd_checkpoint, &oci_cmd_features, &oci_cmd_restore,
+    &oci_cmd_spec,       &oci_cmd_state,    NULL,
 };
 
 /* Settings of the program, written once before a command runs. */

@@ -1,6 +1,8 @@
 bin_PROGRAMS += rootlet-oci
 rootlet_oci_SOURCES = src/oci/main.c src/oci/oci.h src/oci/log.c src/oci/record.c src/oci/record.h \
-	src/oci/directory.c src/oci/cmd-state.c
+	src/oci/directory.c src/oci/cmd-state.c \
+	src/oci/console.h src/oci/console.c src/oci/cmd-checkpoint.c src/oci/cmd-features.c \
+	src/oci/cmd-spec.c
 rootlet_oci_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_oci_LDADD = src/engine/libengine.a src/cgroup/libcgroup.a src/network/libnetwork.a \
 	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a src/term/libterm.a \

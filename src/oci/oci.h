@@ -22,3 +22,7 @@ void oci_log_err(const struct err *e);
 
 /* Commands, one file each: cmd-NAME.c. */
 extern const struct cmd oci_cmd_state;
+extern const struct cmd oci_cmd_checkpoint;
+extern const struct cmd oci_cmd_features;
+extern const struct cmd oci_cmd_restore;
+extern const struct cmd oci_cmd_spec;
