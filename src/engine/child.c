@@ -184,8 +184,9 @@ int child_sysctls(struct start *s, struct err *e)
  * now the parent is busy with the maps. */
 int child_open_sources(struct start *s, struct err *e)
 {
-    s->bind_fds = xcalloc(s->spec->n_mounts + 1, sizeof(*s->bind_fds));
-    int r = mounts_open_sources(s->spec, s->bind_fds, e);
+    if (!s->bind_fds)
+        s->bind_fds = mounts_new_fds(s->spec);
+    int r = mounts_open_sources(s->spec, s->p->bundle, s->bind_fds, e);
     if (r < 0)
         return r;
     if (s->p->root)
@@ -215,14 +216,6 @@ int child_mount_root(struct start *s, struct err *e)
     return s->root_mount < 0 ? s->root_mount : 0;
 }
 
-static void close_sources(struct start *s)
-{
-    for (size_t i = 0; i < s->spec->n_mounts; i++)
-        fd_close(&s->bind_fds[i]);
-    free(s->bind_fds);
-    s->bind_fds = NULL;
-}
-
 int child_mounts(struct start *s, struct err *e)
 {
     struct mounts_env env = {
@@ -234,10 +227,13 @@ int child_mounts(struct start *s, struct err *e)
         .own_ipcns = s->own[OWN_IPC],
         .in_userns = s->in_userns,
         .bind_fds = s->bind_fds,
+        .idmapped = s->idmapped,
+        .bundle = s->p->bundle,
     };
     struct mounts *mounts = NULL;
     int r = mounts_prepare(s->spec, &env, &mounts, e);
-    close_sources(s);
+    mounts_close_fds(s->spec, s->bind_fds);
+    s->bind_fds = NULL;
     /* Here: prestart, createRuntime and createContainer hooks. */
     if (r == 0)
         r = mounts_pivot(mounts, e);

@@ -122,7 +122,8 @@ struct start {
     /* child only */
     int root_mount, root_at, root_fd, null_fd, console_slave;
     struct storage_fds root_fds;
-    int *bind_fds; /* per spec mount; owned */
+    int *bind_fds; /* per spec mount; owned; the caller's ones are opened before the clone */
+    bool idmapped;
     struct user user;
     bool no_setgroups, keep_groups;
     char **env;
@@ -140,6 +141,8 @@ enum own { OWN_NET, OWN_PID, OWN_IPC, OWN_UTS, OWN_CGROUP, OWN_TIME, OWN_USER };
 /* parent.c */
 int parent_open_namespaces(struct start *s, struct err *e);
 void parent_close_namespaces(struct start *s);
+int parent_open_idmapped(struct start *s, struct err *e);
+void parent_close_idmapped(struct start *s);
 int parent_clone(struct start *s, struct err *e);
 void parent_kill(struct start *s);
 int parent_oom_score(struct start *s, struct err *e);

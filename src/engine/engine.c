@@ -62,6 +62,7 @@ int engine_create(const struct engine_params *p, struct engine **ret, struct err
     if (r == 0)
         r = stages_run(&s, SIDE_PARENT, e);
     parent_close_namespaces(&s);
+    parent_close_idmapped(&s);
     if (r < 0) {
         engine_free(en);
         return r;

@@ -10,6 +10,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "engine/engine-priv.h"
+#include "mounts/mounts.h"
 #include "sys/clone.h"
 #include "sys/procfs.h"
 
@@ -89,6 +90,22 @@ void parent_close_namespaces(struct start *s)
     for (size_t i = 0; i < s->n_join; i++)
         fd_close(&s->join[i].fd);
     s->n_join = 0;
+}
+
+/* The container's root may not map the ids of the host's file systems: root of the host does. */
+int parent_open_idmapped(struct start *s, struct err *e)
+{
+    if (geteuid() != 0 || !(s->make_userns || s->join_userns) || !mounts_any_idmapped(s->spec))
+        return 0;
+    s->bind_fds = mounts_new_fds(s->spec);
+    s->idmapped = true;
+    return mounts_open_idmapped(s->spec, s->p->bundle, s->bind_fds, e);
+}
+
+void parent_close_idmapped(struct start *s)
+{
+    mounts_close_fds(s->spec, s->bind_fds);
+    s->bind_fds = NULL;
 }
 
 /* The joiner's own end is awaited: after it nothing of the start is left but the init. An error of

@@ -11,6 +11,8 @@
  * Capabilities, then seccomp, are the last things before execve (A23, A21). */
 static const struct stage stages[] = {
     {"open namespaces", SIDE_PARENT, parent_open_namespaces, parent_close_namespaces},
+    {"open mapped sources", SIDE_PARENT, parent_open_idmapped, parent_close_idmapped,
+     .plain = true},
     {"clone init", SIDE_PARENT, parent_clone, parent_kill},
     {"set oom score", SIDE_PARENT, parent_oom_score},
     {"map ids", SIDE_PARENT, parent_map_ids, .plain = true},

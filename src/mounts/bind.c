@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/log.h"
 #include "base/path.h"
@@ -35,11 +34,15 @@ static int open_real(const char *source, struct err *e)
 
 /* The source is a host path out of the user's own command line or configuration: it is followed as
  * the user would follow it, links included, before the container has any process. */
-int bind_open_source(const char *source, const struct mount_options *o, struct err *e)
+int bind_open_source(const char *bundle, const char *source, const struct mount_options *o,
+                     struct err *e)
 {
     scoped_fd int fd = -1;
     if (!source || !source[0])
         return err_msg(e, EINVAL, "a bind needs a source");
+    scoped_free char *full = bundle && source[0] != '/' ? path_join(bundle, source) : NULL;
+    if (full)
+        source = full;
     if (o->source_is_real) {
         fd = open_real(source, e);
         if (fd < 0)
@@ -74,35 +77,13 @@ int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct 
     return set ? mountfd_setattr(tree, recursive, set, 0, 0, e) : 0;
 }
 
-static int idmap_tree(int tree, bool recursive, struct err *e)
-{
-    scoped_fd int ns = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-    if (ns < 0)
-        return err_set(e, errno, "open /proc/self/ns/user");
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)ns};
-    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
-                sizeof(attr)) == 0)
-        return 0;
-    int r = err_set(e, errno, "map ids");
-    if (r == -EPERM || r == -EINVAL)
-        err_hint(e, r,
-                 "The kernel maps ids only of file systems that were mounted in this user "
-                 "namespace; leave \"idmap\" out.");
-    return r;
-}
-
 int bind_attach(int tree, const struct mount_options *o, int target, struct err *e)
 {
-    /* In a recursive bind whatever restricts holds for the whole tree: a writable mount below a
-     * "read-only" one has surprised people for ten years. What loosens holds for the top only. */
-    uint64_t atime = o->attr_clear & MOUNT_ATTR__ATIME;
-    int r = bind_setattr(tree, o->recursive, o->attr_set, atime, e);
-    if (r == 0)
-        r = bind_setattr(tree, false, 0, o->attr_clear & ~atime, e);
+    /* "ro" and its like are of the top mount alone, also of a recursive bind: the specification has
+     * "rro" for the others. */
+    int r = bind_setattr(tree, false, o->attr_set, o->attr_clear, e);
     if (r == 0)
         r = bind_setattr(tree, true, o->rec_attr_set, o->rec_attr_clear, e);
-    if (r == 0 && o->idmap)
-        r = idmap_tree(tree, o->ridmap, e);
     if (r < 0)
         return r;
     /* First private, so that a slave or shared bind is what was asked for and nothing else. */

@@ -92,6 +92,31 @@ static int bind_device(struct mounts *c, const struct spec_device *d, struct err
     return r < 0 ? r : mountfd_attach(tree, target, e);
 }
 
+/* What has the name now: ours, or else refused, since the directory may be a volume that others
+ * write to as well. Its owner and mode are set by the descriptor. */
+static int own_node(int parent, const char *name, const struct spec_device *d, mode_t mode,
+                    struct err *e)
+{
+    mode_t kind = device_kind(d);
+    dev_t rdev = kind == S_IFIFO ? 0 : makedev((unsigned)d->major, (unsigned)d->minor);
+    struct stat st;
+    scoped_fd int fd = path_open_beneath(parent, name, O_PATH | O_NOFOLLOW, 0, e);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return err_set(e, errno, "stat");
+    if ((st.st_mode & S_IFMT) != kind || st.st_rdev != rdev)
+        return err_msg(e, EEXIST, "it was exchanged");
+    uid_t uid = d->has_uid ? d->uid : 0;
+    gid_t gid = d->has_gid ? d->gid : 0;
+    if ((st.st_uid != uid || st.st_gid != gid) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+        return err_set(e, errno, "chown");
+    /* mknod's umask was 0: another mode comes from an access list of the directory. */
+    if ((st.st_mode & 07777) != mode && fchmodat(parent, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_set(e, errno, "chmod");
+    return 0;
+}
+
 static int make_node(struct mounts *c, const struct spec_device *d, struct err *e)
 {
     scoped_free char *name = NULL;
@@ -101,16 +126,12 @@ static int make_node(struct mounts *c, const struct spec_device *d, struct err *
     mode_t kind = device_kind(d);
     mode_t mode = d->has_file_mode ? d->file_mode & 07777 : 0666;
     dev_t rdev = kind == S_IFIFO ? 0 : makedev((unsigned)d->major, (unsigned)d->minor);
-    if (mknodat(parent, name, kind | mode, rdev) < 0)
-        return errno == EEXIST ? 0 : err_set(e, errno, "mknod");
-    /* No link is followed: the directory may be a volume that others have too. */
-    if (fchmodat(parent, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
-        return err_set(e, errno, "chmod");
-    if ((d->has_uid || d->has_gid) &&
-        fchownat(parent, name, d->has_uid ? d->uid : (uid_t)-1, d->has_gid ? d->gid : (gid_t)-1,
-                 AT_SYMLINK_NOFOLLOW) < 0)
-        return err_set(e, errno, "chown");
-    return 0;
+    mode_t mask = umask(0);
+    int r = mknodat(parent, name, kind | mode, rdev) < 0 ? -errno : 0;
+    umask(mask);
+    if (r == -EEXIST)
+        return 0; /* of the image, or bound there by a mount */
+    return r < 0 ? err_set(e, -r, "mknod") : own_node(parent, name, d, mode, e);
 }
 
 static int add_device(struct mounts *c, const struct spec_device *d, struct err *e)
@@ -136,10 +157,17 @@ static int make_console(struct mounts *c, int dev_fd, struct err *e)
     return fd < 0 && errno != EEXIST ? err_set(e, errno, "make /dev/console") : 0;
 }
 
-static bool is_default(const struct spec_device *d)
+static bool same_path(const char *path, const char *clean)
 {
-    for (size_t i = 0; i < N_ELEMENTS(default_devices); i++) {
-        if (streq(d->path, default_devices[i].path))
+    scoped_free char *other = path_clean(path);
+    return strcmp(other, clean) == 0;
+}
+
+/* The list may give a default device another owner or mode. */
+static bool is_given(const struct spec_linux *l, const char *path)
+{
+    for (size_t i = 0; l && i < l->n_devices; i++) {
+        if (same_path(l->devices[i].path, path))
             return true;
     }
     return false;
@@ -147,6 +175,11 @@ static bool is_default(const struct spec_device *d)
 
 static int add_links(int dev_fd, struct err *e)
 {
+    /* Only the devpts of the container may answer to this name, not a node of the image. */
+    char target[16];
+    ssize_t n = readlinkat(dev_fd, "ptmx", target, sizeof(target));
+    if (n != 8 || memcmp(target, "pts/ptmx", 8) != 0)
+        unlinkat(dev_fd, "ptmx", 0);
     for (size_t i = 0; i < N_ELEMENTS(links); i++) {
         if (symlinkat(links[i].target, dev_fd, links[i].name) < 0 && errno != EEXIST)
             return err_set(e, errno, "link /dev/%s", links[i].name);
@@ -178,11 +211,13 @@ int dev_populate(struct mounts *c, struct err *e)
     scoped_fd int dev = r < 0 ? r : target_open(c->root, "/dev", S_IFDIR, e);
     if (dev < 0)
         return err_add(e, dev, "mount /dev");
-    for (size_t i = 0; r == 0 && i < N_ELEMENTS(default_devices); i++)
-        r = add_device(c, &default_devices[i], e);
     const struct spec_linux *l = c->spec->linux_;
+    for (size_t i = 0; r == 0 && i < N_ELEMENTS(default_devices); i++) {
+        if (!is_given(l, default_devices[i].path))
+            r = add_device(c, &default_devices[i], e);
+    }
     for (size_t i = 0; r == 0 && l && i < l->n_devices; i++) {
-        if (!is_default(&l->devices[i]))
+        if (!same_path(l->devices[i].path, "/dev/ptmx"))
             r = add_device(c, &l->devices[i], e);
     }
     if (r == 0)

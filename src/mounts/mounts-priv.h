@@ -23,12 +23,29 @@ int target_open(int root, const char *path, mode_t kind, struct err *e);
 /* "/proc", "/sys" and "/dev" of an image must not be symbolic links. 0 or -ELOOP. */
 int target_refuse_symlink(int root, const char *path, struct err *e);
 
+/* Rules for what lies below /proc (path: cleaned; is_proc: what is mounted is a procfs): there
+ * kernel files decide about the host. 0 or -EPERM. */
+int target_check_proc(const char *path, bool is_proc, struct err *e);
+
 /* bind.c */
-int bind_open_source(const char *source, const struct mount_options *o, struct err *e);
+int bind_open_source(const char *bundle, const char *source, const struct mount_options *o,
+                     struct err *e);
 int bind_attach(int tree, const struct mount_options *o, int target, struct err *e);
 /* mount_setattr where "no such change" (EPERM on a locked flag) may be lived with. */
 int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct err *e);
 bool mount_is_bind(const struct spec_mount *m, const struct mount_options *o);
+
+/* idmap.c */
+bool idmap_wanted(const struct spec_mount *m, const struct mount_options *o);
+/* Maps the ids of a detached mount by the mount's mappings, or else by the container's user
+ * namespace; inside: that is ours. */
+int idmap_apply(const struct spec *s, const struct spec_mount *m, const struct mount_options *o,
+                bool inside, int tree, struct err *e);
+
+/* cgroup.c: the container's part of the cgroup2 hierarchy as a detached mount; -EPERM when there is
+ * none that could be shown. target: what it is for; something is attached there in between. */
+int cgroup_mount(struct mounts *c, const struct spec_mount *m, const struct mount_options *o,
+                 int target, struct err *e);
 
 /* new.c: a file system of its own. */
 int new_mount(struct mounts *c, const struct spec_mount *m, const struct mount_options *o,

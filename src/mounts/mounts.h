@@ -21,21 +21,36 @@ struct mounts_env {
     bool in_userns;      /* device nodes are bound, not made */
     const int *bind_fds; /* per spec mount: a tree fd the caller opened (or -1, then it is opened by
                             its source); NULL: all by source. See mounts_open_sources */
+    bool idmapped;       /* those of mounts_open_idmapped are among them */
+    const char *bundle;  /* relative sources are looked for here; NULL: in the working directory */
 };
 
 /* Makes every mount of this namespace a slave, so that nothing done here reaches the host and the
  * host's later mounts still arrive. The functions below do it themselves. Returns 0 or -errno. */
 int mounts_isolate(struct err *e);
 
+/* A descriptor, now -1, for each mount of spec; and the end of it (NULL is fine). */
+int *mounts_new_fds(const struct spec *spec);
+void mounts_close_fds(const struct spec *spec, int *fds);
+
+/* Has any mount id mappings of its own, or the option "idmap"? */
+bool mounts_any_idmapped(const struct spec *spec);
+/* Opens and maps the sources of those mounts: only who owns a file system may map its ids, so this
+ * runs before the clone, as root of the host. ret_fds as below; the others stay untouched. Nothing
+ * of it shows in the caller's mounts. -EPERM, -EINVAL with a hint where the kernel or the file
+ * system cannot do it. mount_setattr(2) */
+int mounts_open_idmapped(const struct spec *spec, const char *bundle, int *ret_fds, struct err *e);
+
 /* Opens the sources of all bind mounts (open_tree(2) with OPEN_TREE_CLONE): for i < spec->n_mounts,
- * ret_fds[i] is a descriptor the caller owns, or -1 for mounts without a source.
+ * ret_fds[i] (of mounts_new_fds) is then a descriptor, or -1 for mounts without a source. One that
+ * is open already stays.
  *
  * Wants a process that is already in the new user and mount namespaces but still has the user's own
  * ids: before userns_become_root, at best while the parent writes the maps. Only so do a user's
  * private directories and supplementary groups count when id 0 of the map is somebody else
  * (--userns auto, or root of the host). A missing one is -ENOENT `mount /data: source "/x" does not
- * exist`; then all are closed. */
-int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e);
+ * exist`. */
+int mounts_open_sources(const struct spec *spec, const char *bundle, int *ret_fds, struct err *e);
 
 /* A file system between its two steps; mounts_free accepts NULL. */
 struct mounts;
@@ -71,6 +86,7 @@ struct mount_options {
     uint64_t propagation;                  /* MS_PRIVATE, ... | MS_REC; 0 = not given */
     bool bind, recursive, tmpcopyup, copy_symlink, idmap, ridmap, remount;
     bool source_is_real; /* MOUNT_SOURCE_IS_REAL: no part of the source's path may be a link */
+    char *idmap_text;    /* of "idmap=uids=...;gids=..."; owned */
     char *data;          /* the rest, comma separated; owned; NULL when nothing is left */
 };
 /* -EINVAL for contradictions ("" options, two propagations); unknown words go to data. */

@@ -1,6 +1,7 @@
 /* new - file systems that belong to the container: proc, sysfs, tmpfs, devpts, mqueue, cgroup2. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/path.h"
@@ -9,10 +10,11 @@
 #include "mounts/mounts-priv.h"
 #include "mounts/tree.h"
 
-/* One way of making a mount of a type; kernel_type NULL: the type's own name. */
+/* What is known of a file system. */
 struct kind {
-    const char *type, *kernel_type;
+    const char *type;
     const char *const *options; /* words (up to '=') it takes; NULL: the kernel judges */
+    bool labelled;              /* takes an SELinux context */
     int (*fallback)(struct mounts *c, const struct mount_options *o, struct err *e);
 };
 
@@ -116,10 +118,10 @@ static int fallback_devpts(struct mounts *c, const struct mount_options *o, stru
 }
 
 static const struct kind kinds[] = {
-    {"proc", NULL, NULL, fallback_proc},          {"sysfs", NULL, NULL, fallback_sysfs},
-    {"tmpfs", NULL, tmpfs_options, NULL},         {"devpts", NULL, NULL, fallback_devpts},
-    {"mqueue", NULL, NULL, fallback_mqueue},      {"cgroup2", NULL, NULL, fallback_cgroup},
-    {"cgroup", "cgroup2", NULL, fallback_cgroup},
+    {"proc", NULL, false, fallback_proc},     {"sysfs", NULL, false, fallback_sysfs},
+    {"tmpfs", tmpfs_options, true, NULL},     {"devpts", NULL, true, fallback_devpts},
+    {"mqueue", NULL, false, fallback_mqueue}, {"cgroup2", NULL, false, fallback_cgroup},
+    {"cgroup", NULL, false, fallback_cgroup},
 };
 
 static const struct kind *kind_find(const char *type)
@@ -131,9 +133,62 @@ static const struct kind *kind_find(const char *type)
     return NULL;
 }
 
+static const char *label_of(const struct mounts *c)
+{
+    const char *label = c->spec->linux_ ? c->spec->linux_->mount_label : NULL;
+    if (!label || !label[0])
+        return NULL;
+    if (access("/sys/fs/selinux/enforce", F_OK) == 0)
+        return label;
+    log_debug("linux.mountLabel has no effect: this kernel runs without SELinux");
+    return NULL;
+}
+
+/* A file system of the kernel's, or on a device. */
+static int make_new(struct mounts *c, const struct spec_mount *m, const struct kind *k,
+                    const char *data, uint64_t attr, struct err *e)
+{
+    bool known = kind_find(m->type) != NULL;
+    const char *label = !known || k->labelled ? label_of(c) : NULL;
+    scoped_fd int fs_fd = mountfd_open(m->type, e);
+    if (fs_fd < 0)
+        return fs_fd;
+    int r = mountfd_string(fs_fd, "source", m->source && m->source[0] ? m->source : m->type, e);
+    if (r == 0 && data)
+        r = mountfd_options(fs_fd, data, e);
+    if (r == 0 && label)
+        r = mountfd_string(fs_fd, "context", label, e);
+    /* A device that cannot be written, or shall not be. */
+    if (r == 0 && !known && (attr & MOUNT_ATTR_RDONLY))
+        r = mountfd_flag(fs_fd, "ro", e);
+    if (r == 0)
+        r = mountfd_mount(fs_fd, attr, e);
+    return r < 0 ? err_add(e, r, "filesystem %s", m->type) : r;
+}
+
+/* What it is put on, and whether that was there before. */
+struct place {
+    int target;
+    bool existed;
+    mode_t mode;
+};
+
+/* A tmpfs without a mode takes that of the directory below it, as mount(8)'s callers expect of
+ * runtimes; NULL: nothing to add. Owned. */
+static char *with_mode(const struct mount_options *o, const struct place *p)
+{
+    const char *data = o->data ? o->data : "";
+    scoped_strv char **words = strv_split(data, ",", false);
+    for (size_t i = 0; words && words[i]; i++) {
+        if (str_after(words[i], "mode="))
+            return NULL;
+    }
+    return p->existed ? xasprintf("mode=%04o%s%s", p->mode & 07777, *data ? "," : "", data) : NULL;
+}
+
 /* The detached mount. */
 static int make(struct mounts *c, const struct spec_mount *m, const struct mount_options *o,
-                uint64_t attr, struct err *e)
+                const struct place *p, uint64_t attr, struct err *e)
 {
     struct kind other = {.type = m->type};
     const struct kind *k = kind_find(m->type);
@@ -142,9 +197,11 @@ static int make(struct mounts *c, const struct spec_mount *m, const struct mount
     int r = check_options(k, o->data, e);
     if (r < 0)
         return r;
-    const char *type = k->kernel_type ? k->kernel_type : k->type;
-    const char *source = m->source && m->source[0] ? m->source : type;
-    r = mountfd_new(type, source, o->data, attr, e);
+    scoped_free char *data = streq(k->type, "tmpfs") ? with_mode(o, p) : NULL;
+    if (streq(k->type, "cgroup") || streq(k->type, "cgroup2"))
+        r = cgroup_mount(c, m, o, p->target, e);
+    else
+        r = make_new(c, m, k, data ? data : o->data, attr, e);
     if (r >= 0 || !k->fallback)
         return r;
     struct err second = ERR_INIT;
@@ -170,18 +227,25 @@ int new_mount(struct mounts *c, const struct spec_mount *m, const struct mount_o
 {
     bool tmpfs = streq(m->type, "tmpfs");
     uint64_t attr = o->attr_set | o->rec_attr_set;
+    scoped_free char *path = path_clean(m->destination);
     /* A read-only tmpfs becomes so at the end: it still receives mount points and devices. */
-    bool later_ro = tmpfs && (attr & MOUNT_ATTR_RDONLY);
+    bool later_ro = (tmpfs || streq(path, "/dev")) && (attr & MOUNT_ATTR_RDONLY);
     if (later_ro)
         attr &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 
+    struct stat st = {0};
+    scoped_fd int before = path_open_in_root(c->root, m->destination, O_PATH, 0, NULL);
+    bool existed = before >= 0 && fstat(before, &st) == 0;
     scoped_fd int target = target_open(c->root, m->destination, S_IFDIR, e);
     if (target < 0)
         return target;
-    scoped_fd int mnt = make(c, m, o, attr, e);
+    const struct place place = {target, existed, st.st_mode};
+    scoped_fd int mnt = make(c, m, o, &place, attr, e);
     if (mnt < 0)
         return mnt;
     int r = tmpfs && o->tmpcopyup ? copy_up(c, m->destination, mnt, e) : 0;
+    if (r == 0 && idmap_wanted(m, o))
+        r = idmap_apply(c->spec, m, o, c->env->in_userns, mnt, e);
     if (r == 0 && o->propagation)
         r = mountfd_setattr(mnt, (o->propagation & MS_REC) != 0, 0, 0,
                             o->propagation & ~(uint64_t)MS_REC, e);

@@ -129,6 +129,19 @@ static bool parse_attr(const char *word, struct mount_options *o)
     return false;
 }
 
+/* "idmap=uids=0-1-10#10-11-10;gids=@0-0-65536", as podman hands it through for crun. */
+static bool parse_idmap(const char *word, struct mount_options *o)
+{
+    const char *plain = str_after(word, "idmap="), *recursive = str_after(word, "ridmap=");
+    if (!plain && !recursive)
+        return false;
+    free(o->idmap_text);
+    o->idmap_text = xstrdup(plain ? plain : recursive);
+    o->idmap = true;
+    o->ridmap = recursive != NULL;
+    return true;
+}
+
 static bool parse_flag(const char *word, struct mount_options *o)
 {
     for (size_t i = 0; i < N_ELEMENTS(flag_words); i++) {
@@ -176,7 +189,8 @@ int mount_options_parse(char *const *options, struct mount_options *ret, struct 
         int r = parse_propagation(word, &o, e);
         if (r < 0)
             return r;
-        if (r > 0 || parse_attr(word, &o) || parse_flag(word, &o) || is_ignored(word))
+        if (r > 0 || parse_attr(word, &o) || parse_flag(word, &o) || parse_idmap(word, &o) ||
+            is_ignored(word))
             continue;
         if (data.len > 0)
             str_addc(&data, ',');
@@ -185,14 +199,15 @@ int mount_options_parse(char *const *options, struct mount_options *ret, struct 
     if (data.len > 0)
         o.data = str_detach(&data);
     *ret = o;
-    o.data = NULL;
+    o.data = o.idmap_text = NULL;
     return 0;
 }
 
 void mount_options_release(struct mount_options *o)
 {
     free(o->data);
-    o->data = NULL;
+    free(o->idmap_text);
+    o->data = o->idmap_text = NULL;
 }
 
 char **mount_option_words(void)

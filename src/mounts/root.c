@@ -1,7 +1,9 @@
 /* root - the first step: separate from the host, attach the root, fill it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/path.h"
 #include "base/str.h"
@@ -32,7 +34,7 @@ static int propagation_parse(const struct spec *s, uint64_t *ret, struct err *e)
     return r;
 }
 
-int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e)
+int mounts_open_sources(const struct spec *spec, const char *bundle, int *ret_fds, struct err *e)
 {
     uint64_t propagation;
     int r = propagation_parse(spec, &propagation, e);
@@ -41,31 +43,43 @@ int mounts_open_sources(const struct spec *spec, int *ret_fds, struct err *e)
     bool shared = propagation & MS_SHARED;
     if (r == 0 && !shared)
         r = mounts_isolate(e);
-    size_t i = 0;
-    for (; r >= 0 && i < spec->n_mounts; i++) {
+    for (size_t i = 0; r >= 0 && i < spec->n_mounts; i++) {
         const struct spec_mount *m = &spec->mounts[i];
         scoped_mount_options struct mount_options o = {0};
-        ret_fds[i] = -1;
         r = mount_options_parse(m->options, &o, e);
-        if (r == 0 && mount_is_bind(m, &o) && !o.remount && !o.copy_symlink)
-            r = ret_fds[i] = bind_open_source(m->source, &o, e);
+        if (r == 0 && ret_fds[i] < 0 && mount_is_bind(m, &o) && !o.remount && !o.copy_symlink)
+            r = ret_fds[i] = bind_open_source(bundle, m->source, &o, e);
         if (r < 0)
             err_add(e, r, "mount %s", m->destination);
     }
     if (r >= 0 && shared)
         r = mounts_isolate(e);
-    if (r >= 0)
-        return 0;
-    while (i-- > 0)
-        fd_close(&ret_fds[i]);
-    return r;
+    return r < 0 ? r : 0;
+}
+
+int *mounts_new_fds(const struct spec *spec)
+{
+    int *fds = xcalloc(spec->n_mounts + 1, sizeof(*fds));
+    for (size_t i = 0; i < spec->n_mounts; i++)
+        fds[i] = -1;
+    return fds;
+}
+
+void mounts_close_fds(const struct spec *spec, int *fds)
+{
+    for (size_t i = 0; fds && i < spec->n_mounts; i++)
+        fd_close(&fds[i]);
+    free(fds);
 }
 
 /* "copy-symlink": a source that is itself a link becomes the same link. 1 = done. */
 static int copy_symlink(struct mounts *c, const struct spec_mount *m, struct err *e)
 {
     char text[4097];
-    ssize_t n = readlink(m->source, text, sizeof(text) - 1);
+    scoped_free char *full = c->env->bundle && m->source[0] != '/'
+                                 ? path_join(c->env->bundle, m->source)
+                                 : xstrdup(m->source);
+    ssize_t n = readlink(full, text, sizeof(text) - 1);
     if (n < 0)
         return 0; /* no link: an ordinary bind, which tells what is wrong with it */
     text[n] = '\0';
@@ -78,7 +92,8 @@ static int copy_symlink(struct mounts *c, const struct spec_mount *m, struct err
     return 1;
 }
 
-static int bind_mount(struct mounts *c, size_t i, const struct mount_options *o, struct err *e)
+static int bind_mount(struct mounts *c, size_t i, const char *path, const struct mount_options *o,
+                      struct err *e)
 {
     const struct spec_mount *m = &c->spec->mounts[i];
     int r = o->copy_symlink ? copy_symlink(c, m, e) : 0;
@@ -87,12 +102,18 @@ static int bind_mount(struct mounts *c, size_t i, const struct mount_options *o,
     scoped_fd int own = -1;
     int tree = c->env->bind_fds ? c->env->bind_fds[i] : -1;
     if (tree < 0)
-        tree = own = bind_open_source(m->source, o, e);
+        tree = own = bind_open_source(c->env->bundle, m->source, o, e);
     if (tree < 0)
         return tree;
     struct stat st;
-    if (fstat(tree, &st) < 0)
+    struct statfs fs;
+    if (fstat(tree, &st) < 0 || fstatfs(tree, &fs) < 0)
         return err_set(e, errno, "stat the source");
+    r = target_check_proc(path, fs.f_type == PROC_SUPER_MAGIC, e);
+    if (r == 0 && idmap_wanted(m, o) && !c->env->idmapped)
+        r = idmap_apply(c->spec, m, o, c->env->in_userns, tree, e);
+    if (r < 0)
+        return r;
     scoped_fd int target =
         target_open(c->root, m->destination, S_ISDIR(st.st_mode) ? S_IFDIR : S_IFREG, e);
     if (target < 0)
@@ -104,7 +125,12 @@ static int remount(struct mounts *c, const struct spec_mount *m, const struct mo
                    struct err *e)
 {
     scoped_fd int fd = path_open_in_root(c->root, m->destination, O_PATH, 0, e);
-    return fd < 0 ? fd : bind_setattr(fd, o->recursive, o->attr_set, o->attr_clear, e);
+    int r = fd < 0 ? fd : 0;
+    if (r == 0 && o->data && !mount_is_bind(m, o))
+        r = mountfd_reconfigure(fd, o->data, e);
+    if (r == 0)
+        r = bind_setattr(fd, false, o->attr_set, o->attr_clear, e);
+    return r < 0 ? r : bind_setattr(fd, true, o->rec_attr_set, o->rec_attr_clear, e);
 }
 
 static int mount_one(struct mounts *c, size_t i, struct err *e)
@@ -123,10 +149,11 @@ static int mount_one(struct mounts *c, size_t i, struct err *e)
     if (o.remount)
         return remount(c, m, &o, e);
     if (mount_is_bind(m, &o))
-        return bind_mount(c, i, &o, e);
+        return bind_mount(c, i, path, &o, e);
     if (!m->type || !m->type[0] || streq(m->type, "none"))
         return err_msg(e, EINVAL, "a mount needs a type, or the option \"bind\"");
-    return new_mount(c, m, &o, e);
+    r = target_check_proc(path, streq(m->type, "proc"), e);
+    return r < 0 ? r : new_mount(c, m, &o, e);
 }
 
 /* Everything inside, while the host is still there to take sources from. */

@@ -24,21 +24,49 @@ int target_refuse_symlink(int root, const char *path, struct err *e)
     return 0;
 }
 
+/* Where the link at (parent, name) of path leads: for another look from the root, so that the
+ * kernel resolves every part inside it. Owned; NULL when it is no link. */
+static char *follow(int parent, const char *name, const char *path)
+{
+    char target[4097];
+    ssize_t n = readlinkat(parent, name, target, sizeof(target) - 1);
+    if (n <= 0)
+        return NULL;
+    target[n] = '\0';
+    if (target[0] == '/')
+        return xstrdup(target);
+    size_t end = strlen(path);
+    while (end > 0 && path[end - 1] == '/')
+        end--;
+    while (end > 0 && path[end - 1] != '/')
+        end--;
+    return xasprintf("%.*s%s", (int)end, path, target);
+}
+
+/* An empty file, also where the image has a link to what does not exist (/etc/resolv.conf ->
+ * ../run/systemd/resolve/stub-resolv.conf). */
 static int make_file(int root, const char *path, struct err *e)
 {
-    scoped_free char *name = NULL;
-    scoped_fd int parent = path_open_parent(root, path, true, &name, e);
-    if (parent < 0)
-        return parent;
-    /* O_EXCL: never a link, never a device that somebody put there meanwhile. */
-    scoped_fd int fd =
-        openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    if (fd < 0 && errno == EEXIST)
-        return err_msg(e, ELOOP, "the target is a symbolic link that leads nowhere");
-    if (fd < 0)
-        return err_set(e, errno, "make an empty file as its target");
-    int r = path_open_beneath(parent, name, O_PATH | O_NOFOLLOW, 0, e);
-    return r;
+    scoped_free char *at = xstrdup(path);
+    for (int links = 0; links < 40; links++) {
+        scoped_free char *name = NULL;
+        scoped_fd int parent = path_open_parent(root, at, true, &name, e);
+        if (parent < 0)
+            return parent;
+        /* O_EXCL: never a link, never a device that somebody put there meanwhile. */
+        scoped_fd int fd =
+            openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+        if (fd >= 0)
+            return path_open_beneath(parent, name, O_PATH | O_NOFOLLOW, 0, e);
+        if (errno != EEXIST)
+            return err_set(e, errno, "make an empty file as its target");
+        char *next = follow(parent, name, at);
+        if (!next)
+            return path_open_in_root(root, at, O_PATH, 0, e);
+        free(at);
+        at = next;
+    }
+    return err_msg(e, ELOOP, "the target is a symbolic link that leads nowhere");
 }
 
 static int wrong_kind(mode_t want, struct err *e)
@@ -90,6 +118,16 @@ static bool is_below(const char *path, const char *dir)
     return rest && (!*rest || *rest == '/');
 }
 
+/* Is target the directory name of the root, or on the mount that lies on it? */
+static bool is_on(int root, int target, const char *name)
+{
+    struct stat at, dir, top;
+    scoped_fd int fd = path_open_in_root(root, name, O_PATH | O_DIRECTORY, 0, NULL);
+    if (fd < 0 || fstat(fd, &dir) < 0 || fstat(target, &at) < 0 || fstat(root, &top) < 0)
+        return false;
+    return at.st_dev == dir.st_dev && (top.st_dev != dir.st_dev || at.st_ino == dir.st_ino);
+}
+
 /* A link that leads into the kernel's file systems, or into our /dev: one of the image, or of
  * somebody who shares a volume with us and puts it there at the right moment. What lies there
  * decides about masks, and devices would be made in the source of this mount. */
@@ -97,22 +135,42 @@ static int refuse_kernel_dirs(int root, const char *path, int target, struct err
 {
     scoped_free char *clean = path_clean(path);
     struct statfs fs;
-    struct stat at, dev;
     if (is_below(clean, "/proc") || is_below(clean, "/sys") || is_below(clean, "/dev"))
         return 0;
-    if (fstatfs(target, &fs) < 0 || fstat(target, &at) < 0)
+    if (fstatfs(target, &fs) < 0)
         return err_set(e, errno, "stat the target");
-    bool kernel = fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
-                  fs.f_type == DEVPTS_SUPER_MAGIC;
-    scoped_fd int fd = path_open_in_root(root, "/dev", O_PATH | O_DIRECTORY, 0, NULL);
-    if (fd >= 0 && fstat(fd, &dev) == 0) {
-        struct stat top;
-        bool mounted = fstat(root, &top) == 0 && top.st_dev != dev.st_dev;
-        kernel |= at.st_dev == dev.st_dev && (mounted || at.st_ino == dev.st_ino);
-    }
-    if (kernel)
+    if (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+        fs.f_type == DEVPTS_SUPER_MAGIC || is_on(root, target, "/proc") ||
+        is_on(root, target, "/sys") || is_on(root, target, "/dev"))
         return err_msg(e, ELOOP, "the target leads to /dev, /proc or /sys by a symbolic link");
     return 0;
+}
+
+int target_check_proc(const char *path, bool is_proc, struct err *e)
+{
+    /* What lxcfs provides, and two flags of the kernel that others emulate. */
+    static const char *const files[] = {
+        "cpuinfo",
+        "diskstats",
+        "loadavg",
+        "meminfo",
+        "slabinfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
+    };
+    const char *rest = str_after(path, "/proc");
+    if (!rest || (*rest && *rest != '/') || (!*rest && is_proc))
+        return 0;
+    if (!*rest)
+        return err_msg(e, EPERM, "only a proc file system can be mounted on /proc");
+    for (size_t i = 0; i < N_ELEMENTS(files); i++) {
+        if (streq(rest + 1, files[i]))
+            return 0;
+    }
+    return err_msg(e, EPERM, "inside /proc only files such as /proc/cpuinfo can be covered");
 }
 
 int target_open(int root, const char *path, mode_t kind, struct err *e)

@@ -90,7 +90,7 @@ int mountfd_mount(int fs_fd, uint64_t attr, struct err *e)
     return fd >= 0 ? (int)fd : context_error(e, errno, fs_fd, "mount the filesystem");
 }
 
-static int set_options(int fs_fd, const char *options, struct err *e)
+int mountfd_options(int fs_fd, const char *options, struct err *e)
 {
     scoped_free char *copy = xstrdup(options);
     char *rest = copy;
@@ -107,6 +107,17 @@ static int set_options(int fs_fd, const char *options, struct err *e)
     return 0;
 }
 
+int mountfd_reconfigure(int fd, const char *options, struct err *e)
+{
+    scoped_fd int fs_fd = (int)syscall(SYS_fspick, fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+    if (fs_fd < 0)
+        return err_set(e, errno, "open the file system's context");
+    int r = mountfd_options(fs_fd, options, e);
+    if (r == 0 && syscall(SYS_fsconfig, fs_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+        r = context_error(e, errno, fs_fd, "change the file system's options");
+    return r;
+}
+
 int mountfd_new(const char *fstype, const char *source, const char *options, uint64_t attr,
                 struct err *e)
 {
@@ -115,7 +126,7 @@ int mountfd_new(const char *fstype, const char *source, const char *options, uin
         return fs_fd;
     int r = source ? mountfd_string(fs_fd, "source", source, e) : 0;
     if (r == 0 && options)
-        r = set_options(fs_fd, options, e);
+        r = mountfd_options(fs_fd, options, e);
     if (r == 0)
         r = mountfd_mount(fs_fd, attr, e);
     return r < 0 ? err_add(e, r, "filesystem %s", fstype) : r;

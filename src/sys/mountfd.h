@@ -16,9 +16,13 @@ int mountfd_flag(int fs_fd, const char *key, struct err *e); /* FSCONFIG_SET_FLA
 /* value: at most 255 bytes, a limit of fsconfig(2); -E2BIG above. */
 int mountfd_string(int fs_fd, const char *key, const char *value, struct err *e);
 int mountfd_fd(int fs_fd, const char *key, int fd, struct err *e); /* FSCONFIG_SET_FD */
+/* Options "a=b,c", set one by one. */
+int mountfd_options(int fs_fd, const char *options, struct err *e);
+/* Changes options of the file system that is mounted at fd (fspick(2)). */
+int mountfd_reconfigure(int fd, const char *options, struct err *e);
 /* FSCONFIG_CMD_CREATE + fsmount with MOUNT_ATTR_* attributes: a detached mount. */
 int mountfd_mount(int fs_fd, uint64_t attr, struct err *e);
-/* All in one: options "a=b,c" are set one by one; source may be NULL. */
+/* All in one; source and options may be NULL. */
 int mountfd_new(const char *fstype, const char *source, const char *options, uint64_t attr,
                 struct err *e);
 /* open_tree(OPEN_TREE_CLONE [| AT_RECURSIVE]) of what (dirfd, path) names; path "" is dirfd. */

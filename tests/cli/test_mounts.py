@@ -480,11 +480,16 @@ def test_private_source_with_other_root(lab, base):
 
 
 def test_read_only_is_recursive(ctr):
-    """A "ro" tree has no writable mount in it: /dev/shm below a bound /dev."""
-    ctr.mount("/host", "/dev", "rbind,ro")
+    """An "rro" tree has no writable mount in it: /dev/shm below a bound /dev. "ro" is of the top
+    mount alone."""
+    ctr.mount("/host", "/dev", "rbind,ro,rro")
     r = ctr.run("echo x > /host/shm/rootlet-canary", check=False)
     assert "Read-only file system" in r.stderr
     assert not os.path.exists("/dev/shm/rootlet-canary")
+    ctr.mount("/top", "/dev", "rbind,ro")
+    r = ctr.run("echo x > /top/rootlet-canary; echo y > /top/shm/rootlet-canary; "
+                "rm /top/shm/rootlet-canary", check=False)
+    assert "/top/rootlet-canary: Read-only" in r.stderr and "shm" not in r.stderr
 
 
 def test_locked_flags_stay(ctr, lab):

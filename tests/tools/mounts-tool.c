@@ -81,12 +81,12 @@ static int mount_root(struct ctx *c, struct storage_fds *f, struct err *e)
 static int enter(struct ctx *c, int sock, struct err *e)
 {
     scoped_storage_fds struct storage_fds f = STORAGE_FDS_INIT;
-    int *binds = xcalloc(c->spec.n_mounts + 1, sizeof(*binds));
+    int *binds = mounts_new_fds(&c->spec);
     char go;
     int fds[SOCK_MAX_FDS];
     int r = storage_open(&c->root, &f, e);
     if (r == 0)
-        r = mounts_open_sources(&c->spec, binds, e);
+        r = mounts_open_sources(&c->spec, NULL, binds, e);
     if (sock_recv(sock, &go, 1, fds) != 1)
         return err_msg(e, EPIPE, "no maps");
     if (r == 0)
@@ -102,9 +102,7 @@ static int enter(struct ctx *c, int sock, struct err *e)
                              .in_userns = true,
                              .bind_fds = binds};
     r = mounts_enter(&c->spec, &env, e);
-    for (size_t i = 0; i < c->spec.n_mounts; i++)
-        fd_close(&binds[i]);
-    free(binds);
+    mounts_close_fds(&c->spec, binds);
     return r;
 }
 
