@@ -378,7 +378,7 @@ int main(int argc, char **argv)
     struct opts o = {.repeat = 1, .exec_repeat = 1};
     struct err e = ERR_INIT;
     parse(argc, argv, &o);
-    if (o.protect && engine_protect_self(argv, &e) < 0)
+    if (o.protect && engine_protect_self(argv, o.host_root, &e) < 0)
         return fail(&e);
     int code = run(&o);
     strv_free(o.groups);
