@@ -46,7 +46,21 @@ def pytest_unconfigure(config):
         config.rootlet_restore()
 
 
-def pytest_collection_modifyitems(items):
+def belongs_here(item):
+    """Tests marked guest or systemd run in those beds only (tests/vm), and nothing else does there;
+    there the tests marked root are a run of their own."""
+    bed = os.environ.get("ROOTLET_TEST_BED")
+    beds = [b for b in ("guest", "systemd") if item.get_closest_marker(b)]
+    if not bed:
+        return not beds
+    return bed in beds and bool(item.get_closest_marker("root")) == host.is_root()
+
+
+def pytest_collection_modifyitems(config, items):
+    elsewhere = [item for item in items if not belongs_here(item)]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
     for item in items:
         if item.get_closest_marker("root") and not host.is_root():
             item.add_marker(pytest.mark.skip(reason="needs a suite that was started as root"))

@@ -34,14 +34,17 @@ def unit(builddir):
 
 
 def cli(builddir):
-    path = pathlib.Path(builddir, "tests-cli.xml")
-    if not path.exists():
-        return [0, 0, 0]
-    suite = ET.parse(path).getroot().find("testsuite")
-    tests, failures, errors, skipped = (int(suite.get(k, 0)) for k in
-                                        ("tests", "failures", "errors", "skipped"))
-    # A test that passed and whose audit failed is an error and no further test.
-    return [max(tests - failures - errors - skipped, 0), failures + errors, skipped]
+    """tests-cli.xml, and those of other places where tests run (tests-guest.xml...)."""
+    total = [0, 0, 0]
+    for path in pathlib.Path(builddir).glob("tests-*.xml"):
+        suite = ET.parse(path).getroot().find("testsuite")
+        tests, failures, errors, skipped = (int(suite.get(k, 0)) for k in
+                                            ("tests", "failures", "errors", "skipped"))
+        # A test that passed and whose audit failed is an error and no further test.
+        total[0] += max(tests - failures - errors - skipped, 0)
+        total[1] += failures + errors
+        total[2] += skipped
+    return total
 
 
 def main():
