@@ -186,6 +186,12 @@ static char *default_libexec(void)
     return xstrdup(LIBEXECDIR);
 }
 
+char *conf_libexec(void)
+{
+    const char *set = getenv("ROOTLET_LIBEXEC");
+    return set && set[0] == '/' ? xstrdup(set) : default_libexec();
+}
+
 static void defaults(struct conf *c)
 {
     c->root = home_dir("XDG_DATA_HOME", ".local/share");

@@ -29,6 +29,8 @@ struct conf {
  * directories. */
 int conf_load(char *const *overrides, struct conf *ret, struct err *e);
 void conf_release(struct conf *c);
+/* libexec for programs that have no other settings, without reading any file; owned. */
+char *conf_libexec(void);
 /* Opens (making it 0700) the directory SUB below root or run_root; "" is the directory itself. */
 int conf_open_root(const struct conf *c, const char *sub, bool make, struct err *e);
 int conf_open_run(const struct conf *c, const char *sub, bool make, struct err *e);

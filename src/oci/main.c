@@ -12,10 +12,22 @@
 #include "oci/oci.h"
 #include "userns/userns.h"
 
+// clang-format off
 static const struct cmd *const commands[] = {
-    &oci_cmd_checkpoint, &oci_cmd_features, &oci_cmd_restore,
-    &oci_cmd_spec,       &oci_cmd_state,    NULL,
+    &oci_cmd_checkpoint,
+    &oci_cmd_create,
+    &oci_cmd_delete,
+    &oci_cmd_features,
+    &oci_cmd_kill,
+    &oci_cmd_list,
+    &oci_cmd_restore,
+    &oci_cmd_run,
+    &oci_cmd_spec,
+    &oci_cmd_start,
+    &oci_cmd_state,
+    NULL,
 };
+// clang-format on
 
 /* Settings of the program, written once before a command runs. */
 static struct oci_settings settings;
@@ -56,7 +68,7 @@ static const struct cmd global_cmd = {
     .flags = CMD_STOP_AT_ARG,
 };
 
-static bool host_root(void)
+bool oci_host_root(void)
 {
     return geteuid() == 0 && userns_is_initial();
 }
@@ -74,7 +86,7 @@ static int set_root(const struct global_opts *o, struct err *e)
         return 0;
     }
     bool rootless = settings.rootless == OCI_ROOTLESS_YES ||
-                    (settings.rootless == OCI_ROOTLESS_AUTO && !host_root());
+                    (settings.rootless == OCI_ROOTLESS_AUTO && !oci_host_root());
     if (!rootless) {
         settings.root = xstrdup("/run/rootlet-oci");
         return 0;
@@ -208,7 +220,7 @@ int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
     struct global_opts o = {0};
-    int r = engine_protect_self(argv, host_root() && enters(argv), &e);
+    int r = engine_protect_self(argv, oci_host_root() && enters(argv), &e);
     if (r == 0)
         r = open_missing_streams(&e);
     if (r == 0)

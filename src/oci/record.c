@@ -113,6 +113,12 @@ static bool awaits_start(int dir_fd)
     return fd >= 0 && (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 || errno == EAGAIN);
 }
 
+static bool is_frozen(const struct oci_container *c)
+{
+    scoped_cgroup struct cgroup *cgroup = NULL;
+    return c->rec.cgroup && cgroup_load(c->rec.cgroup, &cgroup, NULL) == 0 && cgroup_frozen(cgroup);
+}
+
 /* Somebody makes it, or it was left half made. */
 static enum oci_status status_without_init(const struct oci_container *c)
 {
@@ -141,7 +147,7 @@ int oci_refresh(struct oci_container *c, struct err *e)
     else if (awaits_start(c->dir_fd))
         c->status = OCI_CREATED;
     else
-        c->status = OCI_RUNNING;
+        c->status = is_frozen(c) ? OCI_PAUSED : OCI_RUNNING;
     return 0;
 }
 
@@ -169,6 +175,12 @@ int oci_read_spec(const struct oci_container *c, struct spec *ret, struct err *e
     if (n < 0)
         return (int)n;
     return spec_parse(text, (size_t)n, "config.json", ret, e);
+}
+
+int oci_open_cgroup(const struct oci_container *c, struct cgroup **ret, struct err *e)
+{
+    int r = cgroup_load(c->rec.cgroup, ret, e);
+    return r < 0 ? err_add(e, r, "cgroup of container %s", c->id) : 0;
 }
 
 json_t *oci_state_json(const struct oci_container *c, bool more)

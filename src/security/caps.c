@@ -233,16 +233,42 @@ static int set_ambient(uint64_t mask, struct err *e)
         return err_set(e, errno, "clear the ambient capabilities");
     for (int i = 0; i < 64; i++) {
         if ((mask & BIT(i)) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0) < 0)
-            return err_set(e, errno,
-                           "raise ambient %s (it must be permitted and inheritable as well)",
-                           cap_name(i));
+            return err_set(e, errno, "raise ambient %s", cap_name(i));
     }
     return 0;
 }
 
+/* What we may give: what we have. */
+static int mask_of_ours(uint64_t *ret, struct err *e)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &head, data) < 0)
+        return err_set(e, errno, "read our capabilities");
+    *ret = data[0].permitted | (uint64_t)data[1].permitted << 32;
+    return 0;
+}
+
+int cap_missing(const struct spec_caps *c, uint64_t *ret_refused, uint64_t *ret_ambient,
+                struct err *e)
+{
+    uint64_t permitted = 0, inheritable = 0, ambient = 0, ours = 0;
+    int r = cap_list_to_mask(c->permitted, &permitted, e);
+    if (r == 0)
+        r = cap_list_to_mask(c->inheritable, &inheritable, e);
+    if (r == 0)
+        r = cap_list_to_mask(c->ambient, &ambient, e);
+    if (r == 0)
+        r = mask_of_ours(&ours, e);
+    *ret_refused = permitted & ~ours;
+    *ret_ambient = ambient & ~(permitted & inheritable);
+    return r;
+}
+
 int cap_apply_sets(const struct spec_caps *c, struct err *e)
 {
-    uint64_t effective = 0, permitted = 0, inheritable = 0, ambient = 0, known = mask_of_kernel();
+    uint64_t effective = 0, permitted = 0, inheritable = 0, ambient = 0, known = mask_of_kernel(),
+             ours;
     const struct {
         char *const *list;
         uint64_t *mask;
@@ -260,6 +286,12 @@ int cap_apply_sets(const struct spec_caps *c, struct err *e)
         *sets[i].mask &= known;
     }
 
+    int r = mask_of_ours(&ours, e);
+    if (r < 0)
+        return r;
+    permitted &= ours;
+    effective &= ours;
+    inheritable &= ours;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
     struct __user_cap_data_struct data[2];
     for (int i = 0; i < 2; i++) {
@@ -269,7 +301,7 @@ int cap_apply_sets(const struct spec_caps *c, struct err *e)
     }
     if (syscall(SYS_capset, &head, data) < 0)
         return err_set(e, errno, "set the capabilities");
-    int r = set_ambient(ambient, e);
+    r = set_ambient(ambient & permitted & inheritable, e);
     if (r < 0)
         return r;
     if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
