@@ -89,6 +89,9 @@ int child_unshare(struct start *s, struct err *e)
     if (s->null_fd < 0)
         return err_set(e, errno, "open /dev/null");
     uint64_t flags = s->new_flags & ~(uint64_t)(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME);
+    if (s->p->cgroup && !s->in_cgroup)
+        flags &=
+            ~(uint64_t)CLONE_NEWCGROUP; /* its root is where we are, and we are not there yet */
     if (unshare((int)flags) < 0)
         return err_set(e, errno, "unshare");
     return enter_time_namespace(s, e);
@@ -139,6 +142,14 @@ int child_await_maps(struct start *s, struct err *e)
     return await(s, MSG_MAPPED);
 }
 
+/* MSG_MAPPED came after the parent had put us into our cgroup. */
+int child_unshare_cgroup(struct start *s, struct err *e)
+{
+    if (!(s->new_flags & CLONE_NEWCGROUP) || !s->p->cgroup || s->in_cgroup)
+        return 0;
+    return unshare(CLONE_NEWCGROUP) < 0 ? err_set(e, errno, "unshare") : 0;
+}
+
 static bool setgroups_denied(void)
 {
     scoped_free char *text = NULL;
@@ -163,8 +174,10 @@ int child_become_root(struct start *s, struct err *e)
 
 int child_await_go(struct start *s, struct err *e)
 {
-    (void)e;
-    return s->announces ? await(s, MSG_GO) : 0;
+    int r = s->runtime_hooks ? msg_send(s->sock, MSG_MOUNTED, 0, NULL, 0) : 0;
+    if (r < 0)
+        return err_set(e, -r, "report");
+    return s->announces || s->runtime_hooks ? await(s, MSG_GO) : 0;
 }
 
 int child_sysctls(struct start *s, struct err *e)
@@ -218,7 +231,7 @@ int child_mount_root(struct start *s, struct err *e)
 
 int child_mounts(struct start *s, struct err *e)
 {
-    struct mounts_env env = {
+    s->mounts_env = (struct mounts_env){
         .root_mount = s->root_mount,
         .root_at = s->root_at,
         .no_pivot = s->p->no_pivot,
@@ -230,14 +243,17 @@ int child_mounts(struct start *s, struct err *e)
         .idmapped = s->idmapped,
         .bundle = s->p->bundle,
     };
-    struct mounts *mounts = NULL;
-    int r = mounts_prepare(s->spec, &env, &mounts, e);
+    int r = mounts_prepare(s->spec, &s->mounts_env, &s->mounts, e);
     mounts_close_fds(s->spec, s->bind_fds);
     s->bind_fds = NULL;
-    /* Here: prestart, createRuntime and createContainer hooks. */
-    if (r == 0)
-        r = mounts_pivot(mounts, e);
-    mounts_free(mounts);
+    return r;
+}
+
+int child_pivot(struct start *s, struct err *e)
+{
+    int r = mounts_pivot(s->mounts, e);
+    mounts_free(s->mounts);
+    s->mounts = NULL;
     fd_close(&s->root_mount);
     fd_close(&s->root_at);
     if (r < 0)

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/proc.h"
 #include "base/str.h"
 #include "engine/engine-priv.h"
 
@@ -89,8 +90,9 @@ int engine_detach(struct engine *en, struct err *e)
 
 int engine_start_at(int conn, const struct engine_params *p, pid_t pid, struct err *e)
 {
+    scoped_fd int pidfd = pidfd_open_pid(pid);
     struct engine en = {
-        .pid = pid, .pidfd = -1, .sock = conn, .console = -1, .listener = -1, .p = *p};
+        .pid = pid, .pidfd = pidfd, .sock = conn, .console = -1, .listener = -1, .p = *p};
     struct msg m;
     int r = msg_send(conn, MSG_START, 0, NULL, 0);
     if (r == 0)

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/user.h"
+#include "mounts/mounts.h"
 #include "security/why.h"
 #include "sys/sock.h"
 #include "userns/userns.h"
@@ -28,6 +29,8 @@ enum msg_type {
     MSG_LISTENER,   /* child, on its way to execve; fds: a seccomp listener that must be served */
     MSG_DETACH,     /* parent: MSG_START will come over the listening socket */
     MSG_STARTING,   /* detached child: MSG_START has arrived, execve follows */
+    MSG_PID_OUT,    /* as MSG_PID, but the init is not in its cgroup yet */
+    MSG_MOUNTED,    /* child: its file system is complete, the hooks before the pivot may run */
 };
 /* Only additions: `start` may be of a later version than the init that waits for it. */
 
@@ -116,12 +119,18 @@ struct start {
     struct ns_join join[NS_MAX];
     size_t n_join;
     bool own[NS_MAX + 1]; /* by enum own below */
-    bool make_userns, join_userns, announces;
-    bool in_userns; /* it runs in a user namespace that is not the initial one */
+    bool make_userns, join_userns;
+    bool announces;     /* the parent attaches a network */
+    bool runtime_hooks; /* the parent runs hooks before the pivot */
+    bool in_userns;     /* it runs in a user namespace that is not the initial one */
+    int cgroup_fd;      /* to clone into, or -1; borrowed */
+    bool in_cgroup;     /* the init was born in its cgroup */
 
     /* child only */
     int root_mount, root_at, root_fd, null_fd, console_slave;
     struct storage_fds root_fds;
+    struct mounts_env mounts_env;
+    struct mounts *mounts; /* between its two steps; owned */
     int *bind_fds; /* per spec mount; owned; the caller's ones are opened before the clone */
     bool idmapped;
     struct user user;
@@ -144,7 +153,10 @@ void parent_close_namespaces(struct start *s);
 int parent_open_idmapped(struct start *s, struct err *e);
 void parent_close_idmapped(struct start *s);
 int parent_clone(struct start *s, struct err *e);
+/* clone into the cgroup if that can be; s->in_cgroup tells. -errno. */
+pid_t parent_clone_into(struct start *s, uint64_t flags, int *ret_pidfd);
 void parent_kill(struct start *s);
+int parent_enter_cgroup(struct start *s, struct err *e);
 int parent_oom_score(struct start *s, struct err *e);
 int parent_map_ids(struct start *s, struct err *e);
 int parent_attach(struct start *s, struct err *e);
@@ -179,12 +191,14 @@ int child_loopback(struct start *s, struct err *e);
 int child_hostname(struct start *s, struct err *e);
 int child_announce(struct start *s, struct err *e);
 int child_await_maps(struct start *s, struct err *e);
+int child_unshare_cgroup(struct start *s, struct err *e);
 int child_become_root(struct start *s, struct err *e);
 int child_await_go(struct start *s, struct err *e);
 int child_sysctls(struct start *s, struct err *e);
 int child_open_sources(struct start *s, struct err *e);
 int child_mount_root(struct start *s, struct err *e);
 int child_mounts(struct start *s, struct err *e);
+int child_pivot(struct start *s, struct err *e);
 int child_console(struct start *s, struct err *e);
 int child_created(struct start *s, struct err *e);
 
@@ -209,36 +223,7 @@ void process_die_with_parent(void);
 
 /* exec.c */
 int exec_become_root(struct start *s, struct err *e);
+int exec_scheduling(struct start *s, struct err *e);
 int exec_console(struct start *s, struct err *e);
 
-/* command.c */
-/* Finds args[0] as execvp(3) would with this environment's PATH, and says why when it cannot be
- * executed: exit status 127 when absent, 126 otherwise. *ret is owned. */
-int command_find(const char *name, char *const *env, char **ret, struct err *e);
-/* The message for a failed execve of path. */
-int command_explain(const char *name, const char *path, int errnum, struct err *e);
-
-/* console.c */
-/* A new pty of the devpts mounted at /dev/pts below root_fd; proven to be one. */
-int console_open(int root_fd, int *ret_master, int *ret_slave, struct err *e);
-int console_bind(int root_fd, int slave, struct err *e); /* at /dev/console */
-int console_set_size(int fd, const struct spec_box *size, struct err *e);
-/* Makes it the controlling terminal and descriptors 0 to 2. */
-int console_attach(int slave, struct err *e);
-
-/* hooks.c */
-enum hook_point {
-    HOOK_PRESTART,
-    HOOK_CREATE_RUNTIME,
-    HOOK_CREATE_CONTAINER,
-    HOOK_START_CONTAINER,
-    HOOK_POSTSTART,
-    HOOK_POSTSTOP,
-};
-/* Runs the hooks of one point, state JSON on stdin. The first failure ends it (-errno), but
- * poststart and poststop only log and go on, as the specification has it. */
-int hooks_run(const struct engine_params *p, enum hook_point point, pid_t pid, struct err *e);
-bool hooks_any(const struct spec *spec, enum hook_point point);
-int parent_hooks(struct start *s, struct err *e);
-int child_create_hooks(struct start *s, struct err *e);
-int child_start_hooks(struct start *s, struct err *e);
+#include "engine/parts-priv.h"

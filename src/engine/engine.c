@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 
 #include "base/log.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "engine/engine-priv.h"
 
@@ -26,6 +28,7 @@ static int start_init(struct start *s, struct engine *en, struct err *e)
         .spec = en->p.spec,
         .process = en->p.spec->process,
         .sock = -1,
+        .cgroup_fd = en->p.cgroup ? cgroup_clone_fd(en->p.cgroup) : -1,
         .root_mount = -1,
         .root_at = -1,
         .root_fds = STORAGE_FDS_INIT,
@@ -101,10 +104,16 @@ int engine_await_exec(struct engine *en, struct err *e)
             return err_set(e, -r, "receive from the container's first process");
         if (r == 0)
             return 0;
-        if (m.type == MSG_LISTENER && en->listener < 0)
+        if (m.type == MSG_LISTENER && en->p.learn_dir && en->listener < 0)
             en->listener = take_fd(&fds[0]);
+        else if (m.type == MSG_LISTENER)
+            r = agent_send(&en->p, &(struct agent_process){"created", en->pid, en->pid}, fds[0], e);
         for (size_t i = 0; i < SOCK_MAX_FDS; i++)
             fd_close(&fds[i]);
+        if (r < 0) {
+            pidfd_signal(en->pidfd, SIGKILL); /* nobody would answer its calls */
+            return r;
+        }
         if (m.type == MSG_LISTENER)
             continue;
         if (e)

@@ -82,8 +82,9 @@ struct engine_exec_params {
     char *const *groups;
     int stdio[3];
     unsigned preserve_fds;
-    struct cgroup *cgroup; /* where it goes; NULL: stays in ours */
-    bool detach;           /* it outlives us */
+    struct cgroup *cgroup;   /* where it goes; NULL: stays in ours */
+    const char *id, *bundle; /* for the state that goes to listenerPath; may be NULL */
+    bool detach;             /* it outlives us */
     bool keep_keyring;
 };
 struct engine_exec {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "base/proc.h"
 #include "base/str.h"
@@ -98,12 +99,21 @@ static int enter(struct exec *x, struct err *e)
     return err_set(e, errno, "join the container's namespaces");
 }
 
+/* Until the caller has put us, and with us the payload, into its cgroup. */
+static int await_cgroup(struct exec *x, struct err *e)
+{
+    struct msg m;
+    return x->p->cgroup && !x->s.in_cgroup ? msg_expect(x->s.sock, MSG_GO, &m, NULL, e) : 0;
+}
+
 _Noreturn static void helper_main(struct exec *x)
 {
     struct err e = ERR_INIT;
     scoped_fd int pidfd = -1;
     process_die_with_parent();
-    int r = enter(x, &e);
+    int r = await_cgroup(x, &e);
+    if (r >= 0)
+        r = enter(x, &e);
     if (r >= 0) {
         pid_t pid = sys_clone(CLONE_PARENT, -1, &pidfd);
         if (pid == 0)
@@ -121,6 +131,7 @@ _Noreturn static void helper_main(struct exec *x)
 static int watch(struct exec *x, struct engine_exec *got, struct err *e)
 {
     struct err told = ERR_INIT;
+    scoped_fd int listener = -1;
     for (;;) {
         struct msg m;
         int fds[SOCK_MAX_FDS];
@@ -129,7 +140,10 @@ static int watch(struct exec *x, struct engine_exec *got, struct err *e)
             return err_set(e, -r, "receive from the process");
         if (r == 0)
             break;
-        int *slot = m.type == MSG_PID ? &got->pidfd : m.type == MSG_CONSOLE ? &got->console : NULL;
+        int *slot = m.type == MSG_PID        ? &got->pidfd
+                    : m.type == MSG_CONSOLE  ? &got->console
+                    : m.type == MSG_LISTENER ? &listener
+                                             : NULL;
         if (m.type == MSG_PID)
             got->pid = m.value;
         if (m.type == MSG_ERROR)
@@ -138,6 +152,13 @@ static int watch(struct exec *x, struct engine_exec *got, struct err *e)
             *slot = take_fd(&fds[0]);
         for (size_t i = 0; i < SOCK_MAX_FDS; i++)
             fd_close(&fds[i]);
+        if (listener >= 0 && got->pid > 0) {
+            const struct agent_process who = {"running", x->p->pid, got->pid};
+            r = agent_send(&x->en.p, &who, listener, e);
+            fd_close(&listener);
+            if (r < 0)
+                return r;
+        }
     }
     if (told.errnum == 0)
         return got->pid > 0 ? 0 : err_msg(e, ECONNRESET, "the process ended early");
@@ -157,6 +178,36 @@ static void abandon(struct engine_exec *got)
     fd_close(&got->console);
 }
 
+static int enter_cgroup(struct exec *x, pid_t helper, struct err *e)
+{
+    if (!x->p->cgroup || x->s.in_cgroup)
+        return 0;
+    int r = cgroup_enter(x->p->cgroup, helper, e);
+    if (r == 0 && (r = msg_send(x->en.sock, MSG_GO, 0, NULL, 0)) < 0)
+        err_set(e, -r, "wake the process");
+    return r;
+}
+
+/* On the processors of execCPUAffinity.initial: where it is when the kernel moves it to its cgroup
+ * is what matters, so the caller goes there first. */
+static pid_t clone_helper(struct exec *x, int *ret_pidfd, struct err *e)
+{
+    const struct spec_cpu_affinity *a = x->s.process->exec_cpu_affinity;
+    struct numa_set before;
+    bool move = a && a->initial && *a->initial;
+    if (move) {
+        if (syscall(SYS_sched_getaffinity, 0, sizeof(before.bits), before.bits) < 0)
+            return err_set(e, errno, "process.execCPUAffinity");
+        int r = numa_run_on(a->initial, "initial", e);
+        if (r < 0)
+            return r;
+    }
+    pid_t pid = parent_clone_into(&x->s, 0, ret_pidfd);
+    if (move && pid != 0)
+        syscall(SYS_sched_setaffinity, 0, sizeof(before.bits), before.bits);
+    return pid < 0 ? err_set(e, -pid, "clone") : pid;
+}
+
 static int run(struct exec *x, struct engine_exec *ret, struct err *e)
 {
     int pair[2], status;
@@ -165,17 +216,21 @@ static int run(struct exec *x, struct engine_exec *ret, struct err *e)
         return r;
     x->en.sock = pair[0];
     scoped_fd int mine = pair[0], theirs = pair[1], helper = -1;
-    pid_t pid = sys_clone(0, -1, &helper);
+    pid_t pid = clone_helper(x, &helper, e);
     if (pid == 0) {
         close(mine);
         x->s.sock = theirs;
         helper_main(x);
     }
     if (pid < 0)
-        return err_set(e, -pid, "clone");
+        return pid;
     fd_close(&theirs);
     struct engine_exec got = {.pid = -1, .pidfd = -1, .console = -1};
-    r = watch(x, &got, e);
+    r = enter_cgroup(x, pid, e);
+    if (r < 0)
+        pidfd_signal(helper, SIGKILL);
+    else
+        r = watch(x, &got, e);
     pidfd_wait(helper, &status);
     if (r < 0) {
         abandon(&got);
@@ -194,10 +249,13 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
                .console = -1,
                .listener = -1,
                .p = {.spec = p->spec,
+                     .id = p->id,
+                     .bundle = p->bundle,
                      .groups = p->groups,
                      .userns_fd = -1,
                      .keep_keyring = p->keep_keyring}},
         .s = {.spec = p->spec,
+              .cgroup_fd = p->cgroup ? cgroup_clone_fd(p->cgroup) : -1,
               .process = p->process,
               .root_mount = -1,
               .root_at = -1,

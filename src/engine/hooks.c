@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,14 +16,15 @@
 
 static const struct {
     const char *name, *status;
-    bool fatal; /* a failure ends the start; else it is logged and the rest goes on */
+    bool fatal;     /* a failure ends the start; else it is logged and the rest goes on */
+    bool in_bundle; /* runs in the bundle's directory */
 } points[] = {
-    [HOOK_PRESTART] = {"prestart", "creating", true},
-    [HOOK_CREATE_RUNTIME] = {"createRuntime", "creating", true},
-    [HOOK_CREATE_CONTAINER] = {"createContainer", "creating", true},
-    [HOOK_START_CONTAINER] = {"startContainer", "created", true},
-    [HOOK_POSTSTART] = {"poststart", "running", false},
-    [HOOK_POSTSTOP] = {"poststop", "stopped", false},
+    [HOOK_PRESTART] = {"prestart", "creating", true, true},
+    [HOOK_CREATE_RUNTIME] = {"createRuntime", "creating", true, true},
+    [HOOK_CREATE_CONTAINER] = {"createContainer", "creating", true, false},
+    [HOOK_START_CONTAINER] = {"startContainer", "created", true, false},
+    [HOOK_POSTSTART] = {"poststart", "running", false, true},
+    [HOOK_POSTSTOP] = {"poststop", "stopped", false, true},
 };
 
 static const struct spec_hook_list *list_of(const struct spec *spec, enum hook_point point)
@@ -54,7 +56,7 @@ bool hooks_any(const struct spec *spec, enum hook_point point)
 }
 
 /* runtime.md "State". */
-static char *state_text(const struct engine_params *p, enum hook_point point, pid_t pid)
+json_t *hooks_state(const struct engine_params *p, const char *status, pid_t pid)
 {
     scoped_json json_t *annotations = json_object(), *state = NULL;
     for (char **a = p->spec->annotations; a && *a; a++) {
@@ -64,11 +66,13 @@ static char *state_text(const struct engine_params *p, enum hook_point point, pi
         scoped_free char *key = xstrndup(*a, (size_t)(equals - *a));
         json_object_set_new(annotations, key, json_string(equals + 1));
     }
-    state = json_pack("{s:s, s:s, s:s, s:i, s:s, s:O}", "ociVersion",
+    state = json_pack("{s:s, s:s, s:s, s:s, s:O}", "ociVersion",
                       p->spec->oci_version ? p->spec->oci_version : SPEC_OCI_VERSION, "id",
-                      p->id ? p->id : "", "status", points[point].status, "pid", (int)pid, "bundle",
-                      p->bundle ? p->bundle : "", "annotations", annotations);
-    return state ? json_text(state, false) : NULL;
+                      p->id ? p->id : "", "status", status, "bundle", p->bundle ? p->bundle : "",
+                      "annotations", annotations);
+    if (state && pid > 0)
+        json_object_set_new(state, "pid", json_integer(pid));
+    return take_ptr(state);
 }
 
 /* A file in memory that a hook reads as its stdin: unlike a pipe it never blocks us when the hook
@@ -97,20 +101,17 @@ static int run_one(const struct spec_hook *h, const char *state, struct err *e)
         .envp = h->env ? h->env : no_env,
         .stdin_fd = in,
         .stdout_fd = -1,
-        .timeout_ms = h->has_timeout ? h->timeout * 1000 : 0,
+        .timeout_ms = !h->has_timeout               ? 0
+                      : h->timeout > INT_MAX / 1000 ? INT_MAX
+                                                    : h->timeout * 1000,
     };
     int r = proc_run(&cmd, e);
     return r > 0 ? -ECANCELED : r;
 }
 
-int hooks_run(const struct engine_params *p, enum hook_point point, pid_t pid, struct err *e)
+static int run_all(const struct spec_hook_list *l, enum hook_point point, const char *state,
+                   struct err *e)
 {
-    const struct spec_hook_list *l = list_of(p->spec, point);
-    if (l->n == 0)
-        return 0;
-    scoped_free char *state = state_text(p, point, pid);
-    if (!state)
-        return err_msg(e, EINVAL, "%s hooks: the state is not valid UTF-8", points[point].name);
     for (size_t i = 0; i < l->n; i++) {
         struct err failed = ERR_INIT;
         int r = run_one(&l->v[i], state, &failed);
@@ -128,10 +129,36 @@ int hooks_run(const struct engine_params *p, enum hook_point point, pid_t pid, s
     return 0;
 }
 
-/* createContainer: a program of the host, in the container's namespaces, before pivot_root. The
- * pid is the one that the container's own pid namespace shows. */
+int hooks_run(const struct engine_params *p, enum hook_point point, pid_t pid, struct err *e)
+{
+    const struct spec_hook_list *l = list_of(p->spec, point);
+    if (l->n == 0)
+        return 0;
+    scoped_json json_t *j = hooks_state(p, points[point].status, pid);
+    scoped_free char *state = j ? json_text(j, false) : NULL;
+    if (!state)
+        return err_msg(e, EINVAL, "%s hooks: the state is not valid UTF-8", points[point].name);
+    if (!points[point].in_bundle || !p->bundle)
+        return run_all(l, point, state, e);
+    /* Where hooks that are written for runc find themselves. */
+    scoped_fd int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (here < 0 || chdir(p->bundle) < 0)
+        log_debug("%s hooks do not run in the bundle: errno %d", points[point].name, errno);
+    int r = run_all(l, point, state, e);
+    if (here >= 0 && fchdir(here) < 0)
+        log_debug("the working directory is gone: errno %d", errno);
+    return r;
+}
+
+/* createContainer: a program of the host, in the container's namespaces, before pivot_root, in the
+ * directory that becomes the root. The pid is the one that the container's own pid namespace shows.
+ */
 int child_create_hooks(struct start *s, struct err *e)
 {
+    if (!hooks_any(s->spec, HOOK_CREATE_CONTAINER))
+        return 0;
+    if (fchdir(s->root_mount) < 0)
+        return err_set(e, errno, "chdir to the new root");
     return hooks_run(s->p, HOOK_CREATE_CONTAINER, getpid(), e);
 }
 

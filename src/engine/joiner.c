@@ -98,12 +98,12 @@ int join_clone(struct start *s, struct err *e)
 {
     scoped_fd int pidfd = -1;
     uint64_t flags = s->new_flags & (CLONE_NEWUSER | CLONE_NEWPID);
-    pid_t pid = sys_clone(flags | CLONE_PARENT, -1, &pidfd);
+    pid_t pid = parent_clone_into(s, flags | CLONE_PARENT, &pidfd);
     if (pid == 0)
         child_main(s);
     if (pid < 0)
         return flags & CLONE_NEWUSER ? userns_explain(-pid, e) : err_set(e, -pid, "clone");
-    int r = msg_send(s->sock, MSG_PID, pid, &pidfd, 1);
+    int r = msg_send(s->sock, s->in_cgroup ? MSG_PID : MSG_PID_OUT, pid, &pidfd, 1);
     if (r == 0)
         return 0;
     kill(pid, SIGKILL); /* not ours to reap; the engine's caller does when it sees our failure */

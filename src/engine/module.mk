@@ -1,14 +1,14 @@
 noinst_LIBRARIES += src/engine/libengine.a
-src_engine_libengine_a_SOURCES = src/engine/engine.h src/engine/engine-priv.h src/engine/user.h \
+src_engine_libengine_a_SOURCES = src/engine/engine.h src/engine/engine-priv.h src/engine/parts-priv.h src/engine/user.h src/engine/agent.c \
 	src/engine/child.c src/engine/command.c src/engine/console.c src/engine/detach.c \
 	src/engine/engine.c \
-	src/engine/exec.c src/engine/hooks.c src/engine/joiner.c src/engine/message.c \
+	src/engine/exec.c src/engine/hooks.c src/engine/joiner.c src/engine/message.c src/engine/numa.c \
 	src/engine/parent.c src/engine/process.c src/engine/protect.c src/engine/sched.c \
 	src/engine/stages.c src/engine/user.c
 
 # What a program links that runs containers, highest layer first.
 ENGINE_LIBS = src/engine/libengine.a src/storage/libstorage.a src/network/libnetwork.a \
-	src/mounts/libmounts.a src/userns/libuserns.a src/security/libsecurity.a \
+	src/cgroup/libcgroup.a src/mounts/libmounts.a src/userns/libuserns.a src/security/libsecurity.a \
 	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
 
 if ENABLE_TESTS

@@ -80,8 +80,8 @@ int parent_open_namespaces(struct start *s, struct err *e)
     if (s->join_userns)
         s->new_flags &= ~(uint64_t)CLONE_NEWUSER;
     find_owned(s);
-    s->announces = (s->network && s->network->attach) || hooks_any(s->spec, HOOK_PRESTART) ||
-                   hooks_any(s->spec, HOOK_CREATE_RUNTIME);
+    s->announces = s->network && s->network->attach;
+    s->runtime_hooks = hooks_any(s->spec, HOOK_PRESTART) || hooks_any(s->spec, HOOK_CREATE_RUNTIME);
     return check_userns(s, e);
 }
 
@@ -120,7 +120,8 @@ static int receive_init(struct start *s, int joiner_pidfd, struct err *e)
         r = msg_recv(s->sock, &m, fds);
         if (r == 1 && m.type == MSG_ERROR)
             told = m.err;
-        if (r == 1 && m.type == MSG_PID) {
+        if (r == 1 && (m.type == MSG_PID || m.type == MSG_PID_OUT)) {
+            s->in_cgroup = m.type == MSG_PID;
             s->en->pid = m.value;
             s->en->pidfd = take_fd(&fds[0]);
         }
@@ -137,6 +138,26 @@ static int receive_init(struct start *s, int joiner_pidfd, struct err *e)
                           : err_msg(e, ECONNRESET, "the process that joins namespaces ended early");
 }
 
+/* Born where it belongs: to move a process later makes the kernel wait for all others. What forbids
+ * it (a process that has entered a cgroup namespace, a limit of one process) may not forbid the
+ * caller to move it. */
+pid_t parent_clone_into(struct start *s, uint64_t flags, int *ret_pidfd)
+{
+    s->in_cgroup = s->cgroup_fd >= 0;
+    pid_t pid = sys_clone(flags, s->cgroup_fd, ret_pidfd);
+    if (pid >= 0 || !s->in_cgroup)
+        return pid;
+    s->in_cgroup = false;
+    return sys_clone(flags, -1, ret_pidfd);
+}
+
+int parent_enter_cgroup(struct start *s, struct err *e)
+{
+    if (!s->p->cgroup || s->in_cgroup)
+        return 0;
+    return cgroup_enter(s->p->cgroup, s->en->pid, e);
+}
+
 int parent_clone(struct start *s, struct err *e)
 {
     int pair[2];
@@ -149,7 +170,7 @@ int parent_clone(struct start *s, struct err *e)
     /* The other namespaces are made by the init itself while its maps are written: a network
      * namespace alone takes the kernel half a millisecond. */
     uint64_t flags = join ? 0 : s->new_flags & (CLONE_NEWUSER | CLONE_NEWPID);
-    pid_t pid = sys_clone(flags, -1, join ? &joiner : &s->en->pidfd);
+    pid_t pid = join ? sys_clone(0, -1, &joiner) : parent_clone_into(s, flags, &s->en->pidfd);
     if (pid == 0) {
         close(pair[0]);
         s->sock = pair[1];
@@ -278,10 +299,13 @@ void parent_detach(struct start *s)
 
 int parent_hooks(struct start *s, struct err *e)
 {
-    if (!s->announces)
+    if (!s->announces && !s->runtime_hooks)
         return 0;
-    s->en->hooks_begun = true;
-    int r = hooks_run(s->p, HOOK_PRESTART, s->en->pid, e);
+    struct msg m;
+    int r = s->runtime_hooks ? msg_expect(s->sock, MSG_MOUNTED, &m, NULL, e) : 0;
+    s->en->hooks_begun |= s->runtime_hooks && r == 0;
+    if (r == 0)
+        r = hooks_run(s->p, HOOK_PRESTART, s->en->pid, e);
     if (r == 0)
         r = hooks_run(s->p, HOOK_CREATE_RUNTIME, s->en->pid, e);
     if (r < 0)

@@ -298,8 +298,8 @@ static int last_preparations(struct start *s, struct err *e)
 int process_seccomp(struct start *s, struct err *e)
 {
     bool asks = s->seccomp && seccomp_wants_listener(s->seccomp);
-    if (asks && !s->p->learn_dir)
-        return err_msg(e, ENOTSUP, "SCMP_ACT_NOTIFY needs a listener, which is not supported");
+    if (asks && !s->p->learn_dir && !agent_path(s->spec))
+        return err_msg(e, EINVAL, "SCMP_ACT_NOTIFY needs linux.seccomp.listenerPath");
     int r = last_preparations(s, e);
     if (r < 0 || !s->seccomp)
         return r;

@@ -94,7 +94,16 @@ static int set_personality(const json_t *j, struct err *e)
         value = PER_LINUX32;
     else if (!streq(domain, "LINUX"))
         return err_msg(e, EINVAL, "linux.personality.domain: want LINUX or LINUX32");
+    if (json_array_size(json_object_get(j, "flags")) > 0)
+        return err_msg(e, EINVAL, "linux.personality.flags: no flags are defined");
     return personality(value) < 0 ? err_set(e, errno, "linux.personality") : 0;
+}
+
+int exec_scheduling(struct start *s, struct err *e)
+{
+    const struct spec_cpu_affinity *a = s->process->exec_cpu_affinity;
+    int r = a ? numa_run_on(a->final, "final", e) : 0;
+    return r < 0 ? r : process_scheduling(s, e);
 }
 
 int process_scheduling(struct start *s, struct err *e)
@@ -106,5 +115,7 @@ int process_scheduling(struct start *s, struct err *e)
         r = set_io_priority(s->process->io_priority, e);
     if (r == 0 && s->spec->linux_ && s->spec->linux_->personality)
         r = set_personality(s->spec->linux_->personality, e);
+    if (r == 0 && s->spec->linux_ && s->spec->linux_->memory_policy)
+        r = numa_memory_policy(s->spec->linux_->memory_policy, e);
     return r;
 }
