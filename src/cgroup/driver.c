@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "cgroup/cgroup-priv.h"
+#include "cgroup/devices.h"
 #include "cgroup/resources.h"
 
 /* A process that does not end (in uninterruptible sleep) must not hold us for ever. */
@@ -65,10 +66,14 @@ void cgroup_close(struct cgroup *c)
     free(c);
 }
 
-/* The files, then the devices: a process that comes in meets all of it. */
-static int apply(struct cgroup *c, const struct plan *plan, struct err *e)
+/* A process that comes in meets all of it. */
+static int apply(struct cgroup *c, const struct plan *plan, const json_t *resources, bool update,
+                 struct err *e)
 {
-    return plan_apply(plan, c->fd, cgroup_path(c), e);
+    int r = plan_apply(plan, c->fd, cgroup_path(c), e);
+    if (r == 0 && !c->in_userns)
+        r = devices_apply(resources, c->fd, update, e);
+    return r;
 }
 
 static int check_annotations(char *const *annotations, struct err *e)
@@ -92,7 +97,7 @@ static int create(struct cgroup *c, const struct cgroup_request *r, const struct
         c->pending = rc == 0 ? json_incref((json_t *)r->resources) : NULL;
         return rc;
     }
-    rc = apply(c, plan, e);
+    rc = apply(c, plan, r->resources, false, e);
     if (rc == 0 && r->owner)
         rc = cgroup_delegate(c->fd, r->owner, e);
     if (rc < 0)
@@ -110,7 +115,9 @@ int cgroup_create(const struct cgroup_request *r, struct cgroup **ret, struct er
     if (rc < 0)
         return rc;
     struct plan plan;
-    rc = resources_plan(r->resources, false, &plan, e);
+    rc = devices_check(r->resources, e);
+    if (rc == 0)
+        rc = resources_plan(r->resources, false, &plan, e);
     if (rc < 0)
         return rc;
     struct cgroup *c = new_group(driver);
@@ -141,7 +148,7 @@ static int apply_pending(struct cgroup *c, struct err *e)
     int r = resources_plan(c->pending, false, &plan, e);
     if (r < 0)
         return r;
-    r = apply(c, &plan, e);
+    r = apply(c, &plan, c->pending, false, e);
     if (r == 0 && c->owner)
         r = cgroup_delegate(c->fd, c->owner, e);
     plan_release(&plan);
@@ -262,7 +269,9 @@ int cgroup_update(struct cgroup *c, const json_t *resources, struct err *e)
     if (r < 0)
         return r;
     struct plan plan;
-    r = resources_plan(resources, true, &plan, e);
+    r = devices_check(resources, e);
+    if (r == 0)
+        r = resources_plan(resources, true, &plan, e);
     if (r < 0)
         return r;
     scoped_strv char **available = cgroup_controllers(c->fd, "cgroup.controllers");
@@ -270,7 +279,7 @@ int cgroup_update(struct cgroup *c, const json_t *resources, struct err *e)
     if (r == 0 && c->driver->update)
         r = c->driver->update(c, resources, &plan, e);
     if (r == 0)
-        r = apply(c, &plan, e);
+        r = apply(c, &plan, resources, true, e);
     plan_release(&plan);
     return r;
 }

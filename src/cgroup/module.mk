@@ -1,4 +1,18 @@
 noinst_LIBRARIES += src/cgroup/libcgroup.a
 src_cgroup_libcgroup_a_SOURCES = src/cgroup/cgroup.h src/cgroup/driver.h src/cgroup/cgroup-priv.h \
-	src/cgroup/resources.h src/cgroup/fields.h src/cgroup/apply.c src/cgroup/cgroup.c src/cgroup/cgroupfs.c src/cgroup/dir.c \
-	src/cgroup/driver.c src/cgroup/fields.c src/cgroup/resources.c src/cgroup/tasks.c
+	src/cgroup/resources.h src/cgroup/fields.h src/cgroup/apply.c src/cgroup/cgroup.c src/cgroup/cgroupfs.c src/cgroup/devices.h src/cgroup/devices.c src/cgroup/dir.c \
+	src/cgroup/driver.c src/cgroup/fields.c src/cgroup/resources.c src/cgroup/stats.c src/cgroup/tasks.c
+
+CGROUP_TEST_LIBS = src/cgroup/libcgroup.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-cgroup-plan
+TESTS += tests/unit/test-cgroup-plan
+tests_unit_test_cgroup_plan_SOURCES = tests/unit/test-cgroup-plan.c
+tests_unit_test_cgroup_plan_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cgroup_plan_LDADD = $(CGROUP_TEST_LIBS) -lm
+check_PROGRAMS += tests/unit/test-cgroup
+TESTS += tests/unit/test-cgroup
+tests_unit_test_cgroup_SOURCES = tests/unit/test-cgroup.c tests/unit/cgroup-mount.h
+tests_unit_test_cgroup_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cgroup_LDADD = $(CGROUP_TEST_LIBS)
+endif
