@@ -15,4 +15,9 @@ TESTS += tests/unit/test-cgroup
 tests_unit_test_cgroup_SOURCES = tests/unit/test-cgroup.c tests/unit/cgroup-mount.h
 tests_unit_test_cgroup_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_cgroup_LDADD = $(CGROUP_TEST_LIBS)
+check_PROGRAMS += tests/unit/test-cgroup-devices
+TESTS += tests/unit/test-cgroup-devices
+tests_unit_test_cgroup_devices_SOURCES = tests/unit/test-cgroup-devices.c tests/unit/cgroup-mount.h
+tests_unit_test_cgroup_devices_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_cgroup_devices_LDADD = $(CGROUP_TEST_LIBS)
 endif
