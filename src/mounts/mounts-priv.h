@@ -18,6 +18,9 @@ struct mounts {
     char **kernel_mounts; /* without pivot_root(2): pivot_find_kernel_mounts; owned */
 };
 
+/* root.c: spec->mounts[i]. later_ro has room for one more. */
+int mount_one(struct mounts *c, size_t i, struct err *e);
+
 /* target.c: what a mount is put on. kind: S_IFDIR or S_IFREG. Makes what is missing. O_PATH fd. */
 int target_open(int root, const char *path, mode_t kind, struct err *e);
 /* "/proc", "/sys" and "/dev" of an image must not be symbolic links. 0 or -ELOOP. */

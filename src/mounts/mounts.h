@@ -69,6 +69,14 @@ void mounts_free(struct mounts *m);
 /* Both. */
 int mounts_enter(const struct spec *spec, const struct mounts_env *env, struct err *e);
 
+/* For a container that runs, in its namespaces: performs spec->mounts below env->root_mount, its
+ * "/"; bind_fds were opened in a namespace that had the host's mounts. Those before one that fails
+ * stay. */
+int mounts_add(const struct spec *spec, const struct mounts_env *env, struct err *e);
+/* Detaches the mount at path below root. -EINVAL when that is no mount point. fds_dir: our own
+ * /proc/self/fd, opened outside; the working directory becomes another. */
+int mounts_remove(int root, int fds_dir, const char *path, struct err *e);
+
 /* Copy-up: fills an empty volume directory (fd) with what the image holds at path below root_fd:
  * owners, modes, times, xattrs, links. A symbolic link at path is refused by name; a missing path,
  * or one that is no directory, copies nothing. The volume's root gets the directory's owner and

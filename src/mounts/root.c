@@ -133,7 +133,7 @@ static int remount(struct mounts *c, const struct spec_mount *m, const struct mo
     return r < 0 ? r : bind_setattr(fd, true, o->rec_attr_set, o->rec_attr_clear, e);
 }
 
-static int mount_one(struct mounts *c, size_t i, struct err *e)
+int mount_one(struct mounts *c, size_t i, struct err *e)
 {
     const struct spec_mount *m = &c->spec->mounts[i];
     scoped_mount_options struct mount_options o = {0};

@@ -6,12 +6,17 @@ rootlet_oci_SOURCES = src/oci/main.c src/oci/oci.h src/oci/log.c src/oci/record.
 	src/oci/cmd-checkpoint.c \
 	src/oci/cmd-create.c \
 	src/oci/cmd-delete.c \
+	src/oci/cmd-exec.c \
 	src/oci/cmd-features.c \
 	src/oci/cmd-kill.c \
 	src/oci/cmd-list.c \
+	src/oci/cmd-mounts.c \
+	src/oci/cmd-pause.c \
+	src/oci/cmd-ps.c \
 	src/oci/cmd-spec.c \
 	src/oci/cmd-start.c \
-	src/oci/cmd-state.c
+	src/oci/cmd-state.c \
+	src/oci/cmd-update.c
 rootlet_oci_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_oci_LDADD = src/engine/libengine.a src/cgroup/libcgroup.a src/network/libnetwork.a \
 	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a src/term/libterm.a \

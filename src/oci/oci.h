@@ -35,11 +35,18 @@ int oci_seccomp_open(const struct oci_container *c, const struct spec *spec,
 extern const struct cmd oci_cmd_checkpoint;
 extern const struct cmd oci_cmd_create; /* and run */
 extern const struct cmd oci_cmd_delete;
+extern const struct cmd oci_cmd_exec;
 extern const struct cmd oci_cmd_features;
 extern const struct cmd oci_cmd_kill;
 extern const struct cmd oci_cmd_list;
+extern const struct cmd oci_cmd_mounts_add;
+extern const struct cmd oci_cmd_mounts_remove;
+extern const struct cmd oci_cmd_pause;
+extern const struct cmd oci_cmd_ps;
 extern const struct cmd oci_cmd_restore;
+extern const struct cmd oci_cmd_resume;
 extern const struct cmd oci_cmd_run;
 extern const struct cmd oci_cmd_spec;
 extern const struct cmd oci_cmd_start;
 extern const struct cmd oci_cmd_state;
+extern const struct cmd oci_cmd_update;
