@@ -17,6 +17,7 @@ static const struct cmd *const commands[] = {
     &oci_cmd_checkpoint,
     &oci_cmd_create,
     &oci_cmd_delete,
+    &oci_cmd_events,
     &oci_cmd_exec,
     &oci_cmd_features,
     &oci_cmd_kill,

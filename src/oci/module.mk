@@ -6,6 +6,7 @@ rootlet_oci_SOURCES = src/oci/main.c src/oci/oci.h src/oci/log.c src/oci/record.
 	src/oci/cmd-checkpoint.c \
 	src/oci/cmd-create.c \
 	src/oci/cmd-delete.c \
+	src/oci/cmd-events.c \
 	src/oci/cmd-exec.c \
 	src/oci/cmd-features.c \
 	src/oci/cmd-kill.c \

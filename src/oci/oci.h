@@ -35,6 +35,7 @@ int oci_seccomp_open(const struct oci_container *c, const struct spec *spec,
 extern const struct cmd oci_cmd_checkpoint;
 extern const struct cmd oci_cmd_create; /* and run */
 extern const struct cmd oci_cmd_delete;
+extern const struct cmd oci_cmd_events;
 extern const struct cmd oci_cmd_exec;
 extern const struct cmd oci_cmd_features;
 extern const struct cmd oci_cmd_kill;
