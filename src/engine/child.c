@@ -109,7 +109,7 @@ int child_loopback(struct start *s, struct err *e)
 int child_hostname(struct start *s, struct err *e)
 {
     const char *host = s->spec->hostname, *domain = s->spec->domainname;
-    if ((host || domain) && !(s->new_flags & CLONE_NEWUTS)) {
+    if ((host || domain) && !s->own[OWN_UTS]) {
         log_debug("host name is left alone: the UTS namespace is not the container's own");
         return 0;
     }
@@ -164,7 +164,7 @@ int child_become_root(struct start *s, struct err *e)
     if (l && l->n_gid_mappings > 0)
         s->no_setgroups = l->n_gid_mappings == 1 && l->gid_mappings[0].size == 1;
     else
-        s->no_setgroups = s->join_userns && setgroups_denied();
+        s->no_setgroups = s->in_userns && setgroups_denied();
     s->keep_groups = streq(spec_annotation(s->spec, KEEP_GROUPS_ANNOTATION), "1") ||
                      strv_has(s->p->groups, "keep-groups");
     int r = userns_become_root(s->no_setgroups || s->keep_groups, e);
@@ -192,18 +192,9 @@ int child_sysctls(struct start *s, struct err *e)
     return sysctl_apply(v, e);
 }
 
-/* What the host's file system gives: opened while the ids are still the user's. Later they may be
- * those of somebody who cannot enter the user's directories (--userns auto, root of the host); and
- * now the parent is busy with the maps. */
-int child_open_sources(struct start *s, struct err *e)
+/* The directory of root.path. */
+static int open_root(struct start *s, struct err *e)
 {
-    if (!s->bind_fds)
-        s->bind_fds = mounts_new_fds(s->spec);
-    int r = mounts_open_sources(s->spec, s->p->bundle, s->bind_fds, e);
-    if (r < 0)
-        return r;
-    if (s->p->root)
-        return storage_open(s->p->root, &s->root_fds, e);
     if (!s->spec->root || !s->spec->root->path)
         return err_msg(e, EINVAL, "root.path: missing");
     const char *path = s->spec->root->path;
@@ -212,6 +203,26 @@ int child_open_sources(struct start *s, struct err *e)
     s->root_at = open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (s->root_at < 0)
         return err_set(e, errno, "root.path: open %s", full);
+    return 0;
+}
+
+/* What the host's file system gives: opened while the ids are still the user's. Later they may be
+ * those of somebody who cannot enter the user's directories (--userns auto, root of the host); and
+ * now the parent is busy with the maps. */
+int child_open_sources(struct start *s, struct err *e)
+{
+    if (s->host_mounts)
+        return open_root(s, e);
+    if (!s->bind_fds)
+        s->bind_fds = mounts_new_fds(s->spec);
+    int r = mounts_open_sources(s->spec, s->p->bundle, s->bind_fds, e);
+    if (r < 0)
+        return r;
+    if (s->p->root)
+        return storage_open(s->p->root, &s->root_fds, e);
+    r = open_root(s, e);
+    if (r < 0)
+        return r;
     /* A copy of the mount: pivot_root(2) wants a mount point, and a plain directory is none (A19).
      * Recursive, since what is mounted below was locked when we left the host's namespace. */
     s->root_mount = mountfd_clone(s->root_at, "", 1, e);
@@ -231,6 +242,8 @@ int child_mount_root(struct start *s, struct err *e)
 
 int child_mounts(struct start *s, struct err *e)
 {
+    if (s->host_mounts)
+        return 0;
     s->mounts_env = (struct mounts_env){
         .root_mount = s->root_mount,
         .root_at = s->root_at,
@@ -251,7 +264,7 @@ int child_mounts(struct start *s, struct err *e)
 
 int child_pivot(struct start *s, struct err *e)
 {
-    int r = mounts_pivot(s->mounts, e);
+    int r = s->host_mounts ? chroot_enter(s, e) : mounts_pivot(s->mounts, e);
     mounts_free(s->mounts);
     s->mounts = NULL;
     fd_close(&s->root_mount);

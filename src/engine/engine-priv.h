@@ -95,6 +95,7 @@ struct ns_join {
     int fd;        /* owned */
     uint64_t flag; /* CLONE_NEW* */
     const char *path;
+    bool ours; /* of our own user namespace: entered before another one is */
 };
 
 struct engine {
@@ -122,6 +123,7 @@ struct start {
     bool make_userns, join_userns;
     bool announces;     /* the parent attaches a network */
     bool runtime_hooks; /* the parent runs hooks before the pivot */
+    bool host_mounts;   /* no mount namespace of its own: nothing may be mounted */
     bool in_userns;     /* it runs in a user namespace that is not the initial one */
     int cgroup_fd;      /* to clone into, or -1; borrowed */
     bool in_cgroup;     /* the init was born in its cgroup */
@@ -175,6 +177,10 @@ int engine_await_exec(struct engine *en, struct err *e);
 void detach_await_start(struct start *s);
 /* Before CREATED is reported: nothing of the creator's may live on in an init that waits. */
 int detach_prepare(struct start *s, struct err *e);
+
+/* chroot.c: a container in our own mount namespace. */
+int chroot_check(const struct start *s, struct err *e);
+int chroot_enter(struct start *s, struct err *e);
 
 /* joiner.c */
 int join_check(struct start *s, const struct spec_namespace *ns, struct err *e);

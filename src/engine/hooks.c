@@ -157,7 +157,7 @@ int child_create_hooks(struct start *s, struct err *e)
 {
     if (!hooks_any(s->spec, HOOK_CREATE_CONTAINER))
         return 0;
-    if (fchdir(s->root_mount) < 0)
+    if (fchdir(s->root_mount >= 0 ? s->root_mount : s->root_at) < 0)
         return err_set(e, errno, "chdir to the new root");
     return hooks_run(s->p, HOOK_CREATE_CONTAINER, getpid(), e);
 }

@@ -5,6 +5,7 @@
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -25,6 +26,22 @@ static int add(struct start *s, int fd, uint64_t flag, const char *path, struct 
     return 0;
 }
 
+static bool is_our(const char *file, int fd)
+{
+    struct stat theirs, ours;
+    char path[40];
+    snprintf(path, sizeof(path), "/proc/self/ns/%s", file);
+    return fstat(fd, &theirs) == 0 && stat(path, &ours) == 0 && theirs.st_dev == ours.st_dev &&
+           theirs.st_ino == ours.st_ino;
+}
+
+/* To enter the user namespace that we are in is refused, setns(2); and what is in our own mount
+ * namespace is the host's. Both are as if they had not been named. */
+static bool stays(const char *type, int fd)
+{
+    return (streq(type, "user") || streq(type, "mount")) && is_our(sys_ns_file(type), fd);
+}
+
 int join_check(struct start *s, const struct spec_namespace *ns, struct err *e)
 {
     scoped_fd int fd = open(ns->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -34,14 +51,10 @@ int join_check(struct start *s, const struct spec_namespace *ns, struct err *e)
     uint64_t want = sys_ns_flag(ns->type);
     if (sys_ns_type(fd, &type) < 0 || (uint64_t)(unsigned)type != want)
         return err_msg(e, EINVAL, "%s is not a namespace of type %s", ns->path, ns->type);
+    if (stays(ns->type, fd))
+        return 0;
+    s->host_mounts &= want != CLONE_NEWNS;
     return add(s, take_fd(&fd), want, ns->path, e);
-}
-
-static bool is_our_userns(int fd)
-{
-    struct stat theirs, ours;
-    return fstat(fd, &theirs) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
-           theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
 /* setns(2) needs CAP_SYS_ADMIN in the user namespace that owns what is entered: when that is not
@@ -53,14 +66,23 @@ int join_owner(struct start *s, struct err *e)
         return fd < 0 ? err_set(e, errno, "copy the user namespace's descriptor")
                       : add(s, fd, CLONE_NEWUSER, "of the shared network", e);
     }
-    for (size_t i = 0; i < s->n_join && !s->join_userns; i++) {
+    bool named = s->join_userns;
+    for (size_t i = 0; i < s->n_join; i++) {
+        if (s->join[i].flag == CLONE_NEWUSER)
+            continue;
         scoped_fd int owner = ioctl(s->join[i].fd, NS_GET_USERNS);
+        s->join[i].ours = owner >= 0 && is_our("user", owner);
+        if (named)
+            continue;
         if (owner < 0)
             return err_hint(e, err_set(e, errno, "enter namespace %s", s->join[i].path),
                             "it belongs to a user namespace that is not this user's");
-        if (!is_our_userns(owner))
-            return add(s, take_fd(&owner), CLONE_NEWUSER, s->join[i].path, e);
-        if (geteuid() != 0)
+        if (!s->join[i].ours) {
+            int r = add(s, take_fd(&owner), CLONE_NEWUSER, s->join[i].path, e);
+            if (r < 0)
+                return r;
+            named = true;
+        } else if (geteuid() != 0)
             return err_msg(e, EPERM, "namespace %s belongs to the host: only root can join it",
                            s->join[i].path);
     }
@@ -83,12 +105,17 @@ int join_enter(struct start *s, struct err *e)
      * /proc (CVE-2016-9962). The init inherits it until its execve. */
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return err_set(e, errno, "make the process undumpable");
+    /* Each while we have the capabilities that its owner wants: ours, the user namespace, its. */
+    for (size_t i = 0; r == 0 && i < s->n_join; i++) {
+        if (s->join[i].ours)
+            r = enter(&s->join[i], e);
+    }
     for (size_t i = 0; r == 0 && i < s->n_join; i++) {
         if (s->join[i].flag == CLONE_NEWUSER)
             r = enter(&s->join[i], e);
     }
     for (size_t i = 0; r == 0 && i < s->n_join; i++) {
-        if (s->join[i].flag != CLONE_NEWUSER)
+        if (!s->join[i].ours && s->join[i].flag != CLONE_NEWUSER)
             r = enter(&s->join[i], e);
     }
     return r;

@@ -31,7 +31,8 @@ static void find_owned(struct start *s)
     for (size_t i = 0; i < N_ELEMENTS(owned); i++) {
         s->own[owned[i].own] = s->new_flags & owned[i].flag;
         for (size_t j = 0; j < s->n_join && !new_userns; j++)
-            s->own[owned[i].own] |= s->join[j].flag == owned[i].flag;
+            s->own[owned[i].own] |=
+                s->join[j].flag == owned[i].flag && !(s->join_userns && s->join[j].ours);
     }
 }
 
@@ -57,13 +58,13 @@ static int check_userns(struct start *s, struct err *e)
 int parent_open_namespaces(struct start *s, struct err *e)
 {
     const struct spec_linux *l = s->spec->linux_;
-    bool mount = false;
+    s->host_mounts = true;
     for (size_t i = 0; l && i < l->n_namespaces; i++) {
         const struct spec_namespace *ns = &l->namespaces[i];
         uint64_t flag = sys_ns_flag(ns->type);
         if (flag == 0)
             return err_msg(e, EINVAL, "linux.namespaces[%zu]: unknown type \"%s\"", i, ns->type);
-        mount |= flag == CLONE_NEWNS && !ns->path;
+        s->host_mounts &= ns->path || flag != CLONE_NEWNS;
         if (ns->path) {
             int r = join_check(s, ns, e);
             if (r < 0)
@@ -72,9 +73,9 @@ int parent_open_namespaces(struct start *s, struct err *e)
             s->new_flags |= flag;
         }
     }
-    if (!mount)
-        return err_msg(e, ENOTSUP, "linux.namespaces: a new mount namespace is needed");
-    int r = join_owner(s, e);
+    int r = s->host_mounts ? chroot_check(s, e) : 0;
+    if (r == 0)
+        r = join_owner(s, e);
     if (r < 0)
         return r;
     if (s->join_userns)
