@@ -238,16 +238,20 @@ class Machine:
             (path / d).mkdir(exist_ok=True)
         return path
 
+    def end_child(self, p):
+        """By its process group: a signal to nsenter alone would not reach the machine."""
+        if p.poll() is None:
+            self._kill(p)
+            p.wait()
+        for stream in (p.stdin, p.stdout, p.stderr):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self.children.remove(p)
+
     def end_children(self):
-        for p in self.children:
-            if p.poll() is None:
-                self._kill(p)
-                p.wait()
-            for stream in (p.stdin, p.stdout, p.stderr):
-                if stream:
-                    with contextlib.suppress(OSError):
-                        stream.close()
-        self.children.clear()
+        for p in list(self.children):
+            self.end_child(p)
 
     def end(self):
         self.end_children()

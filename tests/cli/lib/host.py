@@ -16,7 +16,8 @@ import time
 BUILDDIR = pathlib.Path(os.environ.get("BUILDDIR", "build"))
 SRCDIR = pathlib.Path(os.environ.get("SRCDIR", "."))
 SANITIZERS = os.environ.get("SANITIZERS") == "yes"
-PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init")
+PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init", "rootlet-oci",
+            "rootlet-scope")
 DEVICES = ("/dev/fuse", "/dev/net/tun")
 LOCK = "/run/lock/rootlet-tests"
 SUBIDS = 65536
