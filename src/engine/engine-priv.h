@@ -220,6 +220,7 @@ int process_scheduling(struct start *s, struct err *e);
 int process_security_label(struct start *s, struct err *e);
 int process_identity(struct start *s, struct err *e);
 int process_enter_cwd(struct start *s, struct err *e);
+int process_look_for_command(struct start *s, struct err *e);
 int process_find_command(struct start *s, struct err *e);
 int process_seccomp(struct start *s, struct err *e);
 int process_exec(struct start *s, struct err *e);

@@ -269,6 +269,17 @@ int process_enter_cwd(struct start *s, struct err *e)
     return r < 0 ? refuse_cwd(cwd, r, e) : 0;
 }
 
+/* Clients of a runtime expect "create" to refuse a program that is not there. A startContainer hook
+ * may still bring it. */
+int process_look_for_command(struct start *s, struct err *e)
+{
+    const struct spec_hooks *h = s->spec->hooks;
+    if (!s->p->start_listen || (h && h->start_container.n > 0))
+        return 0;
+    scoped_free char *found = NULL;
+    return command_find(s->process->args[0], s->env, &found, e);
+}
+
 int process_find_command(struct start *s, struct err *e)
 {
     return command_find(s->process->args[0], s->env, &s->command, e);

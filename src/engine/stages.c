@@ -50,6 +50,7 @@ static const struct stage stages[] = {
     {"set security label", SIDE_CHILD, process_security_label},
     {"drop privileges", SIDE_CHILD, process_identity},
     {"enter working directory", SIDE_CHILD, process_enter_cwd, .plain = true},
+    {"look for command", SIDE_CHILD, process_look_for_command, .plain = true},
     {"report created", SIDE_CHILD, child_created},
 
     {"run startContainer hooks", SIDE_FINAL, child_start_hooks, .plain = true},

@@ -212,13 +212,37 @@ static int make(struct mounts *c, const struct spec_mount *m, const struct mount
     return fd;
 }
 
-static int copy_up(struct mounts *c, const char *path, int mnt, struct err *e)
+/* What the options say of the tmpfs itself stands against what the directory was like. */
+static int restore_attributes(int mnt, const char *data, const struct stat *st, struct err *e)
+{
+    scoped_strv char **words = strv_split(data ? data : "", ",", false);
+    bool owner = false, mode = false;
+    for (size_t i = 0; words && words[i]; i++) {
+        owner |= str_after(words[i], "uid=") || str_after(words[i], "gid=");
+        mode |= str_after(words[i], "mode=") != NULL;
+    }
+    scoped_fd int dir = openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return err_set(e, errno, "open the tmpfs");
+    if (owner && fchown(dir, st->st_uid, st->st_gid) < 0)
+        return err_set(e, errno, "owner of the tmpfs");
+    if (mode && fchmod(dir, st->st_mode & 07777) < 0)
+        return err_set(e, errno, "mode of the tmpfs");
+    return 0;
+}
+
+static int copy_up(struct mounts *c, const char *path, int mnt, const char *data, struct err *e)
 {
     scoped_fd int dir = path_open_in_root(c->root, path, O_RDONLY | O_DIRECTORY, 0, NULL);
     if (dir < 0)
         return 0;
+    struct stat st;
+    if (fstat(mnt, &st) < 0)
+        return err_set(e, errno, "look at the tmpfs");
     struct tree_copy t = {.src = dir, .dst = mnt, .objects = -1};
     int r = tree_copy(&t, e);
+    if (r == 0)
+        r = restore_attributes(mnt, data, &st, e);
     return r < 0 ? err_add(e, r, "copy up") : 0;
 }
 
@@ -243,7 +267,7 @@ int new_mount(struct mounts *c, const struct spec_mount *m, const struct mount_o
     scoped_fd int mnt = make(c, m, o, &place, attr, e);
     if (mnt < 0)
         return mnt;
-    int r = tmpfs && o->tmpcopyup ? copy_up(c, m->destination, mnt, e) : 0;
+    int r = tmpfs && o->tmpcopyup ? copy_up(c, m->destination, mnt, o->data, e) : 0;
     if (r == 0 && idmap_wanted(m, o))
         r = idmap_apply(c->spec, m, o, c->env->in_userns, mnt, e);
     if (r == 0 && o->propagation)
