@@ -1,93 +1,137 @@
 """Completions for bash, zsh and fish: one description of values and arguments, three forms."""
 from gen_tables import Command
 
-# What may follow an option: words, or one of the kinds @file @dir @container @running @image.
-VALUES = {
-    "attach": "stdin stdout stderr",
-    "bundle": "@dir",
-    "cap-add": "@cap",
-    "cap-drop": "@cap",
-    "cgroupns": "private host",
-    "cgroups": "enabled disabled",
-    "cidfile": "@file",
-    "condition": "stopped running removed",
-    "device": "@file",
-    "env-file": "@file",
-    "input": "@file",
-    "ipc": "private host container:",
-    "label-file": "@file",
-    "log-driver": "k8s-file none",
-    "log-level": "error warn info debug",
-    "mount": "type=bind, type=volume, type=tmpfs,",
-    "net": "none host container: ns:",
-    "network": "none host container: ns:",
-    "output": "@file",
-    "pid": "private host container:",
-    "pidfile": "@file",
-    "pull": "missing never",
-    "restart": "no",
-    "root": "@dir",
-    "runroot": "@dir",
-    "security-opt": "seccomp= seccomp-default= no-new-privileges apparmor= label= mask= unmask=",
-    "security-profile": "default hardened minimal",
-    "signal": "@signal",
-    "spec": "@file",
-    "stop-signal": "@signal",
-    "storage-driver": "overlay copy",
-    "userns": "keep-id auto isolated nomap host",
-    "uts": "private host container:",
-    "volume": "@file",
-    "volumes-from": "@container",
-}
-# Where the values of an option differ by command: (command, option).
-COMMAND_VALUES = {
-    ("save", "format"): "docker-archive oci-archive oci-dir",
-    ("ps", "format"): "json jsonl table",
-    ("list", "format"): "json jsonl table",
-    ("images", "format"): "json jsonl table",
-    ("history", "format"): "json table",
-    ("inspect", "format"): "json",
-    ("inspect", "type"): "container image all",
-    ("ps", "sort"): "created command id image names runningfor size status",
-    ("list", "sort"): "created command id image names runningfor size status",
-    ("images", "sort"): "created id repository size tag",
-    ("ps", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
-    ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
-    ("images", "filter"): "reference= id= dangling=",
-}
-# Arguments whose kind does not follow from their name in the synopsis.
-ARGUMENTS = {
-    "attach": "@running", "exec": "@running", "stop": "@running", "kill": "@running",
-    "wait": "@running", "import": "@file", "inspect": "@container @image", "help": "@command",
-    "images": "@image", "image exists": "@image",
-}
-# Options end at the first argument; what follows it is the container's.
-STOP_AT_ARGUMENT = ("run", "create", "exec")
+class Program:
+    """What the tables do not say of a program.
+
+    values          what may follow an option: words, or kinds: @file @dir @container @running @image
+    command_values  where these differ by command: (command, option)
+    arguments       kinds of arguments that do not follow from their name in the synopsis
+    stop            commands whose options end at the first argument; what follows is the container's
+    lists           kind: the command that lists them
+    """
+
+    def __init__(self, name, values, command_values, arguments, stop, lists):
+        self.name, self.values, self.command_values = name, values, command_values
+        self.arguments, self.stop, self.lists = arguments, stop, lists
+        self.ident = name.replace("-", "_")
+
+    def rename(self, text):
+        """The templates are written for rootlet."""
+        return text.replace("_rootlet", "\0").replace("rootlet", self.name).replace("\0", "_" + self.ident)
+
+
+NAMES = """--format '{{join .Names ","}}'"""
+IMAGES = "--format '{{.Repository}}:{{.Tag}}'"
+ROOTLET = Program(
+    "rootlet",
+    values={
+        "attach": "stdin stdout stderr",
+        "bundle": "@dir",
+        "cap-add": "@cap",
+        "cap-drop": "@cap",
+        "cgroupns": "private host",
+        "cgroups": "enabled disabled",
+        "cidfile": "@file",
+        "condition": "stopped running removed",
+        "device": "@file",
+        "env-file": "@file",
+        "input": "@file",
+        "ipc": "private host container:",
+        "label-file": "@file",
+        "log-driver": "k8s-file none",
+        "log-level": "error warn info debug",
+        "mount": "type=bind, type=volume, type=tmpfs,",
+        "net": "none host container: ns:",
+        "network": "none host container: ns:",
+        "output": "@file",
+        "pid": "private host container:",
+        "pidfile": "@file",
+        "pull": "missing never",
+        "restart": "no",
+        "root": "@dir",
+        "runroot": "@dir",
+        "security-opt": "seccomp= seccomp-default= no-new-privileges apparmor= label= mask= unmask=",
+        "security-profile": "default hardened minimal",
+        "signal": "@signal",
+        "spec": "@file",
+        "stop-signal": "@signal",
+        "storage-driver": "overlay copy",
+        "userns": "keep-id auto isolated nomap host",
+        "uts": "private host container:",
+        "volume": "@file",
+        "volumes-from": "@container",
+    },
+    command_values={
+        ("save", "format"): "docker-archive oci-archive oci-dir",
+        ("ps", "format"): "json jsonl table",
+        ("list", "format"): "json jsonl table",
+        ("images", "format"): "json jsonl table",
+        ("history", "format"): "json table",
+        ("inspect", "format"): "json",
+        ("inspect", "type"): "container image all",
+        ("ps", "sort"): "created command id image names runningfor size status",
+        ("list", "sort"): "created command id image names runningfor size status",
+        ("images", "sort"): "created id repository size tag",
+        ("ps", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
+        ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
+        ("images", "filter"): "reference= id= dangling=",
+    },
+    arguments={
+        "attach": "@running", "exec": "@running", "stop": "@running", "kill": "@running",
+        "wait": "@running", "import": "@file", "inspect": "@container @image", "help": "@command",
+        "images": "@image", "image exists": "@image",
+    },
+    stop=("run", "create", "exec"),
+    lists={"@container": f"ps -a {NAMES}", "@running": f"ps {NAMES}", "@image": f"images {IMAGES}"})
+OCI = Program(
+    "rootlet-oci",
+    values={
+        "bundle": "@dir",
+        "cap": "@cap",
+        "cgroup-manager": "cgroupfs systemd disabled",
+        "config": "@file",
+        "console-socket": "@file",
+        "format": "table json",
+        "log": "@file",
+        "log-format": "text json",
+        "pid-file": "@file",
+        "process": "@file",
+        "resources": "@file",
+        "root": "@dir",
+        "rootless": "auto true false",
+    },
+    command_values={},
+    arguments={"create": "", "run": "", "help": "@command"},
+    stop=("exec", "ps"),
+    lists={"@container": "list -q"})
 
 CAPS = ("ALL AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK KILL MKNOD NET_ADMIN "
         "NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT SYS_NICE SYS_PTRACE "
         "SYS_RESOURCE SYS_TIME")
 SIGNALS = "HUP INT QUIT ABRT KILL USR1 USR2 TERM CONT STOP WINCH"
-NAMES = """'{{join .Names ","}}'"""
-IMAGES = "'{{.Repository}}:{{.Tag}}'"
 
 
-def value_of(cmd, option):
+def value_of(prog, cmd, option):
     for n in option.names:
         n = n[2:]
-        if (cmd.name, n) in COMMAND_VALUES:
-            return COMMAND_VALUES[cmd.name, n]
-        if n in VALUES:
-            return VALUES[n]
+        if (cmd.name, n) in prog.command_values:
+            return prog.command_values[cmd.name, n]
+        if n in prog.values:
+            return prog.values[n]
     return ""
 
 
-def argument_of(cmd):
-    if cmd.name in ARGUMENTS:
-        return ARGUMENTS[cmd.name]
-    if cmd.args.startswith("CONTAINER"):
+def argument_of(prog, cmd):
+    if cmd.name in prog.arguments:
+        return prog.arguments[cmd.name]
+    if cmd.args.startswith(("CONTAINER", "ID")):
         return "@container"
     return "@image" if cmd.args.startswith("IMAGE") else ""
+
+
+def plural(kind):
+    return kind[1:] if kind == "@running" else kind[1:] + "s"
 
 
 def shown(cmd):
@@ -142,7 +186,7 @@ BASH_HEAD = """\
 _rootlet_list()
 {
     # Names from rootlet itself, with the global options that were typed.
-    "$rootlet" "${globals[@]}" "$@" 2>/dev/null | tr ',' '\\n'
+    "$program" "${globals[@]}" "$@" 2>/dev/null | tr ',' '\\n'
 }
 
 # Prints what may replace a word of the kinds in $1.
@@ -151,9 +195,7 @@ _rootlet_kind()
     local kind
     for kind in $1; do
         case $kind in
-        @container) _rootlet_list ps -a --format @NAMES@ ;;
-        @running) _rootlet_list ps --format @NAMES@ ;;
-        @image) _rootlet_list images --format @IMAGES@ ;;
+@LISTS@
         @command) printf '%s\\n' $commands ;;
         @cap) printf '%s\\n' @CAPS@ ;;
         @signal) printf '%s\\n' @SIGNALS@ ;;
@@ -167,7 +209,7 @@ _rootlet_kind()
 BASH_MAIN = """
 _rootlet()
 {
-    local rootlet=${1:-rootlet} line=${COMP_LINE:0:COMP_POINT} IFS=$' \\t\\n'
+    local program=${1:-rootlet} line=${COMP_LINE:0:COMP_POINT} IFS=$' \\t\\n'
     local -a words globals=()
     read -ra words <<<"$line"
     [[ $line == *[[:space:]] ]] && words+=("")
@@ -245,9 +287,10 @@ complete -F _rootlet rootlet
 """
 
 
-def bash(tables):
+def bash(prog, tables):
     head = BASH_HEAD
-    for key, value in (("@NAMES@", NAMES), ("@IMAGES@", IMAGES), ("@CAPS@", wrap(CAPS, "            ").replace("\n", " \\\n")),
+    lists = "\n".join(f"        {kind}) _rootlet_list {words} ;;" for kind, words in prog.lists.items())
+    for key, value in (("@LISTS@", lists), ("@CAPS@", wrap(CAPS, "            ").replace("\n", " \\\n")),
                        ("@SIGNALS@", SIGNALS)):
         head = head.replace(key, value)
     out = [head, "# Sets what is known of a command: cmd, group, options, valued (options with a value), subs,",
@@ -265,9 +308,9 @@ def bash(tables):
             out.append('        options="--help"')
         if valued:
             out.append('        valued="' + wrap(" ".join(valued), "            ") + '"')
-        if argument_of(cmd):
-            out.append(f'        argument="{argument_of(cmd)}"')
-        if cmd.name in STOP_AT_ARGUMENT:
+        if argument_of(prog, cmd):
+            out.append(f'        argument="{argument_of(prog, cmd)}"')
+        if cmd.name in prog.stop:
             out.append("        stop=yes")
         out.append("        ;;")
     for group, subs in groups(tables).items():
@@ -277,17 +320,17 @@ def bash(tables):
             "_rootlet_value()", "{", "    case \"$1 $2\" in"]
     for cmd in tables.values():
         for o in shown(cmd):
-            if (cmd.name, o.names[0][2:]) in COMMAND_VALUES:
+            if (cmd.name, o.names[0][2:]) in prog.command_values:
                 pats = " | ".join(f'"{cmd.name} {n}"' for n in o.all_names)
-                out.append(f'    {pats})\n        values="{wrap(value_of(cmd, o), "            ")}" ;;')
+                out.append(f'    {pats})\n        values="{wrap(value_of(prog, cmd, o), "            ")}" ;;')
     seen = {}
     for cmd in tables.values():
         for o in shown(cmd):
-            if o.arg and value_of(cmd, o) and (cmd.name, o.names[0][2:]) not in COMMAND_VALUES:
+            if o.arg and value_of(prog, cmd, o) and (cmd.name, o.names[0][2:]) not in prog.command_values:
                 for n in o.names:
-                    seen.setdefault(value_of(cmd, o), {})[f'*" {n}"'] = None
+                    seen.setdefault(value_of(prog, cmd, o), {})[f'*" {n}"'] = None
                 if o.short:
-                    seen[value_of(cmd, o)][f'"{cmd.name} {o.short}"'] = None
+                    seen[value_of(prog, cmd, o)][f'"{cmd.name} {o.short}"'] = None
     for value, pats in seen.items():
         out.append("    " + " | \\\n        ".join(pats) + f')\n        values="{wrap(value, "            ")}" ;;')
     out += ['    *) values="" ;;', "    esac", "}"]
@@ -304,25 +347,17 @@ ZSH_KINDS = {"@file": "_files", "@dir": "_directories", "@container": "_rootlet_
 ZSH_HEAD = """\
 #compdef rootlet
 # zsh completion of rootlet. Generated by man/generate.py; edit man/gen_complete.py instead.
+"""
 
-_rootlet_containers() {
+ZSH_LIST = """
+_rootlet_@WORDS@() {
     local -a names
-    names=(${(f)"$(rootlet ps -a --format @NAMES@ 2>/dev/null)"})
-    _wanted containers expl container compadd -a names
+    names=(${(f)"$(rootlet @LIST@ 2>/dev/null)"})
+    _wanted @WORDS@ expl @WORD@ compadd -a names
 }
+"""
 
-_rootlet_running() {
-    local -a names
-    names=(${(f)"$(rootlet ps --format @NAMES@ 2>/dev/null)"})
-    _wanted containers expl container compadd -a names
-}
-
-_rootlet_images() {
-    local -a names
-    names=(${(f)"$(rootlet images --format @IMAGES@ 2>/dev/null)"})
-    _wanted images expl image compadd -a names
-}
-
+ZSH_OBJECTS = """
 _rootlet_objects() {
     _alternative 'containers:container:_rootlet_containers' 'images:image:_rootlet_images'
 }
@@ -356,10 +391,10 @@ def zsh_text(text):
     return zsh_quote(text)
 
 
-def zsh_spec(cmd, o):
+def zsh_spec(prog, cmd, o):
     value = ""
     if o.arg:
-        kind = value_of(cmd, o)
+        kind = value_of(prog, cmd, o)
         action = ZSH_KINDS.get(kind, f"({kind})" if kind else " ")
         value = f":{zsh_text(o.arg)}:" + zsh_quote(action.replace(":", "\\:"))
     out = []
@@ -369,8 +404,12 @@ def zsh_spec(cmd, o):
     return out
 
 
-def zsh(tables):
-    head = ZSH_HEAD.replace("@NAMES@", NAMES).replace("@IMAGES@", IMAGES)
+def zsh(prog, tables):
+    head = ZSH_HEAD
+    for kind, words in prog.lists.items():
+        head += ZSH_LIST.replace("@WORDS@", plural(kind)).replace("@WORD@", kind[1:]).replace("@LIST@", words)
+    if "@image" in prog.lists:
+        head += ZSH_OBJECTS
     out = [head, "_rootlet_commands() {", "    local -a commands", "    commands=("]
     out += [f"        '{w}:{zsh_text(s)}'" for w, s in first_words(tables).items()]
     out += ["    )", "    _describe -t commands command commands", "}", "", "_rootlet_command() {", "    case $1 in"]
@@ -392,16 +431,16 @@ def zsh(tables):
     for cmd in tables.values():
         if not cmd.name:
             continue
-        specs = [s for o in shown(cmd) for s in zsh_spec(cmd, o)] + ["'--help[Show help]'"]
-        kind = argument_of(cmd)
-        stop = "-A '-*' " if cmd.name in STOP_AT_ARGUMENT else ""
-        if cmd.name in STOP_AT_ARGUMENT:
+        specs = [s for o in shown(cmd) for s in zsh_spec(prog, cmd, o)] + ["'--help[Show help]'"]
+        kind = argument_of(prog, cmd)
+        stop = "-A '-*' " if cmd.name in prog.stop else ""
+        if cmd.name in prog.stop:
             specs += [f"'1:argument:{ZSH_KINDS[kind]}'", "'*:: :_normal'"]
         elif kind:
             specs += [f"'*:argument:{ZSH_KINDS[kind]}'"]
         out += [f"_rootlet_{cmd.page.removeprefix('rootlet-').replace('-', '_')}_args() {{", f"    _arguments -s -S {stop}\\"]
         out += [" \\\n".join("        " + s for s in specs), "}", ""]
-    glob = " \\\n".join("        " + s for o in shown(tables[""]) for s in zsh_spec(tables[""], o)) + " \\"
+    glob = " \\\n".join("        " + s for o in shown(tables[""]) for s in zsh_spec(prog, tables[""], o)) + " \\"
     return "\n".join(out).rstrip("\n") + "\n" + ZSH_MAIN.replace("@GLOBALS@", glob)
 
 
@@ -445,19 +484,18 @@ function __rootlet_group
     test "$words[1]" = $argv[1]; and not set -q words[2]
 end
 
-function __rootlet_containers
-    rootlet ps $argv --format @NAMES@ 2>/dev/null
-end
-
-function __rootlet_images
-    rootlet images --format @IMAGES@ 2>/dev/null
-end
-
+@LISTS@
 complete -c rootlet -f
 """
 
-FISH_KINDS = {"@container": "(__rootlet_containers -a)", "@running": "(__rootlet_containers)",
-              "@image": "(__rootlet_images)", "@container @image": "(__rootlet_containers -a) (__rootlet_images)",
+FISH_LIST = """\
+function __rootlet_@WORDS@
+    rootlet @LIST@ 2>/dev/null
+end
+"""
+
+FISH_KINDS = {"@container": "(__rootlet_containers)", "@running": "(__rootlet_running)",
+              "@image": "(__rootlet_images)", "@container @image": "(__rootlet_containers) (__rootlet_images)",
               "@dir": "(__fish_complete_directories)", "@cap": CAPS, "@signal": SIGNALS}
 
 
@@ -465,12 +503,12 @@ def fish_quote(text):
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def fish_option(cmd, o, condition):
+def fish_option(prog, cmd, o, condition):
     parts = [f"complete -c rootlet -n {condition}"]
     if o.short:
         parts.append("-s " + o.short[1:])
     parts += ["-l " + n[2:] for n in o.names]
-    kind = value_of(cmd, o)
+    kind = value_of(prog, cmd, o)
     if o.arg:
         if kind == "@file":
             parts.append("-r -F")
@@ -482,11 +520,12 @@ def fish_option(cmd, o, condition):
     return " ".join(parts)
 
 
-def fish(tables):
-    head = FISH_HEAD.replace("@NAMES@", NAMES).replace("@IMAGES@", IMAGES)
+def fish(prog, tables):
+    lists = [FISH_LIST.replace("@WORDS@", plural(kind)).replace("@LIST@", words) for kind, words in prog.lists.items()]
+    head = FISH_HEAD.replace("@LISTS@", "\n".join(lists))
     head = head.replace("@VALUED@", " ".join(n for o in shown(tables[""]) if o.arg for n in o.all_names))
     out = [head]
-    out += [fish_option(tables[""], o, "__rootlet_none") for o in shown(tables[""])]
+    out += [fish_option(prog, tables[""], o, "__rootlet_none") for o in shown(tables[""])]
     out += [f"complete -c rootlet -n __rootlet_none -a {w} -d {fish_quote(s)}" for w, s in first_words(tables).items()]
     for group, subs in groups(tables).items():
         out += [f"complete -c rootlet -n '__rootlet_group {group}' -a {w} -d {fish_quote(c.summary)}" for w, c in subs.items()]
@@ -496,8 +535,8 @@ def fish(tables):
         names = " ".join(f'"{s}"' if " " in s else s for s in spellings(cmd))
         condition = f"'__rootlet_is {names}'"
         out.append("")
-        out += [fish_option(cmd, o, condition) for o in shown(cmd)]
-        kind = argument_of(cmd)
+        out += [fish_option(prog, cmd, o, condition) for o in shown(cmd)]
+        kind = argument_of(prog, cmd)
         if kind == "@file":
             out.append(f"complete -c rootlet -n {condition} -F")
         elif kind == "@command":
@@ -507,7 +546,11 @@ def fish(tables):
     return "\n".join(out) + "\n"
 
 
-def files(tables):
+def files(tables, oci_tables):
     """{file name: text}"""
-    tables = {**tables, "help": Command("help", "[COMMAND]", "Show help for a command")}
-    return {"rootlet": bash(tables), "_rootlet": zsh(tables), "rootlet.fish": fish(tables)}
+    out = {}
+    for prog, own in ((ROOTLET, tables), (OCI, oci_tables)):
+        own = {**own, "help": Command("help", "[COMMAND]", "Show help for a command")}
+        made = {prog.name: bash, "_" + prog.name: zsh, prog.name + ".fish": fish}
+        out.update({name: prog.rename(make(prog, own)) for name, make in made.items()})
+    return out

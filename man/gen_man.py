@@ -223,6 +223,41 @@ def command_list(tables):
     return out
 
 
+def oci_command(cmd, more, details):
+    """One command of rootlet-oci as a part of its page."""
+    line = f"\\fBrootlet\\-oci {escape(cmd.name, True)}\\fR"
+    if cmd.options:
+        line += " [\\fIoptions\\fR]"
+    if cmd.args:
+        line += " " + re.sub(r"[A-Z]+", lambda m: f"\\fI{m.group(0)}\\fR", escape(cmd.args))
+    out = [f".SS {cmd.name}\n{line}", ".PP\n" + fill(cmd.summary + ".")] + blocks(more)
+    return "\n".join(out + option_list(cmd, details, "rootlet-oci"))
+
+
+def oci_page(tables, prose, version):
+    """One page for all commands: what a client of an OCI runtime calls is known from elsewhere."""
+    page = "rootlet-oci"
+    text = header(page, "1", version) + name_line(page, "Run containers from OCI bundles")
+    text += ".SH SYNOPSIS\n\\fBrootlet\\-oci\\fR [\\fIoptions\\fR] \\fICOMMAND\\fR [\\fIARG\\fR...]\n"
+    details = dict(prose.options)
+    for title in SECTIONS:
+        body = blocks(prose.sections.get(title, ""))
+        if title == "OPTIONS":
+            own = {o.names[0] for o in tables[""].options}
+            body += option_list(tables[""], {k: details.pop(k) for k in list(details) if k in own}, page)
+        elif title == "COMMANDS":
+            for name in sorted(n for n in tables if n):
+                mine = {k.removeprefix(name + " "): details.pop(k) for k in list(details) if k.startswith(name + " -")}
+                body.append(oci_command(tables[name], details.pop(name, ""), mine))
+        elif title == "SEE ALSO":
+            body = [".PP\n" + ",\n".join(inline(w) for w in prose.sections[title].split())]
+        if body:
+            text += section(title, body)
+    if details:
+        raise SystemExit(f"{page}: details of what does not exist: {', '.join(details)}")
+    return text
+
+
 def format_page(path, version):
     title = path.stem.rsplit(".", 1)[0]  # rootlet.conf.5.md
     name = title
@@ -236,9 +271,9 @@ def format_page(path, version):
     return text
 
 
-def pages(tables, prose_dir, version):
+def pages(tables, oci_tables, prose_dir, version):
     """{file name: text}"""
-    prose = {}
+    prose, oci = {}, prose_dir / "rootlet-oci.md"
     for name, cmd in tables.items():
         path = prose_dir / (cmd.page + ".md")
         if not path.exists():
@@ -250,9 +285,10 @@ def pages(tables, prose_dir, version):
         for alias in cmd.aliases:
             if " " not in alias:  # a word of its own at the top: "delete"
                 out[f"rootlet-{alias}.1"] = f".so man1/{cmd.page}.1\n"
+    out["rootlet-oci.1"] = oci_page(oci_tables, Prose(oci), version)
     for path in prose_dir.glob("*.5.md"):
         out[path.stem] = format_page(path, version)
-    known = {c.page + ".md" for c in tables.values()} | {p.name for p in prose_dir.glob("*.5.md")}
+    known = {oci.name} | {c.page + ".md" for c in tables.values()} | {p.name for p in prose_dir.glob("*.5.md")}
     for path in prose_dir.glob("*.md"):
         if path.name not in known:
             print(f"{path}: no such command", file=sys.stderr)

@@ -39,10 +39,10 @@ def parse(text, tables):
     return tables
 
 
-def read_tables(build):
+def read_tables(build, programs=("rootlet", "rootlet-image")):
     """{name: Command}; the entry "" holds the global options."""
     tables = {}
-    for program in ("rootlet", "rootlet-image"):
+    for program in programs:
         out = subprocess.run([str((build / program).resolve()), "help", "--dump"], check=True,
                              capture_output=True, text=True).stdout
         parse(out, tables)

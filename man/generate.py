@@ -27,10 +27,12 @@ def main():
     p.add_argument("--check", action="store_true", help="write nothing, compare")
     args = p.parse_args()
     tables = read_tables(args.build)
-    files = gen_man.pages(tables, here / "prose", version_of(here.parent / "configure.ac"))
+    oci_tables = read_tables(args.build, ["rootlet-oci"])
+    version = version_of(here.parent / "configure.ac")
+    files = gen_man.pages(tables, oci_tables, here / "prose", version)
     files = {here / name: text for name, text in files.items()}
     completions = here.parent / "data" / "completions"
-    files.update({completions / name: text for name, text in gen_complete.files(tables).items()})
+    files.update({completions / name: text for name, text in gen_complete.files(tables, oci_tables).items()})
 
     stale = [f for pattern in ("*.1", "*.5") for f in here.glob(pattern) if f not in files]
     changed = [f for f, text in files.items() if not f.exists() or f.read_text() != text]

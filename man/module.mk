@@ -20,6 +20,7 @@ dist_man1_MANS += \
 	man/rootlet-load.1 \
 	man/rootlet-logs.1 \
 	man/rootlet-ls.1 \
+	man/rootlet-oci.1 \
 	man/rootlet-ps.1 \
 	man/rootlet-remove.1 \
 	man/rootlet-rename.1 \
@@ -57,6 +58,7 @@ man_prose = \
 	man/prose/rootlet-list.md \
 	man/prose/rootlet-load.md \
 	man/prose/rootlet-logs.md \
+	man/prose/rootlet-oci.md \
 	man/prose/rootlet-ps.md \
 	man/prose/rootlet-rename.md \
 	man/prose/rootlet-restart.md \

@@ -3,7 +3,8 @@ setting is in rootlet.conf(5); the pages and completions are what man/generate.p
 nothing to complain about.
 
 Runs in the build directory: asks ./rootlet and ./rootlet-image for their tables
-(NAME<TAB>FLAGS<TAB>ARG<TAB>HELP) and reads man/rootlet-NAME.1 of the source."""
+(NAME<TAB>FLAGS<TAB>ARG<TAB>HELP) and reads man/rootlet-NAME.1 of the source. rootlet-oci has one page
+for all its commands."""
 import os
 import pathlib
 import re
@@ -21,18 +22,18 @@ def skip(why):
     sys.exit(77)
 
 
-def table():
-    """Command -> {option names: help} of all programs; and alias -> command."""
+def table(*programs):
+    """Command -> {option names: help} of these programs; and alias -> command."""
     commands, aliases = {}, {}
     out = ""
-    for argv in (["./rootlet", "help", "--dump"], ["./rootlet-image", "help", "--dump"]):
-        if not os.path.exists(argv[0]):
-            skip(f"{argv[0]} is not built")
-        run = subprocess.run(argv, capture_output=True, text=True, check=False)
+    for program in programs:
+        if not os.path.exists(program):
+            skip(f"{program} is not built")
+        run = subprocess.run([program, "help", "--dump"], capture_output=True, text=True, check=False)
         if run.returncode == 0:
             out += run.stdout
     if not out:
-        skip("rootlet help --dump prints nothing")
+        skip(f"{programs[0]} help --dump prints nothing")
     for line in out.splitlines():
         name, flags, _arg, text = (line.split("\t") + ["", "", ""])[:4]
         if flags.startswith("@"):
@@ -72,9 +73,30 @@ def check_page(name, options, path):
     return errors
 
 
+def check_oci(pages):
+    """Its commands are parts of one page; an option of any of them may be explained there."""
+    commands, _ = table("./rootlet-oci")
+    path = pages / "rootlet-oci.1"
+    text = path.read_text(encoding="utf-8")
+    parts = re.split(r"^\.SS (.+)$", text[text.index(".SH COMMANDS"):text.index(".SH EXAMPLES")], flags=re.M)
+    explained = {"": man_options(text[:text.index(".SH COMMANDS")])}
+    explained.update({name: man_options(part) for name, part in zip(parts[1::2], parts[2::2])})
+    errors = []
+    for name in sorted(set(commands) | set(explained)):
+        known = {n for flags in commands.get(name, {}) for n in flags.split(",") if n}
+        if name not in explained or name not in commands:
+            errors.append(f"{path.name}: '{name}' is {'not explained' if name in commands else 'no command'}")
+            continue
+        missing = [flags for flags in commands[name] if not explained[name] & set(flags.split(","))]
+        errors += [f"{path.name}: {flags} of '{name}' is not explained" for flags in missing]
+        errors += [f"{path.name}: {o} is explained, but '{name}' does not have it"
+                   for o in sorted(explained[name] - known)]
+    return errors
+
+
 def check_stale(pages, commands, aliases):
     """Pages of commands that are no more."""
-    known = {page_of(n) for n in commands} | {page_of(a) for a in aliases}
+    known = {page_of(n) for n in commands} | {page_of(a) for a in aliases} | {"rootlet-oci.1"}
     return [f"{p.name}: there is no such command" for p in pages.glob("*.1") if p.name not in known]
 
 
@@ -114,7 +136,7 @@ def main():
     pages = SRC / "man"
     if not list(pages.glob("*.1")):
         skip("there are no manual pages yet")
-    commands, aliases = table()
+    commands, aliases = table("./rootlet", "./rootlet-image")
     errors = []
     for name, options in sorted(commands.items()):
         path = pages / page_of(name)
@@ -123,7 +145,7 @@ def main():
         else:
             errors.append(f"{path.name} is missing")
     errors += check_stale(pages, commands, aliases) + check_settings(pages)
-    errors += check_generated() + check_roff(pages)
+    errors += check_oci(pages) + check_generated() + check_roff(pages)
     for error in errors:
         print(error)
     print(f"{len(commands)} commands, {len(errors)} complaints")

@@ -36,7 +36,11 @@ function __rootlet_group
 end
 
 function __rootlet_containers
-    rootlet ps $argv --format '{{join .Names ","}}' 2>/dev/null
+    rootlet ps -a --format '{{join .Names ","}}' 2>/dev/null
+end
+
+function __rootlet_running
+    rootlet ps --format '{{join .Names ","}}' 2>/dev/null
 end
 
 function __rootlet_images
@@ -206,7 +210,7 @@ complete -c rootlet -n '__rootlet_is run "container run"' -s u -l user -x -d 'Us
 complete -c rootlet -n '__rootlet_is run "container run"' -l userns -x -a 'keep-id auto isolated nomap host' -d 'keep-id[:uid=,gid=], auto, isolated, nomap or host'
 complete -c rootlet -n '__rootlet_is run "container run"' -l uts -x -a 'private host container:' -d 'UTS namespace: private, host, or container:ID'
 complete -c rootlet -n '__rootlet_is run "container run"' -s v -l volume -r -F -d 'Mount a directory or a named volume'
-complete -c rootlet -n '__rootlet_is run "container run"' -l volumes-from -x -a '(__rootlet_containers -a)' -d 'Mount another container\'s volumes'
+complete -c rootlet -n '__rootlet_is run "container run"' -l volumes-from -x -a '(__rootlet_containers)' -d 'Mount another container\'s volumes'
 complete -c rootlet -n '__rootlet_is run "container run"' -s w -l workdir -x -d 'Working directory inside'
 complete -c rootlet -n '__rootlet_is run "container run"' -a '(__rootlet_images)'
 
@@ -292,7 +296,7 @@ complete -c rootlet -n '__rootlet_is create "container create"' -s u -l user -x 
 complete -c rootlet -n '__rootlet_is create "container create"' -l userns -x -a 'keep-id auto isolated nomap host' -d 'keep-id[:uid=,gid=], auto, isolated, nomap or host'
 complete -c rootlet -n '__rootlet_is create "container create"' -l uts -x -a 'private host container:' -d 'UTS namespace: private, host, or container:ID'
 complete -c rootlet -n '__rootlet_is create "container create"' -s v -l volume -r -F -d 'Mount a directory or a named volume'
-complete -c rootlet -n '__rootlet_is create "container create"' -l volumes-from -x -a '(__rootlet_containers -a)' -d 'Mount another container\'s volumes'
+complete -c rootlet -n '__rootlet_is create "container create"' -l volumes-from -x -a '(__rootlet_containers)' -d 'Mount another container\'s volumes'
 complete -c rootlet -n '__rootlet_is create "container create"' -s w -l workdir -x -d 'Working directory inside'
 complete -c rootlet -n '__rootlet_is create "container create"' -a '(__rootlet_images)'
 
@@ -301,35 +305,35 @@ complete -c rootlet -n '__rootlet_is start "container start"' -l detach-keys -x 
 complete -c rootlet -n '__rootlet_is start "container start"' -s i -l interactive -d 'Send standard input to it'
 complete -c rootlet -n '__rootlet_is start "container start"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is start "container start"' -l sig-proxy -d 'Send received signals on (default with -a)'
-complete -c rootlet -n '__rootlet_is start "container start"' -a '(__rootlet_containers -a)'
+complete -c rootlet -n '__rootlet_is start "container start"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is attach "container attach"' -l detach-keys -x -d 'Keys that detach (ctrl-p,ctrl-q)'
 complete -c rootlet -n '__rootlet_is attach "container attach"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is attach "container attach"' -l no-stdin -d 'Do not send standard input'
 complete -c rootlet -n '__rootlet_is attach "container attach"' -l sig-proxy -d 'Send received signals on (default)'
-complete -c rootlet -n '__rootlet_is attach "container attach"' -a '(__rootlet_containers)'
+complete -c rootlet -n '__rootlet_is attach "container attach"' -a '(__rootlet_running)'
 
 complete -c rootlet -n '__rootlet_is stop "container stop"' -s a -l all -d 'All running containers'
 complete -c rootlet -n '__rootlet_is stop "container stop"' -s i -l ignore -d 'A missing container is no error'
 complete -c rootlet -n '__rootlet_is stop "container stop"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is stop "container stop"' -s s -l signal -x -a 'HUP INT QUIT ABRT KILL USR1 USR2 TERM CONT STOP WINCH' -d 'Signal instead of the container\'s own'
 complete -c rootlet -n '__rootlet_is stop "container stop"' -s t -l time -l timeout -x -d 'Time from the signal to SIGKILL (10)'
-complete -c rootlet -n '__rootlet_is stop "container stop"' -a '(__rootlet_containers)'
+complete -c rootlet -n '__rootlet_is stop "container stop"' -a '(__rootlet_running)'
 
 complete -c rootlet -n '__rootlet_is kill "container kill"' -s a -l all -d 'All running containers'
 complete -c rootlet -n '__rootlet_is kill "container kill"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is kill "container kill"' -s s -l signal -x -a 'HUP INT QUIT ABRT KILL USR1 USR2 TERM CONT STOP WINCH' -d 'Name or number (SIGKILL)'
-complete -c rootlet -n '__rootlet_is kill "container kill"' -a '(__rootlet_containers)'
+complete -c rootlet -n '__rootlet_is kill "container kill"' -a '(__rootlet_running)'
 
 complete -c rootlet -n '__rootlet_is restart "container restart"' -s a -l all -d 'All running containers'
 complete -c rootlet -n '__rootlet_is restart "container restart"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is restart "container restart"' -s t -l time -l timeout -x -d 'Time from the signal to SIGKILL (10)'
-complete -c rootlet -n '__rootlet_is restart "container restart"' -a '(__rootlet_containers -a)'
+complete -c rootlet -n '__rootlet_is restart "container restart"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is wait "container wait"' -l condition -x -a 'stopped running removed' -d 'stopped (default), running or removed'
 complete -c rootlet -n '__rootlet_is wait "container wait"' -s i -l ignore -d 'A missing container counts as ended with -1'
 complete -c rootlet -n '__rootlet_is wait "container wait"' -s l -l latest -d 'The container created last'
-complete -c rootlet -n '__rootlet_is wait "container wait"' -a '(__rootlet_containers)'
+complete -c rootlet -n '__rootlet_is wait "container wait"' -a '(__rootlet_running)'
 
 complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -s a -l all -d 'All containers'
 complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -l cidfile -r -F -d 'Remove the container whose id a file has'
@@ -338,9 +342,9 @@ complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container 
 complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -s t -l time -x -d 'With --force: time from SIGTERM to SIGKILL (0)'
 complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -s v -l volumes -d 'Remove its anonymous volumes too'
-complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -a '(__rootlet_containers -a)'
+complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -a '(__rootlet_containers)'
 
-complete -c rootlet -n '__rootlet_is rename "container rename"' -a '(__rootlet_containers -a)'
+complete -c rootlet -n '__rootlet_is rename "container rename"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s d -l detach -d 'Leave it running in the background'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -l detach-keys -x -d 'Keys that detach (ctrl-p,ctrl-q)'
@@ -353,7 +357,7 @@ complete -c rootlet -n '__rootlet_is exec "container exec"' -l privileged -d 'Al
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s t -l tty -d 'Allocate a terminal'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s u -l user -x -d 'User by name or number'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s w -l workdir -x -d 'Working directory'
-complete -c rootlet -n '__rootlet_is exec "container exec"' -a '(__rootlet_containers)'
+complete -c rootlet -n '__rootlet_is exec "container exec"' -a '(__rootlet_running)'
 
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s a -l all -d 'Ended and created ones too'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s f -l filter -x -a 'id= name= status= label= ancestor= exited= before= since= volume= network= command=' -d 'id, name, status, label, ancestor, exited, before, since, volume, network, command'
@@ -385,13 +389,13 @@ complete -c rootlet -n '__rootlet_is logs "container logs"' -l since -x -d 'From
 complete -c rootlet -n '__rootlet_is logs "container logs"' -s n -l tail -x -d 'The last N lines, or all'
 complete -c rootlet -n '__rootlet_is logs "container logs"' -s t -l timestamps -d 'A time in front of each line'
 complete -c rootlet -n '__rootlet_is logs "container logs"' -l until -x -d 'Up to this time'
-complete -c rootlet -n '__rootlet_is logs "container logs"' -a '(__rootlet_containers -a)'
+complete -c rootlet -n '__rootlet_is logs "container logs"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s f -l format -x -a 'json' -d 'Go template, or json'
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s s -l size -d 'Add SizeRw, what the container has written'
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s t -l type -x -a 'container image all' -d 'container, image or all (default)'
-complete -c rootlet -n '__rootlet_is inspect "container inspect"' -a '(__rootlet_containers -a) (__rootlet_images)'
+complete -c rootlet -n '__rootlet_is inspect "container inspect"' -a '(__rootlet_containers) (__rootlet_images)'
 
 complete -c rootlet -n '__rootlet_is images "image ls" "image list"' -l digests -d 'Show digests'
 complete -c rootlet -n '__rootlet_is images "image ls" "image list"' -s f -l filter -x -a 'reference= id= dangling=' -d 'reference, id or dangling'
@@ -411,7 +415,7 @@ complete -c rootlet -n '__rootlet_is spec' -s b -l bundle -x -a '(__fish_complet
 complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as JSON'
 
 complete -c rootlet -n '__rootlet_is why' -s l -l latest -d 'The container created last'
-complete -c rootlet -n '__rootlet_is why' -a '(__rootlet_containers -a)'
+complete -c rootlet -n '__rootlet_is why' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is load "image load"' -s i -l input -r -F -d 'Archive or OCI directory to read (default: standard input)'
 complete -c rootlet -n '__rootlet_is load "image load"' -s q -l quiet -d 'No progress on stderr'
