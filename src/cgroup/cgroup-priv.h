@@ -12,9 +12,10 @@ struct cgroup {
     const struct cgroup_driver *driver;
     int fd; /* its directory, O_RDONLY (CLONE_INTO_CGROUP, bpf and openat2 take it); -1: there is
                none (yet) */
-    char *path;     /* below the mount, "/a/b"; owned; NULL with fd -1 */
-    bool made;      /* by us: destroy removes it */
-    bool in_userns; /* as in struct cgroup_request, as are owner and pending */
+    char *path;        /* below the mount, "/a/b"; owned; NULL with fd -1 */
+    bool made;         /* by us: destroy removes it */
+    size_t made_above; /* as many groups right above it are ours too, should the creation fail */
+    bool in_userns;    /* as in struct cgroup_request, as are owner and pending */
     uid_t owner;
     json_t *pending; /* resources that wait for the first process; owned */
     char *unit;      /* systemd: name of the scope; owned */
@@ -85,5 +86,8 @@ int cgroup_each_below(int dir_fd, cgroup_visit visit, void *data, unsigned depth
 /* rmdir of name below dir_fd and of all groups in it, deepest first; all must be empty. ENOENT is
  * success. */
 int cgroup_remove_tree(int dir_fd, const char *name, struct err *e);
+/* rmdir of the group at path below root_fd (not of those in it) and of count above it, as far as
+ * they are empty. */
+void cgroup_remove_empty(int root_fd, const char *path, size_t count);
 /* chown of what a delegate manages. */
 int cgroup_delegate(int dir_fd, uid_t owner, struct err *e);

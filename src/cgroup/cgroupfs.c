@@ -36,12 +36,11 @@ static char *path_of(const struct walk *w, size_t depth)
 
 static void undo(struct walk *w)
 {
-    for (size_t depth = w->depth; depth > w->first_made; depth--) {
-        scoped_free char *parent = path_of(w, depth - 1);
-        scoped_fd int fd = cgroup_dir_open(w->root_fd, parent, NULL);
-        if (fd >= 0 && unlinkat(fd, w->parts[depth - 1], AT_REMOVEDIR) < 0)
-            log_debug("cgroup %s: remove %s: %m", parent, w->parts[depth - 1]);
-    }
+    /* The next one may have been made and not yet opened. */
+    size_t n = w->depth + (w->parts[w->depth] ? 1 : 0);
+    scoped_free char *path = path_of(w, n);
+    if (w->first_made < n)
+        cgroup_remove_empty(w->root_fd, path, n - w->first_made - 1);
 }
 
 /* Hands the controllers down from the group we are in; the ones that are asked for must be there.
@@ -131,7 +130,8 @@ static int make_group(struct cgroup *c, struct walk *w, struct err *e)
         return r;
     }
     c->fd = take_fd(&w->fd);
-    c->made = w->first_made != SIZE_MAX;
+    c->made = w->first_made < w->depth;
+    c->made_above = c->made ? w->depth - w->first_made - 1 : 0;
     c->path = path_of(w, w->depth);
     return 0;
 }

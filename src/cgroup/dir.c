@@ -274,15 +274,39 @@ int cgroup_remove_tree(int dir_fd, const char *name, struct err *e)
     return r < 0 ? err_set(e, -r, "remove cgroup %s", name) : 0;
 }
 
+void cgroup_remove_empty(int root_fd, const char *path, size_t count)
+{
+    scoped_free char *at = xstrdup(path);
+    for (size_t i = 0; i <= count; i++) {
+        char *name = strrchr(at, '/');
+        if (!name || !name[1])
+            return;
+        *name++ = '\0';
+        scoped_fd int fd = cgroup_dir_open(root_fd, at, NULL);
+        if (fd < 0 || (unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT))
+            return;
+    }
+}
+
+/* Ours already, or an id that is not ours to give to or that our user namespace does not map. */
+static bool cannot_give(int error)
+{
+    return (error == EPERM && geteuid() != 0) || error == EINVAL;
+}
+
 int cgroup_delegate(int dir_fd, uid_t owner, struct err *e)
 {
     static const char *const files[] = {".", "cgroup.procs", "cgroup.subtree_control",
                                         "cgroup.threads"};
     for (size_t i = 0; i < N_ELEMENTS(files); i++) {
         scoped_fd int fd = open_beneath(dir_fd, files[i], O_PATH);
-        if (fd < 0 || fchownat(fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
-            return err_set(e, fd < 0 ? -fd : errno, "give %s of the cgroup to user %u", files[i],
-                           (unsigned)owner);
+        int r = fd;
+        if (fd >= 0)
+            r = fchownat(fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0 ? -errno : 0;
+        if (r < 0 && cannot_give(-r))
+            return 0;
+        if (r < 0)
+            return err_set(e, -r, "give %s of the cgroup to user %u", files[i], (unsigned)owner);
     }
     return 0;
 }

@@ -89,6 +89,14 @@ static int check_annotations(char *const *annotations, struct err *e)
     return 0;
 }
 
+/* Of a creation: those above it that we have made go as well. */
+static void undo(struct cgroup *c)
+{
+    scoped_fd int root = cgroup_root_open(NULL);
+    if (cgroup_destroy(c, NULL) == 0 && c->made && root >= 0)
+        cgroup_remove_empty(root, c->path, c->made_above);
+}
+
 static int create(struct cgroup *c, const struct cgroup_request *r, const struct plan *plan,
                   struct err *e)
 {
@@ -101,7 +109,7 @@ static int create(struct cgroup *c, const struct cgroup_request *r, const struct
     if (rc == 0 && r->owner)
         rc = cgroup_delegate(c->fd, r->owner, e);
     if (rc < 0)
-        cgroup_destroy(c, NULL);
+        undo(c);
     return rc;
 }
 

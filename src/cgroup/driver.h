@@ -24,7 +24,8 @@ struct cgroup_request {
                                  count: root of the host still loads it.) */
     uid_t owner; /* host uid that may manage the group (the container's root, where it has a cgroup
                     namespace and a writable /sys/fs/cgroup): the directory, cgroup.procs,
-                    cgroup.threads and cgroup.subtree_control become its. 0: they stay ours */
+                    cgroup.threads and cgroup.subtree_control become its,
+                    where we may give them away. 0: they stay ours */
 };
 
 /* Makes the group and applies the limits (cgroupfs), or begins to (systemd: the scope comes with
