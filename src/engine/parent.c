@@ -300,6 +300,8 @@ void parent_detach(struct start *s)
 
 int parent_hooks(struct start *s, struct err *e)
 {
+    /* Those of the init itself may run from now on. */
+    s->en->hooks_begun |= hooks_any(s->spec, HOOK_CREATE_CONTAINER);
     if (!s->announces && !s->runtime_hooks)
         return 0;
     struct msg m;

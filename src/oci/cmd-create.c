@@ -58,11 +58,20 @@ static int follow(struct launch *l, struct session *s, struct err *e)
     return r < 0 ? r : wait_status_code(status);
 }
 
+/* The container's terminal is as large as ours from the beginning. */
+static void copy_size(const struct launch *l)
+{
+    uint16_t rows, columns;
+    if (l->stays && l->console >= 0 && term_size(STDIN_FILENO, &rows, &columns) == 0)
+        (void)!term_set_size(l->console, rows, columns);
+}
+
 static int start(struct launch *l, const char *id, struct err *e)
 {
     int r = launch_create(l, id, e);
     if (r < 0)
         return r;
+    copy_size(l);
     r = engine_start(l->engine, e);
     if (r == 0 && !l->stays)
         r = engine_detach(l->engine, e);

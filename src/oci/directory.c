@@ -63,6 +63,7 @@ static int open_container(const char *id, bool locked, struct oci_container *ret
             return r;
     } while (locked && !is_current(root, id, c.dir_fd));
     c.id = xstrdup(id);
+    c.locked = locked;
     r = oci_refresh(&c, e);
     if (r < 0)
         return err_add(e, r, "container %s", id);
@@ -107,6 +108,7 @@ int oci_make(const char *id, struct oci_container *ret, struct err *e)
     } while (c.dir_fd < 0 || !is_current(root, id, c.dir_fd));
     c.id = xstrdup(id);
     c.rec.id = xstrdup(id);
+    c.locked = true;
     c.status = OCI_CREATING;
     *ret = c;
     c = (struct oci_container)OCI_CONTAINER_INIT;

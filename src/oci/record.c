@@ -122,7 +122,7 @@ static bool is_frozen(const struct oci_container *c)
 /* Somebody makes it, or it was left half made. */
 static enum oci_status status_without_init(const struct oci_container *c)
 {
-    if (c->rec.boot_id)
+    if (c->rec.boot_id || c->locked)
         return OCI_STOPPED;
     char path[40];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", c->dir_fd);

@@ -40,6 +40,7 @@ struct oci_container {
     int dir_fd; /* ROOT/ID; holds the lock when taken */
     int pidfd;  /* of the init, or -1 when it has ended */
     enum oci_status status;
+    bool locked; /* by us */
     struct oci_record rec;
 };
 #define OCI_CONTAINER_INIT                                                                         \
