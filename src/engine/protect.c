@@ -8,11 +8,14 @@
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 #include "base/path.h"
 #include "base/str.h"
 #include "engine/engine-priv.h"
+#include "sys/mountfd.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
@@ -79,6 +82,29 @@ static int copy_to_memfd(int exe, off_t size, struct err *e)
     return take_fd(&mem);
 }
 
+/* A mount of the one file that is in no mount namespace: read-only for good, since nobody can name
+ * it to change that. As /proc/PID/exe leads through it, nothing can be written, and nothing has to
+ * be copied. Wants CAP_SYS_ADMIN over our mount namespace; else the caller copies. */
+static void execute_readonly(int exe, char **argv)
+{
+    scoped_fd int mnt = mountfd_clone(exe, "", false, NULL);
+    if (mnt >= 0 && mountfd_setattr(mnt, false, MOUNT_ATTR_RDONLY, 0, 0, NULL) == 0)
+        syscall(SYS_execveat, mnt, "", argv, environ, AT_EMPTY_PATH);
+}
+
+/* Are we the protected one already? Only a memfd has seals, and only ours has all of them; only on
+ * a mount that is the file alone, and attached nowhere, our path is "/". */
+static bool is_copy(int exe)
+{
+    char path[2];
+    struct statfs fs;
+    int seals = fcntl(exe, F_GET_SEALS);
+    if (seals >= 0)
+        return (seals & SEALS) == SEALS;
+    return readlink("/proc/self/exe", path, sizeof(path)) == 1 && path[0] == '/' &&
+           fstatfs(exe, &fs) == 0 && fs.f_flags & ST_RDONLY;
+}
+
 int engine_protect_self(char **argv, bool from_root, struct err *e)
 {
     struct stat st;
@@ -87,9 +113,7 @@ int engine_protect_self(char **argv, bool from_root, struct err *e)
         return err_set(e, errno, "open our own program");
     if (!from_root && out_of_reach(exe, &st))
         return 0;
-    /* Only a memfd answers, and only ours has all seals: we are the copy already. */
-    int seals = fcntl(exe, F_GET_SEALS);
-    if (seals >= 0 && (seals & SEALS) == SEALS) {
+    if (is_copy(exe)) {
         const char *original = getenv(ENGINE_EXE_ENV);
         if (original) /* else ps would list us by the name of the copy */
             prctl(PR_SET_NAME, path_name(original));
@@ -102,6 +126,7 @@ int engine_protect_self(char **argv, bool from_root, struct err *e)
         path[n] = '\0';
         setenv(ENGINE_EXE_ENV, path, 1); /* the copy's /proc/self/exe names no directory */
     }
+    execute_readonly(exe, argv);
     scoped_fd int mem = copy_to_memfd(exe, loaded_size(exe, st.st_size), e);
     if (mem < 0)
         return err_add(e, mem, "protect our own program");
