@@ -62,7 +62,7 @@ static int spec_limits(const struct build *b, struct err *e)
     return cgroup_choose(mode, "linux.resources", &driver, &notice, e);
 }
 
-static int spec_record(struct build *b, struct err *e)
+static void spec_record(struct build *b)
 {
     struct ctr_record *r = b->rec;
     struct spec_process *p = b->spec->process;
@@ -82,11 +82,11 @@ static int spec_record(struct build *b, struct err *e)
     if (*b->words) {
         strv_free(p->args);
         p->args = strv_dup(b->words);
+        b->spec->no_process = false;
     }
     r->command = strv_dup(p->args);
     if (p->capabilities && p->capabilities->bounding)
-        return cap_list_to_mask(p->capabilities->bounding, &b->caps, e);
-    return 0;
+        b->caps = cap_known(p->capabilities->bounding);
 }
 
 int build_from_file(struct build *b, struct err *e)
@@ -107,6 +107,8 @@ int build_from_file(struct build *b, struct err *e)
     if (r < 0)
         return r;
     spec_maps(b);
-    r = spec_record(b, e);
-    return r == 0 ? spec_validate(b->spec, e) : r;
+    spec_record(b);
+    if (b->spec->no_process)
+        return err_msg(e, EINVAL, "%s: process: missing", file);
+    return spec_validate(b->spec, e);
 }

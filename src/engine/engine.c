@@ -42,7 +42,7 @@ static int start_init(struct start *s, struct engine *en, struct err *e)
         .stdio = {en->p.stdio[0], en->p.stdio[1], en->p.stdio[2]},
         .preserve_fds = en->p.preserve_fds,
     };
-    if (!s->process || !s->process->args || !s->process->args[0])
+    if (!s->process || (!s->spec->no_process && (!s->process->args || !s->process->args[0])))
         return err_exit(e, err_msg(e, EINVAL, "process.args: no command is given"), 125);
     if (en->p.network) {
         s->network = network_driver_get(en->p.network->mode, e);

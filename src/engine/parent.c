@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/proc.h"
@@ -17,22 +18,35 @@
 static const struct {
     uint64_t flag;
     enum own own;
+    const char *path;
 } owned[] = {
-    {CLONE_NEWNET, OWN_NET},   {CLONE_NEWPID, OWN_PID},       {CLONE_NEWIPC, OWN_IPC},
-    {CLONE_NEWUTS, OWN_UTS},   {CLONE_NEWCGROUP, OWN_CGROUP}, {CLONE_NEWTIME, OWN_TIME},
-    {CLONE_NEWUSER, OWN_USER},
+    {CLONE_NEWNET, OWN_NET, "/proc/self/ns/net"},
+    {CLONE_NEWPID, OWN_PID, "/proc/self/ns/pid"},
+    {CLONE_NEWIPC, OWN_IPC, "/proc/self/ns/ipc"},
+    {CLONE_NEWUTS, OWN_UTS, "/proc/self/ns/uts"},
+    {CLONE_NEWCGROUP, OWN_CGROUP, "/proc/self/ns/cgroup"},
+    {CLONE_NEWTIME, OWN_TIME, "/proc/self/ns/time"},
+    {CLONE_NEWUSER, OWN_USER, "/proc/self/ns/user"},
 };
 
-/* Whether the container's root may mount what belongs to a namespace: when it is new, or when it
- * came with the user namespace that we join or are in (join_owner has looked). */
+/* A path may name the namespace that we are in ourselves: the host's. */
+static bool is_other(const struct ns_join *j, const char *ours)
+{
+    struct stat a, b;
+    return fstat(j->fd, &a) == 0 && stat(ours, &b) == 0 && a.st_ino != b.st_ino;
+}
+
+/* Whether the container's root may mount and set what belongs to a namespace: when it is new, or
+ * came with the user namespace that we join, or with our own. */
 static void find_owned(struct start *s)
 {
     bool new_userns = s->new_flags & CLONE_NEWUSER;
     for (size_t i = 0; i < N_ELEMENTS(owned); i++) {
         s->own[owned[i].own] = s->new_flags & owned[i].flag;
         for (size_t j = 0; j < s->n_join && !new_userns; j++)
-            s->own[owned[i].own] |=
-                s->join[j].flag == owned[i].flag && !(s->join_userns && s->join[j].ours);
+            s->own[owned[i].own] |= s->join[j].flag == owned[i].flag &&
+                                    !(s->join_userns && s->join[j].ours) &&
+                                    is_other(&s->join[j], owned[i].path);
     }
 }
 

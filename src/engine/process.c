@@ -282,6 +282,8 @@ int process_look_for_command(struct start *s, struct err *e)
 
 int process_find_command(struct start *s, struct err *e)
 {
+    if (!s->process->args)
+        return err_msg(e, EINVAL, "process: the configuration has none that could be started");
     return command_find(s->process->args[0], s->env, &s->command, e);
 }
 

@@ -77,6 +77,12 @@ int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct 
     return set ? mountfd_setattr(tree, recursive, set, 0, 0, e) : 0;
 }
 
+int bind_propagation(int tree, uint64_t propagation, struct err *e)
+{
+    return mountfd_setattr(tree, (propagation & MS_REC) != 0, 0, 0, propagation & ~(uint64_t)MS_REC,
+                           e);
+}
+
 int bind_attach(int tree, const struct mount_options *o, int target, struct err *e)
 {
     /* "ro" and its like are of the top mount alone, also of a recursive bind: the specification has
@@ -87,10 +93,8 @@ int bind_attach(int tree, const struct mount_options *o, int target, struct err 
     if (r < 0)
         return r;
     /* First private, so that a slave or shared bind is what was asked for and nothing else. */
-    uint64_t propagation = o->propagation ? o->propagation : (MS_PRIVATE | MS_REC);
-    r = mountfd_setattr(tree, (propagation & MS_REC) != 0, 0, 0, propagation & ~(uint64_t)MS_REC,
-                        e);
-    if (r < 0)
-        return r;
-    return mountfd_attach(tree, target, e);
+    r = bind_propagation(tree, o->propagation ? o->propagation : (MS_PRIVATE | MS_REC), e);
+    if (r == 0 && o->propagation_then)
+        r = bind_propagation(tree, o->propagation_then, e);
+    return r < 0 ? r : mountfd_attach(tree, target, e);
 }

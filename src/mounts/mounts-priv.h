@@ -36,6 +36,7 @@ int bind_open_source(const char *bundle, const char *source, const struct mount_
 int bind_attach(int tree, const struct mount_options *o, int target, struct err *e);
 /* mount_setattr where "no such change" (EPERM on a locked flag) may be lived with. */
 int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct err *e);
+int bind_propagation(int tree, uint64_t propagation, struct err *e); /* MS_... | MS_REC */
 bool mount_is_bind(const struct spec_mount *m, const struct mount_options *o);
 
 /* idmap.c */

@@ -92,12 +92,13 @@ struct mount_options {
     uint64_t attr_set, attr_clear;         /* MOUNT_ATTR_* */
     uint64_t rec_attr_set, rec_attr_clear; /* rro, rnoexec, ... */
     uint64_t propagation;                  /* MS_PRIVATE, ... | MS_REC; 0 = not given */
+    uint64_t propagation_then;             /* a second one, after it */
     bool bind, recursive, tmpcopyup, copy_symlink, idmap, ridmap, remount;
     bool source_is_real; /* MOUNT_SOURCE_IS_REAL: no part of the source's path may be a link */
     char *idmap_text;    /* of "idmap=uids=...;gids=..."; owned */
     char *data;          /* the rest, comma separated; owned; NULL when nothing is left */
 };
-/* -EINVAL for contradictions ("" options, two propagations); unknown words go to data. */
+/* -EINVAL for more than two propagations; unknown words go to data, empty ones nowhere. */
 int mount_options_parse(char *const *options, struct mount_options *ret, struct err *e);
 void mount_options_release(struct mount_options *o);
 /* All words that are understood, sorted, without those of single file systems. Owned. */

@@ -271,8 +271,9 @@ int new_mount(struct mounts *c, const struct spec_mount *m, const struct mount_o
     if (r == 0 && idmap_wanted(m, o))
         r = idmap_apply(c->spec, m, o, c->env->in_userns, mnt, e);
     if (r == 0 && o->propagation)
-        r = mountfd_setattr(mnt, (o->propagation & MS_REC) != 0, 0, 0,
-                            o->propagation & ~(uint64_t)MS_REC, e);
+        r = bind_propagation(mnt, o->propagation, e);
+    if (r == 0 && o->propagation_then)
+        r = bind_propagation(mnt, o->propagation_then, e);
     if (r == 0)
         r = mountfd_attach(mnt, target, e);
     if (r == 0 && later_ro)

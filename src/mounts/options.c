@@ -156,14 +156,20 @@ static bool parse_flag(const char *word, struct mount_options *o)
     return false;
 }
 
+/* Several apply one after another: "slave,shared" receives from its master and passes on to peers.
+ * mount_namespaces(7) */
 static int parse_propagation(const char *word, struct mount_options *o, struct err *e)
 {
     for (size_t i = 0; i < N_ELEMENTS(propagation_words); i++) {
+        uint64_t flags = propagation_words[i].flags;
         if (!streq(word, propagation_words[i].word))
             continue;
-        if (o->propagation && o->propagation != propagation_words[i].flags)
-            return err_msg(e, EINVAL, "option \"%s\" contradicts another propagation", word);
-        o->propagation = propagation_words[i].flags;
+        if (!o->propagation || o->propagation == flags)
+            o->propagation = flags;
+        else if (!o->propagation_then || o->propagation_then == flags)
+            o->propagation_then = flags;
+        else
+            return err_msg(e, EINVAL, "option \"%s\": there are two propagations already", word);
         return 1;
     }
     return 0;
@@ -185,7 +191,7 @@ int mount_options_parse(char *const *options, struct mount_options *ret, struct 
     for (size_t i = 0; options && options[i]; i++) {
         const char *word = options[i];
         if (!word[0])
-            return err_msg(e, EINVAL, "an option is empty");
+            continue;
         int r = parse_propagation(word, &o, e);
         if (r < 0)
             return r;

@@ -150,8 +150,7 @@ int mounts_pivot(struct mounts *c, struct err *e)
     if (r == 0)
         r = c->env->no_pivot ? move_root(c, e) : pivot(c->root, e);
     if (r == 0 && c->propagation) {
-        r = mountfd_setattr(c->root, (c->propagation & MS_REC) != 0, 0, 0,
-                            c->propagation & ~(uint64_t)MS_REC, e);
+        r = bind_propagation(c->root, c->propagation, e);
         if (r < 0)
             err_add(e, r, "set the root's propagation");
     }

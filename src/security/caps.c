@@ -207,13 +207,20 @@ int cap_list_to_mask(char *const *list, uint64_t *ret, struct err *e)
     return 0;
 }
 
+uint64_t cap_known(char *const *list)
+{
+    uint64_t mask = 0;
+    for (; list && *list; list++) {
+        int cap = str_after(*list, "CAP_") ? cap_parse(*list) : -1;
+        if (cap >= 0)
+            mask |= BIT(cap);
+    }
+    return mask;
+}
+
 int cap_apply_bounding(const struct spec_caps *c, struct err *e)
 {
-    uint64_t keep = 0;
-    int r = cap_list_to_mask(c->bounding, &keep, e);
-    if (r < 0)
-        return err_add(e, r, "bounding set");
-
+    uint64_t keep = cap_known(c->bounding);
     for (int i = 0, last = cap_last(); i <= last; i++) {
         if (keep & BIT(i))
             continue;
@@ -252,14 +259,9 @@ static int mask_of_ours(uint64_t *ret, struct err *e)
 int cap_missing(const struct spec_caps *c, uint64_t *ret_refused, uint64_t *ret_ambient,
                 struct err *e)
 {
-    uint64_t permitted = 0, inheritable = 0, ambient = 0, ours = 0;
-    int r = cap_list_to_mask(c->permitted, &permitted, e);
-    if (r == 0)
-        r = cap_list_to_mask(c->inheritable, &inheritable, e);
-    if (r == 0)
-        r = cap_list_to_mask(c->ambient, &ambient, e);
-    if (r == 0)
-        r = mask_of_ours(&ours, e);
+    uint64_t permitted = cap_known(c->permitted), ours = 0;
+    uint64_t inheritable = cap_known(c->inheritable), ambient = cap_known(c->ambient);
+    int r = mask_of_ours(&ours, e);
     *ret_refused = permitted & ~ours;
     *ret_ambient = ambient & ~(permitted & inheritable);
     return r;
@@ -267,28 +269,13 @@ int cap_missing(const struct spec_caps *c, uint64_t *ret_refused, uint64_t *ret_
 
 int cap_apply_sets(const struct spec_caps *c, struct err *e)
 {
-    uint64_t effective = 0, permitted = 0, inheritable = 0, ambient = 0, known = mask_of_kernel(),
-             ours;
-    const struct {
-        char *const *list;
-        uint64_t *mask;
-        const char *what;
-    } sets[] = {
-        {c->effective, &effective, "effective set"},
-        {c->permitted, &permitted, "permitted set"},
-        {c->inheritable, &inheritable, "inheritable set"},
-        {c->ambient, &ambient, "ambient set"},
-    };
-    for (size_t i = 0; i < N_ELEMENTS(sets); i++) {
-        int r = cap_list_to_mask(sets[i].list, sets[i].mask, e);
-        if (r < 0)
-            return err_add(e, r, "%s", sets[i].what);
-        *sets[i].mask &= known;
-    }
-
+    uint64_t ours = 0, known = mask_of_kernel();
+    uint64_t effective = cap_known(c->effective), permitted = cap_known(c->permitted);
+    uint64_t inheritable = cap_known(c->inheritable), ambient = cap_known(c->ambient) & known;
     int r = mask_of_ours(&ours, e);
     if (r < 0)
         return r;
+    ours &= known;
     permitted &= ours;
     effective &= ours;
     inheritable &= ours;

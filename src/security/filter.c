@@ -9,11 +9,8 @@
 static int open_builtin(const char *name, const struct spec_caps *caps, struct seccomp_prog *ret,
                         struct err *e)
 {
-    uint64_t mask = 0;
-    int r = caps ? cap_list_to_mask(caps->bounding, &mask, e) : 0;
-    if (r < 0)
-        return r;
-    r = seccomp_builtin(name, mask, ret);
+    uint64_t mask = caps ? cap_known(caps->bounding) : 0;
+    int r = seccomp_builtin(name, mask, ret);
     return r < 0 ? err_set(e, -r, "seccomp profile \"%s\" for these capabilities", name) : 1;
 }
 

@@ -190,9 +190,8 @@ int sysctl_check(const char *key, bool own_net, bool own_ipc, bool own_uts, stru
     if (streq(path, "kernel/hostname"))
         return err_msg(e, EINVAL, "sysctl %s: is the host name's; use --hostname", key);
     if (streq(path, "kernel/domainname")) {
-        if (!own_uts)
-            return err_msg(e, EPERM, "sysctl %s: needs a UTS namespace of its own", key);
-        return err_msg(e, EINVAL, "sysctl %s: is the specification's member domainname", key);
+        /* podman's way to set it, older than the member domainname. */
+        return own_uts ? 0 : err_msg(e, EPERM, "sysctl %s: needs a UTS namespace of its own", key);
     }
     return err_msg(e, EINVAL,
                    "sysctl %s: is not separate for a container (net.*, fs.mqueue.*, kernel.msg*, "

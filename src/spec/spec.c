@@ -22,12 +22,39 @@ int spec_parse_unchecked(const char *text, size_t len, const char *what, struct 
     return 0;
 }
 
+/* What encoders of other make write for nothing. */
+static void forget_empty(struct spec *s)
+{
+    for (size_t i = 0; i < s->linux_->n_namespaces; i++) {
+        char **path = &s->linux_->namespaces[i].path;
+        if (*path && !**path)
+            free(take_ptr(*path));
+    }
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        char **to = s->mounts[i].options;
+        for (char **from = to; from && *from; from++) {
+            if (**from)
+                *to++ = *from;
+            else
+                free(*from);
+        }
+        if (to)
+            *to = NULL;
+    }
+}
+
 int spec_parse(const char *text, size_t len, const char *what, struct spec *ret, struct err *e)
 {
     struct spec s = {0};
     int r = spec_parse_unchecked(text, len, what, &s, e);
     if (r < 0)
         return r;
+    forget_empty(&s);
+    if (!s.process) {
+        s.no_process = true;
+        s.process = xcalloc(1, sizeof(*s.process));
+        s.process->cwd = xstrdup("/");
+    }
     r = spec_validate(&s, e);
     if (r < 0) {
         spec_release(&s);
@@ -39,7 +66,10 @@ int spec_parse(const char *text, size_t len, const char *what, struct spec *ret,
 
 json_t *spec_emit(const struct spec *s)
 {
-    return jfield_emit(spec_fields, s);
+    struct spec copy = *s;
+    if (s->no_process)
+        copy.process = NULL;
+    return jfield_emit(spec_fields, &copy);
 }
 
 void spec_release(struct spec *s)

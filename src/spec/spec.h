@@ -178,6 +178,7 @@ struct spec_linux {
 struct spec {
     char *oci_version;
     struct spec_process *process;
+    bool no_process; /* none was given: process is an empty one that can be created, not started */
     struct spec_root *root;
     char *hostname, *domainname;
     struct spec_mount *mounts;

@@ -3,42 +3,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "spec/tables.h"
 
-static bool is_propagation(const char *option)
-{
-    static const char *const kinds[] = {"private", "shared", "slave", "unbindable", NULL};
-    return spec_known(kinds, option) || (option[0] == 'r' && spec_known(kinds, option + 1));
-}
-
 static bool is_bind(const struct spec_mount *m)
 {
-    return strv_has(m->options, "bind") || strv_has(m->options, "rbind");
+    return strv_has(m->options, "bind") || strv_has(m->options, "rbind") ||
+           (m->type && (streq(m->type, "bind") || streq(m->type, "rbind")));
 }
 
 /* An option is one word of the list: a comma or a line break in it could smuggle in another one
  * where the list is joined for the kernel. A quoted comma is what overlay's paths use. */
 static int check_options(const struct spec_mount *m, size_t i, struct err *e)
 {
-    const char *propagation = NULL;
     for (size_t j = 0; m->options && m->options[j]; j++) {
         const char *o = m->options[j];
-        if (!*o)
-            return err_msg(e, EINVAL, "mounts[%zu].options[%zu]: is empty", i, j);
         for (const char *p = o; *p; p++)
             if ((*p == ',' && (p == o || p[-1] != '\\')) || (unsigned char)*p < ' ')
                 return err_msg(e, EINVAL,
                                "mounts[%zu].options[%zu]: a comma or control character is not "
                                "allowed",
                                i, j);
-        if (!is_propagation(o))
-            continue;
-        if (propagation && strcmp(propagation, o) != 0)
-            return err_msg(e, EINVAL, "mounts[%zu].options[%zu]: \"%s\" contradicts \"%s\"", i, j,
-                           o, propagation);
-        propagation = o;
     }
     return 0;
 }
@@ -66,8 +53,11 @@ int spec_check_mounts(const struct spec *s, struct err *e)
 {
     for (size_t i = 0; i < s->n_mounts; i++) {
         const struct spec_mount *m = &s->mounts[i];
-        if (!m->destination || m->destination[0] != '/')
+        if (!m->destination || !m->destination[0])
             return err_msg(e, EINVAL, "mounts[%zu].destination: want an absolute path", i);
+        if (m->destination[0] != '/') /* runtimes took it for years */
+            log_warn("mounts[%zu].destination: \"%s\" is not absolute; taken from the root", i,
+                     m->destination);
         bool remount = strv_has(m->options, "remount");
         if (is_bind(m) && !remount && (!m->source || !*m->source))
             return err_msg(e, EINVAL, "mounts[%zu].source: missing for a bind mount", i);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "spec/names.h"
@@ -186,11 +187,13 @@ static bool is_capability(const char *name)
     return bare && spec_known(names, bare);
 }
 
-static int check_capabilities(const struct spec_process *p, const char *at, struct err *e)
+/* A name may be younger than we are: the process then lacks it, which is no danger. config.md wants
+ * a warning. */
+static void check_capabilities(const struct spec_process *p, const char *at)
 {
     const struct spec_caps *c = p->capabilities;
     if (!c)
-        return 0;
+        return;
     const struct {
         const char *name;
         char *const *list;
@@ -201,9 +204,8 @@ static int check_capabilities(const struct spec_process *p, const char *at, stru
     for (size_t i = 0; i < N_ELEMENTS(sets); i++)
         for (size_t j = 0; sets[i].list && sets[i].list[j]; j++)
             if (!is_capability(sets[i].list[j]))
-                return err_msg(e, EINVAL, "%scapabilities.%s[%zu]: \"%s\" is no capability", at,
-                               sets[i].name, j, sets[i].list[j]);
-    return 0;
+                log_warn("%scapabilities.%s[%zu]: \"%s\" is no capability known here and left out",
+                         at, sets[i].name, j, sets[i].list[j]);
 }
 
 static int check_scheduler(const struct spec_process *p, const char *at, struct err *e)
@@ -273,10 +275,12 @@ int spec_process_validate(const struct spec_process *p, const char *path, struct
     if (r == 0)
         r = check_rlimits(p, at, e);
     if (r == 0)
-        r = check_capabilities(p, at, e);
-    if (r == 0)
         r = check_scheduler(p, at, e);
-    return r < 0 ? r : check_priorities(p, at, e);
+    if (r == 0)
+        r = check_priorities(p, at, e);
+    if (r == 0)
+        check_capabilities(p, at);
+    return r;
 }
 
 const char *const spec_hook_names[] = {
@@ -331,13 +335,11 @@ int spec_validate(const struct spec *s, struct err *e)
 {
     if (!s->oci_version || !is_version_1(s->oci_version))
         return err_msg(e, EINVAL, "ociVersion: want a version 1.x of the specification");
-    if (!s->process)
-        return err_msg(e, EINVAL, "process: missing");
     if (!s->root)
         return err_msg(e, EINVAL, "root: missing");
     if (!s->root->path || !*s->root->path)
         return err_msg(e, EINVAL, "root.path: want a directory");
-    int r = spec_process_validate(s->process, "process", e);
+    int r = s->process && !s->no_process ? spec_process_validate(s->process, "process", e) : 0;
     if (r == 0)
         r = check_names(s, e);
     if (r == 0)

@@ -265,7 +265,7 @@ static int run(const struct opts *o)
     if (o->seccomp) {
         uint64_t mask = 0;
         if (spec.process->capabilities)
-            cap_list_to_mask(spec.process->capabilities->bounding, &mask, NULL);
+            mask = cap_known(spec.process->capabilities->bounding);
         int r = seccomp_builtin(o->seccomp, mask, &seccomp);
         if (r < 0) {
             err_set(&e, -r, "seccomp profile %s", o->seccomp);

@@ -18,7 +18,7 @@
 
 static const struct {
     const char *options;
-    uint64_t set, clear, rec_set, rec_clear, propagation;
+    uint64_t set, clear, rec_set, rec_clear, propagation, propagation_then;
     bool bind, recursive;
     const char *data;
 } cases[] = {
@@ -40,6 +40,8 @@ static const struct {
     {"nosuid,size=64k,mode=755", .set = NOSUID, .data = "size=64k,mode=755"},
     {"defaults,newinstance,gid=5", .data = "gid=5"},
     {"wibble", .data = "wibble"},
+    {"ro,,nosuid,", .set = RO | NOSUID},
+    {"slave,shared", .propagation = MS_SLAVE, .propagation_then = MS_SHARED},
 };
 
 static void test_words(void **state)
@@ -56,6 +58,7 @@ static void test_words(void **state)
         assert_int_equal(o.rec_attr_set, cases[i].rec_set);
         assert_int_equal(o.rec_attr_clear, cases[i].rec_clear);
         assert_int_equal(o.propagation, cases[i].propagation);
+        assert_int_equal(o.propagation_then, cases[i].propagation_then);
         assert_int_equal(o.bind, cases[i].bind);
         assert_int_equal(o.recursive, cases[i].recursive);
         if (cases[i].data)
@@ -75,6 +78,12 @@ static void test_flags(void **state)
     assert_int_equal(mount_options_parse(words, &o, NULL), 0);
     assert_true(o.tmpcopyup && o.copy_symlink && o.idmap && o.ridmap && o.remount);
     assert_null(o.data);
+    assert_null(o.idmap_text);
+    char *text[] = {(char *)"idmap=uids=0-1-2", (char *)"ridmap=gids=@3-4-5", NULL};
+    assert_int_equal(mount_options_parse(text, &o, NULL), 0);
+    assert_true(o.idmap && o.ridmap);
+    assert_string_equal(o.idmap_text, "gids=@3-4-5");
+    mount_options_release(&o);
     assert_int_equal(mount_options_parse(NULL, &o, NULL), 0);
     assert_false(o.bind || o.tmpcopyup || o.attr_set);
 }
@@ -85,8 +94,7 @@ static void test_refused(void **state)
     static const struct {
         const char *options, *want;
     } bad[] = {
-        {"rbind,slave,shared", "option \"shared\" contradicts another propagation"},
-        {"ro,,nosuid", "an option is empty"},
+        {"rbind,slave,shared,private", "option \"private\": there are two propagations already"},
     };
     for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
         struct err e = ERR_INIT;

@@ -16,6 +16,7 @@
  * NULL: still accepted. */
 struct validate_case {
     const char *path, *json, *want;
+    bool tolerated; /* accepted for the sake of old writers; the schema may refuse it */
 };
 
 static const struct validate_case top[] = {
@@ -28,7 +29,7 @@ static const struct validate_case top[] = {
     {"ociVersion", "\"1.2.0 \"", "ociVersion: want a version 1.x"},
     {"ociVersion", "\"1.0.2-runc-dev\"", NULL},
     {"ociVersion", "\"1.3.0-rc.1+build.5\"", NULL},
-    {"process", NULL, "process: missing"},
+    {"process", NULL, NULL, true},
     {"root", NULL, "root: missing"},
     {"root", "{}", "root.path: missing"},
     {"root.path", "\"\"", "root.path: want a directory"},
@@ -67,10 +68,8 @@ static const struct validate_case process[] = {
     {"process.user", "{\"uid\":1,\"gid\":1,\"additionalGids\":[1,4294967295]}",
      "process.user.additionalGids[1]: 4294967295 is no group id"},
     {"process.oomScoreAdj", "-1001", "process.oomScoreAdj: want an integer from -1000 to 1000"},
-    {"process.capabilities", "{\"ambient\":[\"CAP_CHOWN\",\"CAP_NONE\"]}",
-     "process.capabilities.ambient[1]: \"CAP_NONE\" is no capability"},
-    {"process.capabilities", "{\"bounding\":[\"chown\"]}",
-     "process.capabilities.bounding[0]: \"chown\" is no capability"},
+    {"process.capabilities", "{\"ambient\":[\"CAP_CHOWN\",\"CAP_NONE\"]}", NULL, true},
+    {"process.capabilities", "{\"ambient\":[5]}", "process.capabilities.ambient[0]: want a string"},
     {"process.capabilities", "{\"bounding\":[\"CAP_CHECKPOINT_RESTORE\"]}", NULL},
     {"process.rlimits", "[{\"type\":\"NOFILE\",\"soft\":1,\"hard\":1}]",
      "process.rlimits[0].type: \"NOFILE\" is no resource limit"},
@@ -104,21 +103,24 @@ static const struct validate_case process[] = {
 static const struct validate_case mounts_and_hooks[] = {
     {"mounts", "{}", "mounts: want a list of objects"},
     {"mounts", "[{\"type\":\"proc\"}]", "mounts[0].destination: missing"},
-    {"mounts", "[{\"destination\":\"proc\",\"type\":\"proc\"}]",
+    {"mounts", "[{\"destination\":\"proc\",\"type\":\"proc\"}]", NULL, true},
+    {"mounts", "[{\"destination\":\"\",\"type\":\"proc\"}]",
      "mounts[0].destination: want an absolute path"},
+    {"mounts", "[{\"destination\":\"/p\",\"type\":\"bind\"}]",
+     "mounts[0].source: missing for a bind mount"},
     {"mounts", "[{\"destination\":\"/p\"}]", "mounts[0].type: missing"},
     {"mounts", "[{\"destination\":\"/p\",\"options\":[\"bind\"]}]",
      "mounts[0].source: missing for a bind mount"},
     {"mounts", "[{\"destination\":\"/p\",\"options\":[\"remount\",\"ro\"]}]", NULL},
-    {"mounts", "[{\"destination\":\"/p\",\"type\":\"tmpfs\",\"options\":[\"ro\",\"\"]}]",
-     "mounts[0].options[1]: is empty"},
+    {"mounts", "[{\"destination\":\"/p\",\"type\":\"tmpfs\",\"options\":[\"ro\",\"\"]}]", NULL,
+     true},
     {"mounts", "[{\"destination\":\"/p\",\"type\":\"tmpfs\",\"options\":[\"ro,suid\"]}]",
      "mounts[0].options[0]: a comma or control character"},
     {"mounts", "[{\"destination\":\"/p\",\"type\":\"tmpfs\",\"options\":[\"a\\nb\"]}]",
      "mounts[0].options[0]: a comma or control character"},
     {"mounts",
      "[{\"destination\":\"/p\",\"source\":\"/s\",\"options\":[\"bind\",\"rslave\",\"shared\"]}]",
-     "mounts[0].options[2]: \"shared\" contradicts \"rslave\""},
+     NULL},
     {"mounts",
      "[{\"destination\":\"/p\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap\"],"
      "\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]}]",
@@ -308,7 +310,8 @@ static void run(const struct validate_case *cases, size_t n)
         replace(doc, cases[i].path, cases[i].json);
         scoped_free char *text = json_text(doc, false);
         int r = spec_parse(text, strlen(text), "c.json", &s, &e);
-        record(r == 0, text);
+        if (!cases[i].tolerated)
+            record(r == 0, text);
         const char *message = str_after(e.msg, "c.json: ");
         if (r == 0 && cases[i].want)
             fail_msg("%s = %s was accepted", cases[i].path, cases[i].json);
