@@ -46,8 +46,7 @@ static char *first_word(int dir_fd, const char *file)
     return text;
 }
 
-/* What is really written: with what the group has now. Owned. */
-static char *value_now(const struct plan_write *w, int dir_fd)
+char *plan_value(const struct plan_write *w, int dir_fd)
 {
     uint64_t total, memory;
     if (w->flags & PLAN_KEEP) {
@@ -64,7 +63,7 @@ static char *value_now(const struct plan_write *w, int dir_fd)
 
 static int write_one(const struct plan_write *w, int dir_fd, struct err *e)
 {
-    scoped_free char *value = value_now(w, dir_fd);
+    scoped_free char *value = plan_value(w, dir_fd);
     if (!value)
         return err_msg(e, EINVAL,
                        "linux.resources.%s: %s is memory and swap together, and less than "

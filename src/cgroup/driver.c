@@ -33,6 +33,7 @@ static int disabled_create(struct cgroup *c, const struct cgroup_request *r,
 const struct cgroup_driver cgroup_driver_disabled = {.name = "disabled", .create = disabled_create};
 
 static const struct cgroup_driver *const drivers[] = {
+    &cgroup_driver_systemd,
     &cgroup_driver_cgroupfs,
     &cgroup_driver_disabled,
 };

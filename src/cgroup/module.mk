@@ -1,9 +1,10 @@
 noinst_LIBRARIES += src/cgroup/libcgroup.a
 src_cgroup_libcgroup_a_SOURCES = src/cgroup/cgroup.h src/cgroup/driver.h src/cgroup/cgroup-priv.h \
 	src/cgroup/resources.h src/cgroup/fields.h src/cgroup/apply.c src/cgroup/cgroup.c src/cgroup/cgroupfs.c src/cgroup/devices.h src/cgroup/devices.c src/cgroup/dir.c \
-	src/cgroup/driver.c src/cgroup/fields.c src/cgroup/resources.c src/cgroup/stats.c src/cgroup/tasks.c
+	src/cgroup/driver.c src/cgroup/fields.c src/cgroup/gvariant.c src/cgroup/gvariant.h \
+	src/cgroup/systemd.c src/cgroup/systemd-unit.c src/cgroup/systemd-unit.h src/cgroup/resources.c src/cgroup/stats.c src/cgroup/tasks.c
 
-CGROUP_TEST_LIBS = src/cgroup/libcgroup.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+CGROUP_TEST_LIBS = src/cgroup/libcgroup.a src/conf/libconf.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-cgroup-plan
 TESTS += tests/unit/test-cgroup-plan
@@ -20,4 +21,9 @@ TESTS += tests/unit/test-cgroup-devices
 tests_unit_test_cgroup_devices_SOURCES = tests/unit/test-cgroup-devices.c tests/unit/cgroup-mount.h
 tests_unit_test_cgroup_devices_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_cgroup_devices_LDADD = $(CGROUP_TEST_LIBS)
+check_PROGRAMS += tests/unit/test-systemd-unit
+TESTS += tests/unit/test-systemd-unit
+tests_unit_test_systemd_unit_SOURCES = tests/unit/test-systemd-unit.c
+tests_unit_test_systemd_unit_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_systemd_unit_LDADD = $(CGROUP_TEST_LIBS)
 endif

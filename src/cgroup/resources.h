@@ -37,6 +37,8 @@ void plan_release(struct plan *p);
 int plan_check(const struct plan *p, char *const *available, const char *dir_path, struct err *e);
 /* Writes the files below dir_fd. dir_path for messages. */
 int plan_apply(const struct plan *p, int dir_fd, const char *dir_path, struct err *e);
+/* What is really written: with what the group has now. Owned; NULL: impossible. */
+char *plan_value(const struct plan_write *w, int dir_fd);
 
 /* cpu.shares (2 to 262144) to cpu.weight (1 to 10000). */
 uint64_t cpu_weight_of_shares(uint64_t shares);

@@ -1,0 +1,282 @@
+/* manager - systemd's D-Bus interface, as far as scopes need it. org.freedesktop.systemd1(5) */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "helpers/scope/scope.h"
+
+#define SERVICE "org.freedesktop.systemd1"
+#define OBJECT "/org/freedesktop/systemd1"
+#define INTERFACE "org.freedesktop.systemd1.Manager"
+#define UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
+#define NO_UNIT "org.freedesktop.systemd1.NoSuchUnit"
+
+static void scoped_message_fn(sd_bus_message **m)
+{
+    sd_bus_message_unref(*m);
+}
+#define scoped_message SCOPED(scoped_message_fn)
+
+/* uoss: number, path, unit and result of a job that has ended. */
+static int job_removed(sd_bus_message *m, void *data, sd_bus_error *error)
+{
+    (void)error;
+    struct manager *mgr = data;
+    const char *path, *unit, *result;
+    uint32_t number;
+    if (sd_bus_message_read(m, "uoss", &number, &path, &unit, &result) < 0)
+        return 0;
+    if (mgr->job[0] && streq(path, mgr->job))
+        snprintf(mgr->result, sizeof(mgr->result), "%s", result);
+    return 0;
+}
+
+static int new_call(struct manager *m, const char *method, sd_bus_message **ret)
+{
+    return sd_bus_message_new_method_call(m->bus, ret, m->peer ? NULL : SERVICE, OBJECT, INTERFACE,
+                                          method);
+}
+
+/* Signals for us, and the first round trip: whether there is a manager behind the connection. */
+static int subscribe(struct manager *m)
+{
+    scoped_message sd_bus_message *call = NULL;
+    int r = sd_bus_match_signal(m->bus, NULL, m->peer ? NULL : SERVICE, OBJECT, INTERFACE,
+                                "JobRemoved", job_removed, m);
+    if (r >= 0)
+        r = new_call(m, "Subscribe", &call);
+    return r < 0 ? r : sd_bus_call(m->bus, call, CALL_USEC, NULL, NULL);
+}
+
+/* The manager's own socket, for sessions that have no bus. */
+static int open_peer(struct manager *m)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char address[512];
+    if (m->user && (!runtime || runtime[0] != '/'))
+        return -ENXIO;
+    scoped_free char *path =
+        m->user ? xasprintf("%s/systemd/private", runtime) : xstrdup("/run/systemd/private");
+    if (snprintf(address, sizeof(address), "unix:path=%s", path) >= (int)sizeof(address))
+        return -ENAMETOOLONG;
+    /* Else a characters of the path could be taken for more of the address. */
+    if (path[strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/.")])
+        return -EINVAL;
+    int r = sd_bus_new(&m->bus);
+    if (r >= 0)
+        r = sd_bus_set_address(m->bus, address);
+    if (r >= 0)
+        r = sd_bus_negotiate_fds(m->bus, true);
+    return r < 0 ? r : sd_bus_start(m->bus);
+}
+
+static int try_open(struct manager *m, bool peer)
+{
+    m->peer = peer;
+    int r = peer ? open_peer(m) : m->user ? sd_bus_open_user(&m->bus) : sd_bus_open_system(&m->bus);
+    if (r >= 0)
+        r = subscribe(m);
+    if (r < 0)
+        manager_close(m);
+    return r < 0 ? r : 0;
+}
+
+/* Rootless engines clean their environment: the directory where a login would have put it. */
+static void default_runtime_dir(void)
+{
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof(path), "/run/user/%u", (unsigned)geteuid());
+    if (!getenv("XDG_RUNTIME_DIR") && stat(path, &st) == 0 && st.st_uid == geteuid())
+        setenv("XDG_RUNTIME_DIR", path, 1);
+}
+
+int manager_open(struct manager *m, struct err *e)
+{
+    if (m->user)
+        default_runtime_dir();
+    int r = try_open(m, false);
+    if (r < 0 && try_open(m, true) < 0) {
+        r = err_set(e, -r, "connect to %s",
+                    m->user ? "the user's systemd (D-Bus session bus)"
+                            : "systemd (D-Bus system bus)");
+        if (m->user)
+            return err_hint(e, r,
+                            "there is no user session: log in anew, or \"loginctl enable-linger\" "
+                            "(XDG_RUNTIME_DIR is %s); or use --cgroup-manager cgroupfs",
+                            getenv("XDG_RUNTIME_DIR") ? getenv("XDG_RUNTIME_DIR") : "not set");
+        return err_hint(e, r, "where no systemd runs, use --cgroup-manager cgroupfs");
+    }
+    return 0;
+}
+
+void manager_close(struct manager *m)
+{
+    m->bus = sd_bus_flush_close_unref(m->bus);
+}
+
+static int explain(struct manager *m, int r, const sd_bus_error *error, const char *what,
+                   struct err *e)
+{
+    (void)m;
+    if (!sd_bus_error_is_set(error))
+        return err_set(e, -r, "systemd: %s", what);
+    return err_msg(e, r < 0 ? -r : EIO, "systemd: %s: %s", what, error->message);
+}
+
+static uint64_t now_usec(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Until the job that reply names has ended. */
+static int wait_job(struct manager *m, sd_bus_message *reply, const char *unit, struct err *e)
+{
+    const char *path;
+    int r = sd_bus_message_read(reply, "o", &path);
+    if (r < 0)
+        return err_set(e, -r, "systemd: read its answer");
+    snprintf(m->job, sizeof(m->job), "%s", path);
+    m->result[0] = '\0';
+    uint64_t end = now_usec() + CALL_USEC;
+    while (!m->result[0]) {
+        r = sd_bus_process(m->bus, NULL);
+        if (r < 0)
+            return err_set(e, -r, "systemd: wait for its job");
+        if (r > 0)
+            continue;
+        uint64_t now = now_usec();
+        if (now >= end)
+            return err_msg(e, ETIMEDOUT, "systemd: the job of %s does not end", unit);
+        sd_bus_wait(m->bus, end - now);
+    }
+    m->job[0] = '\0';
+    if (streq(m->result, "done"))
+        return 0;
+    return err_hint(e, err_msg(e, EIO, "systemd: the job ended with \"%s\"", m->result),
+                    "systemctl %sstatus %s", m->user ? "--user " : "", unit);
+}
+
+/* A method whose one argument is the unit, and whose error does not matter. */
+static void tell(struct manager *m, const char *method, const char *unit)
+{
+    scoped_message sd_bus_message *call = NULL;
+    if (new_call(m, method, &call) >= 0 && sd_bus_message_append(call, "s", unit) >= 0)
+        sd_bus_call(m->bus, call, CALL_USEC, NULL, NULL);
+}
+
+/* pidfd -1: by number. */
+static int start_once(struct manager *m, const struct scope_request *q, int pidfd,
+                      sd_bus_error *error, struct err *e)
+{
+    scoped_message sd_bus_message *call = NULL, *reply = NULL;
+    int r = new_call(m, "StartTransientUnit", &call);
+    if (r >= 0)
+        r = sd_bus_message_append(call, "ss", q->unit, "fail");
+    if (r >= 0)
+        r = sd_bus_message_open_container(call, 'a', "(sv)");
+    if (r >= 0)
+        r = pidfd >= 0 ? sd_bus_message_append(call, "(sv)", "PIDFDs", "ah", 1, pidfd)
+                       : sd_bus_message_append(call, "(sv)", "PIDs", "au", 1, (uint32_t)q->pid);
+    if (r >= 0) {
+        r = properties_append(call, q->properties, e);
+        if (r < 0)
+            return r;
+    }
+    if (r >= 0)
+        r = sd_bus_message_close_container(call);
+    if (r >= 0)
+        r = sd_bus_message_append(call, "a(sa(sv))", 0);
+    if (r >= 0)
+        r = sd_bus_call(m->bus, call, CALL_USEC, error, &reply);
+    return r < 0 ? explain(m, r, error, "start it", e) : wait_job(m, reply, q->unit, e);
+}
+
+int manager_start(struct manager *m, const struct scope_request *q, struct err *e)
+{
+    bool reset = false;
+    int pidfd = q->pidfd;
+    if (sd_bus_can_send(m->bus, 'h') <= 0)
+        pidfd = -1;
+    for (;;) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r = start_once(m, q, pidfd, &error, e);
+        bool exists = sd_bus_error_has_name(&error, UNIT_EXISTS);
+        bool no_pidfds = pidfd >= 0 && error.message && strstr(error.message, "PIDFDs");
+        sd_bus_error_free(&error);
+        if (no_pidfds) {
+            pidfd = -1; /* systemd 252 and others know process numbers only */
+        } else if (exists && !reset) {
+            reset = true; /* one that has failed is only in the way */
+            tell(m, "ResetFailedUnit", q->unit);
+        } else {
+            if (exists)
+                err_hint(e, r, "a container of that name runs, or was left: systemctl %sstop %s",
+                         m->user ? "--user " : "", q->unit);
+            return r;
+        }
+    }
+}
+
+int manager_set(struct manager *m, const char *unit, const json_t *properties, struct err *e)
+{
+    scoped_message sd_bus_message *call = NULL;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    int r = new_call(m, "SetUnitProperties", &call);
+    if (r >= 0)
+        r = sd_bus_message_append(call, "sb", unit, 1); /* until it ends */
+    if (r >= 0)
+        r = sd_bus_message_open_container(call, 'a', "(sv)");
+    if (r >= 0) {
+        r = properties_append(call, properties, e);
+        if (r < 0)
+            return r;
+    }
+    if (r >= 0)
+        r = sd_bus_message_close_container(call);
+    if (r >= 0)
+        r = sd_bus_call(m->bus, call, CALL_USEC, &error, NULL);
+    if (r < 0)
+        r = explain(m, r, &error, "set its properties", e);
+    sd_bus_error_free(&error);
+    return r < 0 ? r : 0;
+}
+
+/* By SIGKILL first: the init of a container ignores SIGTERM, and the job would wait for it. */
+static int kill_and_stop(struct manager *m, const char *unit, sd_bus_error *error,
+                         sd_bus_message **reply)
+{
+    scoped_message sd_bus_message *kill = NULL, *call = NULL;
+    int r = new_call(m, "KillUnit", &kill);
+    if (r >= 0)
+        r = sd_bus_message_append(kill, "ssi", unit, "all", 9);
+    if (r >= 0)
+        sd_bus_call(m->bus, kill, CALL_USEC, NULL, NULL);
+    r = new_call(m, "StopUnit", &call);
+    if (r >= 0)
+        r = sd_bus_message_append(call, "ss", unit, "replace");
+    return r < 0 ? r : sd_bus_call(m->bus, call, CALL_USEC, error, reply);
+}
+
+int manager_stop(struct manager *m, const char *unit, struct err *e)
+{
+    scoped_message sd_bus_message *reply = NULL;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    int r = kill_and_stop(m, unit, &error, &reply);
+    bool gone = sd_bus_error_has_name(&error, NO_UNIT);
+    if (r < 0 && !gone)
+        r = explain(m, r, &error, "stop it", e);
+    else
+        r = gone ? 0 : wait_job(m, reply, unit, e);
+    sd_bus_error_free(&error);
+    if (!gone)
+        tell(m, "ResetFailedUnit", unit);
+    return r;
+}

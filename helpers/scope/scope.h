@@ -1,0 +1,36 @@
+/* scope - the parts of rootlet-scope. */
+#pragma once
+
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+#include "base/err.h"
+#include "base/jfield.h"
+
+#define CALL_USEC (60 * 1000000ULL) /* how long the manager may take to answer, or to do a job */
+
+struct manager {
+    sd_bus *bus;
+    bool user;
+    bool peer;       /* connected to the manager itself, without a bus between */
+    char job[256];   /* whose end is waited for; "" none */
+    char result[64]; /* how it ended; "" not yet */
+};
+
+/* Connects to the manager of the user or the system. */
+int manager_open(struct manager *m, struct err *e);
+void manager_close(struct manager *m);
+struct scope_request {
+    const char *unit;
+    const json_t *properties;
+    unsigned pid;
+    int pidfd; /* of the process too; -1: there is none */
+};
+/* Makes a scope with the process in it; waits until it is there. */
+int manager_start(struct manager *m, const struct scope_request *q, struct err *e);
+int manager_set(struct manager *m, const char *unit, const json_t *properties, struct err *e);
+/* Kills what is in it, waits until it is gone; fine when it is already. */
+int manager_stop(struct manager *m, const char *unit, struct err *e);
+
+/* Appends the elements of an a(sv); -EINVAL for a property that is malformed. */
+int properties_append(sd_bus_message *message, const json_t *properties, struct err *e);
