@@ -19,7 +19,8 @@ static const struct {
     bool fatal;     /* a failure ends the start; else it is logged and the rest goes on */
     bool in_bundle; /* runs in the bundle's directory */
 } points[] = {
-    [HOOK_PRESTART] = {"prestart", "creating", true, true},
+    /* Of an age that had no "creating": OCI runtime tools' hooks_stdin, and crun, want it so. */
+    [HOOK_PRESTART] = {"prestart", "created", true, true},
     [HOOK_CREATE_RUNTIME] = {"createRuntime", "creating", true, true},
     [HOOK_CREATE_CONTAINER] = {"createContainer", "creating", true, false},
     [HOOK_START_CONTAINER] = {"startContainer", "created", true, false},

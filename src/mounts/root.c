@@ -105,6 +105,12 @@ static int bind_mount(struct mounts *c, size_t i, const char *path, const struct
         tree = own = bind_open_source(c->env->bundle, m->source, o, e);
     if (tree < 0)
         return tree;
+    /* Since Linux 6.8 mountinfo has mounts in the order in which they were made: a copy made now,
+     * which 6.15 can, has its place in it. */
+    if (own < 0) {
+        own = mountfd_clone(tree, "", true, NULL);
+        tree = own >= 0 ? own : tree;
+    }
     struct stat st;
     struct statfs fs;
     if (fstat(tree, &st) < 0 || fstatfs(tree, &fs) < 0)

@@ -777,7 +777,7 @@ def test_hooks(engine):
     states["startContainer"] = json.loads((engine.rootfs / "tmp/start.json").read_text())
     assert (engine.rootfs / "tmp/start.name").read_text() == "of-the-image\n"
     assert {k: v["status"] for k, v in states.items()} == {
-        "prestart": "creating", "createRuntime": "creating", "createContainer": "creating",
+        "prestart": "created", "createRuntime": "creating", "createContainer": "creating",
         "startContainer": "created", "poststart": "running", "poststop": "stopped"}
     assert states["createRuntime"]["pid"] > 1
 
