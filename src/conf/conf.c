@@ -167,8 +167,8 @@ static char *default_run_root(void)
 }
 
 /* The directory of our own binary when our helpers lie beside it (a build tree), else the installed
- * place. A sealed copy of ourselves (engine_protect_self) has no directory, but was told the path
- * of the original. */
+ * place. A protected copy of ourselves (engine_protect_self: a mount of the file alone, or sealed
+ * memory) has no directory, but was told the path of the original. */
 static char *default_libexec(void)
 {
     char self[PATH_MAX];
@@ -176,7 +176,8 @@ static char *default_libexec(void)
     if (n > 0) {
         self[n] = '\0';
         const char *original = getenv("ROOTLET_EXE");
-        const char *exe = str_after(self, "/memfd:rootlet") && original ? original : self;
+        bool copy = streq(self, "/") || str_after(self, "/memfd:rootlet");
+        const char *exe = copy && original ? original : self;
         const char *slash = strrchr(exe, '/');
         scoped_free char *dir = slash ? xstrndup(exe, (size_t)(slash - exe)) : xstrdup("");
         scoped_free char *beside = path_join(dir, "rootlet-supervise");

@@ -257,7 +257,9 @@ static int exec_command(const struct cmd *cmd, void *opts, char **args, struct e
         return err_msg(e, EINVAL, "exec: a command and --process exclude each other");
     if (o->preserve_fds < 0 || o->preserve_fds > 1 << 16)
         return err_msg(e, EINVAL, "exec: --preserve-fds: want 0 or more");
-    int r = oci_open(args[0], &c, e);
+    int r = oci_check_preserved((unsigned)o->preserve_fds, e);
+    if (r == 0)
+        r = oci_open(args[0], &c, e);
     if (r == 0)
         r = check_status(&c, o, e);
     if (r == 0)

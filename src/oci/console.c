@@ -72,3 +72,14 @@ int oci_pid_file_write(const char *path, pid_t pid, struct err *e)
     int r = fs_write_atomic(dir, name, text, (size_t)n, 0644, FS_NO_SYNC, e);
     return r < 0 ? err_add(e, r, "--pid-file %s", path) : 0;
 }
+
+/* Ours are all close-on-exec: one without the flag came from our caller. */
+int oci_check_preserved(unsigned n, struct err *e)
+{
+    for (unsigned i = 0; i < n; i++) {
+        int flags = fcntl((int)(3 + i), F_GETFD);
+        if (flags < 0 || flags & FD_CLOEXEC)
+            return err_msg(e, EBADF, "--preserve-fds: descriptor %u is not open", 3 + i);
+    }
+    return 0;
+}

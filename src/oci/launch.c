@@ -18,17 +18,6 @@
 
 /* --- before anything is made --- */
 
-/* Ours are all close-on-exec: one without the flag came from our caller. */
-static int check_preserved(unsigned n, struct err *e)
-{
-    for (unsigned i = 0; i < n; i++) {
-        int flags = fcntl((int)(3 + i), F_GETFD);
-        if (flags < 0 || flags & FD_CLOEXEC)
-            return err_msg(e, EBADF, "--preserve-fds: descriptor %u is not open", 3 + i);
-    }
-    return 0;
-}
-
 /* Socket activation (sd_listen_fds(3)): the sockets are handed on, for the container's pid 1. */
 static int add_listen_fds(struct oci_config *c, unsigned *ret, struct err *e)
 {
@@ -77,7 +66,7 @@ int launch_load(struct launch *l, struct err *e)
     if (r < 0)
         return r;
     l->params.preserve_fds = listen + (unsigned)l->o->preserve_fds;
-    return check_preserved(l->params.preserve_fds, e);
+    return oci_check_preserved(l->params.preserve_fds, e);
 }
 
 /* --- the state directory --- */
