@@ -1,5 +1,4 @@
 /* ps - the processes of a container, as the host sees them. */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -127,30 +126,48 @@ static int run_ps(char *const *options, char **ret, struct err *e)
     return 0;
 }
 
-/* Which word of the heading is PID, or -1. */
-static int pid_column(const char *heading)
+/* Where the heading says PID: the numbers below it end where it ends. In lines that are out of
+ * line, words are counted. */
+struct column {
+    size_t end; /* bytes from the beginning of the line */
+    int word;
+};
+
+static bool find_column(const char *heading, struct column *ret)
 {
-    scoped_strv char **words = strv_split(heading, " \t", false);
-    for (int i = 0; words && words[i]; i++)
-        if (streq(words[i], "PID"))
-            return i;
-    return -1;
+    const char *p = heading;
+    for (int word = 0; *p; word++) {
+        p += strspn(p, " ");
+        size_t n = strcspn(p, " ");
+        if (n == 3 && strncmp(p, "PID", n) == 0) {
+            *ret = (struct column){(size_t)(p - heading) + n, word};
+            return true;
+        }
+        p += n;
+    }
+    return false;
 }
 
-static pid_t pid_of_line(const char *line, int column)
+static pid_t to_pid(const char *word, size_t n)
 {
     uint32_t pid;
-    for (int i = 0; i <= column; i++) {
-        while (isspace((unsigned char)*line))
-            line++;
-        size_t n = strcspn(line, " \t");
-        if (i == column) {
-            scoped_free char *word = xstrndup(line, n);
-            return parse_u32(word, &pid) < 0 ? -1 : (pid_t)pid;
-        }
-        line += n;
+    scoped_free char *digits = xstrndup(word, n);
+    return parse_u32(digits, &pid) < 0 ? -1 : (pid_t)pid;
+}
+
+static pid_t pid_of_line(const char *line, const struct column *column)
+{
+    const char *p = line, *counted = "";
+    for (int word = 0; *p; word++) {
+        p += strspn(p, " ");
+        size_t n = strcspn(p, " ");
+        if ((size_t)(p - line) + n == column->end && to_pid(p, n) > 0)
+            return to_pid(p, n);
+        if (word == column->word)
+            counted = p;
+        p += n;
     }
-    return -1;
+    return to_pid(counted, strcspn(counted, " "));
 }
 
 static int print_table(const struct pids *pids, char *const *options, struct err *e)
@@ -160,13 +177,13 @@ static int print_table(const struct pids *pids, char *const *options, struct err
     if (r < 0)
         return r;
     scoped_strv char **lines = strv_split(text, "\n", false);
-    int column = lines && lines[0] ? pid_column(lines[0]) : -1;
-    if (column < 0)
+    struct column column;
+    if (!lines || !lines[0] || !find_column(lines[0], &column))
         return err_hint(e, err_msg(e, EINVAL, "what ps prints has no column PID"),
                         "give ps options such as -o pid,args");
     puts(lines[0]);
     for (char **l = lines + 1; *l; l++)
-        if (has_pid(pids, pid_of_line(*l, column)))
+        if (has_pid(pids, pid_of_line(*l, &column)))
             puts(*l);
     return 0;
 }
