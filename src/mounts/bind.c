@@ -73,7 +73,7 @@ int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct 
      * user namespace: what was asked to be taken away stays, what restricts is still added. */
     err_clear(e);
     log_debug("mount flags of the source are locked and stay");
-    set &= ~(uint64_t)MOUNT_ATTR__ATIME;
+    set &= ~(uint64_t)(MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME);
     return set ? mountfd_setattr(tree, recursive, set, 0, 0, e) : 0;
 }
 

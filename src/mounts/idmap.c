@@ -162,6 +162,8 @@ static int open_namespace(const struct spec *s, const struct spec_mount *m, cons
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         return fd < 0 ? err_set(e, errno, "open %s", path) : fd;
     }
+    if (!own && !text && !user)
+        return err_msg(e, EINVAL, "idmap needs uidMappings and gidMappings, or a user namespace");
     scoped_str struct str uids = STR_INIT, gids = STR_INIT;
     int r = 0;
     if (own) {

@@ -30,16 +30,12 @@ static int check_options(const struct spec_mount *m, size_t i, struct err *e)
     return 0;
 }
 
-static int check_mappings(const struct spec *s, const struct spec_mount *m, size_t i, struct err *e)
+static int check_mappings(const struct spec_mount *m, size_t i, struct err *e)
 {
     if (!m->n_uid_mappings != !m->n_gid_mappings)
         return err_msg(e, EINVAL,
                        "mounts[%zu].%s: missing (uidMappings and gidMappings go together)", i,
                        m->n_uid_mappings ? "gidMappings" : "uidMappings");
-    bool idmap = strv_has(m->options, "idmap") || strv_has(m->options, "ridmap");
-    if (idmap && !m->n_uid_mappings && !spec_namespace_get(s, "user"))
-        return err_msg(e, EINVAL,
-                       "mounts[%zu].options: idmap needs uidMappings or a user namespace", i);
     char at[64];
     snprintf(at, sizeof(at), "mounts[%zu].uidMappings", i);
     int r = spec_check_id_maps(m->uid_mappings, m->n_uid_mappings, at, e);
@@ -67,7 +63,7 @@ int spec_check_mounts(const struct spec *s, struct err *e)
                            i);
         int r = check_options(m, i, e);
         if (r == 0)
-            r = check_mappings(s, m, i, e);
+            r = check_mappings(m, i, e);
         if (r < 0)
             return r;
     }

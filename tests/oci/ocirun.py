@@ -92,9 +92,15 @@ class Oci:
         self.program = str(base / "bin" / "rootlet-oci")
         self.root = self.dir / "state"
         self.containers, self.children = [], []
+        self.prefix = PRIVATE if mode == "cgroup2" else () # of each command
         self._own(self.dir)
 
     def _own(self, path):
+        """Bundles belong to who runs them; a root file system to the container's root."""
+        if self.mode == "userns":
+            for p in path.rglob("*"):
+                if "rootfs" in p.parts:
+                    os.chown(p, self.subuid[0], self.subuid[0], follow_symlinks=False)
         if self.mode == "rootless" and self.user.made:
             for p in (path, *path.rglob("*")):
                 os.chown(p, self.user.uid, self.user.gid, follow_symlinks=False)
@@ -137,8 +143,7 @@ class Oci:
         return self.containers[-1]
 
     def argv(self, *args):
-        prefix = PRIVATE if self.mode == "cgroup2" else ()
-        return [*prefix, self.program, "--root", str(self.root), *map(str, args)]
+        return [*self.prefix, self.program, "--root", str(self.root), *map(str, args)]
 
     def environment(self, env=None):
         full = self.user.environment()
