@@ -257,7 +257,7 @@ def test_hooks_in_order(oci):
     oci.ok("delete", "-f", name)
     assert points()[3:] == ["poststop"]
     states = [json.loads(line.partition(" ")[2]) for line in log.read_text().splitlines()]
-    assert [s["status"] for s in states] == ["creating", "creating", "running", "stopped"]
+    assert [s["status"] for s in states] == ["created", "creating", "running", "stopped"]
     assert all(s["id"] == name and s["annotations"] == {"k": "v"} for s in states)
     assert [s["pid"] for s in states[:3]] == [pid] * 3
 
