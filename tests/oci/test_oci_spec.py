@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lib import host, rows
+from lib import host, rows, runner
 
 SCHEMA = host.SRCDIR / "data" / "schema" / "rootlet-config.schema.json"
 
@@ -113,3 +113,21 @@ def test_in_the_working_directory(oci):
     oci.ok("spec", cwd=place)
     assert stat.S_IMODE(os.stat(place / "config.json").st_mode) == 0o644
     assert sorted(os.listdir(place)) == ["config.json"]
+
+
+@rows("A67")
+def test_the_readme_s_bundle(rootless):
+    """Its last block of "Under other engines", word for word."""
+    text = (host.SRCDIR / "README.md").read_text(encoding="utf-8")
+    part = text.split("\n## Under other engines\n", 1)[1].split("\n## ", 1)[0]
+    blocks = [b for b in part.split("\n\n") if b.startswith("    ")]
+    script = "set -e\n" + "\n".join(line[4:] for line in blocks[-1].splitlines())
+    assert "rootlet-oci run" in script
+    place = rootless.dir / "home"
+    place.mkdir()
+    os.chown(place, rootless.user.uid, rootless.user.gid)
+    t = runner.Pty(rootless, ["sh", "-c", f"cd {place}\n{script}"], rootless.environment(), 24, 80)
+    rootless.children.append(t.process)
+    t.send("echo in''side; exit 4\r")
+    t.expect("inside")
+    assert t.wait() == 4
