@@ -30,7 +30,7 @@ struct cgroup_driver {
     int (*create)(struct cgroup *c, const struct cgroup_request *r, const struct plan *plan,
                   struct err *e);
     /* Called first by cgroup_enter. With c->fd -1 (the first process): makes the scope with pid in
-     * it, opens c->fd, sets c->path and made; the limits of c->pending are then written by the
+     * it, opens c->fd, sets c->path; the limits of c->pending are then written by the
      * caller. With c->fd set: nothing to do, the caller writes cgroup.procs. */
     int (*enter)(struct cgroup *c, pid_t pid, struct err *e);
     /* Before the files are written: the manager's own properties. */

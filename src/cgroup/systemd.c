@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/path.h"
@@ -190,7 +191,6 @@ static int open_scope(struct cgroup *c, pid_t pid, struct err *e)
     if (root < 0)
         return root;
     c->fd = cgroup_dir_open(root, c->path, e);
-    c->made = true;
     return c->fd < 0 ? c->fd : 0;
 }
 
@@ -273,21 +273,34 @@ static int systemd_update(struct cgroup *c, const json_t *resources, const struc
     return r < 0 ? err_add(e, r, "scope %s", c->unit) : 0;
 }
 
-/* The group is gone by now, and with it the scope, mostly: that is waited for, so that its name is
- * free. Without a manager (the user has logged out) nothing is left to do. */
+/* Without a manager the directory is ours to remove, after a moment in which one that is alive (and
+ * only out of our reach) sees that it is empty. */
+static int remove_scope(const struct cgroup *c, struct err *e)
+{
+    scoped_free char *parent = xstrdup(c->path);
+    char *at = strstr(parent, c->unit); /* a subgroup is behind it */
+    scoped_fd int root = cgroup_root_open(e);
+    if (!at || root < 0)
+        return root < 0 ? root : err_msg(e, EINVAL, "cgroup %s is not of %s", c->path, c->unit);
+    *at = '\0';
+    scoped_fd int dir = cgroup_dir_open(root, parent, NULL);
+    for (int tries = 0; dir >= 0 && faccessat(dir, c->unit, F_OK, 0) == 0 && tries < 100; tries++)
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    return dir < 0 ? 0 : cgroup_remove_tree(dir, c->unit, e);
+}
+
+/* Its processes have ended. The manager removes the group: it takes a scope whose group somebody
+ * else has removed for one that is active still. The end of the job is waited for, so that the name
+ * is free. A scope that never was ours (its name was taken) is not ended. */
 static int systemd_destroy(struct cgroup *c, struct err *e)
 {
-    if (!c->unit)
-        return 0;
     struct err why = ERR_INIT;
-    int r = stop(c, &why);
-    if (r < 0 && c->fd >= 0) {
-        log_debug("scope %s: %s", c->unit, why.msg);
+    if (!c->unit || c->fd < 0)
         return 0;
-    }
-    if (r < 0 && e)
-        *e = why;
-    return r < 0 ? err_add(e, r, "scope %s", c->unit) : 0;
+    if (stop(c, &why) == 0)
+        return 0;
+    log_debug("scope %s: %s", c->unit, why.msg);
+    return remove_scope(c, e);
 }
 
 static int systemd_load(struct cgroup *c, const json_t *record, struct err *e)

@@ -39,6 +39,8 @@ def cgroups_of(users):
     for top, dirs, _files in os.walk(CGROUPS):
         for d in dirs:
             path = os.path.join(top, d)
+            if d.endswith((".slice", ".service")):
+                continue  # a manager's own, which it keeps; a container is a scope
             with contextlib.suppress(OSError):
                 if "rootlet" in d or any(u.owns(os.lstat(path).st_uid) for u in users):
                     found.add(path)
