@@ -109,10 +109,13 @@ static int own_node(int parent, const char *name, const struct spec_device *d, m
         return err_msg(e, EEXIST, "it was exchanged");
     uid_t uid = d->has_uid ? d->uid : 0;
     gid_t gid = d->has_gid ? d->gid : 0;
-    if ((st.st_uid != uid || st.st_gid != gid) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+    bool given = st.st_uid != uid || st.st_gid != gid;
+    if (given && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
         return err_set(e, errno, "chown");
-    /* mknod's umask was 0: another mode comes from an access list of the directory. */
-    if ((st.st_mode & 07777) != mode && fchmodat(parent, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
+    /* mknod's umask was 0: another mode comes from an access list of the directory, or because
+     * chown takes some bits. */
+    if ((given || (st.st_mode & 07777) != mode) &&
+        fchmodat(parent, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
         return err_set(e, errno, "chmod");
     return 0;
 }

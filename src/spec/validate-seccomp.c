@@ -30,8 +30,8 @@ const char *const spec_seccomp_flags[] = {
     NULL,
 };
 
-/* An errno makes sense with two actions only, and both pass 16 bits of it, of which the kernel
- * takes no more than MAX_ERRNO as an error. */
+/* An errno makes sense with two actions only, and both pass 16 bits of it, of which libseccomp
+ * takes less than MAX_ERRNO (4095) as an error. */
 static int check_action(const char *action, const uint32_t *errno_ret, const char *at,
                         bool is_default, struct err *e)
 {
@@ -44,7 +44,7 @@ static int check_action(const char *action, const uint32_t *errno_ret, const cha
     bool is_errno = streq(action, "SCMP_ACT_ERRNO");
     if (!is_errno && !streq(action, "SCMP_ACT_TRACE"))
         return err_msg(e, EINVAL, "%s%s: %s takes no error number", at, errno_name, action);
-    uint32_t max = is_errno ? 4095 : 65535;
+    uint32_t max = is_errno ? 4094 : 65535;
     if (*errno_ret > max)
         return err_msg(e, EINVAL, "%s%s: want an integer from 0 to %u", at, errno_name, max);
     return 0;

@@ -1,11 +1,13 @@
-/* seccomp-probe - makes one harmless form of some 40 system calls and prints NAME=ERRNO for each
- * (NAME=0: success, NAME=SIGSYS: killed). Static, for use inside containers of any image. Every
- * call has arguments with which even an unconfined root changes nothing that outlives its child. */
+/* seccomp-probe [NR,A0,...,A4]... - makes one harmless form of some 40 system calls, or the given
+ * ones, and prints NAME=ERRNO for each (NAME=0: success, NAME=SIGSYS: killed). Static, for use
+ * inside containers of any image. Every call has arguments with which even an unconfined root
+ * changes nothing that outlives its child. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -94,9 +96,20 @@ static void probe(const char *name, long nr, const long *a)
     fflush(stdout);
 }
 
-int main(void)
+static void probe_text(const char *text)
 {
-    for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++)
+    long v[6] = {0};
+    char *p = (char *)text;
+    for (size_t i = 0; i < 6 && *p; i++)
+        v[i] = (long)strtoul(p + (*p == ','), &p, 0);
+    probe(text, v[0], v + 1);
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        probe_text(argv[i]);
+    for (size_t i = 0; argc == 1 && i < sizeof(probes) / sizeof(probes[0]); i++)
         probe(probes[i].name, probes[i].nr, probes[i].a);
     return 0;
 }

@@ -240,7 +240,7 @@ static const struct validate_case seccomp[] = {
     {"linux.seccomp", "{" ALLOW ",\"defaultErrnoRet\":1}",
      "linux.seccomp.defaultErrnoRet: SCMP_ACT_ALLOW takes no error number"},
     {"linux.seccomp", "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":4096}",
-     "linux.seccomp.defaultErrnoRet: want an integer from 0 to 4095"},
+     "linux.seccomp.defaultErrnoRet: want an integer from 0 to 4094"},
     {"linux.seccomp", "{\"defaultAction\":\"SCMP_ACT_NOTIFY\"}",
      "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY is for single calls"},
     {"linux.seccomp", "{" ALLOW ",\"architectures\":[\"SCMP_ARCH_X86\",\"X86\"]}",
