@@ -11,15 +11,14 @@
 #include "base/strv.h"
 #include "conf/conf.h"
 #include "oci/oci.h"
+#include "oci/seccomp-cache.h"
 
 #define PROGRAM "seccomp.bpf"
 #define COMPILE_MS 30000
 
-/* The section as a file in memory, for the compiler's stdin. */
-static int section_fd(const struct spec_seccomp *section, struct err *e)
+/* A text as a file in memory, for the compiler's stdin. */
+static int text_fd(const char *text, struct err *e)
 {
-    scoped_json json_t *j = spec_seccomp_emit(section);
-    scoped_free char *text = json_text(j, false);
     scoped_fd int fd = memfd_create("seccomp", MFD_CLOEXEC);
     if (fd < 0)
         return err_set(e, errno, "make a file for the profile");
@@ -29,27 +28,43 @@ static int section_fd(const struct spec_seccomp *section, struct err *e)
     return take_fd(&fd);
 }
 
+static int compile(const struct oci_container *c, char *program, const char *text, struct err *e)
+{
+    scoped_fd int in = text_fd(text, e);
+    if (in < 0)
+        return in;
+    scoped_strv char **argv = NULL;
+    strv_add(&argv, program);
+    strv_add(&argv, "compile");
+    strv_addf(&argv, "--output=%s/%s/" PROGRAM, oci_settings()->root, c->id);
+    strv_add(&argv, "-");
+    /* On its stdout are warnings: of system calls that this machine does not know, mostly. */
+    const struct proc_cmd cmd = {.argv = argv,
+                                 .stdin_fd = in,
+                                 .stdout_fd = oci_settings()->debug ? STDERR_FILENO : -1,
+                                 .timeout_ms = COMPILE_MS};
+    int r = proc_run(&cmd, e);
+    return r > 0 ? -EINVAL : r;
+}
+
 int oci_seccomp_compile(const struct oci_container *c, const struct spec *spec,
                         struct seccomp_prog *ret, struct err *e)
 {
     const struct spec_seccomp *section = spec->linux_->seccomp;
     if (!section)
         return 0;
-    scoped_fd int in = section_fd(section, e);
-    if (in < 0)
-        return err_add(e, in, "linux.seccomp");
+    scoped_json json_t *j = spec_seccomp_emit(section);
+    scoped_free char *text = json_text(j, false);
     scoped_free char *libexec = conf_libexec();
     scoped_free char *program = path_join(libexec, "rootlet-seccomp");
-    scoped_strv char **argv = NULL;
-    strv_add(&argv, program);
-    strv_add(&argv, "compile");
-    strv_addf(&argv, "--output=%s/%s/" PROGRAM, oci_settings()->root, c->id);
-    strv_add(&argv, "-");
-    const struct proc_cmd cmd = {
-        .argv = argv, .stdin_fd = in, .stdout_fd = STDERR_FILENO, .timeout_ms = COMPILE_MS};
-    int r = proc_run(&cmd, e);
-    if (r != 0)
-        return err_add(e, r < 0 ? r : -EINVAL, "linux.seccomp");
+    scoped_free char *key = seccomp_cache_key(text, program);
+    if (!seccomp_cache_take(key, c->dir_fd, PROGRAM)) {
+        int r = compile(c, program, text, e);
+        if (r < 0)
+            return err_add(e, r, "linux.seccomp");
+        if (!section->listener_path) /* its metadata are of one container */
+            seccomp_cache_keep(key, c->dir_fd, PROGRAM);
+    }
     return oci_seccomp_open(c, spec, ret, e);
 }
 

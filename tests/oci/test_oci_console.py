@@ -123,7 +123,7 @@ def test_terminal_rules(rootless):
     rootless.fails("run", "-b", with_tty, "--console-socket", "/x", "x", match="--console-socket")
     rootless.fails("create", "-b", with_tty, "--console-socket", rootless.dir / "nobody", "x",
                    match="nobody")
-    assert not rootless.root.exists() or not list(rootless.root.iterdir())
+    assert not rootless.left()
 
 
 @rows("A10")

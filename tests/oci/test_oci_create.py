@@ -78,13 +78,13 @@ def test_command_that_is_not_there(oci):
     assert r.rc in (1, 127) and "no such file or directory" in r.err.lower(), r
     r = oci.run(["nothing"])
     assert r.rc in (1, 127) and "executable file not found in $PATH" in r.err, r
-    assert not list(oci.root.iterdir())
+    assert not oci.left()
 
 
 def test_root_that_is_not_there(oci):
     r = oci.run(["true"], lambda c: c["root"].update(path="nowhere"), rc=1)
     assert "nowhere" in r.err
-    assert not list(oci.root.iterdir())
+    assert not oci.left()
 
 
 def test_failed_pid_file_leaves_nothing(oci):
@@ -318,7 +318,41 @@ def test_seccomp_section_that_is_wrong(rootless):
         c["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_DANCE"}
     r = rootless.run(["true"], edit, rc=1)
     assert "seccomp" in r.err
-    assert not rootless.root.exists() or not list(rootless.root.iterdir())
+    assert not rootless.left()
+
+
+def deny(names, number):
+    def edit(c):
+        c["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": number}]}
+    return edit
+
+
+@rows("B35")
+def test_seccomp_filters_are_kept(rootless):
+    """The second container of a profile has the first one's program; another profile has its own;
+    an entry that is not for this profile to the byte is not used."""
+    cache = rootless.root / "=seccomp"
+    script = "busybox mkdir /tmp/x; busybox sync && echo synced"
+    for _ in range(2):
+        r = rootless.run(script, deny(["mkdir"], 38), rc=0)
+        assert "Function not implemented" in r.err and r.out == "synced\n"
+    assert len(os.listdir(cache)) == 1
+    r = rootless.run(script, deny(["mkdir"], 28), rc=0)
+    assert "No space left" in r.err
+    entries = os.listdir(cache)
+    assert len(entries) == 2
+    for name in entries:
+        (cache / name / "key").write_text((cache / name / "key").read_text() + " ")
+    first = rootless.run(script, deny(["mkdir"], 38), rc=0)
+    assert "Function not implemented" in first.err
+    assert rootless.ok("list", "-q").out == ""
+
+
+def test_seccomp_filters_that_are_kept_are_few(rootless):
+    for i in range(70):
+        rootless.run(["true"], deny(["mkdir"], i + 1), rc=0)
+    assert len(os.listdir(rootless.root / "=seccomp")) < 64
 
 
 # --- cgroups ---
@@ -353,7 +387,7 @@ def test_cycles_leave_nothing(oci):
         oci.ok("start", name)
         oci.wait_for(name, "stopped")
         oci.ok("delete", name)
-    assert not list(oci.root.iterdir())
+    assert not oci.left()
 
 
 def test_parallel_creates(oci):

@@ -87,7 +87,7 @@ def test_exit_status(rootless, script, status):
 def test_run_removes_everything(oci):
     r = oci.run("echo out; echo err >&2; exit 5", rc=5)
     assert r.out == "out\n" and r.err == "err\n"
-    assert not list(oci.root.iterdir())
+    assert not oci.left()
 
 
 def test_run_reads_stdin(oci):
