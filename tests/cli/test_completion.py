@@ -142,3 +142,47 @@ def test_zsh(rootlet, containers):
     t.send("exit\n")
     assert t.wait() == 0
     shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("line,offered", [
+    ("rootlet-oci mo", ["mounts"]),
+    ("rootlet-oci mounts re", ["remove"]),
+    ("rootlet-oci exec --cw", ["--cwd"]),
+    ("rootlet-oci --root /x --log-format j", ["json"]),
+    ("rootlet-oci --cgroup-manager=sys", ["systemd"]),
+    ("rootlet-oci exec --cap NET_B", ["NET_BIND_SERVICE"]),
+])
+def test_oci(rootlet, line, offered):
+    text = (COMPLETIONS / "rootlet-oci").read_text(encoding="utf-8")
+    script = BASH.replace('source "$1"', text).replace("_rootlet rootlet", "_rootlet_oci rootlet-oci")
+    r = rootlet.ok("-c", script, "bash", "-", line, program="/bin/bash")
+    assert (r.out.split(), r.err) == (offered, ""), r
+
+
+def test_oci_containers(rootlet):
+    """Listed by the program that is completed, with the options typed before."""
+    state = rootlet.user.tmp / "oci-state"
+    bundle = rootlet.user.tmp / "oci-bundle"
+    rootlet.ok("-c", f"mkdir -p {bundle}/rootfs/bin && cp $(command -v busybox) {bundle}/rootfs/bin/sh", program="/bin/sh")
+    oci = str(rootlet.user.base / "bin" / "rootlet-oci")
+    rootlet.ok("spec", "--rootless", "-b", bundle, program=oci)
+    rootlet.ok("-c", f"sed -i 's/\"terminal\": true/\"terminal\": false/' {bundle}/config.json", program="/bin/sh")
+    # What is created holds its streams.
+    rootlet.ok("-c", f"{oci} --root {state} create -b {bundle} waiting >/dev/null 2>&1", program="/bin/sh")
+    text = (COMPLETIONS / "rootlet-oci").read_text(encoding="utf-8")
+    script = BASH.replace('source "$1"', text).replace("_rootlet rootlet", f"_rootlet_oci {oci}")
+    r = rootlet.ok("-c", script, "bash", "-", f"rootlet-oci --root {state} start wa", program="/bin/bash")
+    rootlet.ok("--root", state, "delete", "-f", "waiting", program=oci)
+    shutil.rmtree(bundle)
+    shutil.rmtree(state)
+    assert r.out.split() == ["waiting"], r
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is missing")
+def test_oci_fish(rootlet):
+    script = (COMPLETIONS / "rootlet-oci.fish").read_text(encoding="utf-8")
+    home = {"HOME": rootlet.user.home, "XDG_CONFIG_HOME": rootlet.user.tmp, "XDG_DATA_HOME": rootlet.user.tmp}
+    r = rootlet.ok("-N", "-c", "source; complete -C 'rootlet-oci exec --cw'; complete -C 'rootlet-oci mounts a'",
+                   program=shutil.which("fish"), input=script, env=home)
+    shutil.rmtree(rootlet.user.tmp / "fish", ignore_errors=True)
+    assert [x.split("\t")[0] for x in r.out.splitlines()] == ["--cwd", "add"] and r.err == "", r
