@@ -88,8 +88,9 @@ def leak_audit(request, machine):
         if name in request.fixturenames:
             request.getfixturevalue(name)
     marker = request.node.get_closest_marker("leaves")
-    # podman mounts its storage over itself while it runs, and now and then leaves that to the next.
-    stays = ("/storage/overlay tmpfs", *(marker.args if marker else ()))
+    # podman mounts its storage over itself while it runs, and now and then leaves that to the next;
+    # where it keeps namespaces is mounted for good.
+    stays = ("/storage/overlay tmpfs", "/run/netns tmpfs", *(marker.args if marker else ()))
     taken = machine_.Audit(machine, stays)
     yield taken
     leaks = taken.leaks()

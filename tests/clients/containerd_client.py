@@ -27,14 +27,14 @@ SHIM = "io.containerd.runc.v2"
 class Containerd:
     """ctr(ARGS...) is the client; run(NAME, ARGV, OPTIONS) a container in the foreground."""
 
-    def __init__(self, machine, runtime, archive):
+    def __init__(self, machine, runtime, archive, conf=""):
         self.machine, self.runtime = machine, runtime
         self.dir = machine.own_dir("containerd")
         self.socket = "/run/containerd/containerd.sock"
         self.conf = self.dir / "config.toml"
         self.conf.write_text(CONF.format(
             dir=self.dir, socket=self.socket, runtime=runtime,
-            disabled=", ".join(f'"io.containerd.{p}"' for p in DISABLED)))
+            disabled=", ".join(f'"io.containerd.{p}"' for p in DISABLED)) + conf)
         self._names = (f"c{n}" for n in itertools.count(1))
         self.log = open(self.dir / "log", "ab")
         (self.dir / "bin").mkdir()
@@ -81,7 +81,10 @@ class Containerd:
         return self.machine.run(*self.run_argv(self.fresh(), argv, ("--rm", *options)), rc=rc, **kw)
 
     def text(self, *argv, options=()):
-        return self.run(*argv, options=options, rc=0).text
+        """What it says. ctr gives up pipes that it has not opened by the end of a very short
+        container, whatever the runtime: then it is asked once more."""
+        return self.run(*argv, options=options, rc=0).text or \
+            self.run(*argv, options=options, rc=0).text
 
     def sleeper(self, *options, argv=("sleep", "1000"), runtime=None):
         name = self.fresh()

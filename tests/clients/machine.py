@@ -69,11 +69,12 @@ NAMESPACES = ("-m", "-p", "-n", "-i", "-u")
 _numbers = itertools.count(1)
 
 
-def programs_missing(*names):
-    return [n for n in names if not shutil.which(n, path=PATH)]
-
-
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HELPERS = "/usr/lib/podman:/usr/libexec/podman"
+
+
+def programs_missing(*names):
+    return [n for n in names if not shutil.which(n, path=f"{PATH}:{HELPERS}")]
 
 
 class Machine:

@@ -13,7 +13,11 @@ pids_limit = 0
 cgroup_manager = "{manager}"
 events_logger = "file"
 image_copy_tmp_dir = "{tmp}"
-runtime = "{runtime}"
+runtime = "{name}"
+# What podman knows of crun by its name.
+runtime_supports_json = ["crun", "runc", "rootlet-oci"]
+runtime_supports_nocgroup = ["crun", "rootlet-oci"]
+runtime_supports_nocgroups = ["crun", "rootlet-oci"]
 [engine.runtimes]
 "{name}" = ["{runtime}"]
 [network]

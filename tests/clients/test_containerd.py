@@ -270,8 +270,10 @@ def test_device(ctr):
 
 def test_device_that_is_not_allowed(ctr):
     """mknod is allowed to a container, use of what it makes is not."""
-    r = ctr.run("sh", "-c", "mknod /tmp/kmsg c 1 11 && head -c 1 /tmp/kmsg")
+    script = "mknod /tmp/node c 10 229 && exec 5<>/tmp/node && echo opened"
+    r = ctr.run("sh", "-c", script)
     assert r.rc != 0 and "Operation not permitted" in r.err
+    assert ctr.text("sh", "-c", script, options=("--privileged",)) == "opened"
 
 
 def test_capabilities(ctr):
