@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -228,6 +229,7 @@ int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
     struct global_opts o = {0};
+    signal(SIGCHLD, SIG_DFL); /* one that ignores it has no status to give. wait(2) */
     int r = engine_protect_self(argv, oci_host_root() && enters(argv), &e);
     if (r == 0)
         r = open_missing_streams(&e);

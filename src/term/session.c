@@ -22,13 +22,15 @@ struct follower {
     bool ended;
 };
 
-/* Only signals that a user means for the command: what the terminal and kill send. */
+/* All that would end us, so that the process decides what they mean; but not those that stop us,
+ * nor those of our own errors. */
 static void forwarded_signals(sigset_t *set)
 {
-    static const int list[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-    sigemptyset(set);
-    for (size_t i = 0; i < N_ELEMENTS(list); i++)
-        sigaddset(set, list[i]);
+    static const int ours[] = {SIGCHLD, SIGURG, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGSEGV, SIGBUS,
+                               SIGFPE,  SIGILL, SIGABRT, SIGTRAP, SIGSYS,  SIGXCPU, SIGXFSZ};
+    sigfillset(set);
+    for (size_t i = 0; i < N_ELEMENTS(ours); i++)
+        sigdelset(set, ours[i]);
 }
 
 static void copy_size(const struct follower *f)

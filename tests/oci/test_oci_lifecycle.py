@@ -123,6 +123,24 @@ def test_signals_reach_the_foreground(oci):
     p.communicate()
 
 
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGRTMIN + 3, signal.SIGIO])
+def test_any_signal_reaches_the_foreground(rootless, number):
+    """What would end us is for the container to decide: systemd ends its own kind by RTMIN+3."""
+    script = f"trap 'exit 21' {int(number)}; echo up; while :; do sleep 0.05; done"
+    p = rootless.spawn("run", "-b", rootless.bundle(script), rootless.name())
+    assert p.stdout.readline() == "up\n"
+    p.send_signal(number)
+    assert p.wait(20) == 21
+    p.communicate()
+
+
+def test_caller_that_ignores_its_children(rootless):
+    p = rootless.spawn("run", "-b", rootless.bundle("exit 8"), rootless.name(),
+                       preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert p.wait(20) == 8
+    p.communicate()
+
+
 def test_ids(rootless):
     bundle = rootless.bundle(["true"])
     for bad in ("", ".", "..", "a/b", "a b", "ä", "x" * 256, "a\nb"):
