@@ -121,7 +121,7 @@ struct start {
     size_t n_join;
     bool own[NS_MAX + 1]; /* by enum own below */
     bool make_userns, join_userns;
-    bool announces;     /* the parent attaches a network */
+    bool announces;     /* the parent attaches a network or devices */
     bool runtime_hooks; /* the parent runs hooks before the pivot */
     bool host_mounts;   /* no mount namespace of its own: nothing may be mounted */
     bool in_userns;     /* it runs in a user namespace that is not the initial one */

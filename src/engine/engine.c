@@ -44,6 +44,11 @@ static int start_init(struct start *s, struct engine *en, struct err *e)
     };
     if (!s->process || (!s->spec->no_process && (!s->process->args || !s->process->args[0])))
         return err_exit(e, err_msg(e, EINVAL, "process.args: no command is given"), 125);
+    if (s->spec->linux_ && s->spec->linux_->intel_rdt)
+        return err_hint(e, err_msg(e, ENOTSUP, "linux.intelRdt: not supported"),
+                        access("/sys/fs/resctrl/schemata", F_OK) == 0
+                            ? "a group below /sys/fs/resctrl can be made by a createRuntime hook"
+                            : "this host has no resource director (/sys/fs/resctrl is empty)");
     if (en->p.network) {
         s->network = network_driver_get(en->p.network->mode, e);
         if (!s->network)

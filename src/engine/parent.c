@@ -13,6 +13,7 @@
 #include "engine/engine-priv.h"
 #include "mounts/mounts.h"
 #include "sys/clone.h"
+#include "sys/netdev.h"
 #include "sys/procfs.h"
 
 static const struct {
@@ -95,7 +96,8 @@ int parent_open_namespaces(struct start *s, struct err *e)
     if (s->join_userns)
         s->new_flags &= ~(uint64_t)CLONE_NEWUSER;
     find_owned(s);
-    s->announces = s->network && s->network->attach;
+    s->announces =
+        (s->network && s->network->attach) || json_object_size(s->spec->linux_->net_devices) > 0;
     s->runtime_hooks = hooks_any(s->spec, HOOK_PRESTART) || hooks_any(s->spec, HOOK_CREATE_RUNTIME);
     return check_userns(s, e);
 }
@@ -287,6 +289,20 @@ int parent_map_ids(struct start *s, struct err *e)
     return 0;
 }
 
+static int move_devices(struct start *s, int net_ns, struct err *e)
+{
+    const char *name;
+    json_t *device;
+    json_object_foreach(s->spec->linux_->net_devices, name, device)
+    {
+        const char *as = json_string_value(json_object_get(device, "name"));
+        int r = netdev_move(name, as, net_ns, e);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 int parent_attach(struct start *s, struct err *e)
 {
     if (!s->announces)
@@ -300,6 +316,8 @@ int parent_attach(struct start *s, struct err *e)
         r = s->network->attach(s->p->network, fds[0], fds[1], e);
         s->en->attached = r >= 0;
     }
+    if (r >= 0)
+        r = move_devices(s, fds[0], e);
     for (size_t i = 0; i < SOCK_MAX_FDS; i++)
         fd_close(&fds[i]);
     return r;
