@@ -1,4 +1,4 @@
-"""rootlet-oci --systemd-cgroup: the scope of a container, from its making to its end (A10, B51)."""
+"""rootlet-oci --systemd-cgroup: the scope of a container, from its making to its end (A47)."""
 import os
 import pathlib
 import subprocess

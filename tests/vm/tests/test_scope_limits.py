@@ -1,4 +1,4 @@
-"""Limits of a scope's container, in a machine that has the controllers (A24, A46)."""
+"""Limits of a scope's container, in a machine that has the controllers (A46, A47)."""
 import pytest
 import scopelib
 from scopelib import Bundle, show, systemctl, units
