@@ -43,15 +43,13 @@ static void undo(struct walk *w)
         cgroup_remove_empty(w->root_fd, path, n - w->first_made - 1);
 }
 
-/* Hands the controllers down from the group we are in; the ones that are asked for must be there.
- */
-static int enable(struct walk *w, struct err *e)
+/* The group that ours is to be made in must have the controllers that are asked for, and hand them
+ * down. failed: why it may not do so. */
+static int check_parent(const struct walk *w, int failed, struct err *e)
 {
-    scoped_free char *here = path_of(w, w->depth);
-    int failed = 0;
-    cgroup_enable(w->fd, w->controllers, &failed);
     if (!w->plan->controllers)
         return 0;
+    scoped_free char *here = path_of(w, w->depth);
     scoped_strv char **offered = cgroup_controllers(w->fd, "cgroup.controllers");
     int r = plan_check(w->plan, offered, here, e);
     if (r < 0)
@@ -59,14 +57,13 @@ static int enable(struct walk *w, struct err *e)
     scoped_strv char **on = cgroup_controllers(w->fd, "cgroup.subtree_control");
     if (plan_check(w->plan, on, here, NULL) == 0)
         return 0;
-    err_set(e, failed, "%s: hand its controller down in cgroup %s", w->plan->reasons[0], here);
-    if (failed == EBUSY)
-        err_hint(e, -failed,
+    r = err_set(e, failed ? failed : EBUSY, "%s: hand its controller down in cgroup %s",
+                w->plan->reasons[0], here);
+    if (r == -EBUSY)
+        err_hint(e, r,
                  "the group holds processes itself, so it cannot: move them into a group below it, "
                  "or give the container a linux.cgroupsPath below another one");
-    return failed ? -failed
-                  : err_msg(e, ENOTSUP, "%s: its controller cannot be handed down in %s",
-                            w->plan->reasons[0], here);
+    return r;
 }
 
 static int make_part(struct walk *w, const char *name, struct err *e)
@@ -87,19 +84,23 @@ static int make_part(struct walk *w, const char *name, struct err *e)
 
 static int descend(struct walk *w, const char *name, struct err *e)
 {
-    int r = enable(w, e);
-    if (r < 0)
-        return r;
+    /* Those above may be out of our reach, and have handed down what is needed long ago. */
+    int failed = 0, r = 0;
+    cgroup_enable(w->fd, w->controllers, &failed);
     int fd = cgroup_dir_open(w->fd, name, NULL);
-    if (fd == -ENOENT) {
+    if (fd == -ENOENT || !w->parts[w->depth + 1])
+        r = check_parent(w, failed, e);
+    if (r == 0 && fd == -ENOENT) {
         r = make_part(w, name, e);
-        fd = r == 0 ? cgroup_dir_open(w->fd, name, NULL) : -EAGAIN;
+        fd = r == 0 ? cgroup_dir_open(w->fd, name, NULL) : -ENOENT;
     }
-    if (r < 0)
-        return r;
-    if (fd < 0) {
+    if (r == 0 && fd < 0) {
         scoped_free char *here = path_of(w, w->depth);
-        return err_set(e, -fd, "open cgroup %s in %s", name, here);
+        r = err_set(e, -fd, "open cgroup %s in %s", name, here);
+    }
+    if (r < 0) {
+        fd_close(&fd);
+        return r;
     }
     fd_close(&w->fd);
     w->fd = fd;

@@ -88,6 +88,17 @@ char **cgroup_controllers(int dir_fd, const char *file)
     return strv_split(text, " \n", false);
 }
 
+/* Such a group cannot hand memory or io down. It could cpu and pids, but would become the root of
+ * a threaded subtree by that, in which nobody can make an ordinary group any more. The root of the
+ * hierarchy (it has no type) is exempt. */
+static bool holds_processes(int dir_fd)
+{
+    scoped_fd int type = open_beneath(dir_fd, "cgroup.type", O_PATH);
+    scoped_fd int procs = open_beneath(dir_fd, "cgroup.procs", O_RDONLY);
+    char first;
+    return type >= 0 && procs >= 0 && read(procs, &first, 1) == 1;
+}
+
 void cgroup_enable(int dir_fd, char *const *want, int *ret_errno)
 {
     scoped_strv char **here = cgroup_controllers(dir_fd, "cgroup.controllers");
@@ -101,7 +112,9 @@ void cgroup_enable(int dir_fd, char *const *want, int *ret_errno)
         str_addf(&all, "%s+%s", all.len ? " " : "", *want);
         strv_addf(&each, "+%s", *want);
     }
-    if (each && cgroup_file_write(dir_fd, "cgroup.subtree_control", all.s) < 0) {
+    if (each && holds_processes(dir_fd)) {
+        failed = EBUSY;
+    } else if (each && cgroup_file_write(dir_fd, "cgroup.subtree_control", all.s) < 0) {
         /* All or nothing: what one refuses another may take. */
         for (char **one = each; *one; one++) {
             int r = cgroup_file_write(dir_fd, "cgroup.subtree_control", *one);

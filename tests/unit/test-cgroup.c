@@ -345,6 +345,8 @@ static void test_internal_processes(void **state)
     assert_int_equal(e.errnum, EBUSY);
     assert_has(e.msg, "hand its controller down");
     assert_has(e.hint, "holds processes itself");
+    scoped_free char *type = unit_group_read(cgroup_path(outer), "cgroup.type");
+    assert_string_equal(type, "domain"); /* not made a threaded one either */
     scoped_free char *inner = xasprintf("%s/busy/inner", unit_group);
     assert_false(unit_group_exists(inner));
     must_destroy(outer);
