@@ -18,6 +18,12 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5) /* Linux 5.19 */
 #endif
 
+#ifdef HAVE_SYSTEMD
+#define SYSTEMD 1
+#else
+#define SYSTEMD 0
+#endif
+
 /* A sorted array of prefix and word. */
 static json_t *sorted(const char *prefix, const char *const *words)
 {
@@ -81,8 +87,8 @@ static json_t *seccomp(void)
 
 static json_t *linux_features(void)
 {
-    json_t *cgroup = json_pack("{s:b, s:b, s:b, s:b, s:b}", "v1", 0, "v2", 1, "systemd", 1,
-                               "systemdUser", 1, "rdma", 1);
+    json_t *cgroup = json_pack("{s:b, s:b, s:b, s:b, s:b}", "v1", 0, "v2", 1, "systemd", SYSTEMD,
+                               "systemdUser", SYSTEMD, "rdma", 1);
     return json_pack("{s:o, s:o, s:o, s:o, s:{s:b}, s:{s:b}, s:{s:b}, s:{s:{s:b}}}", "namespaces",
                      sorted("", spec_namespace_types), "capabilities", capabilities(), "cgroup",
                      cgroup, "seccomp", seccomp(), "apparmor", "enabled", 1, "selinux", "enabled",
@@ -94,6 +100,7 @@ static json_t *linux_features(void)
 static const char *const unsafe_annotations[] = {
     "org.systemd.property.",
     "run.oci.keep_original_groups",
+    "run.oci.systemd.subgroup",
     NULL,
 };
 
