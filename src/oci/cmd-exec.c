@@ -220,6 +220,8 @@ static int exec_in(const struct oci_container *c, const struct exec_opts *o, cha
     struct engine_exec_params params = {
         .pid = c->rec.pid,
         .pidfd = c->pidfd,
+        .id = c->rec.id,
+        .bundle = c->rec.bundle,
         .spec = &spec,
         .process = &process,
         .seccomp = r > 0 ? &prog : NULL,
