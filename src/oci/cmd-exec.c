@@ -175,7 +175,7 @@ static int start(const struct exec_opts *o, struct engine_exec_params *params, s
     scoped_session struct session session = SESSION_INIT;
     int status = 0;
     session.tty = params->process->terminal;
-    session.interactive = isatty(STDIN_FILENO) && !o->console_socket;
+    session.interactive = !o->console_socket;
     int r = o->detach ? 0 : session_open(&session, params->stdio, e);
     if (r == 0)
         r = engine_exec(params, &child, e);

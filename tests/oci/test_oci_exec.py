@@ -207,6 +207,17 @@ def test_terminal_in_the_foreground(oci, box):
     assert t.wait() == 5
 
 
+def test_terminal_with_a_pipe_as_input(oci, box):
+    """As runc has it: what comes in is typed."""
+    p = oci.spawn("exec", "-t", box, "sh", "-c", "read x; echo got-$x", stdin=subprocess.PIPE)
+    p.stdin.write("word\n")
+    p.stdin.flush()
+    out = p.stdout.read()
+    assert "got-word" in out and p.wait(60) == 0
+    # At its end nothing more is typed; the process goes on.
+    assert "done" in oci.ok("exec", "-t", box, "sh", "-c", "sleep 0.1; echo done").out
+
+
 @rows("A10")
 def test_console_socket(oci, box):
     """As conmon and a shim want it: the master comes over the socket, the pid into a file."""

@@ -219,15 +219,16 @@ def test_events_tell_of_want_of_memory(grouped):
 
     def edit(c):
         c["linux"]["resources"] = {"memory": {"limit": 32 << 20, "swap": 32 << 20}}
-    name = started(grouped, ["sh", "-c", "read go < /tmp/go; tail /dev/zero"], edit)
-    rootfs = pathlib.Path(grouped.state(name)["rootfs"])
-    os.mkfifo(rootfs / "tmp/go")
-    p = grouped.spawn("events", "--interval", "1h", name)
+    bundle = grouped.bundle("until [ -e /tmp/go ]; do sleep 0.05; done; tail /dev/zero", edit)
+    name = grouped.name()
+    grouped.ok("run", "-d", "--bundle", bundle, name)
+    p = grouped.spawn("events", "--interval", "100ms", name)
+    p.stdout.readline()  # it watches
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(p.stdout))
     reader.start()
-    (rootfs / "tmp/go").write_text("go\n")
-    assert p.wait(120) == 0
+    (bundle / "rootfs/tmp/go").touch()
+    assert p.wait(120 * runner.PATIENCE) == 0
     reader.join(60)
     assert {"type": "oom", "id": name} in [json.loads(line) for line in lines]
 
