@@ -13,6 +13,7 @@
  * before it reads: that is done while the runtime does other things. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -71,6 +72,5 @@ int main(int argc, char **argv)
         if (sock_send(0, &e, sizeof(e), NULL, 0) < 0)
             break;
     }
-    manager_close(&m);
-    return 0;
+    exit(0); /* every call has had its answer: nothing is left to send */
 }

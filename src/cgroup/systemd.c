@@ -249,11 +249,14 @@ static int systemd_enter(struct cgroup *c, pid_t pid, struct err *e)
     int r = helper_call(c, request, pidfd, e);
     if (r < 0)
         return err_add(e, r, "scope %s", c->unit);
+    /* It must not stay for as long as a container runs; while it ends we go on. */
+    shutdown(s->sock, SHUT_RDWR);
     r = open_scope(c, pid, e);
     if (r == 0)
         r = check_controllers(c, e);
     if (r == 0)
         r = enter_subgroup(c, pid, e);
+    helper_end(s, NULL);
     if (r < 0)
         stop(c, NULL); /* and what is in it */
     return r;

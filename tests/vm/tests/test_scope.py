@@ -1,4 +1,7 @@
 """rootlet-oci --systemd-cgroup: the scope of a container, from its making to its end (A47)."""
+import concurrent.futures
+import contextlib
+import json
 import os
 import pathlib
 import subprocess
@@ -199,9 +202,38 @@ def test_missing_helper(bundle, tmp_path):
     assert rc != 0 and "rootlet-scope" in log and "--cgroup-manager cgroupfs" in log
 
 
-def test_helper_ends_with_the_runtime(bundle):
+def helpers():
+    found = []
+    for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if comm.read_text().strip() == "rootlet-scope":
+                found.append(comm)
+    return found
+
+
+def test_helper_does_not_stay_with_a_container(bundle):
     bundle.start()
-    left = [p for p in pathlib.Path("/proc").glob("[0-9]*/comm")
-            if p.exists() and p.read_text().strip() == "rootlet-scope"]
-    assert left == []
-    assert PROGRAM.exists()
+    assert helpers() == []
+
+
+def test_helper_does_not_stay_with_run(bundle):
+    (bundle.dir / "config.json").write_text(json.dumps(bundle.config))
+    argv = [PROGRAM, "--root", bundle.root, "--systemd-cgroup", "run", "--bundle", bundle.dir,
+            bundle.id]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as runtime:
+        until(lambda: bundle.call("state", bundle.id).returncode == 0 and
+              bundle.state()["status"] == "running")
+        assert helpers() == []
+        assert bundle.call("kill", bundle.id, "KILL").returncode == 0
+        assert runtime.wait(60) == 137
+    assert units() == []
+
+
+def test_many_at_once(tmp_path):
+    bundles = [Bundle(tmp_path, f"c1-{i}") for i in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(Bundle.start, bundles))
+        assert len(units()) == 8
+        assert all(r.returncode == 0 for r in pool.map(Bundle.delete, bundles))
+    assert units() == []
