@@ -50,10 +50,19 @@ static int create_command(const struct cmd *cmd, void *opts, char **args, struct
     return r < 0 ? err_add(e, r, "create %s", args[0]) : 0;
 }
 
+static void on_notify(void *data, uint32_t events)
+{
+    (void)events;
+    oci_notify_relay(data);
+}
+
 /* Up to its end, in the foreground. The result is the exit status. */
 static int follow(struct launch *l, struct session *s, struct err *e)
 {
     int status = 0;
+    s->also = l->notify.socket;
+    s->on_also = on_notify;
+    s->also_data = &l->notify;
     int r = session_follow(s, engine_pidfd(l->engine), l->console, &status, e);
     return r < 0 ? r : wait_status_code(status);
 }

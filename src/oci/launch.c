@@ -102,6 +102,21 @@ static int note_cgroup(struct launch *l, struct err *e)
     return oci_write_record(&l->c, e);
 }
 
+/* Its root may make groups below its own where it could see and write them. */
+static uid_t cgroup_owner(const struct oci_config *c)
+{
+    const struct spec *s = &c->spec;
+    if (!spec_namespace_get(s, "cgroup"))
+        return 0;
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        const char *type = s->mounts[i].type;
+        if ((streq(type, "cgroup") || streq(type, "cgroup2")) &&
+            !strv_has(s->mounts[i].options, "ro"))
+            return oci_config_root_uid(c);
+    }
+    return 0;
+}
+
 static int make_cgroup(struct launch *l, struct err *e)
 {
     const struct spec *s = &l->config.spec;
@@ -112,7 +127,7 @@ static int make_cgroup(struct launch *l, struct err *e)
         .resources = s->linux_->resources,
         .annotations = s->annotations,
         .in_userns = !l->config.privileged,
-        .owner = spec_namespace_get(s, "cgroup") ? oci_config_root_uid(&l->config) : 0,
+        .owner = cgroup_owner(&l->config),
     };
     int r = cgroup_create(&request, &l->cgroup, e);
     return r < 0 ? r : note_cgroup(l, e);
@@ -184,7 +199,10 @@ int launch_create(struct launch *l, const char *id, struct err *e)
         return r;
     l->made = true;
     fill_record(l);
-    r = write_config(l, e);
+    if (l->stays)
+        r = oci_notify_open(&l->notify, &l->config, l->c.id, l->c.dir_fd, e);
+    if (r == 0)
+        r = write_config(l, e);
     if (r == 0)
         r = make_cgroup(l, e);
     if (r == 0)
@@ -218,6 +236,7 @@ void launch_release(struct launch *l)
     seccomp_prog_release(&l->seccomp);
     fd_close(&l->listen_fd);
     fd_close(&l->console);
+    oci_notify_release(&l->notify);
     oci_container_release(&l->c);
     oci_config_release(&l->config);
 }

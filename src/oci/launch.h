@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 #include "oci/config.h"
+#include "oci/notify.h"
 #include "oci/oci.h"
 
 struct launch_opts {
@@ -22,12 +23,14 @@ struct launch {
     struct seccomp_prog seccomp;
     struct engine_params params;
     struct engine *engine;
+    struct oci_notify notify;
     int listen_fd, console;
     bool made, wrote_pid_file;
 };
 #define LAUNCH_INIT                                                                                \
     {                                                                                              \
-        .stdio = {0, 1, 2}, .c = OCI_CONTAINER_INIT, .listen_fd = -1, .console = -1                \
+        .stdio = {0, 1, 2}, .c = OCI_CONTAINER_INIT, .listen_fd = -1, .console = -1,               \
+        .notify = OCI_NOTIFY_INIT                                                                  \
     }
 
 /* The options and the configuration: nothing is made yet. */

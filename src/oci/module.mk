@@ -1,7 +1,7 @@
 bin_PROGRAMS += rootlet-oci
 rootlet_oci_SOURCES = src/oci/main.c src/oci/oci.h src/oci/log.c src/oci/record.c src/oci/record.h \
 	src/oci/directory.c src/oci/config.c src/oci/config.h \
-	src/oci/launch.c src/oci/launch.h src/oci/seccomp.c src/oci/seccomp-cache.c src/oci/seccomp-cache.h \
+	src/oci/launch.c src/oci/launch.h src/oci/notify.c src/oci/notify.h src/oci/seccomp.c src/oci/seccomp-cache.c src/oci/seccomp-cache.h \
 	src/oci/console.h src/oci/console.c \
 	src/oci/cmd-checkpoint.c \
 	src/oci/cmd-create.c \

@@ -76,6 +76,8 @@ static void on_exit_of_child(void *data, uint32_t events)
         f->ended = true;
     drain_console(f);
     relay_drain(&f->s->relay);
+    if (f->s->also >= 0)
+        f->s->on_also(f->s->also_data, 0); /* what it said last */
     loop_quit(f->loop);
 }
 
@@ -120,6 +122,8 @@ static int watch(struct follower *f, struct err *e)
         r = loop_fd(f->loop, f->s->signals, EPOLLIN, on_signal, f, e);
     if (r == 0)
         r = relay_started(&f->s->relay, f->loop, e);
+    if (r == 0 && f->s->also >= 0)
+        r = loop_fd(f->loop, f->s->also, EPOLLIN, f->s->on_also, f->s->also_data, e);
     if (r == 0 && f->console >= 0)
         r = loop_fd(f->loop, f->console, EPOLLIN, on_console, f, e);
     if (r == 0 && f->console >= 0 && f->s->interactive) {

@@ -12,6 +12,9 @@ struct session {
     bool tty;                /* the process has a terminal of its own */
     bool interactive;        /* with tty: what is typed is the process's */
     const char *detach_keys; /* keys that end the session, not the process; NULL or "": none */
+    int also; /* a descriptor that is watched as well, with on_also as in loop.h; -1 */
+    loop_fn *on_also;
+    void *also_data;
     /* The rest is the session's own. */
     struct relay relay;
     struct detach_keys keys;
@@ -20,7 +23,7 @@ struct session {
 };
 #define SESSION_INIT                                                                               \
     {                                                                                              \
-        .relay = RELAY_INIT, .signals = -1                                                         \
+        .also = -1, .relay = RELAY_INIT, .signals = -1                                             \
     }
 
 /* Before the process is started: replaces in stdio what must not be given away (relay.h; not with a
