@@ -293,9 +293,12 @@ int cgroup_update(struct cgroup *c, const json_t *resources, struct err *e)
     return r;
 }
 
-static int wait_gone(struct cgroup *c, struct err *e)
+static int end_processes(struct cgroup *c, struct err *e)
 {
-    int r = cgroup_wait_event(c->fd, "populated", 0, WAIT_MS);
+    int r = cgroup_kill(c, 9, e);
+    if (r < 0)
+        return r;
+    r = cgroup_wait_event(c->fd, "populated", 0, WAIT_MS);
     if (r == -ETIMEDOUT)
         return err_msg(e, EBUSY, "cgroup %s: its processes do not end after SIGKILL", c->path);
     return 0;
@@ -322,9 +325,8 @@ int cgroup_destroy(struct cgroup *c, struct err *e)
 {
     int r = 0;
     if (c->fd >= 0) {
-        r = cgroup_kill(c, 9, e);
-        if (r == 0)
-            r = wait_gone(c, e);
+        if (cgroup_wait_event(c->fd, "populated", 0, 0) != 0)
+            r = end_processes(c, e);
         if (r == 0 && c->made)
             r = remove_group(c, e);
     }

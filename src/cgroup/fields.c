@@ -133,6 +133,8 @@ int resources_parse(const json_t *j, struct resources *ret, struct err *e)
     json_t *rule;
     json_array_foreach(json_object_get(j, "devices"), i, rule)
     {
+        if (i >= r.n_devices)
+            break;
         if (!json_is_integer(json_object_get(rule, "major")))
             r.devices[i].major = -1;
         if (!json_is_integer(json_object_get(rule, "minor")))

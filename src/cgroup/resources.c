@@ -96,11 +96,14 @@ static int plan_memory(const struct res_memory *m, bool update, struct plan *p, 
  * gives a digit of it. */
 static double binary_log(double x)
 {
-    double r = 0;
-    for (; x >= 2; x /= 2)
+    double r = 0, digit = 1;
+    while (x >= 2) {
+        x /= 2;
         r += 1;
-    for (double digit = 0.5; digit > 1e-12; digit /= 2) {
+    }
+    for (int i = 0; i < 40; i++) {
         x *= x;
+        digit /= 2;
         if (x >= 2) {
             x /= 2;
             r += digit;
