@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -193,8 +194,15 @@ static void test_refusals(void **state)
     spec_namespace_set(&s, "network", NULL);
 
     spec_namespace_remove(&s, "mount");
-    assert_int_equal(try_create(&s, &p, &e), -ENOTSUP);
+    assert_int_equal(try_create(&s, &p, &e), -EINVAL);
+    assert_non_null(strstr(e.msg, "would change the mounts of the host"));
     spec_namespace_set(&s, "mount", NULL);
+
+    scoped_json json_t *rdt = json_object();
+    s.linux_->intel_rdt = rdt;
+    assert_int_equal(try_create(&s, &p, &e), -ENOTSUP);
+    assert_non_null(strstr(e.msg, "linux.intelRdt"));
+    s.linux_->intel_rdt = NULL;
 
     spec_namespace_remove(&s, "user");
     assert_int_equal(try_create(&s, &p, &e), -EPERM); /* never as root of the host */
@@ -204,6 +212,83 @@ static void test_refusals(void **state)
     s.process->args = NULL;
     assert_int_equal(try_create(&s, &p, &e), -EINVAL);
     assert_non_null(strstr(e.msg, "no command"));
+}
+
+/* What an init answers to START on one end of a pair; engine_start_at on the other. */
+static int start_at(const struct msg *first, const struct msg *second, struct err *e)
+{
+    const struct spec spec = {.oci_version = NULL};
+    const struct engine_params p = {.spec = &spec, .id = "web"};
+    int pair[2];
+    struct msg m;
+    err_clear(e);
+    assert_int_equal(sock_pair(pair, NULL), 0);
+    /* An answer may be there before the question: the order in the queue is what counts. */
+    if (first)
+        sock_send(pair[1], first, sizeof(*first), NULL, 0);
+    if (second)
+        sock_send(pair[1], second, sizeof(*second), NULL, 0);
+    shutdown(pair[1], SHUT_WR);
+    int r = engine_start_at(pair[0], &p, getpid(), e);
+    assert_int_equal(msg_recv(pair[1], &m, NULL), 1);
+    assert_int_equal(m.type, MSG_START);
+    close(pair[0]);
+    close(pair[1]);
+    return r;
+}
+
+static void test_start_at(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct msg starting = {.type = MSG_STARTING}, failed = {.type = MSG_ERROR};
+    struct msg other = {.type = MSG_CREATED};
+    err_exit(&failed.err, err_msg(&failed.err, ENOENT, "exec: no such program"), 127);
+    assert_int_equal(start_at(&starting, NULL, &e), 0);
+    assert_int_equal(start_at(&starting, &failed, &e), -ENOENT);
+    assert_int_equal(e.exit_status, 127);
+    assert_string_equal(e.msg, "exec: no such program");
+    assert_int_equal(start_at(NULL, NULL, &e), -ECONNRESET); /* was started by somebody else */
+    assert_non_null(strstr(e.msg, "does not wait to be started"));
+    assert_int_equal(start_at(&other, NULL, &e), -EPROTO);
+}
+
+static void test_lists_of_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned long first, second; /* of the set */
+        int r;
+    } cases[] = {
+        {"0", 1, 0, 0},
+        {"0-3,7", 0x8f, 0, 0},
+        {"3,1", 0xa, 0, 0},
+        {"63-64", 1UL << 63, 1, 0},
+        {"5-5", 1UL << 5, 0, 0},
+        {"", 0, 0, -EINVAL},
+        {",", 0, 0, -EINVAL},
+        {"1,", 0, 0, -EINVAL},
+        {"1,,2", 0, 0, -EINVAL},
+        {"1-", 0, 0, -EINVAL},
+        {"-1", 0, 0, -EINVAL},
+        {"3-1", 0, 0, -EINVAL},
+        {"1-2-3", 0, 0, -EINVAL},
+        {"a", 0, 0, -EINVAL},
+        {"1 ", 0, 0, -EINVAL},
+        {"8192", 0, 0, -EINVAL},
+        {"99999999999999999999", 0, 0, -EINVAL},
+    };
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct numa_set set = {.bits = {0}};
+        int r = numa_parse(cases[i].text, &set);
+        if (r != cases[i].r ||
+            (r == 0 && (set.bits[0] != cases[i].first || set.bits[1] != cases[i].second)))
+            fail_msg("\"%s\": %d, %lx %lx", cases[i].text, r, set.bits[0], set.bits[1]);
+    }
+    struct numa_set all = {.bits = {0}};
+    assert_int_equal(numa_parse("0-8191", &all), 0);
+    assert_true(all.bits[N_ELEMENTS(all.bits) - 1] == ~0UL);
 }
 
 static void test_messages(void **state)
@@ -246,9 +331,10 @@ static void test_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_command),       cmocka_unit_test(test_hooks),
-        cmocka_unit_test(test_hook_failures), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_command),          cmocka_unit_test(test_hooks),
+        cmocka_unit_test(test_hook_failures),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_messages),         cmocka_unit_test(test_start_at),
+        cmocka_unit_test(test_lists_of_numbers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
