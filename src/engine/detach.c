@@ -1,6 +1,7 @@
 /* A container whose creator does not stay: the init waits on a listening socket, whoever starts it
  * connects. With this rootlet-oci needs no process of its own between create and start. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -52,6 +53,25 @@ static bool is_started_by(int conn)
            msg_send(conn, MSG_STARTING, 0, NULL, 0) == 0;
 }
 
+static void end_by_signal(int sig)
+{
+    _exit(128 + sig);
+}
+
+/* The first process of a pid namespace gets only the signals that it handles; one that has not
+ * begun should not have to be killed to be stopped. Until execve: that takes the handlers away. */
+static void obey_signals(void)
+{
+    static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < N_ELEMENTS(signals); i++) {
+        signal(signals[i], end_by_signal);
+        sigaddset(&set, signals[i]);
+    }
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 void detach_await_start(struct start *s)
 {
     struct msg m;
@@ -61,6 +81,7 @@ void detach_await_start(struct start *s)
         return;
     if (m.type != MSG_DETACH || !s->p->start_listen)
         _exit(EXIT_FAILED);
+    obey_signals();
     for (;;) {
         fd_close(&s->sock);
         s->sock = accept4(*s->p->start_listen, NULL, NULL, SOCK_CLOEXEC);
@@ -93,7 +114,7 @@ int engine_start_at(int conn, const struct engine_params *p, pid_t pid, struct e
     scoped_fd int pidfd = pidfd_open_pid(pid);
     struct engine en = {
         .pid = pid, .pidfd = pidfd, .sock = conn, .console = -1, .listener = -1, .p = *p};
-    struct msg m;
+    struct msg m = {.type = 0};
     int r = msg_send(conn, MSG_START, 0, NULL, 0);
     if (r == 0)
         r = msg_recv(conn, &m, NULL);

@@ -26,6 +26,27 @@ struct exec {
     uint64_t flags;
 };
 
+/* Is the namespace of the container our own one? -errno. */
+static int shares(const struct exec *x, const char *file)
+{
+    char theirs[40], ours[40];
+    struct stat a, b;
+    snprintf(theirs, sizeof(theirs), "/proc/%d/ns/%s", x->p->pid, file);
+    snprintf(ours, sizeof(ours), "/proc/self/ns/%s", file);
+    if (stat(theirs, &a) < 0 || stat(ours, &b) < 0)
+        return -errno;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* In our mount namespace the container is what lies below its root. */
+static int open_root(struct exec *x, struct err *e)
+{
+    char path[40];
+    snprintf(path, sizeof(path), "/proc/%d/root", x->p->pid);
+    x->s.root_at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return x->s.root_at < 0 ? err_set(e, errno, "open the container's root") : 0;
+}
+
 /* The namespaces of the container that are not ours: those of its configuration, and the user
  * namespace, which may have come with a shared network. */
 static int find_flags(struct exec *x, struct err *e)
@@ -34,23 +55,27 @@ static int find_flags(struct exec *x, struct err *e)
     for (size_t i = 0; l && i < l->n_namespaces; i++)
         x->flags |= sys_ns_flag(l->namespaces[i].type);
 
-    char path[40];
-    struct stat theirs, ours;
-    snprintf(path, sizeof(path), "/proc/%d/ns/user", x->p->pid);
-    if (stat(path, &theirs) < 0 || stat("/proc/self/ns/user", &ours) < 0)
-        return errno == ENOENT || errno == ESRCH
-                   ? err_msg(e, ESRCH, "the container is not running")
-                   : err_set(e, errno, "look at the container's namespaces");
-    x->flags &= ~(uint64_t)CLONE_NEWUSER;
+    int user = shares(x, "user"), mount = shares(x, "mnt");
+    if (user < 0 || mount < 0) {
+        int r = user < 0 ? user : mount;
+        return r == -ENOENT || r == -ESRCH ? err_msg(e, ESRCH, "the container is not running")
+                                           : err_set(e, -r, "look at the container's namespaces");
+    }
     /* The kernel refuses to enter the user namespace that we are in, setns(2). */
-    if (theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev)
+    x->flags &= ~(uint64_t)CLONE_NEWUSER;
+    if (!user)
         x->flags |= CLONE_NEWUSER;
+    if (mount)
+        x->flags &= ~(uint64_t)CLONE_NEWNS;
     x->s.join_userns = x->flags & CLONE_NEWUSER;
-    return 0;
+    return mount ? open_root(x, e) : 0;
 }
 
 int exec_become_root(struct start *s, struct err *e)
 {
+    int r = s->root_at >= 0 ? chroot_enter(s, e) : 0;
+    if (r < 0)
+        return r;
     s->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (s->root_fd < 0)
         return err_set(e, errno, "open the container's root");
@@ -92,7 +117,7 @@ static int enter(struct exec *x, struct err *e)
      * (CVE-2016-9962). Inherited by the clone, lifted by execve. */
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return err_set(e, errno, "make the process undumpable");
-    if (setns(x->p->pidfd, (int)x->flags) == 0)
+    if (x->flags == 0 || setns(x->p->pidfd, (int)x->flags) == 0)
         return 0;
     if (errno == ESRCH)
         return err_msg(e, ESRCH, "the container is not running");
@@ -276,5 +301,8 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
     int r = engine_check_preserved(p->preserve_fds, e);
     if (r == 0)
         r = find_flags(&x, e);
-    return r < 0 ? r : run(&x, ret, e);
+    if (r == 0)
+        r = run(&x, ret, e);
+    fd_close(&x.s.root_at);
+    return r;
 }

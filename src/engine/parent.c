@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/log.h"
 #include "base/proc.h"
@@ -349,6 +350,20 @@ int parent_hooks(struct start *s, struct err *e)
     return r < 0 ? prefer_childs_error(s, err_set(e, -r, "wake the init"), e) : 0;
 }
 
+/* It said nothing: something has killed it. */
+static int child_gone(struct start *s, struct err *e)
+{
+    int status = 0;
+    if (pidfd_wait(s->en->pidfd, &status) < 0 || !WIFSIGNALED(status))
+        return err_msg(e, ECONNRESET, "the container's first process ended early");
+    s->en->reaped = true;
+    int r = err_msg(e, ECONNRESET, "the container's first process was killed by %s",
+                    signal_name(WTERMSIG(status)));
+    return WTERMSIG(status) == SIGKILL && s->p->cgroup
+               ? err_hint(e, r, "the limit in linux.resources.memory may be too low to start it")
+               : r;
+}
+
 int parent_await_created(struct start *s, struct err *e)
 {
     for (;;) {
@@ -371,6 +386,6 @@ int parent_await_created(struct start *s, struct err *e)
             return m.err.errnum > 0 ? -m.err.errnum : -EIO;
         }
         if (r == 0)
-            return err_msg(e, ECONNRESET, "the container's first process ended early");
+            return child_gone(s, e);
     }
 }

@@ -357,3 +357,24 @@ def test_default_root(rootless):
                        check=False, text=True, capture_output=True, **rootless.user.popen_args())
     if not os.path.isdir(f"/run/user/{rootless.user.uid}"):
         assert p.returncode == 1 and "XDG_RUNTIME_DIR" in p.stderr
+
+
+@rows("A10", "B48")
+@pytest.mark.parametrize("sig", ("TERM", "INT", "HUP", "QUIT"))
+def test_a_created_container_can_be_stopped(oci, sig):
+    """It need not be killed, though it is the first process of its pid namespace."""
+    name = oci.create(["sleep", "1000"])
+    oci.ok("kill", name, sig)
+    oci.wait_for(name, "stopped")
+
+
+@rows("A10")
+def test_signals_of_the_wait_are_the_payloads_own(oci):
+    """What the init does about signals while it waits ends with the program."""
+    name = oci.create("trap 'echo got it' TERM; echo up; while :; do sleep 0.05; done")
+    out = oci.created
+    oci.ok("start", name)
+    runner.wait_for(lambda: out.later() == "up\n", 10, "it is up")
+    oci.ok("kill", name, "TERM")
+    runner.wait_for(lambda: out.later() == "up\ngot it\n", 10, "the trap")
+    assert oci.status(name) == "running"

@@ -110,6 +110,14 @@ def test_in_the_hosts_mount_namespace(rootful, how):
         assert f.read() == before
 
 
+@rows("A10", "B48")
+def test_exec_in_the_hosts_mount_namespace(rootful):
+    name = rootful.create(["sleep", "1000"], without_mounts)
+    rootful.ok("start", name)
+    r = rootful.ok("exec", name, "sh", "-c", "echo /*; pwd; echo /proc/*")
+    assert r.out.split() == ["/bin", "/dev", "/etc", "/proc", "/sys", "/tmp", "/", "/proc/*"]
+
+
 @rows("B49")
 @pytest.mark.parametrize("change,what", (
     (lambda c: c["mounts"].append({"destination": "/proc", "type": "proc", "source": "proc"}), "mounts"),
