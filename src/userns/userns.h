@@ -75,8 +75,8 @@ int userns_run_early(const struct userns_map *map, uint64_t extra_flags,
                      void *data, struct err *e);
 
 /* Whether we are in the user namespace that the machine began with. By the inode number, which is
- * fixed (PROC_USER_INIT_INO of <linux/proc_ns.h>): ids tell nothing, since a nested namespace can map
- * all of them to themselves. */
+ * fixed (PROC_USER_INIT_INO of <linux/proc_ns.h>): ids tell nothing, since a nested namespace can
+ * map all of them to themselves. */
 bool userns_is_initial(void);
 
 /* Login name of uid, or NULL. Owned. */
