@@ -5,6 +5,7 @@ test's containers, is a leak. Leaks are cleaned up, so that the next test is not
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import time
 
@@ -34,6 +35,12 @@ def mounts_of(needles):
     return found
 
 
+def of_another_worker(name):
+    """The groups of tests/oci tell whose test has made them: rootlet-tPID-N."""
+    worker = re.search(r"rootlet-t(\d+)-", name)
+    return worker and int(worker[1]) != os.getpid()
+
+
 def cgroups_of(users):
     found = set()
     for top, dirs, _files in os.walk(CGROUPS):
@@ -42,7 +49,7 @@ def cgroups_of(users):
             if d.endswith((".slice", ".service")):
                 continue  # a manager's own, which it keeps; a container is a scope
             with contextlib.suppress(OSError):
-                if "rootlet" in d or any(u.owns(os.lstat(path).st_uid) for u in users):
+                if ("rootlet" in d and not of_another_worker(d)) or any(u.owns(os.lstat(path).st_uid) for u in users):
                     found.add(path)
     return found
 
