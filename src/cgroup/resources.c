@@ -16,7 +16,10 @@ static struct plan_write *add(struct plan *p, const char *what, const char *file
     struct plan_write *w = &p->writes[p->n++];
     *w = (struct plan_write){.file = xstrdup(file), .value = value, .what = xstrdup(what)};
     scoped_free char *controller = xstrndup(file, strcspn(file, "."));
-    if (!streq(controller, "cgroup") && !strv_has(p->controllers, controller)) {
+    /* No limit is what there is without the controller. */
+    bool none = streq(value, "max");
+    w->flags = none ? PLAN_OPTIONAL : 0;
+    if (!none && !streq(controller, "cgroup") && !strv_has(p->controllers, controller)) {
         strv_add(&p->controllers, controller);
         strv_addf(&p->reasons, "linux.resources.%s", what);
     }

@@ -39,7 +39,7 @@ static const struct {
     /* memory: 0 is unset, -1 no limit; swap is the sum */
     {"{\"memory\": {\"limit\": 1048576}}", "memory.max=1048576"},
     {"{\"memory\": {\"limit\": 0, \"swap\": 0, \"reservation\": 0}}", ""},
-    {"{\"memory\": {\"limit\": -1}}", "memory.swap.max=max optional\nmemory.max=max"},
+    {"{\"memory\": {\"limit\": -1}}", "memory.swap.max=max optional\nmemory.max=max optional"},
     {"{\"memory\": {\"limit\": 1000, \"swap\": 1000}}",
      "memory.swap.max=0 optional\nmemory.max=1000"},
     {"{\"memory\": {\"limit\": 1000, \"swap\": 3000, \"reservation\": 500}}",
@@ -47,8 +47,8 @@ static const struct {
     {"{\"memory\": {\"limit\": 1000, \"swap\": -1}}",
      "memory.swap.max=max optional\nmemory.max=1000"},
     {"{\"memory\": {\"limit\": -1, \"swap\": 5000}}",
-     "memory.swap.max=5000 optional\nmemory.max=max"},
-    {"{\"memory\": {\"reservation\": -1}}", "memory.low=max"},
+     "memory.swap.max=5000 optional\nmemory.max=max optional"},
+    {"{\"memory\": {\"reservation\": -1}}", "memory.low=max optional"},
     {"{\"memory\": {\"limit\": 7, \"checkBeforeUpdate\": true}}", "memory.max=7\ncheck=7"},
     {"{\"memory\": {\"kernel\": 5, \"kernelTCP\": 6, \"useHierarchy\": true}}", ""},
     {"{\"memory\": {\"swappiness\": 60, \"disableOOMKiller\": false}}", ""},
@@ -68,8 +68,8 @@ static const struct {
     {"{\"cpu\": {\"cpus\": \"\", \"realtimeRuntime\": 0, \"realtimePeriod\": 0}}", ""},
     /* pids: none of 0 and -1 is a limit */
     {"{\"pids\": {\"limit\": 20}}", "pids.max=20"},
-    {"{\"pids\": {\"limit\": 0}}", "pids.max=max"},
-    {"{\"pids\": {\"limit\": -1}}", "pids.max=max"},
+    {"{\"pids\": {\"limit\": 0}}", "pids.max=max optional"},
+    {"{\"pids\": {\"limit\": -1}}", "pids.max=max optional"},
     /* blockIO */
     {"{\"blockIO\": {\"weight\": 10}}", "io.bfq.weight=10|io.weight=1"},
     {"{\"blockIO\": {\"weight\": 1000}}", "io.bfq.weight=1000|io.weight=10000"},
@@ -87,7 +87,7 @@ static const struct {
     {"{\"hugepageLimits\": [{\"pageSize\": \"2MB\", \"limit\": 4194304},"
      "{\"pageSize\": \"1GB\", \"limit\": 18446744073709551615}]}",
      "hugetlb.2MB.max=4194304\nhugetlb.2MB.rsvd.max=4194304 optional\n"
-     "hugetlb.1GB.max=max\nhugetlb.1GB.rsvd.max=max optional"},
+     "hugetlb.1GB.max=max optional\nhugetlb.1GB.rsvd.max=max optional"},
     /* rdma */
     {"{\"rdma\": {\"mlx5_1\": {\"hcaHandles\": 3, \"hcaObjects\": 10000},"
      "\"mlx4_0\": {\"hcaObjects\": 0}, \"rxe3\": {}}}",
