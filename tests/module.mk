@@ -38,11 +38,20 @@ check-cli: all
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' PYTHON='$(PYTHON)' MAKE='$(MAKE)' \
 	SANITIZERS='$(SANITIZERS)' sh $(top_srcdir)/tests/run-pytest $(PYTEST_ARGS)
 CLEANFILES += tests-cli.xml
+# The validation programs of the OCI runtime tools, which tests/oci/test_conformance.py runs.
+oci-suite:
+	@sh $(top_srcdir)/tests/oci/conformance/build '$(abs_top_builddir)/tests/oci-suite'
 check-rows:
 	@$(PYTHON) $(top_srcdir)/tests/check-rows.py $(top_srcdir)
 demo: all
 	@sh $(top_srcdir)/tests/demo.sh '$(abs_top_builddir)'
-.PHONY: check-unit check-cli check-rows demo
+.PHONY: check-unit check-cli check-rows oci-suite demo
+
+# What the containers of tests/oci/differential.py run.
+check_PROGRAMS += tests/oci/differential/probe
+tests_oci_differential_probe_SOURCES = tests/oci/differential/probe.c
+tests_oci_differential_probe_CFLAGS = $(WARN_CFLAGS) -fPIE
+tests_oci_differential_probe_LDFLAGS = -static-pie
 
 include $(top_srcdir)/tests/bench/module.mk
 

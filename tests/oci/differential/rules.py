@@ -1,0 +1,183 @@
+"""rules - differences that are known, each with the reason why ours is right or harmless.
+
+A rule is given the case, the difference and all results, and says whether it knows it."""
+
+RULES = []
+
+
+def rule(function):
+    RULES.append(function)
+    return function
+
+
+def explain(case, difference, results):
+    """The name of the first rule that knows the difference, or None."""
+    for r in RULES:
+        if r(case, difference, results):
+            return r.__name__
+    return None
+
+
+def refusal(difference):
+    """Our message, where we refuse and others run."""
+    outcome, error = difference.ours if difference.what == "outcome" else (None, "")
+    return error if outcome == "refused" else ""
+
+
+def ran(difference):
+    """Where we run what all others refuse."""
+    return difference.what == "outcome" and difference.ours[0] in ("ran", "started")
+
+
+def others_say(difference, *texts):
+    return all(any(t in error for t in texts) for _, error in difference.theirs)
+
+
+def linux(case, name):
+    part = case.config.get("linux")
+    return part.get(name) if isinstance(part, dict) else None
+
+
+def process(case, name):
+    part = case.config.get("process")
+    return part.get(name) if isinstance(part, dict) else None
+
+
+# --- what is told of a container -------------------------------------------------------------------
+
+@rule
+def version_of_state(case, difference, results):
+    """The state complies with the version of the specification that the configuration names; others
+    give a constant."""
+    return difference.what.endswith("/ociVersion")
+
+
+@rule
+def root_of_state(case, difference, results):
+    """The root's path as it is, absolute; no member of the specification's state."""
+    return difference.what == "created/rootfs"
+
+
+# --- file systems ----------------------------------------------------------------------------------
+
+@rule
+def masked_directory(case, difference, results):
+    """A masked directory is empty, read-only and, with us, nobody's to write by its mode either."""
+    ours = difference.ours
+    if not isinstance(ours, list) or not difference.what.startswith("probe//"):
+        return False
+    return ours[:1] == [0o040555] or isinstance(ours[0], list) and ours[0][:1] == [0o040555] and ours[1:3] == [0, 21]
+
+
+@rule
+def kernel_core(case, difference, results):
+    """/dev/core leads to /proc/kcore, as with runc; crun has no such link."""
+    return difference.what == "probe//dev/core" and difference.ours == "/proc/kcore"
+
+
+@rule
+def read_only_by_mount(case, difference, results):
+    """sysfs and its like are one file system for the whole network namespace: what is read-only is
+    the mount, not the file system below it (runc and crun change that as well)."""
+    if not difference.what.startswith("probe/mounts/") or not isinstance(difference.ours, list):
+        return False
+
+    def without(stack):
+        return [[*m[:5], ",".join(sorted(set(m[5].split(",")) - {"ro", "rw"}))] if len(m) > 5 else m for m in stack or []]
+    return any(without(difference.ours) == without(t) for t in difference.theirs)
+
+
+@rule
+def queues_of_nobody(case, difference, results):
+    """The kernel gives /dev/mqueue to who made the ipc namespace; we make all namespaces in one step,
+    before anybody is root of the new one. Its mode lets everybody in."""
+    return difference.what == "probe//dev/mqueue" and difference.ours[0] == 0o041777
+
+
+# --- we refuse ------------------------------------------------------------------------------------
+
+@rule
+def mappings_without_namespace(case, difference, results):
+    """Whoever writes mappings means a user namespace: running without one would give more rights
+    than was thought."""
+    return 'Mappings: needs a "user" entry' in refusal(difference)
+
+
+@rule
+def masked_path_not_absolute(case, difference, results):
+    """config-linux.md: the values MUST be absolute paths. A path that hides nothing is no protection."""
+    return "Paths[" in refusal(difference) and "want an absolute path" in refusal(difference)
+
+
+@rule
+def cgroup_path_with_dots(case, difference, results):
+    """".." is never what was meant, and other runtimes cut it off in their own ways."""
+    return "linux.cgroupsPath" in refusal(difference) and '".." is not allowed' in refusal(difference)
+
+
+@rule
+def hook_timeout(case, difference, results):
+    """config.md: a timeout must be greater than zero."""
+    return "timeout: want more than 0" in refusal(difference)
+
+
+# --- others refuse ---------------------------------------------------------------------------------
+
+@rule
+def no_mounts(case, difference, results):
+    """config.md: mounts are optional. Others need /proc, or a member that is not empty."""
+    return ran(difference) and not any(isinstance(m, dict) and m.get("destination") == "/proc" for m in case.config.get("mounts") or [])
+
+
+@rule
+def oom_score_lowered(case, difference, results):
+    """A score that this host's root may not set, without CAP_SYS_RESOURCE, stays what it is."""
+    score = process(case, "oomScoreAdj")
+    return ran(difference) and isinstance(score, int) and others_say(difference, "oom_score_adj", "getting the final", "final child")
+
+
+@rule
+def terminal_without_terminal(case, difference, results):
+    """"run" with a terminal for the container but none of its own passes on what the container
+    writes; others want to be in a terminal."""
+    return ran(difference) and process(case, "terminal") is True and others_say(difference, "tcgetattr", "/dev/tty", "provided")
+
+
+# --- more of the specification ---------------------------------------------------------------------
+
+@rule
+def empty_domainname(case, difference, results):
+    """An empty domain name is set; others leave the kernel's "(none)"."""
+    return difference.what == "probe/domainname" and case.config.get("domainname") == ""
+
+
+@rule
+def empty_hostname(case, difference, results):
+    """An empty host name is set; others leave the host's."""
+    return difference.what == "probe/hostname" and case.config.get("hostname") == ""
+
+
+# Of version 1.1 of the specification and later: crun 1.8 and runc 1.1 do not look at them.
+LATER = {"scheduler": "probe/scheduler", "ioPriority": "probe/ioprio"}
+
+
+@rule
+def later_members(case, difference, results):
+    """What newer versions of the specification have is done, and its errors are found."""
+    for name, seen in LATER.items():
+        if process(case, name) is not None and (difference.what == seen or f"process.{name}" in refusal(difference)):
+            return True
+    return "linux.personality.flags" in refusal(difference)
+
+
+@rule
+def own_default_mappings(case, difference, results):
+    """A user namespace without mappings gets the caller's subordinate ids, not one id of the host."""
+    spaces = linux(case, "namespaces") or []
+    return {"type": "user"} in spaces and not (linux(case, "uidMappings") and linux(case, "gidMappings"))
+
+
+@rule
+def member_missing(case, difference, results):
+    """A member that the specification requires is wanted; programs in Go read its absence as 0."""
+    return refusal(difference).rstrip().endswith(": missing")
