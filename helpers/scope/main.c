@@ -6,6 +6,7 @@
  *
  *   {"op": "start", "unit": "x.scope", "properties": [["NAME", "SIGNATURE", VALUE], ...], "pid": N}
  *           a descriptor of the process may ride along
+ *   {"op": "attach", "unit": ..., "below": "/GROUP", "pid": N}
  *   {"op": "set", "unit": ..., "properties": [...]}
  *   {"op": "stop", "unit": ...}
  *
@@ -42,6 +43,9 @@ static int serve(struct manager *m, const char *text, size_t size, int pidfd, st
                 .pidfd = pidfd,
             },
             e);
+    if (streq(op, "attach"))
+        return manager_attach(m, unit, json_string_value(json_object_get(request, "below")),
+                              (unsigned)json_integer_value(json_object_get(request, "pid")), e);
     if (streq(op, "set"))
         return manager_set(m, unit, properties, e);
     if (streq(op, "stop"))

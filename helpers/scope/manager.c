@@ -225,6 +225,22 @@ int manager_start(struct manager *m, const struct scope_request *q, struct err *
     }
 }
 
+int manager_attach(struct manager *m, const char *unit, const char *below, unsigned pid,
+                   struct err *e)
+{
+    scoped_message sd_bus_message *call = NULL;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    int r = new_call(m, "AttachProcessesToUnit", &call);
+    if (r >= 0)
+        r = sd_bus_message_append(call, "ssau", unit, below, 1, (uint32_t)pid);
+    if (r >= 0)
+        r = sd_bus_call(m->bus, call, CALL_USEC, &error, NULL);
+    if (r < 0)
+        r = explain(m, r, &error, "put a process into it", e);
+    sd_bus_error_free(&error);
+    return r < 0 ? r : 0;
+}
+
 int manager_set(struct manager *m, const char *unit, const json_t *properties, struct err *e)
 {
     scoped_message sd_bus_message *call = NULL;

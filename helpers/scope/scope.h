@@ -28,6 +28,9 @@ struct scope_request {
 };
 /* Makes a scope with the process in it; waits until it is there. */
 int manager_start(struct manager *m, const struct scope_request *q, struct err *e);
+/* Puts a process into the group "/a/b" below the unit's, "" for its own. */
+int manager_attach(struct manager *m, const char *unit, const char *below, unsigned pid,
+                   struct err *e);
 int manager_set(struct manager *m, const char *unit, const json_t *properties, struct err *e);
 /* Kills what is in it, waits until it is gone; fine when it is already. */
 int manager_stop(struct manager *m, const char *unit, struct err *e);

@@ -33,6 +33,8 @@ struct cgroup_driver {
      * it, opens c->fd, sets c->path; the limits of c->pending are then written by the
      * caller. With c->fd set: nothing to do, the caller writes cgroup.procs. */
     int (*enter)(struct cgroup *c, pid_t pid, struct err *e);
+    /* A further process, where we may not move it ourselves. */
+    int (*attach)(struct cgroup *c, pid_t pid, struct err *e);
     /* Before the files are written: the manager's own properties. */
     int (*update)(struct cgroup *c, const json_t *resources, const struct plan *plan,
                   struct err *e);

@@ -173,7 +173,18 @@ int cgroup_enter(struct cgroup *c, pid_t pid, struct err *e)
         return r;
     if (first)
         return apply_pending(c, e); /* enter has put it there */
-    return cgroup_add_process(c->fd, c->path, pid, e);
+    r = cgroup_add_process(c->fd, c->path, pid, e);
+    if (r != -EACCES || !c->driver->attach)
+        return r;
+    /* Between our session and a group of the user's manager lies what only the manager may cross.
+     */
+    struct err why = ERR_INIT;
+    int attached = c->driver->attach(c, pid, &why);
+    if (attached < 0)
+        log_debug("%s", why.msg);
+    else if (e)
+        err_clear(e);
+    return attached < 0 ? r : 0;
 }
 
 json_t *cgroup_emit(const struct cgroup *c)
@@ -243,8 +254,10 @@ static int open_below(const struct cgroup *c, const char *path, struct cgroup **
     int fd = cgroup_dir_open(c->fd, path, NULL);
     if (fd < 0)
         return err_set(e, -fd, "open cgroup %s below %s", path, c->path);
-    struct cgroup *child = new_group(&cgroup_driver_cgroupfs);
+    struct cgroup *child = new_group(c->driver);
     child->fd = fd;
+    child->in_userns = c->in_userns;
+    child->unit = xstrdup(c->unit);
     child->path = *path ? xasprintf("%s/%s", c->path, path) : xstrdup(c->path);
     *ret = child;
     return 0;

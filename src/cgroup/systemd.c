@@ -262,6 +262,19 @@ static int systemd_enter(struct cgroup *c, pid_t pid, struct err *e)
     return r;
 }
 
+/* The group may be one below the scope. */
+static int systemd_attach(struct cgroup *c, pid_t pid, struct err *e)
+{
+    const char *at = c->path && c->unit ? strstr(c->path, c->unit) : NULL;
+    if (!at)
+        return err_msg(e, EINVAL, "cgroup %s is not of a scope", cgroup_path(c));
+    scoped_json json_t *request = new_request(c, "attach");
+    json_object_set_new(request, "below", json_string(at + strlen(c->unit)));
+    json_object_set_new(request, "pid", json_integer(pid));
+    int r = helper_call(c, request, -1, e);
+    return r < 0 ? err_add(e, r, "scope %s", c->unit) : 0;
+}
+
 static int systemd_update(struct cgroup *c, const json_t *resources, const struct plan *plan,
                           struct err *e)
 {
@@ -328,6 +341,7 @@ const struct cgroup_driver cgroup_driver_systemd = {
     .name = "systemd",
     .create = systemd_create,
     .enter = systemd_enter,
+    .attach = systemd_attach,
     .update = systemd_update,
     .destroy = systemd_destroy,
     .load = systemd_load,
