@@ -274,7 +274,7 @@ int process_enter_cwd(struct start *s, struct err *e)
 int process_look_for_command(struct start *s, struct err *e)
 {
     const struct spec_hooks *h = s->spec->hooks;
-    if (!s->p->start_listen || (h && h->start_container.n > 0))
+    if (!s->p->start_listen || !s->process->args || (h && h->start_container.n > 0))
         return 0;
     scoped_free char *found = NULL;
     return command_find(s->process->args[0], s->env, &found, e);

@@ -199,6 +199,11 @@ int sysctl_check(const char *key, bool own_net, bool own_ipc, bool own_uts, stru
                    key);
 }
 
+static int set_domain(const char *name, struct err *e)
+{
+    return setdomainname(name, strlen(name)) < 0 ? err_set(e, errno, "set the domain name") : 0;
+}
+
 int sysctl_apply(char *const *key_values, struct err *e)
 {
     if (!key_values || !*key_values)
@@ -216,7 +221,9 @@ int sysctl_apply(char *const *key_values, struct err *e)
         if (!path)
             return err_msg(e, EINVAL, "sysctl %s: not the name of a kernel parameter", key);
         scoped_free char *full = xasprintf("sys/%s", path);
-        int r = procfs_write(proc, full, equals + 1, e);
+        /* The file belongs to root of the host even where the name is the container's. */
+        bool domain = streq(path, "kernel/domainname");
+        int r = domain ? set_domain(equals + 1, e) : procfs_write(proc, full, equals + 1, e);
         if (r < 0)
             return err_add(e, r, "sysctl %s", key);
     }

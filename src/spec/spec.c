@@ -41,6 +41,13 @@ static void forget_empty(struct spec *s)
         if (to)
             *to = NULL;
     }
+    struct spec_linux *l = s->linux_;
+    json_t **raw[] = {&l->resources,    &l->intel_rdt,   &l->personality,
+                      &l->time_offsets, &l->net_devices, &l->memory_policy};
+    for (size_t i = 0; i < N_ELEMENTS(raw); i++) {
+        if (json_is_null(*raw[i]))
+            *raw[i] = NULL; /* a singleton of jansson's, which counts no references */
+    }
 }
 
 int spec_parse(const char *text, size_t len, const char *what, struct spec *ret, struct err *e)
