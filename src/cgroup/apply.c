@@ -1,6 +1,7 @@
 /* apply - writes what resources.c has planned. */
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -9,9 +10,18 @@
 #include "cgroup/cgroup-priv.h"
 #include "cgroup/resources.h"
 
+#define INIT_USERNS_INO 0xEFFFFFFDu /* PROC_USER_INIT_INO, linux/proc_ns.h */
+
+/* Root of a user namespace, as under rootless engines, cannot change what it was given either. */
+static bool host_root(void)
+{
+    struct stat st;
+    return geteuid() == 0 && stat("/proc/self/ns/user", &st) == 0 && st.st_ino == INIT_USERNS_INO;
+}
+
 static int explain_missing(int r, const char *controller, struct err *e)
 {
-    if (geteuid() != 0)
+    if (!host_root())
         return err_hint(e, r,
                         "it is not delegated to us: put \"[Service]\" and \"Delegate=cpu cpuset io "
                         "memory pids\" into /etc/systemd/system/user@.service.d/delegate.conf, run "

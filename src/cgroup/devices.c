@@ -275,7 +275,8 @@ static int find_ours(int dir_fd, int *ret_count)
 int devices_attached(int dir_fd)
 {
     int count = 0;
-    scoped_fd int fd = find_ours(dir_fd, &count);
+    int fd = find_ours(dir_fd, &count);
+    fd_close(&fd);
     return count;
 }
 

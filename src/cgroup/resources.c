@@ -152,6 +152,17 @@ static void plan_cpu_max(const struct res_cpu *c, struct plan *p)
     w->flags = PLAN_RETRY | (c->has_quota ? 0 : PLAN_KEEP);
 }
 
+static int plan_cpuset(const char *list, const char *what, const char *file, struct plan *p,
+                       struct err *e)
+{
+    if (!list || !*list)
+        return 0;
+    if (list[strspn(list, "0123456789-,")])
+        return err_msg(e, EINVAL, "linux.resources.%s: want numbers like 0-3,7", what);
+    add(p, what, file, xstrdup(list));
+    return 0;
+}
+
 static int plan_cpu(const struct res_cpu *c, struct plan *p, struct err *e)
 {
     if (!c)
@@ -172,11 +183,8 @@ static int plan_cpu(const struct res_cpu *c, struct plan *p, struct err *e)
     if (c->has_burst)
         add(p, "cpu.burst", "cpu.max.burst", number(c->burst))->flags = PLAN_RETRY;
     plan_cpu_max(c, p);
-    if (c->cpus && *c->cpus)
-        add(p, "cpu.cpus", "cpuset.cpus", xstrdup(c->cpus));
-    if (c->mems && *c->mems)
-        add(p, "cpu.mems", "cpuset.mems", xstrdup(c->mems));
-    return 0;
+    int r = plan_cpuset(c->cpus, "cpu.cpus", "cpuset.cpus", p, e);
+    return r < 0 ? r : plan_cpuset(c->mems, "cpu.mems", "cpuset.mems", p, e);
 }
 
 static void plan_pids(const struct res_pids *pids, struct plan *p)

@@ -84,8 +84,8 @@ def test_files(tmp_path, base, peer):
     for i, (resources, want) in enumerate(FILES):
         if peer == "crun" and resources in ({"cpu": {"quota": 0}}, {"memory": {"limit": -1}}):
             continue  # nothing written, which in a fresh group is the same
-        runtime.start("x", cg.config("sleep", "1000", path=f"{base}/{peer}{i}", resources=resources))
-        got = {name: cg.read(f"{base}/{peer}{i}", name) for name in want}
+        runtime.start("x", cg.config("sleep", "1000", path=f"{base}/{runtime.group_name}{i}", resources=resources))
+        got = {name: cg.read(f"{base}/{runtime.group_name}{i}", name) for name in want}
         assert runtime.delete("x").rc == 0
         assert got == want, resources
 
@@ -247,7 +247,7 @@ def test_stats_as_runc_prints_them(oci, base, tmp_path):
     spec = cg.config("sleep", "1000", resources={"memory": {"limit": 64 * MIB}, "pids": {"limit": 9}})
     data = []
     for runtime in (runc, oci):
-        spec["linux"]["cgroupsPath"] = f"{base}/{runtime.name}"
+        spec["linux"]["cgroupsPath"] = f"{base}/{runtime.group_name}"
         runtime.start("x", spec)
         data.append(json.loads(runtime.ok("events", "--stats", "x").out)["data"])
         runtime.delete("x")

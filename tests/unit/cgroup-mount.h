@@ -12,7 +12,7 @@
 #include "cgroup/cgroup-priv.h"
 #include "unit.h"
 
-static char unit_group[64]; /* "/rootlet-unit-PID": all groups of the test are below it */
+static char unit_group[64]; /* "/rltest-unit-PID": all groups of the test are below it */
 static bool unit_cgroup2;   /* we have it */
 
 static inline int unit_cgroup_setup(void **state)
@@ -27,7 +27,7 @@ static inline int unit_cgroup_setup(void **state)
         if (mount("none", CGROUP_MOUNT, "cgroup2", 0, NULL) < 0)
             return 0;
     }
-    snprintf(unit_group, sizeof(unit_group), "/rootlet-unit-%d", (int)getpid());
+    snprintf(unit_group, sizeof(unit_group), "/rltest-unit-%d", (int)getpid());
     scoped_free char *dir = xasprintf(CGROUP_MOUNT "%s", unit_group);
     unit_cgroup2 = mkdir(dir, 0755) == 0;
     return 0;

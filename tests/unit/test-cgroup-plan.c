@@ -125,6 +125,8 @@ static const struct {
     {"{\"cpu\": {\"realtimeRuntime\": 9}}", ENOTSUP, "cpu.realtimeRuntime"},
     {"{\"cpu\": {\"realtimePeriod\": 9}}", ENOTSUP, "cpu.realtimePeriod"},
     {"{\"cpu\": {\"idle\": 2}}", EINVAL, "cpu.idle: want 0 or 1"},
+    {"{\"cpu\": {\"cpus\": \"0\\n1\"}}", EINVAL, "cpu.cpus: want numbers like 0-3,7"},
+    {"{\"cpu\": {\"mems\": \"all\"}}", EINVAL, "cpu.mems: want numbers like 0-3,7"},
     {"{\"blockIO\": {\"weight\": 9}}", EINVAL, "blockIO.weight: want a weight from 10 to 1000"},
     {"{\"blockIO\": {\"weight\": 1001}}", EINVAL, "blockIO.weight"},
     {"{\"blockIO\": {\"leafWeight\": 10}}", ENOTSUP, "no leafWeight"},
