@@ -15,14 +15,14 @@ def stat_field(text, n):
 @rows("A10")
 def test_scheduler(oci):
     r = oci.run(["cat", "/proc/self/stat"],
-                lambda c: c["process"].update(scheduler={"policy": "SCHED_BATCH", "nice": 7}), rc=0)
-    assert stat_field(r.out, 19) == 7 and stat_field(r.out, 41) == os.SCHED_BATCH
+                lambda c: c["process"].update(scheduler={"policy": "SCHED_BATCH", "nice": 19}), rc=0)
+    assert stat_field(r.out, 19) == 19 and stat_field(r.out, 41) == os.SCHED_BATCH
 
 
 @rows("A10")
 def test_scheduler_flags(oci):
     def edit(c):
-        c["process"]["scheduler"] = {"policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
+        c["process"]["scheduler"] = {"policy": "SCHED_BATCH", "nice": 19, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
     name = oci.create(["true"], edit)
     assert os.sched_getscheduler(oci.state(name)["pid"]) == os.SCHED_BATCH | os.SCHED_RESET_ON_FORK
 
