@@ -10,6 +10,10 @@
 #include "security/bpf.h"
 #include "security/builtin.h"
 
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1U << 5) /* Linux 5.19 */
+#endif
+
 /* The file: this head, then n instructions of 8 bytes, nothing else; native byte order, since it
  * holds a program for this machine. The digest is no protection, only a find of torn writes. */
 struct file_head {
@@ -107,12 +111,15 @@ static int load(const struct seccomp_prog *p, uint32_t flags, struct err *e)
 
 int seccomp_prog_load(const struct seccomp_prog *p, struct err *e)
 {
-    return load(p, p->flags, e);
+    /* Of listeners only; the kernel wants it with one. */
+    return load(p, p->flags & ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, e);
 }
 
 int seccomp_prog_load_listener(const struct seccomp_prog *p, struct err *e)
 {
-    return load(p, p->flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, e);
+    /* The kernel refuses both together; we have no other threads. */
+    uint32_t flags = p->flags & ~(uint32_t)SECCOMP_FILTER_FLAG_TSYNC;
+    return load(p, flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, e);
 }
 
 int seccomp_wants_listener(const struct seccomp_prog *p)

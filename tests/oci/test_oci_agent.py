@@ -96,6 +96,17 @@ def test_agent_answers(rootless, agent):
     assert state["ociVersion"] and state["state"]["bundle"]
 
 
+@rows("A10")
+def test_flags(rootless, agent):
+    """TSYNC excludes a listener and WAIT_KILLABLE_RECV wants one: each is given where it can be."""
+    flags = ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
+    r = rootless.run(MKDIR, notifies(agent.path, flags=flags), rc=1)
+    assert "Read-only file system" in r.err and len(agent.asked) == 1
+    silent = [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSPC}]
+    r = rootless.run(MKDIR, notifies(agent.path, flags=flags, syscalls=silent), rc=1)
+    assert "No space left" in r.err and len(agent.asked) == 1
+
+
 @rows("A10", "B48")
 def test_agent_of_a_created_container_and_of_exec(rootless, agent):
     name = rootless.create(["sleep", "1000"], notifies(agent.path))
