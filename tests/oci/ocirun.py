@@ -139,7 +139,7 @@ class Oci:
     # --- commands ---
 
     def name(self):
-        self.containers.append(f"rootlet-t{os.getpid()}-{next(_numbers)}")
+        self.containers.append(f"oci-t{os.getpid()}-{next(_numbers)}")
         return self.containers[-1]
 
     def argv(self, *args):
