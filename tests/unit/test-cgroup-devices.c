@@ -14,15 +14,23 @@ struct query {
     uint32_t type, access, major, minor;
 };
 
-static uint32_t alu(const struct bpf_insn *i, uint32_t a, uint32_t b)
+static uint64_t alu(const struct bpf_insn *i, uint64_t a, uint64_t b)
 {
     switch (BPF_OP(i->code)) {
     case BPF_MOV:
         return b;
     case BPF_AND:
         return a & b;
+    case BPF_OR:
+        return a | b;
+    case BPF_XOR:
+        return a ^ b;
+    case BPF_SUB:
+        return a - b;
     case BPF_RSH:
         return a >> b;
+    case BPF_MUL:
+        return a * b;
     default:
         fail_msg("operation %#x", i->code);
         return 0;
@@ -31,21 +39,27 @@ static uint32_t alu(const struct bpf_insn *i, uint32_t a, uint32_t b)
 
 static int run(const struct device_prog *p, const struct query *q)
 {
-    uint32_t ctx[3] = {q->access << 16 | q->type, q->major, q->minor}, r[11] = {0};
+    uint32_t ctx[3] = {q->access << 16 | q->type, q->major, q->minor};
+    uint64_t r[11] = {0};
     for (size_t pc = 0, steps = 0; pc < p->n; pc++, steps++) {
         const struct bpf_insn *i = &p->insns[pc];
         assert_true(steps < p->n && i->dst_reg < 10 && i->off >= 0);
-        uint32_t imm = (uint32_t)i->imm;
+        uint64_t imm = (uint64_t)(int64_t)i->imm; /* is sign-extended for 64 bits */
+        uint64_t other = BPF_SRC(i->code) == BPF_X ? r[i->src_reg] : imm;
         switch (BPF_CLASS(i->code)) {
         case BPF_LDX:
             assert_true(i->src_reg == 1 && i->off % 4 == 0 && i->off < 12);
             r[i->dst_reg] = ctx[i->off / 4];
             break;
         case BPF_ALU:
-            r[i->dst_reg] = alu(i, r[i->dst_reg], BPF_SRC(i->code) == BPF_X ? r[i->src_reg] : imm);
+            r[i->dst_reg] = (uint32_t)alu(i, (uint32_t)r[i->dst_reg], (uint32_t)other);
+            break;
+        case BPF_ALU64:
+            r[i->dst_reg] = alu(i, r[i->dst_reg], other);
             break;
         case BPF_JMP32:
-            if ((BPF_OP(i->code) == BPF_JEQ) == (r[i->dst_reg] == imm))
+            assert_int_equal(BPF_OP(i->code), BPF_JNE);
+            if ((uint32_t)r[i->dst_reg] != (uint32_t)imm)
                 pc += (size_t)i->off;
             break;
         case BPF_JMP:
