@@ -92,5 +92,13 @@ tests_fuzz_fuzz_seccomp_SOURCES = tests/fuzz/fuzz-seccomp.c
 tests_fuzz_fuzz_seccomp_LDADD = src/security/libprofile.a src/security/libsecurity.a src/base/libbase.a \
 	$(SECCOMP_LIBS) $(JANSSON_LIBS)
 tests_fuzz_fuzz_seccomp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/fuzz-runtime
+tests_fuzz_fuzz_runtime_SOURCES = tests/fuzz/fuzz-runtime.c
+tests_fuzz_fuzz_runtime_LDADD = src/cgroup/libcgroup.a src/mounts/libmounts.a src/conf/libconf.a \
+	src/security/libprofile.a src/security/libsecurity.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a \
+	$(SECCOMP_LIBS) $(JANSSON_LIBS)
+tests_fuzz_fuzz_runtime_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
-EXTRA_DIST += tests/fuzz/corpus/seccomp/docker tests/fuzz/corpus/seccomp/oci
+EXTRA_DIST += tests/fuzz/corpus/seccomp/docker tests/fuzz/corpus/seccomp/oci \
+	tests/fuzz/corpus/runtime/process tests/fuzz/corpus/runtime/seccomp \
+	tests/fuzz/corpus/runtime/resources tests/fuzz/corpus/runtime/mount

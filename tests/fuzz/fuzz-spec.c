@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "spec/spec.h"
 
@@ -31,15 +32,38 @@ static void check_round_trip(const struct spec *s, int valid)
         abort();
 }
 
+/* As a runtime reads it: nothing that later code relies on is missing. */
+static void check_whole(const char *text, size_t size)
+{
+    struct err e = ERR_INIT;
+    scoped_spec struct spec s = {0};
+    if (spec_parse(text, size, "input", &s, &e) < 0)
+        return;
+    if (!s.process || !s.root || !s.linux_ || !s.process->cwd ||
+        (!s.no_process && (!s.process->args || !s.process->args[0])))
+        abort();
+    for (size_t i = 0; i < s.linux_->n_namespaces; i++)
+        if (s.linux_->namespaces[i].path && !*s.linux_->namespaces[i].path)
+            abort();
+    scoped_json json_t *doc = spec_emit(&s);
+    scoped_free char *emitted = json_text(doc, false);
+    scoped_spec struct spec again = {0};
+    if (spec_parse(emitted, strlen(emitted), "emitted", &again, &e) < 0 ||
+        again.no_process != s.no_process)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err e = ERR_INIT;
     scoped_spec struct spec s = {0};
+    log_max = LOG_LEVEL_ERROR; /* warnings about what is tolerated */
     if (spec_parse_unchecked((const char *)data, size, "input", &s, &e) < 0) {
         if (!e.errnum || !e.msg[0])
             abort();
         return 0;
     }
+    check_whole((const char *)data, size);
     int valid = spec_validate(&s, &e) == 0;
     if (!valid && !e.msg[0])
         abort();
