@@ -96,13 +96,11 @@ static int own_process(const struct spec *spec, char *const *words, struct spec_
                        struct err *e)
 {
     scoped_json json_t *j = spec_process_emit(spec->process);
+    json_object_set_new(j, "args", json_from_strv(words));
     int r = spec_process_parse(j, "process", ret, e);
-    if (r < 0)
-        return r;
-    strv_free(ret->args);
-    ret->args = strv_dup(words);
-    ret->terminal = false;
-    return 0;
+    if (r == 0)
+        ret->terminal = false;
+    return r;
 }
 
 /* A terminal that nobody has given a size gets ours. */

@@ -259,6 +259,13 @@ def test_states(oci):
     oci.fails("exec", "nosuch", "true", match="does not exist")
 
 
+def test_container_without_a_process(oci):
+    """A configuration may leave it out: such a container is made, never started, and can be looked into."""
+    name = oci.create(["true"], lambda c: c.pop("process"))
+    assert oci.ok("exec", name, "/bin/sh", "-c", "echo $((1+1)); pwd").out == "2\n/\n"
+    oci.fails("start", name)
+
+
 def test_paused(oci):
     if oci.mode != "cgroup2":
         pytest.skip("only with a cgroup can it be paused")
