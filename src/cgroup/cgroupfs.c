@@ -108,14 +108,15 @@ static int descend(struct walk *w, const char *name, struct err *e)
     return 0;
 }
 
-/* A group that was there: it must not be somebody's. */
+/* A group that was there must not be somebody's; in a frozen one nothing would ever start. */
 static int check_vacant(const struct walk *w, struct err *e)
 {
-    if (w->first_made < w->depth)
-        return 0;
-    if (cgroup_wait_event(w->fd, "populated", 0, 0) == -ETIMEDOUT)
+    if (w->first_made >= w->depth && cgroup_wait_event(w->fd, "populated", 0, 0) == -ETIMEDOUT)
         return err_hint(e, err_msg(e, EBUSY, "cgroup %s holds processes already", w->path),
                         "give the container a linux.cgroupsPath of its own");
+    if (cgroup_wait_event(w->fd, "frozen", 0, 0) == -ETIMEDOUT)
+        return err_hint(e, err_msg(e, EBUSY, "cgroup %s is frozen", w->path),
+                        "it, or a group above it, has 1 in cgroup.freeze");
     return 0;
 }
 

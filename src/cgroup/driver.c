@@ -72,9 +72,11 @@ static int apply(struct cgroup *c, const struct plan *plan, const json_t *resour
                  struct err *e)
 {
     int r = plan_apply(plan, c->fd, cgroup_path(c), e);
-    if (r == 0 && !c->in_userns)
-        r = devices_apply(resources, c->fd, update, e);
-    return r;
+    if (r < 0 || !c->in_userns)
+        return r < 0 ? r : devices_apply(resources, c->fd, update, e);
+    if (json_array_size(json_object_get(resources, "devices")))
+        log_debug("linux.resources.devices: left out, only root of the host can restrict devices");
+    return 0;
 }
 
 static int check_annotations(char *const *annotations, struct err *e)

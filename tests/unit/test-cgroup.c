@@ -181,6 +181,21 @@ static void test_existing(void **state)
     end_sleeper(&s);
 }
 
+static void test_frozen_above(void **state)
+{
+    (void)state;
+    unit_cgroup_needed();
+    struct err e = ERR_INIT;
+    struct cgroup *outer = must_make("frozen", NULL);
+    must(cgroup_freeze(outer, true, &why));
+    assert_null(make("frozen/deep/inner", NULL, &e));
+    assert_int_equal(e.errnum, EBUSY);
+    assert_has(e.msg, "is frozen");
+    scoped_free char *deep = xasprintf("%s/frozen/deep", unit_group);
+    assert_false(unit_group_exists(deep));
+    must_destroy(outer);
+}
+
 static const struct {
     const char *path, *want;
 } bad_paths[] = {
@@ -510,13 +525,21 @@ static void test_disabled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),       cmocka_unit_test(test_nested),
-        cmocka_unit_test(test_record),     cmocka_unit_test(test_existing),
-        cmocka_unit_test(test_bad_paths),  cmocka_unit_test(test_annotations),
-        cmocka_unit_test(test_limits),     cmocka_unit_test(test_missing_controller),
-        cmocka_unit_test(test_exec_group), cmocka_unit_test(test_internal_processes),
-        cmocka_unit_test(test_freeze),     cmocka_unit_test(test_not_ourselves),
-        cmocka_unit_test(test_signal),     cmocka_unit_test(test_stats),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_record),
+        cmocka_unit_test(test_existing),
+        cmocka_unit_test(test_bad_paths),
+        cmocka_unit_test(test_frozen_above),
+        cmocka_unit_test(test_annotations),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_missing_controller),
+        cmocka_unit_test(test_exec_group),
+        cmocka_unit_test(test_internal_processes),
+        cmocka_unit_test(test_freeze),
+        cmocka_unit_test(test_not_ourselves),
+        cmocka_unit_test(test_signal),
+        cmocka_unit_test(test_stats),
         cmocka_unit_test(test_disabled),
     };
     return cmocka_run_group_tests(tests, unit_cgroup_setup, unit_cgroup_teardown);
