@@ -258,7 +258,7 @@ int new_mount(struct mounts *c, const struct spec_mount *m, const struct mount_o
         attr &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 
     struct stat st = {0};
-    scoped_fd int before = path_open_in_root(c->root, m->destination, O_PATH, 0, NULL);
+    scoped_fd int before = tmpfs ? path_open_in_root(c->root, m->destination, O_PATH, 0, NULL) : -1;
     bool existed = before >= 0 && fstat(before, &st) == 0;
     scoped_fd int target = target_open(c->root, m->destination, S_IFDIR, e);
     if (target < 0)
