@@ -200,6 +200,7 @@ static int open_root(struct start *s, struct err *e)
     const char *path = s->spec->root->path;
     scoped_free char *full =
         path[0] != '/' && s->p->bundle ? path_join(s->p->bundle, path) : xstrdup(path);
+    fd_close(&s->root_at);
     s->root_at = open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (s->root_at < 0)
         return err_set(e, errno, "root.path: open %s", full);
@@ -209,7 +210,7 @@ static int open_root(struct start *s, struct err *e)
 /* What the host's file system gives: opened while the ids are still the user's. Later they may be
  * those of somebody who cannot enter the user's directories (--userns auto, root of the host); and
  * now the parent is busy with the maps. */
-int child_open_sources(struct start *s, struct err *e)
+static int open_sources(struct start *s, struct err *e)
 {
     if (s->host_mounts)
         return open_root(s, e);
@@ -227,6 +228,24 @@ int child_open_sources(struct start *s, struct err *e)
      * Recursive, since what is mounted below was locked when we left the host's namespace. */
     s->root_mount = mountfd_clone(s->root_at, "", 1, e);
     return s->root_mount < 0 ? err_add(e, s->root_mount, "root.path") : 0;
+}
+
+int child_open_sources(struct start *s, struct err *e)
+{
+    int r = open_sources(s, e);
+    s->sources_denied = r == -EACCES && s->make_userns;
+    if (!s->sources_denied)
+        return r;
+    err_clear(e);
+    return 0;
+}
+
+/* A directory on the way is somebody's whom the container has as an id: rootless podman gives that
+ * of a container with a map of its own to the container's root. Now that the ids are mapped they
+ * are no strangers, and the user's own directories are still open. */
+int child_open_denied_sources(struct start *s, struct err *e)
+{
+    return s->sources_denied ? open_sources(s, e) : 0;
 }
 
 /* Not before the ids are mapped, though the user would be its owner then as well: the kernel tries

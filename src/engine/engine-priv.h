@@ -121,12 +121,13 @@ struct start {
     size_t n_join;
     bool own[NS_MAX + 1]; /* by enum own below */
     bool make_userns, join_userns;
-    bool announces;     /* the parent attaches a network or devices */
-    bool runtime_hooks; /* the parent runs hooks before the pivot */
-    bool host_mounts;   /* no mount namespace of its own: nothing may be mounted */
-    bool in_userns;     /* it runs in a user namespace that is not the initial one */
-    int cgroup_fd;      /* to clone into, or -1; borrowed */
-    bool in_cgroup;     /* the init was born in its cgroup */
+    bool announces;      /* the parent attaches a network or devices */
+    bool runtime_hooks;  /* the parent runs hooks before the pivot */
+    bool host_mounts;    /* no mount namespace of its own: nothing may be mounted */
+    bool sources_denied; /* to be opened once more when the ids are mapped */
+    bool in_userns;      /* it runs in a user namespace that is not the initial one */
+    int cgroup_fd;       /* to clone into, or -1; borrowed */
+    bool in_cgroup;      /* the init was born in its cgroup */
 
     /* child only */
     int root_mount, root_at, root_fd, null_fd, console_slave;
@@ -202,6 +203,7 @@ int child_become_root(struct start *s, struct err *e);
 int child_await_go(struct start *s, struct err *e);
 int child_sysctls(struct start *s, struct err *e);
 int child_open_sources(struct start *s, struct err *e);
+int child_open_denied_sources(struct start *s, struct err *e);
 int child_mount_root(struct start *s, struct err *e);
 int child_mounts(struct start *s, struct err *e);
 int child_pivot(struct start *s, struct err *e);

@@ -32,6 +32,7 @@ static const struct stage stages[] = {
     {"open sources", SIDE_EARLY, child_open_sources, .plain = true},
 
     {"await id maps", SIDE_CHILD, child_await_maps},
+    {"open denied sources", SIDE_CHILD, child_open_denied_sources, .plain = true},
     {"become root", SIDE_CHILD, child_become_root},
     {"unshare cgroup namespace", SIDE_CHILD, child_unshare_cgroup},
     {"join keyring", SIDE_CHILD, process_keyring},

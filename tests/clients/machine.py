@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from lib import host, images, runner
+from lib import audit, host, images, runner
 
 # Ignoring SIGCHLD lets the kernel reap what is given to this process.
 INIT = """import os, signal, sys
@@ -99,6 +99,8 @@ class Machine:
             self.pid = int(f.read().split()[0])
         self.home = self._own(self.dir / "home")
         self.tmp = self._own(self.dir / "tmp")
+        # Any id of a user namespace may have to tell of an error.
+        self.reports = self.own_dir("reports", 0o1777)
         self.cgroups = self._cgroups()
 
     def _own(self, path):
@@ -125,7 +127,7 @@ class Machine:
             full.update(USER=self.user.name, LOGNAME=self.user.name,
                         XDG_RUNTIME_DIR=f"/run/user/{self.user.uid}")
         if host.SANITIZERS:
-            log = self.dir / "sanitizer"
+            log = self.reports / "log"
             full["ASAN_OPTIONS"] = f"log_path={log}:exitcode=99:detect_leaks=1:abort_on_error=0"
             full["UBSAN_OPTIONS"] = f"log_path={log}:print_stacktrace=1"
         full.update(env or {})
@@ -298,7 +300,7 @@ class Audit:
         return {"process": {f"{p} {c}" for p, c in m.processes().items()}, "mount": m.mounts(),
                 "cgroup": m._cgroups() - m.cgroups, "interface": m.interfaces(),
                 "file": set(os.listdir(m.tmp)),
-                "sanitizer report": {str(p) for p in m.dir.glob("sanitizer.*")}}
+                "sanitizer report": {str(p) for p in m.reports.iterdir() if audit.is_finding(p)}}
 
     def _is_leak(self, what):
         return not any(s in what for s in self.stays)

@@ -170,8 +170,8 @@ def test_job_control_and_interrupt(podman):
     t.send("echo rc=$?; echo on-$((1+1))\n")
     t.expect("rc=130")
     t.expect("on-2")
-    t.send("\x04")
-    t.wait()
+    t.send("exit 8\n")
+    assert t.wait() == 8
 
 
 def test_terminal_detached_and_attached(podman):
