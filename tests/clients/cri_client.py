@@ -1,12 +1,14 @@
 """cri_client - what a kubelet asks of a CRI socket, enough of it to run pods.
 
 Messages are written down as field numbers of the API (runtime.v1) and encoded here, as no package
-has the generated code. Run as a program it makes one call, outside of the process of the tests:
+has the generated code. Run as a program, outside of the process of the tests, it makes one call for
+each line that it reads, "METHOD REQUEST", and answers "ok RESPONSE" or "error MESSAGE":
 
-    cri_client.py SOCKET METHOD <REQUEST >RESPONSE      both in base64
+    cri_client.py SOCKET        requests and responses in base64
 """
 import base64
 import os
+import subprocess
 import sys
 
 # message -> field -> (number, type); a type is str, bool, int, bytes, map or another message; [type] repeats.
@@ -145,30 +147,37 @@ class Cri:
     """cri.RunPodSandbox(config=...) and so on; the answer is a dict without what is unset."""
 
     def __init__(self, machine, socket):
-        self.machine, self.socket = machine, socket
+        # Outside of the machine: no process of it. The path leads into its mount namespace.
+        self.caller = subprocess.Popen(["/usr/bin/python3", os.path.abspath(__file__), machine.root + socket],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def end(self):
+        self.caller.communicate()
 
     def __getattr__(self, method):
         def call(**values):
             request = base64.b64encode(encode(f"{method}Request", values)).decode()
-            r = self.machine.run("/usr/bin/python3", os.path.abspath(__file__), self.socket, method, input=request)
-            if r.rc:
-                raise CriError(r.err)
-            return decode(f"{method}Response", base64.b64decode(r.out))
+            self.caller.stdin.write(f"{method} {request}\n")
+            self.caller.stdin.flush()
+            word, _, answer = self.caller.stdout.readline().strip().partition(" ")
+            if word != "ok":
+                raise CriError(answer)
+            return decode(f"{method}Response", base64.b64decode(answer))
         return call
 
 
 def main():
     import grpc  # pylint: disable=import-outside-toplevel
-    socket, method = sys.argv[1:]
-    with grpc.insecure_channel(f"unix:{socket}") as channel:
-        call = channel.unary_unary(f"/runtime.v1.RuntimeService/{method}", request_serializer=None,
-                                   response_deserializer=None)
-        try:
-            answer = call(base64.b64decode(sys.stdin.read()), timeout=50)
-        except grpc.RpcError as e:
-            print(f"{method}: {e.code().name}: {e.details()}", file=sys.stderr)
-            sys.exit(1)
-    print(base64.b64encode(answer).decode())
+    with grpc.insecure_channel(f"unix:{sys.argv[1]}") as channel:
+        for line in sys.stdin:
+            method, _, request = line.strip().partition(" ")
+            call = channel.unary_unary(f"/runtime.v1.RuntimeService/{method}", request_serializer=None,
+                                       response_deserializer=None)
+            try:
+                answer = "ok " + base64.b64encode(call(base64.b64decode(request), timeout=50)).decode()
+            except grpc.RpcError as e:
+                answer = " ".join(f"error {method}: {e.code().name}: {e.details()}".split())
+            print(answer, flush=True)
 
 
 if __name__ == "__main__":

@@ -65,12 +65,13 @@ def containerd(machine, runtime, images):
     pod = Pod(daemon, "first")
     pod.end()
     yield daemon
+    daemon.cri.end()
     daemon.end()
 
 
 class Pod:
     def __init__(self, daemon, name, handler="rootlet", options=None, **linux):
-        self.daemon, self.cri = daemon, daemon.cri
+        self.daemon, self.cri, self.name = daemon, daemon.cri, name
         self.logs = daemon.machine.dir / f"logs-{name}"
         self.config = {"metadata": {"name": name, "uid": f"uid-{name}", "namespace": "default"},
                        "log_directory": str(self.logs), "labels": {"app": name},
@@ -118,7 +119,8 @@ def pod(containerd, leak_audit, request):
     made = []
 
     def make(**kw):
-        made.append(Pod(containerd, f"pod{len(made)}", **kw))
+        # A log goes on where a container of this name has written before.
+        made.append(Pod(containerd, f"pod-{containerd.fresh()}", **kw))
         return made[-1]
     yield make
     for p in made:
@@ -161,7 +163,7 @@ def test_containers_of_a_pod_share_namespaces(pod):
     for kind, same in (("net", True), ("ipc", True), ("uts", True), ("pid", False), ("mnt", False)):
         links = {p.exec(c, "readlink", f"/proc/1/ns/{kind}")[1] for c in (first, second)}
         assert (len(links) == 1) is same, kind
-    assert p.exec(first, "hostname")[1] == "pod0\n"
+    assert p.exec(first, "hostname")[1] == f"{p.name}\n"
 
 
 def test_shared_processes(pod):

@@ -14,11 +14,11 @@ FIRST, COUNT = 500_000_000, 1_000_000
 
 @pytest.fixture(scope="module", autouse=True)
 def subordinate_ids(machine):
-    """--userns auto takes from the ids of a user with this name; the files are the machine's own."""
-    for name in ("subuid", "subgid"):
-        path = machine.dir / name
-        path.write_text(f"containers:{FIRST}:{COUNT}\n")
-        machine.ok("mount", "--bind", path, f"/etc/{name}")
+    """--userns auto takes from the ids of a user with this name; the files are the machine's own. A mount
+    over a file would end when somebody outside replaces that."""
+    machine.shell("mkdir /run/etc && mount -t tmpfs rltest /run/etc && cp -a /etc/. /run/etc && "
+                  "mount --bind /run/etc /etc && umount /run/etc && rmdir /run/etc && "
+                  f"for f in subuid subgid; do echo containers:{FIRST}:{COUNT} >/etc/$f; done")
 
 
 def test_real_root(podman):

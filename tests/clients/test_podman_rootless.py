@@ -2,6 +2,7 @@
 root of podman's own user namespace. Rows A10, A24."""
 # pylint: disable=wildcard-import,unused-wildcard-import
 import json
+import os
 
 from podman_cases import *  # noqa: F401,F403
 from podman_cases import IMAGE, runner
@@ -34,6 +35,17 @@ def test_keep_id_and_exec(podman):
     name = podman.sleeper("--userns", "keep-id")
     assert podman.ok("exec", name, "id", "-u").text == str(podman.machine.user.uid)
     assert podman.ok("exec", "-u", "0", name, "id", "-u").text == "0"
+
+
+def test_volume_below_a_directory_of_another_id(podman):
+    """Podman gives directories of such a container to the container's root, which is not the user. They
+    are closed to the runtime's child until its ids are mapped: several times, as that was a race."""
+    d = podman.machine.own_dir(podman.fresh(), 0o700)
+    (d / "sub").mkdir(mode=0o755)
+    (d / "sub/file").write_text("found")
+    os.chown(d, podman.machine.user.subuid[0], podman.machine.user.subgid[0])
+    for _ in range(8):
+        assert podman.text("cat", "/data/file", options=("--userns", "keep-id", "-v", f"{d}/sub:/data")) == "found"
 
 
 def test_automatic_user_namespace(podman):
