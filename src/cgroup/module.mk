@@ -29,6 +29,11 @@ tests_unit_test_systemd_unit_LDADD = $(CGROUP_TEST_LIBS)
 endif
 
 if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-unit
+tests_fuzz_fuzz_unit_SOURCES = tests/fuzz/fuzz-unit.c
+tests_fuzz_fuzz_unit_LDADD = src/cgroup/libcgroup.a src/conf/libconf.a src/sys/libsys.a \
+	src/base/libbase.a $(JANSSON_LIBS)
+tests_fuzz_fuzz_unit_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/fuzz-resources
 tests_fuzz_fuzz_resources_SOURCES = tests/fuzz/fuzz-resources.c
 tests_fuzz_fuzz_resources_LDADD = src/cgroup/libcgroup.a src/conf/libconf.a src/sys/libsys.a \
