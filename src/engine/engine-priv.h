@@ -129,6 +129,8 @@ struct start {
     int cgroup_fd;       /* to clone into, or -1; borrowed */
     bool in_cgroup;      /* the init was born in its cgroup */
 
+    struct userns_mapping mapping; /* under way */
+
     /* child only */
     int root_mount, root_at, root_fd, null_fd, console_slave;
     struct storage_fds root_fds;
@@ -162,6 +164,8 @@ void parent_kill(struct start *s);
 int parent_enter_cgroup(struct start *s, struct err *e);
 int parent_oom_score(struct start *s, struct err *e);
 int parent_map_ids(struct start *s, struct err *e);
+void parent_stop_mapping(struct start *s);
+int parent_mapped(struct start *s, struct err *e);
 int parent_attach(struct start *s, struct err *e);
 void parent_detach(struct start *s);
 int parent_await_created(struct start *s, struct err *e);

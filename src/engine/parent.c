@@ -272,22 +272,29 @@ static int prefer_childs_error(struct start *s, int r, struct err *e)
 
 int parent_map_ids(struct start *s, struct err *e)
 {
-    int r = 0;
-    if (s->make_userns) {
-        const struct spec_linux *l = s->spec->linux_;
-        SCOPED(userns_map_release)
-        struct userns_map map = {
-            .uid = map_of(l->uid_mappings, l->n_uid_mappings),
-            .gid = map_of(l->gid_mappings, l->n_gid_mappings),
-        };
-        r = userns_map_write(s->en->pid, s->en->pidfd, &map, e);
-        if (r < 0)
-            return prefer_childs_error(s, r, e);
-    }
-    r = msg_send(s->sock, MSG_MAPPED, 0, NULL, 0);
-    if (r < 0)
-        return prefer_childs_error(s, err_set(e, -r, "wake the container's first process"), e);
-    return 0;
+    if (!s->make_userns)
+        return 0;
+    const struct spec_linux *l = s->spec->linux_;
+    SCOPED(userns_map_release)
+    struct userns_map map = {
+        .uid = map_of(l->uid_mappings, l->n_uid_mappings),
+        .gid = map_of(l->gid_mappings, l->n_gid_mappings),
+    };
+    int r = userns_map_start(s->en->pid, &map, &s->mapping, e);
+    return r < 0 ? prefer_childs_error(s, r, e) : 0;
+}
+
+void parent_stop_mapping(struct start *s)
+{
+    userns_map_finish(&s->mapping, NULL);
+}
+
+int parent_mapped(struct start *s, struct err *e)
+{
+    int r = userns_map_finish(&s->mapping, e);
+    if (r == 0 && (r = msg_send(s->sock, MSG_MAPPED, 0, NULL, 0)) < 0)
+        err_set(e, -r, "wake the container's first process");
+    return r < 0 ? prefer_childs_error(s, r, e) : 0;
 }
 
 static int move_devices(struct start *s, int net_ns, struct err *e)

@@ -5,8 +5,9 @@
 
 #include "engine/engine-priv.h"
 
-/* The order within one side is the order of execution. The parent's "map ids" runs while the
- * init does its early stages; "await" stages are where one side waits for the other.
+/* The order within one side is the order of execution. The parent has the ids mapped and the scope
+ * made, side by side, while the init does its early stages; "await" stages are where one side waits
+ * for the other.
  *
  * Capabilities, then seccomp, are the last things before execve (A23, A21). */
 static const struct stage stages[] = {
@@ -14,9 +15,10 @@ static const struct stage stages[] = {
     {"open mapped sources", SIDE_PARENT, parent_open_idmapped, parent_close_idmapped,
      .plain = true},
     {"clone init", SIDE_PARENT, parent_clone, parent_kill},
+    {"begin to map ids", SIDE_PARENT, parent_map_ids, parent_stop_mapping, .plain = true},
     {"enter cgroup", SIDE_PARENT, parent_enter_cgroup},
     {"set oom score", SIDE_PARENT, parent_oom_score},
-    {"map ids", SIDE_PARENT, parent_map_ids, .plain = true},
+    {"map ids", SIDE_PARENT, parent_mapped, .plain = true},
     {"attach network", SIDE_PARENT, parent_attach, parent_detach},
     {"run hooks", SIDE_PARENT, parent_hooks, .plain = true},
     {"await init", SIDE_PARENT, parent_await_created, .plain = true},

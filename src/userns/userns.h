@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/proc.h"
 #include "base/scoped.h"
 
 struct idmap_line {
@@ -55,6 +56,17 @@ int64_t idmap_to_inside(const struct idmap *m, uint32_t host);
  * id, root), else by newuidmap and newgidmap, both started before either is waited for. Failures
  * are recognised (no subuid line, helper missing, not setuid, AppArmor, sysctl) and hinted. */
 int userns_map_write(pid_t pid, int pidfd, const struct userns_map *map, struct err *e);
+/* The same in two steps, so that the caller has something else to do while the helpers run. A
+ * finish without a start that succeeded (all zero) does nothing. pid: not reaped before the finish.
+ */
+struct userns_mapping {
+    bool running;
+    struct proc_child uid, gid;
+    char uid_helper[64], gid_helper[64];
+};
+int userns_map_start(pid_t pid, const struct userns_map *map, struct userns_mapping *ret,
+                     struct err *e);
+int userns_map_finish(struct userns_mapping *m, struct err *e);
 
 /* Becomes ids 0:0 (or the first mapped id) in the user namespace just entered, with no
  * supplementary groups where that is allowed. */

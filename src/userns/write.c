@@ -91,32 +91,42 @@ static int explain_helper(int r, const char *path, struct err *e)
     return err_add(e, r < 0 ? r : -EPERM, "map ids");
 }
 
-static int write_by_helpers(pid_t pid, const struct userns_map *map, struct err *e)
+static int start_helpers(pid_t pid, const struct userns_map *map, struct userns_mapping *ret,
+                         struct err *e)
 {
-    char up[64], gp[64];
-    if (!find_helper("newuidmap", up, sizeof(up)) || !find_helper("newgidmap", gp, sizeof(gp)))
+    char *up = ret->uid_helper, *gp = ret->gid_helper;
+    if (!find_helper("newuidmap", up, sizeof(ret->uid_helper)) ||
+        !find_helper("newgidmap", gp, sizeof(ret->gid_helper)))
         return err_hint(e, err_msg(e, ENOENT, "map ids: newuidmap or newgidmap is not installed"),
                         "sudo apt-get install uidmap (Debian, Ubuntu), sudo dnf install "
                         "shadow-utils-subid (Fedora)");
     scoped_strv char **ua = helper_argv(up, pid, &map->uid), **ga = helper_argv(gp, pid, &map->gid);
     struct proc_cmd u = {.argv = ua, .stdin_fd = -1, .stdout_fd = -1};
     struct proc_cmd g = {.argv = ga, .stdin_fd = -1, .stdout_fd = -1};
-    struct proc_child uc, gc;
     /* Side by side: each costs more than the rest of the maps' work (performance.md section 1). */
-    int r = proc_start(&u, &uc, e);
+    int r = proc_start(&u, &ret->uid, e);
     if (r < 0)
         return err_add(e, r, "map ids");
-    r = proc_start(&g, &gc, e);
+    r = proc_start(&g, &ret->gid, e);
     if (r < 0) {
-        proc_finish(&uc, HELPER_TIMEOUT_MS, NULL);
+        proc_finish(&ret->uid, HELPER_TIMEOUT_MS, NULL);
         return err_add(e, r, "map ids");
     }
-    r = explain_helper(proc_finish(&uc, HELPER_TIMEOUT_MS, e), up, e);
+    ret->running = true;
+    return 0;
+}
+
+int userns_map_finish(struct userns_mapping *m, struct err *e)
+{
+    if (!m->running)
+        return 0;
+    m->running = false;
+    int r = explain_helper(proc_finish(&m->uid, HELPER_TIMEOUT_MS, e), m->uid_helper, e);
     if (r < 0) {
-        proc_finish(&gc, HELPER_TIMEOUT_MS, NULL);
+        proc_finish(&m->gid, HELPER_TIMEOUT_MS, NULL);
         return r;
     }
-    return explain_helper(proc_finish(&gc, HELPER_TIMEOUT_MS, e), gp, e);
+    return explain_helper(proc_finish(&m->gid, HELPER_TIMEOUT_MS, e), m->gid_helper, e);
 }
 
 static bool is_self_only(const struct idmap *m, uint32_t self)
@@ -124,15 +134,24 @@ static bool is_self_only(const struct idmap *m, uint32_t self)
     return m->n == 1 && m->v[0].count == 1 && m->v[0].outside == self;
 }
 
-int userns_map_write(pid_t pid, int pidfd, const struct userns_map *map, struct err *e)
+int userns_map_start(pid_t pid, const struct userns_map *map, struct userns_mapping *ret,
+                     struct err *e)
 {
-    /* pidfd is held by the caller and the child is not reaped yet: the number cannot be reused. */
-    (void)pidfd;
+    ret->running = false;
     if (map->uid.n == 0 || map->gid.n == 0 || map->uid.n > IDMAP_MAX || map->gid.n > IDMAP_MAX)
         return err_msg(e, EINVAL, "map ids: %zu uid and %zu gid lines (1 to %d are possible)",
                        map->uid.n, map->gid.n, IDMAP_MAX);
     bool self = is_self_only(&map->uid, geteuid()) && is_self_only(&map->gid, getegid());
-    return geteuid() == 0 || self ? write_direct(pid, map, e) : write_by_helpers(pid, map, e);
+    return geteuid() == 0 || self ? write_direct(pid, map, e) : start_helpers(pid, map, ret, e);
+}
+
+int userns_map_write(pid_t pid, int pidfd, const struct userns_map *map, struct err *e)
+{
+    /* pidfd is held by the caller and the child is not reaped yet: the number cannot be reused. */
+    (void)pidfd;
+    struct userns_mapping m;
+    int r = userns_map_start(pid, map, &m, e);
+    return r < 0 ? r : userns_map_finish(&m, e);
 }
 
 static bool sysctl_is(const char *path, const char *value)
