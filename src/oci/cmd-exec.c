@@ -167,13 +167,15 @@ static int hand_over(const struct exec_opts *o, struct engine_exec *child, struc
     return r;
 }
 
-static int start(const struct exec_opts *o, struct engine_exec_params *params, struct err *e)
+static int start(const struct exec_opts *o, struct engine_exec_params *params, bool paused,
+                 struct err *e)
 {
     struct engine_exec child = {.pid = -1, .pidfd = -1, .console = -1};
     scoped_session struct session session = SESSION_INIT;
     int status = 0;
     session.tty = params->process->terminal;
     session.interactive = !o->console_socket;
+    session.interruptible = paused; /* a start there takes any time */
     int r = o->detach ? 0 : session_open(&session, params->stdio, e);
     if (r == 0)
         r = engine_exec(params, &child, e);
@@ -233,7 +235,7 @@ static int exec_in(const struct oci_container *c, const struct exec_opts *o, cha
     r = open_cgroup(c, o->cgroup, &cgroup, e);
     params.cgroup = cgroup;
     if (r == 0)
-        r = start(o, &params, e);
+        r = start(o, &params, c->status == OCI_PAUSED, e);
     return r;
 }
 

@@ -133,9 +133,15 @@ static int watch(struct follower *f, struct err *e)
     return r;
 }
 
+static void hold_back(struct session *s)
+{
+    if (!s->blocked)
+        sigprocmask(SIG_BLOCK, &s->mask, &s->old_mask);
+    s->blocked = true;
+}
+
 int session_open(struct session *s, int stdio[3], struct err *e)
 {
-    sigset_t set;
     if (s->detach_keys && *s->detach_keys) {
         int r = detach_keys_parse(s->detach_keys, &s->keys, e);
         if (r < 0)
@@ -145,20 +151,20 @@ int session_open(struct session *s, int stdio[3], struct err *e)
     int r = s->tty ? 0 : relay_open(&s->relay, stdio, e);
     if (r < 0)
         return r;
-    forwarded_signals(&set);
-    sigprocmask(SIG_BLOCK, &set, &s->old_mask);
-    s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (s->signals < 0) {
-        r = err_set(e, errno, "signalfd");
-        sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
-    }
-    return r;
+    forwarded_signals(&s->mask);
+    s->signals = signalfd(-1, &s->mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (s->signals < 0)
+        return err_set(e, errno, "signalfd");
+    if (!s->interruptible)
+        hold_back(s);
+    return 0;
 }
 
 int session_follow(struct session *s, int pidfd, int console, int *ret_status, struct err *e)
 {
     struct term_saved saved SCOPED(term_restore) = TERM_SAVED_INIT;
     struct follower f = {.s = s, .pidfd = pidfd, .console = console};
+    hold_back(s);
     if (s->tty && s->interactive)
         term_raw(STDIN_FILENO, &saved);
     f.loop = loop_new(e);
@@ -178,8 +184,9 @@ int session_follow(struct session *s, int pidfd, int console, int *ret_status, s
 
 void session_close(struct session *s)
 {
-    if (s->signals >= 0)
+    if (s->blocked)
         sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+    s->blocked = false;
     fd_close(&s->signals);
     relay_release(&s->relay);
 }

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from lib import rows
+from lib import rows, runner
 from test_oci_console import ConsoleSocket
 
 ID_CAPS = "CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp"
@@ -272,10 +272,16 @@ def test_paused(oci):
     name = started(oci)
     oci.ok("pause", name)
     oci.fails("exec", name, "true", match="paused")
+    gone = oci.spawn("exec", "--ignore-paused", name, "touch", "/never")
+    runner.wait_for(lambda: len(oci.ok("ps", "-f", "json", name).json()) == 2, 10, "it is in the container")
+    os.killpg(gone.pid, signal.SIGTERM)
+    assert gone.wait(60) == -signal.SIGTERM
     waits = oci.spawn("exec", "--ignore-paused", name, "sh", "-c", "echo later")
     oci.ok("resume", name)
     out, _ = waits.communicate(timeout=60)
     assert waits.returncode == 0 and out == "later\n"
+    runner.wait_for(lambda: len(oci.ok("ps", "-f", "json", name).json()) == 1, 10, "its own process only")
+    assert oci("exec", name, "ls", "/never").rc != 0
 
 
 def test_cgroup(oci):
@@ -291,6 +297,13 @@ def test_cgroup(oci):
     assert "0::/below\n" in oci.ok("exec", "--cgroup", "below", name, *where).out
     oci.fails("exec", "--cgroup", "nosuch", name, "true", match="nosuch")
     oci.fails("exec", "--cgroup", "../..", name, "true", match="--cgroup")
+
+
+def test_signals_are_handed_on(oci, box):
+    p = oci.spawn("exec", box, "sh", "-c", "trap 'echo heard; exit 9' USR1; echo up; while :; do sleep 0.05; done")
+    assert p.stdout.readline() == "up\n"
+    p.send_signal(signal.SIGUSR1)
+    assert p.communicate(timeout=60)[0] == "heard\n" and p.returncode == 9
 
 
 @rows("A10")
