@@ -4,7 +4,7 @@ compares what they accept, what the process in the container sees, hooks, exit c
 
     tests/oci/differential.py [OPTIONS] RUNTIME OTHER...      as root
 
-RUNTIME is looked at; where it differs from every OTHER, and no rule of differential/rules.py knows
+RUNTIME is looked at; where it differs from every OTHER, and no rule of differential/diff_rules.py knows
 why, it is a finding. Options:
     --seed TEXT      of the configurations (a random one by default; it is printed)
     --cases N        how many (200), or --seconds N: for how long
@@ -33,10 +33,10 @@ sys.path[:0] = [str(HERE), str(HERE / "conformance"), str(HERE / "differential")
 # pylint: disable=wrong-import-position
 from sandbox import Sandbox, delegate  # noqa: E402
 from suite import test_user  # noqa: E402
-import compare  # noqa: E402
-import execute  # noqa: E402
-import generate  # noqa: E402
-import rules  # noqa: E402
+import diff_compare as compare  # noqa: E402
+import diff_execute as execute  # noqa: E402
+import diff_generate as generate  # noqa: E402
+import diff_rules as rules  # noqa: E402
 
 WORKERS = 2
 

@@ -1,4 +1,4 @@
-"""compare - where a runtime's result differs from those of all others."""
+"""diff_compare - where a runtime's result differs from those of all others."""
 import json
 
 
@@ -40,7 +40,7 @@ def leaves(value, path=()):
 
 
 # Not of the container: messages differ, and what the descriptors of the test are.
-LEFT_OUT = {"error"}
+LEFT_OUT = {"error", "left"}
 
 
 def differences(results, ours, others):
@@ -49,7 +49,7 @@ def differences(results, ours, others):
     if mine_outcome not in their_outcomes:
         yield Difference("outcome", [mine_outcome, mine["error"][-300:]],
                          [[w, results[o]["error"][-200:]] for w, o in zip(their_outcomes, others)])
-    yield from (Difference(what, value, [None]) for what, value in alone(mine))
+    yield from (Difference(what, value, [None]) for what, value in alone(mine, [results[o] for o in others]))
     # What is looked at further is what those see who did the same: one alone may have a habit of its own.
     peers = [results[o] for o, w in zip(others, their_outcomes) if w == mine_outcome]
     if len(peers) < min(2, len(others)) or mine_outcome == "refused":
@@ -64,10 +64,11 @@ def differences(results, ours, others):
                              [None if v is missing else v for v in values])
 
 
-def alone(mine):
-    """What is wrong whatever the others do."""
-    if mine["left"]:
-        yield "left", mine["left"]
+def alone(mine, others):
+    """What is wrong whatever the others do, but for groups above the container's, which all leave."""
+    left = [name for name in mine["left"] if not any(name in o["left"] for o in others)]
+    if left:
+        yield "left", left
     if outcome(mine) == "refused" and not mine["error"].strip():
         yield "refused without a word", mine["code"]
     if outcome(mine) == "refused" and not isinstance(mine["code"], int):

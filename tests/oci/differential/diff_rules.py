@@ -1,4 +1,4 @@
-"""rules - differences that are known, each with the reason why ours is right or harmless.
+"""diff_rules - differences that are known, each with the reason why ours is right or harmless.
 
 A rule is given the case, the difference and all results, and says whether it knows it."""
 
@@ -70,6 +70,14 @@ def masked_directory(case, difference, results):
 
 
 @rule
+def mode_of_dev(case, difference, results):
+    """A tmpfs on /dev without mode= is not everybody's to write."""
+    if difference.what == "probe/mounts//dev":
+        return "mode=755" in str(difference.ours)
+    return difference.what == "probe///dev" and difference.ours[:1] == [0o040755]
+
+
+@rule
 def kernel_core(case, difference, results):
     """/dev/core leads to /proc/kcore, as with runc; crun has no such link."""
     return difference.what == "probe//dev/core" and difference.ours == "/proc/kcore"
@@ -121,12 +129,83 @@ def hook_timeout(case, difference, results):
     return "timeout: want more than 0" in refusal(difference)
 
 
+@rule
+def value_of_another_type(case, difference, results):
+    """Types and ranges are those of the specification's schema; programs in Go, and crun, read some
+    others (null, an empty string, a missing member) as if the member was not there."""
+    return "config.json: " in refusal(difference) and any(w in case.what for w in ("wrong_type", "missing", "unknown_member"))
+
+
+@rule
+def other_version(case, difference, results):
+    """config.md: a version that is not supported MUST be an error; others do not look at it."""
+    return "ociVersion: want" in refusal(difference)
+
+
+@rule
+def annotation_without_name(case, difference, results):
+    """config.md: keys MUST NOT be an empty string."""
+    return "annotations: an empty name" in refusal(difference)
+
+
+@rule
+def no_resource_director(case, difference, results):
+    """linux.intelRdt on a host that has none is refused; others leave it out without a word."""
+    return "linux.intelRdt" in refusal(difference)
+
+
+@rule
+def unknown_clock(case, difference, results):
+    """config-linux.md has two clocks; others write what they know and leave out the rest."""
+    return "linux.timeOffsets" in refusal(difference)
+
+
 # --- others refuse ---------------------------------------------------------------------------------
 
 @rule
 def no_mounts(case, difference, results):
     """config.md: mounts are optional. Others need /proc, or a member that is not empty."""
     return ran(difference) and not any(isinstance(m, dict) and m.get("destination") == "/proc" for m in case.config.get("mounts") or [])
+
+
+@rule
+def capabilities_that_cannot_be(case, difference, results):
+    """config.md: what cannot be granted SHOULD NOT fail and MUST be logged as a warning."""
+    return ran(difference) and "warning: process.capabilities" in difference.ours[1] and \
+        others_say(difference, "capset", "apply caps", "ambient")
+
+
+@rule
+def time_namespace(case, difference, results):
+    """runc 1.1 does not know it, crun 1.8 ends itself over an offset that it does not know."""
+    spaces = linux(case, "namespaces") or []
+    return ran(difference) and any(isinstance(n, dict) and n.get("type") == "time" for n in spaces)
+
+
+@rule
+def directory_behind_link(case, difference, results):
+    """The working directory is made where it is missing, below the root, also behind a link."""
+    return ran(difference) and process(case, "cwd") == "/dangling"
+
+
+@rule
+def agent_without_use(case, difference, results):
+    """listenerPath counts when an action is SCMP_ACT_NOTIFY; the generator has none."""
+    return ran(difference) and "listenerPath" in (linux(case, "seccomp") or {})
+
+
+@rule
+def hosts_own_queues(case, difference, results):
+    """Without an ipc namespace a user cannot mount mqueue: the host's, which the container shares, is
+    bound."""
+    spaces = linux(case, "namespaces") or []
+    return ran(difference) and {"type": "ipc"} not in spaces and others_say(difference, "mqueue")
+
+
+@rule
+def no_confinement_asked_for(case, difference, results):
+    """"unconfined" is what a process is without AppArmor."""
+    return ran(difference) and process(case, "apparmorProfile") == "unconfined"
 
 
 @rule

@@ -1,4 +1,4 @@
-"""generate - configurations for the differential test: a good one, changed by one to four of the
+"""diff_generate - configurations for the differential test: a good one, changed by one to four of the
 functions below. Each is named after what it changes and takes the configuration and a random
 generator; many give what a runtime must refuse."""
 import copy

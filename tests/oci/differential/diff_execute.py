@@ -1,4 +1,4 @@
-"""execute - gives one case to one runtime and tells what came of it. Runs in a sandbox as its root;
+"""diff_execute - gives one case to one runtime and tells what came of it. Runs in a sandbox as its root;
 a runtime runs in a mount namespace of its own, as whoever it is tried for."""
 import contextlib
 import ctypes
@@ -160,7 +160,7 @@ class Run:
         try:
             self.result["probe"] = json.loads(text) if text else None
         except ValueError:
-            self.result["probe"] = {"text": text}
+            self.result["probe"] = {"cut short": True}
         order = read(self.work / "hooks").split() + read(self.work / "bundle/rootfs/hooks").split()
         self.result["hooks"] = [w for w in order]
         states = {}
