@@ -1,5 +1,6 @@
 """The validation programs of the OCI runtime tools say of rootlet-oci what conformance.txt has, and
 no program that crun or runc passes fails. Rows A10, A24, B51."""
+import contextlib
 import os
 import pathlib
 import sys
@@ -32,9 +33,9 @@ def directory():
 def outcomes(request, directory, rootlet_base):
     """What all programs say, which run side by side as they mostly wait."""
     runtime = str(rootlet_base / "bin/rootlet-oci")
-    if request.param == "root":
-        return request.param, Suite(directory, runtime).run_all()
-    with make_user(first=211_000_000) as ids:
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setenv("ROOTLET_LIBEXEC", str(rootlet_base / "bin"))
+        ids = None if request.param == "root" else stack.enter_context(make_user(first=211_000_000))
         return request.param, Suite(directory, runtime, ids).run_all()
 
 
