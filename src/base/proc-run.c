@@ -69,6 +69,8 @@ static int child_exec(void *data)
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
+    if (cmd->own_group)
+        setpgid(0, 0);
 
     int why = exec_search(cmd->path ? cmd->path : cmd->argv[0], cmd->argv,
                           cmd->envp ? cmd->envp : minimal);
@@ -85,7 +87,7 @@ int proc_start(const struct proc_cmd *cmd, struct proc_child *ret, struct err *e
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_set(e, errno, "make a pipe for %s", name);
     scoped_fd int rd = fds[0], wr = fds[1];
-    struct proc_child c = {.pidfd = -1};
+    struct proc_child c = {.pidfd = -1, .own_group = cmd->own_group};
 
     c.pid = spawn_pidfd(child_exec, &(struct child){cmd, wr}, &c.pidfd);
     if (c.pid < 0)
@@ -174,6 +176,8 @@ int proc_finish(struct proc_child *c, int timeout_ms, struct err *e)
     int r = watch(c, timeout_ms, &l);
     if (r < 0)
         pidfd_signal(c->pidfd, SIGKILL);
+    if (r < 0 && c->own_group)
+        kill(-c->pid, SIGKILL); /* not reaped yet: the number is its */
     int waited = pidfd_wait(c->pidfd, &status);
     fd_close(&c->pidfd);
     fd_close(&c->err_fd);

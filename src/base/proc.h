@@ -26,6 +26,7 @@ struct proc_cmd {
     int stdin_fd;      /* < 0: /dev/null. (0 is a valid descriptor: set -1 when unused) */
     int stdout_fd;     /* < 0: /dev/null */
     int timeout_ms;    /* <= 0: none */
+    bool own_group;    /* a process group of its own, which ends with it when the time is over */
 };
 /* Runs it. Returns its exit status (128+n for a signal, 127 when not found); negative errno when it
  * could not be run or gave no end in time. When not 0, e says "NAME: exit status N: last line of
@@ -36,6 +37,7 @@ int proc_run(const struct proc_cmd *cmd, struct err *e);
 struct proc_child {
     pid_t pid;
     int pidfd, err_fd; /* owned; err_fd: the read end of its stderr */
+    bool own_group;
     char name[32];
 };
 int proc_start(const struct proc_cmd *cmd, struct proc_child *ret, struct err *e);

@@ -102,6 +102,7 @@ static int run_one(const struct spec_hook *h, const char *state, struct err *e)
         .envp = h->env ? h->env : no_env,
         .stdin_fd = in,
         .stdout_fd = -1,
+        .own_group = true,
         .timeout_ms = !h->has_timeout               ? 0
                       : h->timeout > INT_MAX / 1000 ? INT_MAX
                                                     : h->timeout * 1000,

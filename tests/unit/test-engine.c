@@ -2,6 +2,7 @@
  * and messages. Starts are tested by tests/cli/test_engine.py. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,7 +132,8 @@ static void test_hooks(void **state)
 static void test_hook_failures(void **state)
 {
     (void)state;
-    char sh[] = "/bin/sh", c[] = "-c", bad[] = "echo it broke >&2; exit 3", slow[] = "sleep 60";
+    char sh[] = "/bin/sh", c[] = "-c", bad[] = "echo it broke >&2; exit 3";
+    scoped_free char *slow = xasprintf("sleep 60 & echo $! >%s/child; wait", dir);
     scoped_free char *mark = xasprintf("echo >>%s/mark", dir);
     char *fails[] = {sh, sh, c, bad, NULL}, *marks[] = {sh, sh, c, mark, NULL};
     char *sleeps[] = {sh, sh, c, slow, NULL};
@@ -159,6 +161,18 @@ static void test_hook_failures(void **state)
     int64_t begin = clock_ns();
     assert_int_equal(hooks_run(&p, HOOK_START_CONTAINER, 1, &e), -ETIMEDOUT);
     assert_true(clock_ns() - begin < 5000000000);
+
+    /* And what it has started. Whoever inherits the dead may be slow to bury it. */
+    scoped_free char *child = get("child");
+    assert_non_null(child);
+    scoped_free char *stat = xasprintf("/proc/%d/stat", atoi(child));
+    for (int tries = 0; tries < 500; tries++) {
+        scoped_free char *text = NULL;
+        if (fs_read(AT_FDCWD, stat, 4096, &text, NULL) < 0 || strstr(text, ") Z"))
+            return;
+        poll(NULL, 0, 10);
+    }
+    fail_msg("%s is still there", stat);
 }
 
 static int try_create(struct spec *s, const struct engine_params *with, struct err *e)
