@@ -77,13 +77,16 @@ FILES = [
 
 
 @pytest.mark.rows("A46", "A47")
-@pytest.mark.parametrize("peer", ["rootlet-oci", "crun"])
+@pytest.mark.parametrize("peer", ["rootlet-oci", "crun", "runc"])
 def test_files(tmp_path, base, peer):
-    """crun writes the same, so clients see no difference."""
+    """The others write the same, so clients see no difference."""
     runtime = cg.Oci(peer, tmp_path / peer)
     for i, (resources, want) in enumerate(FILES):
+        cpu = resources.get("cpu", {})
         if peer == "crun" and resources in ({"cpu": {"quota": 0}}, {"memory": {"limit": -1}}):
             continue  # nothing written, which in a fresh group is the same
+        if peer == "runc" and ("burst" in cpu or "idle" in cpu):
+            continue  # releases before 1.2 do not know these
         runtime.start("x", cg.config("sleep", "1000", path=f"{base}/{runtime.group_name}{i}", resources=resources))
         got = {name: cg.read(f"{base}/{runtime.group_name}{i}", name) for name in want}
         assert runtime.delete("x").rc == 0
