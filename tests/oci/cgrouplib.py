@@ -140,7 +140,7 @@ class Oci:
     def bundle(self, spec):
         path = self.top / f"bundle{len(list(self.top.glob('bundle*')))}"
         rootfs = path / "rootfs"
-        for d in ("bin", "proc", "sys", "dev", "tmp"):
+        for d in ("bin", "proc", "sys/fs/cgroup", "dev", "tmp"):
             (rootfs / d).mkdir(parents=True)
         busybox = shutil.which("busybox")
         shutil.copy2(busybox, rootfs / "bin/busybox")

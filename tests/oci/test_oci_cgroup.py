@@ -206,12 +206,25 @@ def delegated(base, user):
 
 
 @pytest.fixture
-def rootless(tmp_path_factory, user, base):  # pylint: disable=unused-argument
+def open_top(tmp_path_factory):
+    """A directory that everybody may enter."""
     top = tmp_path_factory.mktemp("rl")
     for parent in (top, *top.parents[:3]):  # a worker has one more
         if parent.stat().st_uid == os.geteuid() and parent.name.startswith(("rl", "pytest-", "popen-")):
             parent.chmod(0o755)
-    o = cg.Oci("rootlet-oci", top / "oci", user=user)
+    return top
+
+
+@pytest.fixture
+def open_oci(open_top, base):  # pylint: disable=unused-argument
+    o = cg.Oci("rootlet-oci", open_top / "oci")
+    yield o
+    o.end()
+
+
+@pytest.fixture
+def rootless(open_top, user, base):  # pylint: disable=unused-argument
+    o = cg.Oci("rootlet-oci", open_top / "oci", user=user)
     yield o
     o.end()
 
@@ -255,6 +268,25 @@ def test_rootless_without_a_group(rootless, base, user):
     r = rootless.create("x", spec_of(user, "sleep", "1000", resources={"pids": {"limit": 5}}))
     assert r.rc != 0 and "linux.resources.pids.limit" in r.err and "elegate" in r.err, r
     assert not [d for d in rootless.state.iterdir() if d.name == "x"]
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_group_is_given_to_the_root_of_a_user_namespace(open_oci, base, writable):
+    """Where it can write /sys/fs/cgroup: the directory and what moves processes, but no limit."""
+    spec = cg.config("sh", "-c", "mkdir /sys/fs/cgroup/sub && sleep 1000 & echo $! >/sys/fs/cgroup/sub/cgroup.procs;"
+                     "exec sleep 1000", path=f"{base}/x", userns=(200_000_000, 200_000_000))
+    if writable:
+        spec["mounts"][-1]["options"].remove("ro")
+    open_oci.start("x", spec)
+    owners = cg.sh('cd "/sys/fs/cgroup$1/x"; stat -c "%n %u" . cgroup.procs cgroup.threads'
+                   ' cgroup.subtree_control cgroup.freeze', base).split()
+    mine = "200000000" if writable else "0"
+    assert dict(zip(owners[::2], owners[1::2])) == {
+        ".": mine, "cgroup.procs": mine, "cgroup.threads": mine, "cgroup.subtree_control": mine,
+        "cgroup.freeze": "0"}
+    assert cg.until(lambda: cg.exists(f"{base}/x/sub")) if writable else not cg.exists(f"{base}/x/sub")
+    assert open_oci.delete("x").rc == 0
+    assert not cg.exists(f"{base}/x")
 
 
 def test_disabled(tmp_path, base):
