@@ -164,6 +164,8 @@ def test_update_by_options(grouped, options, controller, file, want):
     if controller in controllers_of(grouped, name):
         grouped.ok("update", *options, name)
         assert cg.read(group(grouped, name), file) == want
+    elif want == "max":
+        grouped.ok("update", *options, name)  # there is no limit anyway
     else:
         # Never silently without the limit.
         grouped.fails("update", *options, name, match=f"the controller {controller} is not available")
@@ -316,9 +318,8 @@ def test_mount_target_cannot_leave_the_container(oci):
     oci.ok("exec", name, "busybox", "ln", "-s", "/../../../../../..", "/tmp/up")
     file = mounts_file(oci, {"destination": "/tmp/link", "type": "tmpfs", "source": "tmpfs"},
                        {"destination": f"/tmp/up{outside}/x", "type": "tmpfs", "source": "tmpfs"})
-    before = pathlib.Path("/proc/self/mountinfo").read_text()
     r = oci("mounts", "add", name, file)
-    assert not list(outside.iterdir()) and pathlib.Path("/proc/self/mountinfo").read_text() == before
+    assert not list(outside.iterdir()) and str(outside) not in pathlib.Path("/proc/self/mountinfo").read_text()
     if r.rc == 0:
         # The same path inside, which it had to make.
         assert f" {outside} tmpfs" in oci.ok("exec", name, "cat", "/proc/mounts").out
