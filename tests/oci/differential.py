@@ -156,7 +156,11 @@ def options_of(runtimes, ids=None, probe=None, **more):
         name, eq, command = r.partition("=")
         name, command = (name, command) if eq else (pathlib.Path(r.split()[0]).name, r)
         program, *words = command.split()
-        named.append((name, " ".join([shutil.which(program) or program, *words])))
+        path = pathlib.Path(shutil.which(program) or program).absolute()
+        named.append((name, " ".join([str(path), *words])))
+        # One that is not installed has its helpers beside it.
+        if (path.parent / "rootlet-seccomp").exists():
+            os.environ.setdefault("ROOTLET_LIBEXEC", str(path.parent))
     busybox = subprocess.run(["sh", "-c", "command -v busybox"], capture_output=True, text=True, check=True).stdout.strip()
     return {"runtimes": named, "ids": ids, "probe": str(probe), "busybox": busybox, "seed": "0", "cases": 200,
             "seconds": None, "only": None, **more}

@@ -209,6 +209,12 @@ def no_confinement_asked_for(case, difference, results):
 
 
 @rule
+def others_have_reasons_of_their_own(case, difference, results):
+    """With several changes each of the others may refuse another one; cases with one change tell."""
+    return ran(difference) and len(case.what) > 1
+
+
+@rule
 def oom_score_lowered(case, difference, results):
     """A score that this host's root may not set, without CAP_SYS_RESOURCE, stays what it is."""
     score = process(case, "oomScoreAdj")
