@@ -253,10 +253,10 @@ def test_limits(oci):
 @rows("B48")
 def test_scheduling_and_score(oci):
     r = oci.run("cat /proc/self/oom_score_adj; cat /proc/self/stat", of_process(
-        oomScoreAdj=500, scheduler={"policy": "SCHED_BATCH", "nice": 7},
+        oomScoreAdj=500, scheduler={"policy": "SCHED_BATCH", "nice": 19},
         ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 6}), rc=0)
     fields = r.out.splitlines()[1].rpartition(")")[2].split()
-    assert r.out.splitlines()[0] == "500" and fields[16] == "7" and fields[38] == "3"
+    assert r.out.splitlines()[0] == "500" and fields[16] == "19" and fields[38] == "3"
     r = oci.run(["/bin/busybox", "uname", "-m"], of_linux(personality={"domain": "LINUX32"}), rc=0)
     assert r.out.strip() in ("i686", "armv8l", os.uname().machine) and r.out.strip() != "x86_64"
 
