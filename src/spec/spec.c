@@ -124,9 +124,31 @@ int spec_seccomp_parse(const json_t *obj, const char *path, struct spec_seccomp 
     return 0;
 }
 
+static void drop_unknown(json_t *obj, const struct jfield *fields)
+{
+    const char *key;
+    json_t *value, *one;
+    void *next;
+    size_t i;
+    json_object_foreach_safe(obj, next, key, value)
+    {
+        const struct jfield *f = fields;
+        while (f->name && (f->type == J_EXTRA || !streq(f->name, key)))
+            f++;
+        if (!f->name)
+            json_object_del(obj, key);
+        else if (f->sub && json_is_object(value))
+            drop_unknown(value, f->sub);
+        else if (f->sub)
+            json_array_foreach(value, i, one) drop_unknown(one, f->sub);
+    }
+}
+
 json_t *spec_seccomp_emit(const struct spec_seccomp *s)
 {
-    return jfield_emit(spec_seccomp_fields, s);
+    json_t *j = jfield_emit(spec_seccomp_fields, s);
+    drop_unknown(j, spec_seccomp_fields);
+    return j;
 }
 
 void spec_seccomp_release(struct spec_seccomp *s)

@@ -223,6 +223,7 @@ extern const struct jfield spec_seccomp_fields[];
 int spec_seccomp_parse(const json_t *obj, const char *path, struct spec_seccomp *ret,
                        struct err *e);
 int spec_seccomp_validate(const struct spec_seccomp *s, const char *path, struct err *e);
+/* Without the members that are not known: in docker's form some of them have a meaning. */
 json_t *spec_seccomp_emit(const struct spec_seccomp *s);
 void spec_seccomp_release(struct spec_seccomp *s);
 

@@ -295,6 +295,23 @@ static void test_seccomp_alone(void **state)
     scoped_json json_t *out = spec_seccomp_emit(&s);
     assert_true(json_equal(out, good));
     spec_seccomp_release(&s);
+
+    /* Words of docker's form mean nothing here. */
+    scoped_json json_t *more =
+        json_loads("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"\":1,\"archMap\":[],\"syscalls\":[{"
+                   "\"names\":[\"read\"],"
+                   "\"action\":\"SCMP_ACT_LOG\",\"includes\":{\"caps\":[\"CAP_KILL\"]},\"errno\":"
+                   "\"EIO\",\"args\":"
+                   "[{\"index\":1,\"value\":2,\"op\":\"SCMP_CMP_EQ\",\"x\":1}]}]}",
+                   0, NULL);
+    assert_int_equal(spec_seccomp_parse(more, "", &s, &e), 0);
+    scoped_json json_t *known = spec_seccomp_emit(&s);
+    scoped_free char *text = json_text(known, false);
+    assert_string_equal(text,
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],"
+                        "\"action\":\"SCMP_ACT_LOG\",\"args\":[{\"index\":1,\"value\":2,"
+                        "\"op\":\"SCMP_CMP_EQ\"}]}]}");
+    spec_seccomp_release(&s);
 }
 
 static void test_claim_version(void **state)
