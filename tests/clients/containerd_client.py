@@ -21,7 +21,6 @@ BinaryName = "{runtime}"
 DISABLED = ("internal.v1.opt", "internal.v1.tracing", "snapshotter.v1.aufs", "snapshotter.v1.btrfs",
             "snapshotter.v1.devmapper", "snapshotter.v1.zfs")
 IMAGE = "localhost/busybox:latest"
-SHIM = "io.containerd.runc.v2"
 
 
 class Containerd:

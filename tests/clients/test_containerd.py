@@ -6,7 +6,7 @@ import re
 import pytest
 
 from lib import runner
-from containerd_client import IMAGE, SHIM, Containerd
+from containerd_client import IMAGE, Containerd
 
 BASELINE = "runc"
 NEEDS = ("containerd", "ctr", "containerd-shim-runc-v2", "pidof")

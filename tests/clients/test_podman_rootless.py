@@ -5,7 +5,7 @@ import json
 import os
 
 from podman_cases import *  # noqa: F401,F403
-from podman_cases import IMAGE, runner
+from podman_cases import IMAGE
 
 BASELINE = "crun"
 ROOTLESS = True
