@@ -174,3 +174,46 @@ void strv_env_unset(char **v, const char *name)
     }
     *to = NULL;
 }
+
+struct env_entry {
+    const char *text;
+    size_t name_len, at;
+};
+
+static int env_order(const void *a, const void *b)
+{
+    const struct env_entry *x = a, *y = b;
+    size_t n = x->name_len < y->name_len ? x->name_len : y->name_len;
+    int r = memcmp(x->text, y->text, n);
+    if (r == 0)
+        r = (x->name_len > y->name_len) - (x->name_len < y->name_len);
+    return r ? r : (x->at > y->at) - (x->at < y->at);
+}
+
+char **strv_env_dup(char *const *v)
+{
+    char **copy = strv_dup(v);
+    size_t n = 0;
+    while (v && v[n])
+        n++;
+    if (n < 2)
+        return copy;
+    struct env_entry *list = xcalloc(n, sizeof(*list));
+    for (size_t i = 0; i < n; i++)
+        list[i] = (struct env_entry){v[i], strcspn(v[i], "="), i};
+    qsort(list, n, sizeof(*list), env_order);
+    for (size_t i = 0; i + 1 < n; i++) {
+        if (list[i].name_len == list[i + 1].name_len &&
+            memcmp(list[i].text, list[i + 1].text, list[i].name_len) == 0) {
+            free(copy[list[i].at]);
+            copy[list[i].at] = NULL;
+        }
+    }
+    free(list);
+    char **to = copy;
+    for (size_t i = 0; i < n; i++)
+        if (copy[i])
+            *to++ = copy[i];
+    *to = NULL;
+    return copy;
+}

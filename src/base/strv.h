@@ -29,3 +29,6 @@ void strv_sort(char **v);
 const char *strv_env_get(char *const *v, const char *name);
 void strv_env_set(char ***v, const char *name_value);
 void strv_env_unset(char **v, const char *name);
+/* A copy, owned, in which a name that comes more than once has its last value only; NULL for NULL.
+ */
+char **strv_env_dup(char *const *v);

@@ -80,7 +80,8 @@ int process_user(struct start *s, struct err *e)
         return r;
     if (s->login)
         user_announce(s->root_fd, s->login, &s->user);
-    s->env = strv_dup(s->process->env);
+    /* The last of several values counts, as in crun and runc: programs would take the first. */
+    s->env = strv_env_dup(s->process->env);
     if (q.want_home) {
         scoped_free char *home = xasprintf("HOME=%s", s->user.home ? s->user.home : "/");
         strv_env_set(&s->env, home);

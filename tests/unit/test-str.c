@@ -212,6 +212,11 @@ static void test_env(void **state)
     assert_null(strv_env_get(v, "PATH"));
     assert_string_equal(strv_env_get(v, "PATHX"), "1");
     strv_env_unset(NULL, "X");
+    scoped_strv char **repeated = strv_split("A=1,AB=2,A,A=3,=x,B=,A=4,B=5", ",", false);
+    scoped_strv char **once = strv_env_dup(repeated);
+    scoped_free char *joined = strv_join(once, ",");
+    assert_string_equal(joined, "AB=2,=x,A=4,B=5");
+    assert_null(strv_env_dup(NULL));
 }
 
 int main(void)

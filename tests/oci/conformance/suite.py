@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -116,18 +117,28 @@ class Suite:
             return dict(zip(programs, pool.map(self.run, programs)))
 
 
+def change_users(*argv):
+    """One of the shadow programs, which lock /etc/passwd against each other and do not wait for long."""
+    for _ in range(20):
+        r = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if r.returncode == 0:
+            return
+        time.sleep(0.5)
+    raise RuntimeError(f"{argv}: {r.stderr}")
+
+
 @contextlib.contextmanager
 def test_user(first=210_000_000, count=65536):
     """A user for the time of the run, with subordinate ids: yields Suite's `ids`."""
     name = f"ociconf{os.getpid()}"
-    subprocess.run(["useradd", "-M", "-N", "-s", "/bin/sh", name], check=True)
+    change_users("useradd", "-M", "-N", "-s", "/bin/sh", name)
     try:
-        subprocess.run(["usermod", "-v", f"{first}-{first + count - 1}",
-                        "-w", f"{first}-{first + count - 1}", name], check=True)
+        ids = f"{first}-{first + count - 1}"
+        change_users("usermod", "-v", ids, "-w", ids, name)
         entry = pwd.getpwnam(name)
         yield entry.pw_uid, entry.pw_gid, first, first, count
     finally:
-        subprocess.run(["userdel", name], check=True)
+        change_users("userdel", name)
 
 
 def main(argv):

@@ -197,7 +197,26 @@ class Run:
                 if not [p for p in others if alive(p)]:
                     break
             time.sleep(0.01)
-        shutil.rmtree(self.work, ignore_errors=True)
+        remove_tree(self.work)
+
+
+def mounts_below(top):
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        points = [line.split()[4].encode().decode("unicode_escape") for line in f]
+    return [p for p in points if p == str(top) or p.startswith(f"{top}/")]
+
+
+def remove_tree(top):
+    """A runtime that was told to use our mount namespace has left its mounts, of the host's root
+    perhaps: what lies behind them must not be removed with the tree."""
+    top = pathlib.Path(os.path.realpath(top))
+    for _ in range(1000):
+        points = mounts_below(top)
+        if not points:
+            shutil.rmtree(top, ignore_errors=True)
+            return
+        libc.umount2(points[-1].encode(), MNT_DETACH)
+    raise RuntimeError(f"mounts stay below {top}: {mounts_below(top)}")
 
 
 def alive(pid):
