@@ -32,6 +32,30 @@ static bool is_current(int root_fd, const char *id, int dir_fd)
            ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
+/* --root may name any directory. Only what we have made ourselves is a container, and may be
+ * removed as one: private, and with nothing in it that is not ours. */
+static bool is_container(int dir_fd)
+{
+    static const char *const names[] = {".",     "..",          "config.json", "state.json",
+                                        "start", "seccomp.bpf", "notify"};
+    struct stat st;
+    if (fstat(dir_fd, &st) < 0 || (geteuid() != 0 && st.st_uid != geteuid()) || (st.st_mode & 077))
+        return false;
+    scoped_fd int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scoped_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d)
+        return false;
+    (void)take_fd(&fd);
+    for (struct dirent *de; (de = readdir(d));) {
+        bool known = str_after(de->d_name, ".tmp-");
+        for (size_t i = 0; !known && i < N_ELEMENTS(names); i++)
+            known = streq(de->d_name, names[i]);
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
 static int lock(int fd, struct err *e)
 {
     int r;
@@ -58,6 +82,9 @@ static int open_container(const char *id, bool locked, struct oci_container *ret
             return err_msg(e, ENOENT, "container does not exist: %s", id);
         if (c.dir_fd < 0)
             return err_set(e, errno, "open the directory of container %s", id);
+        if (!is_container(c.dir_fd))
+            return err_msg(e, ENOENT, "container does not exist: %s/%s is another's directory",
+                           oci_settings()->root, id);
         r = locked ? lock(c.dir_fd, e) : 0;
         if (r < 0)
             return r;

@@ -1,6 +1,7 @@
 """The life of a container as runtime.md of the OCI specification has it."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -378,3 +379,27 @@ def test_signals_of_the_wait_are_the_payloads_own(oci):
     oci.ok("kill", name, "TERM")
     runner.wait_for(lambda: out.later() == "up\ngot it\n", 10, "the trap")
     assert oci.status(name) == "running"
+
+
+@rows("B49", "B51")
+def test_other_directories_are_no_containers(rootless):
+    """--root may name a directory that has others in it: none of them is listed, none is removed."""
+    rootless.ok("delete", rootless.create(["true"]))
+    for name, mode, inside in (("etc", 0o755, ("passwd",)), ("private", 0o700, ("diary",)),
+                               ("deep", 0o700, ("a/b",)), ("open", 0o755, ())):
+        top = rootless.root / name
+        top.mkdir()
+        for f in inside:
+            (top / f).parent.mkdir(exist_ok=True)
+            (top / f).write_text("precious")
+        top.chmod(mode)
+        rootless._own(top)
+    before = sorted(str(p) for p in rootless.root.rglob("*"))
+    assert rootless.ok("list", "-q").out == ""
+    for name in ("etc", "private", "deep", "open"):
+        for verb in (["state"], ["delete"], ["start"], ["kill"]):
+            rootless.fails(*verb, name, match="does not exist")
+        rootless("delete", "--force", name)
+    assert sorted(str(p) for p in rootless.root.rglob("*")) == before
+    for name in ("etc", "private", "deep", "open"):
+        shutil.rmtree(rootless.root / name)
