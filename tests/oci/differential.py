@@ -31,7 +31,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "conformance"), str(HERE / "differential")]
 
 # pylint: disable=wrong-import-position
-from sandbox import Sandbox, delegate  # noqa: E402
+from sandbox import SCRATCH, Sandbox, delegate  # noqa: E402
 from suite import test_user  # noqa: E402
 import diff_compare as compare  # noqa: E402
 import diff_execute as execute  # noqa: E402
@@ -68,7 +68,7 @@ def inside(path):
     if options["ids"]:
         delegate(*options["ids"][:2])
     host = execute.host_namespaces()
-    with tempfile.TemporaryDirectory(prefix="oci-diff-") as top:
+    with tempfile.TemporaryDirectory(prefix="oci-diff-", dir=SCRATCH) as top:
         os.chmod(top, 0o755)
         template = execute.Template(pathlib.Path(top) / "template", options["probe"], options["busybox"])
         end = time.monotonic() + options["seconds"] if options["seconds"] else None

@@ -1,6 +1,8 @@
 """sandbox - a place to run OCI runtimes in, the same one on every host: new mount, pid and cgroup
 namespaces, /sys/fs/cgroup with the unified hierarchy only (hosts with version 1 have it as well),
-and a cgroup that belongs to whom the command runs as. Needs root.
+and a cgroup that belongs to whom the command runs as. The host's files are read-only, as whatever
+a runtime is made to do here it does as root: an empty file system on SCRATCH and the directory
+`writable` are not. Needs root.
 
     code, left = Sandbox(user=(uid, gid)).run(argv, env=..., stdout=...)
 
@@ -16,7 +18,8 @@ import sys
 import tempfile
 import time
 
-MS_REC, MS_PRIVATE, MNT_DETACH = 16384, 1 << 18, 2
+MS_RDONLY, MS_REMOUNT, MS_BIND, MNT_DETACH = 1, 32, 4096, 2
+SCRATCH = "/media"
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -52,8 +55,8 @@ class Sandbox:
     """One command at a time; several sandboxes can run side by side. `namespaces` are more of them, as
     options of unshare."""
 
-    def __init__(self, user=None, namespaces=""):
-        self.user, self.namespaces = user, namespaces
+    def __init__(self, user=None, namespaces="", writable=None):
+        self.user, self.namespaces, self.writable = user, namespaces, str(writable or "-")
 
     def run(self, argv, **popen):
         top = unified()
@@ -64,7 +67,7 @@ class Sandbox:
         try:
             user = ":".join(str(i) for i in self.user) if self.user else "-"
             enter = [sys.executable, __file__, "enter", str(cgroup), "-mCp" + self.namespaces, user,
-                     str(report_write), *argv]
+                     self.writable, str(report_write), *argv]
             with subprocess.Popen(enter, pass_fds=(report_write,), **popen) as p:
                 os.close(report_write)
                 report_write = -1
@@ -96,11 +99,11 @@ def remove_cgroup(cgroup):
     raise RuntimeError(f"{cgroup} cannot be removed")
 
 
-def enter(cgroup, namespaces, user, report, *argv):
+def enter(cgroup, namespaces, user, writable, report, *argv):
     pathlib.Path(cgroup, "cgroup.procs").write_text("0", encoding="ascii")
     os.execvp("unshare", ["unshare", namespaces, "--fork", "--kill-child", "--mount-proc",
                           "--propagation", "private",
-                          sys.executable, __file__, "inside", user, report, *argv])
+                          sys.executable, __file__, "inside", user, writable, report, *argv])
 
 
 def delegate(uid, gid):
@@ -111,11 +114,26 @@ def delegate(uid, gid):
         os.chown(path, uid, gid)
 
 
-def inside(user, report, *argv):
+def protect(writable):
+    if writable != "-":
+        mount(writable, writable, None, MS_BIND)
+    mount("scratch", SCRATCH, "tmpfs")
+    os.chmod(SCRATCH, 0o755)
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        mounts = [line.split()[4] for line in f]
+    for where in mounts:
+        # What the kernel makes up has nothing to lose, but for /dev; what another mount hides cannot be reached.
+        if where not in (SCRATCH, writable) and not where.startswith(("/proc", "/sys", "/dev/pts")):
+            with contextlib.suppress(OSError):
+                mount("none", where, None, MS_REMOUNT | MS_BIND | MS_RDONLY)
+
+
+def inside(user, writable, report, *argv):
     """The first process of the pid namespace: when it ends, all others are killed."""
     libc.umount2(b"/sys/fs/cgroup", MNT_DETACH)
     mount("cgroup2", "/sys/fs/cgroup", "cgroup2")
     top = pathlib.Path("/sys/fs/cgroup")
+    protect(writable)
     # Controllers are given on only by a cgroup without processes.
     leaf = top / "leaf"
     leaf.mkdir()

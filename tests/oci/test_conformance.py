@@ -46,7 +46,7 @@ def test_programs(outcomes):
     wrong = []
     for program, outcome in said.items():
         expected = TABLE.cells.get((program, mode), {}).get(OURS)
-        if cell(outcome) != expected:
+        if expected not in (cell(outcome), "races"):
             wrong.append(f"{program} {mode}: {cell(outcome)}, expected {expected}\n"
                          f"{outcome.failed}\n{outcome.errors}")
     assert not wrong, "\n".join(wrong)
@@ -69,4 +69,4 @@ def test_no_worse_than_others(key):
     ours, reason = TABLE.cells[key][OURS], TABLE.reasons.get(key)
     assert ours == "pass" or reason, "what is not passed needs a reason"
     for other, result in TABLE.others(key).items():
-        assert ours == "pass" or result != "pass" or reason.startswith("theirs:"), f"{other} passes"
+        assert ours in ("pass", "races") or result != "pass" or reason.startswith("theirs:"), f"{other} passes"

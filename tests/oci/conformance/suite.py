@@ -102,7 +102,7 @@ class Suite:
         with open(work / "out", "w+", encoding="utf-8", errors="replace") as out, \
                 open(work / "err", "w+", encoding="utf-8", errors="replace") as err:
             argv = ["timeout", "-k", "5", str(TIMEOUT), str(self.directory / "bin" / program)]
-            code, left = Sandbox(user).run(argv, cwd=work, env=env, stdout=out, stderr=err,
+            code, left = Sandbox(user, writable=work).run(argv, cwd=work, env=env, stdout=out, stderr=err,
                                            stdin=subprocess.DEVNULL)
             out.seek(0)
             err.seek(0)

@@ -3,7 +3,8 @@
     PROGRAM  MODE  RESULT...  [REASON]
 
 MODE is root or rootless; one RESULT for each name of the line "columns": pass, skip, or fail:N, with
-the number of points that failed; "-" where nobody has looked. REASON says why rootlet-oci does not
+the number of points that failed; "races" for a program that passes or fails by luck; "-" where nobody has
+looked. REASON says why rootlet-oci does not
 pass."""
 import pathlib
 
@@ -13,12 +14,6 @@ OURS = "rootlet-oci"
 
 def cell(outcome):
     return f"fail:{len(outcome.failed)}" if outcome.result == "fail" else outcome.result
-
-
-def failing(text):
-    """How much of a program fails: 0 for one that passes."""
-    kind, _, points = text.partition(":")
-    return int(points) if kind == "fail" else 0
 
 
 class Table:

@@ -247,9 +247,8 @@ def mount_line(line, work):
     fields, _, rest = line.partition(" - ")
     fields, rest = fields.split(), rest.split()
     tags = sorted(t.partition(":")[0] for t in fields[6:])
-    root = fields[3].replace(str(work), "@")
-    # Of /tmp as a file system of its own the paths are shorter.
-    root = re.sub(r".*@", "@", root)
+    # As seen from the top of its file system.
+    root = re.sub(f".*/{work.parent.name}/{work.name}(?=/|$)", "@", fields[3])
     source = rest[1] if len(rest) > 2 else ""
     data = SUPER.sub("", ",".join(sorted(rest[-1].split(",")))).rstrip(",")
     if masked(fields[4], root, rest[0], data):

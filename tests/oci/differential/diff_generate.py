@@ -38,8 +38,10 @@ MOUNT_OPTIONS = ["ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec",
 BIND_OPTIONS = ["rro", "rrw", "rnosuid", "rnodev", "rnoexec", "rnoatime", "rnosymfollow"]
 CALLS = ["getppid", "sync", "mkdir", "personality", "alarm", "unshare", "sethostname", "getpgid"]
 JUNK = [None, True, False, 0, -1, 3.5, 1 << 40, "", "x", "0", [], {}, [1], ["a"], {"a": 1}, [None]]
+# Not "/": "crun delete --force /" removes the root of the host (1.8). That nothing here can reach it
+# is sandbox.py's work.
 IDS = ["", ".", "..", "a/b", "-a", "a b", "a\nb", "x" * 300, "x" * 2000, "a:b", "ä", "a+b", "A_b.c-d", "_",
-       "a*", "/", "a%b", "a@b", "0"]
+       "a*", "a%b", "a@b", "0"]
 
 
 def base(rootless):
