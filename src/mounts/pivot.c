@@ -1,10 +1,13 @@
 /* pivot - the second step: what must not be written any more, then into the root; the host goes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/fs.h"
 #include "base/path.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "mounts/mounts-priv.h"
@@ -35,6 +38,33 @@ static int make_readonly(struct mounts *c, struct err *e)
     }
     int r = root ? mountfd_setattr(c->root, false, MOUNT_ATTR_RDONLY, 0, 0, e) : 0;
     return r < 0 ? err_add(e, r, "make the root read-only") : 0;
+}
+
+static bool is_same_mount(int a, int b)
+{
+    struct statx x, y;
+    return statx(a, "", AT_EMPTY_PATH, STATX_MNT_ID, &x) == 0 &&
+           statx(b, "", AT_EMPTY_PATH, STATX_MNT_ID, &y) == 0 && x.stx_mnt_id == y.stx_mnt_id;
+}
+
+/* Our caller may live in a chroot. Then its root is not the one of the mount namespace: that would
+ * stay below the container, and whoever enters the namespace (exec does) would come out there, on
+ * the host. To enter a mount namespace, even our own, takes one to its root. setns(2) */
+static int leave_chroot(const struct mounts *c, struct err *e)
+{
+    if (c->env->root_at < 0) /* it lies on "/" already */
+        return 0;
+    scoped_fd int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    scoped_fd int self = pidfd_open_pid(getpid());
+    if (old < 0 || self < 0 || setns(self, CLONE_NEWNS) < 0)
+        return err_set(e, errno, "go to the root of the mount namespace");
+    scoped_fd int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (top >= 0 && !is_same_mount(top, c->root))
+        return 0;
+    /* root.path is "/": what lies on it now is to be pivoted into from below. */
+    if (top < 0 || fchdir(old) < 0 || chroot(".") < 0)
+        return err_set(e, errno, "go back to the host's root");
+    return 0;
 }
 
 static int pivot(int root, struct err *e)
@@ -131,7 +161,8 @@ static int move_root(struct mounts *c, struct err *e)
         if (r < 0)
             return err_add(e, r, "cover the host's %s", *path);
     }
-    if (c->env->root_at >= 0) {
+    r = leave_chroot(c, e);
+    if (r == 0 && c->env->root_at >= 0) {
         scoped_fd int host = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
         r = host < 0 ? err_set(e, errno, "open /") : mountfd_attach(c->root, host, e);
     }
@@ -148,7 +179,9 @@ int mounts_pivot(struct mounts *c, struct err *e)
     if (r == 0)
         r = make_readonly(c, e);
     if (r == 0)
-        r = c->env->no_pivot ? move_root(c, e) : pivot(c->root, e);
+        r = c->env->no_pivot ? move_root(c, e) : leave_chroot(c, e);
+    if (r == 0 && !c->env->no_pivot)
+        r = pivot(c->root, e);
     if (r == 0 && c->propagation) {
         r = bind_propagation(c->root, c->propagation, e);
         if (r < 0)
