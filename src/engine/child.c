@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -313,6 +314,10 @@ int child_console(struct start *s, struct err *e)
 
 int child_created(struct start *s, struct err *e)
 {
+    /* It has no seccomp filter yet and holds the socket of its start: what exec puts beside it has
+     * its ids and capabilities, and must not get hold of it. Until execve. */
+    if (s->hidden && prctl(PR_SET_DUMPABLE, 0) < 0)
+        return err_set(e, errno, "make the process undumpable");
     int r = s->p->start_listen ? detach_prepare(s, e) : 0;
     if (r < 0)
         return r;

@@ -128,6 +128,7 @@ struct start {
     bool in_userns;      /* it runs in a user namespace that is not the initial one */
     int cgroup_fd;       /* to clone into, or -1; borrowed */
     bool in_cgroup;      /* the init was born in its cgroup */
+    bool hidden;         /* while it waits nobody but root may look at the init */
 
     struct userns_mapping mapping; /* under way */
 

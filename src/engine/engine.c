@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "base/log.h"
 #include "base/proc.h"
@@ -18,6 +20,13 @@ int engine_check_preserved(unsigned n, struct err *e)
             return err_msg(e, EBADF, "descriptor %u, which is to be preserved, is not open", 3 + i);
     }
     return 0;
+}
+
+/* An undumpable process can be looked at, and its namespaces entered, by who has this capability
+ * where our program was executed. Asked before the ids of our copy change. ptrace(2) */
+static bool can_trace(void)
+{
+    return geteuid() == 0 && prctl(PR_CAPBSET_READ, CAP_SYS_PTRACE, 0, 0, 0) == 1;
 }
 
 static int start_init(struct start *s, struct engine *en, struct err *e)
@@ -41,6 +50,7 @@ static int start_init(struct start *s, struct engine *en, struct err *e)
         .groups = en->p.groups,
         .stdio = {en->p.stdio[0], en->p.stdio[1], en->p.stdio[2]},
         .preserve_fds = en->p.preserve_fds,
+        .hidden = can_trace(),
     };
     if (!s->process || (!s->spec->no_process && (!s->process->args || !s->process->args[0])))
         return err_exit(e, err_msg(e, EINVAL, "process.args: no command is given"), 125);
