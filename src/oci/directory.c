@@ -33,13 +33,14 @@ static bool is_current(int root_fd, const char *id, int dir_fd)
 }
 
 /* --root may name any directory. Only what we have made ourselves is a container, and may be
- * removed as one: private, and with nothing in it that is not ours. */
+ * removed as one: private, and with nothing in it that is not ours. Root as well takes only its
+ * own: what another user has written there would name the hooks that root runs. */
 static bool is_container(int dir_fd)
 {
     static const char *const names[] = {".",     "..",          "config.json", "state.json",
                                         "start", "seccomp.bpf", "notify"};
     struct stat st;
-    if (fstat(dir_fd, &st) < 0 || (geteuid() != 0 && st.st_uid != geteuid()) || (st.st_mode & 077))
+    if (fstat(dir_fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 077))
         return false;
     scoped_fd int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     scoped_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -128,6 +129,8 @@ int oci_make(const char *id, struct oci_container *ret, struct err *e)
         c.dir_fd = openat(root, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (c.dir_fd < 0 && errno != ENOENT)
             return err_set(e, errno, "open the directory of container %s", id);
+        if (c.dir_fd >= 0 && !is_container(c.dir_fd))
+            return err_msg(e, EPERM, "somebody has exchanged the directory of container %s", id);
         r = c.dir_fd >= 0 ? lock(c.dir_fd, e) : 0;
         if (r < 0)
             return r;
