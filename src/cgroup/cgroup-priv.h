@@ -82,9 +82,9 @@ int cgroup_add_process(int dir_fd, const char *dir_path, pid_t pid, struct err *
  * 0, -ETIMEDOUT, -errno (-ENODEV: the group was removed). */
 int cgroup_wait_event(int dir_fd, const char *key, int value, int timeout_ms);
 /* Calls visit(parent, name, fd of it, data) for every group below dir_fd, those inside first, until
- * one returns < 0, which is returned. depth 0. */
+ * one returns < 0, which is returned. */
 typedef int (*cgroup_visit)(int parent_fd, const char *name, int fd, void *data);
-int cgroup_each_below(int dir_fd, cgroup_visit visit, void *data, unsigned depth);
+int cgroup_each_below(int dir_fd, cgroup_visit visit, void *data);
 /* rmdir of name below dir_fd and of all groups in it, deepest first; all must be empty. ENOENT is
  * success. */
 int cgroup_remove_tree(int dir_fd, const char *name, struct err *e);

@@ -241,24 +241,49 @@ static char **subgroups(int dir_fd)
     return names;
 }
 
-#define DEPTH_MAX 256 /* of groups that a container made; cgroup.max.depth bounds it, if set */
+/* A group on the way down: those in it, and how many of them have been entered. */
+struct level {
+    char **names;
+    size_t entered;
+};
 
-int cgroup_each_below(int dir_fd, cgroup_visit visit, void *data, unsigned depth)
+/* A container may nest groups as deep as it likes: neither our stack nor our descriptors grow with
+ * that. The way back is "..": a cgroup2 directory cannot be moved. */
+int cgroup_each_below(int dir_fd, cgroup_visit visit, void *data)
 {
-    if (depth > DEPTH_MAX)
-        return -ELOOP;
-    scoped_strv char **names = subgroups(dir_fd);
-    for (char **name = names; name && *name; name++) {
-        scoped_fd int fd = open_beneath(dir_fd, *name, O_RDONLY | O_DIRECTORY);
-        if (fd < 0)
-            continue; /* it has just gone */
-        int r = cgroup_each_below(fd, visit, data, depth + 1);
-        if (r == 0)
-            r = visit(dir_fd, *name, fd, data);
-        if (r < 0)
-            return r;
+    scoped_fd int here = open_beneath(dir_fd, ".", O_RDONLY | O_DIRECTORY);
+    struct level *way = NULL;
+    size_t depth = 0;
+    int r = here < 0 ? here : 0;
+    for (int next = here; r == 0;) {
+        if (next >= 0) {
+            way = xrealloc(way, (depth + 1) * sizeof(*way));
+            way[depth++] = (struct level){.names = subgroups(next)};
+        }
+        struct level *l = &way[depth - 1];
+        const char *name = l->names ? l->names[l->entered] : NULL;
+        if (name) {
+            l->entered++;
+            next = open_beneath(here, name, O_RDONLY | O_DIRECTORY);
+            if (next >= 0) { /* else it has just gone */
+                close(here);
+                here = next;
+            }
+            continue;
+        }
+        strv_free(l->names);
+        if (--depth == 0)
+            break;
+        scoped_fd int group = take_fd(&here);
+        here = openat(group, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        l = &way[depth - 1];
+        r = here < 0 ? -errno : visit(here, l->names[l->entered - 1], group, data);
+        next = -1;
     }
-    return 0;
+    while (depth > 0)
+        strv_free(way[--depth].names);
+    free(way);
+    return r;
 }
 
 static int remove_one(int dir_fd, const char *name, int fd, void *data)
@@ -281,7 +306,7 @@ int cgroup_remove_tree(int dir_fd, const char *name, struct err *e)
     scoped_fd int fd = open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY);
     if (fd == -ENOENT)
         return 0;
-    int r = fd < 0 ? fd : cgroup_each_below(fd, remove_one, NULL, 0);
+    int r = fd < 0 ? fd : cgroup_each_below(fd, remove_one, NULL);
     if (r == 0)
         r = remove_one(dir_fd, name, fd, NULL);
     return r < 0 ? err_set(e, -r, "remove cgroup %s", name) : 0;

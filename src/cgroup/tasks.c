@@ -60,7 +60,7 @@ static int list(const struct cgroup *c, struct pids *p, struct err *e)
 {
     int r = add_group(c->fd, p);
     if (r == 0)
-        r = cgroup_each_below(c->fd, visit_group, p, 0);
+        r = cgroup_each_below(c->fd, visit_group, p);
     if (r < 0)
         return err_set(e, -r, "list the processes of cgroup %s", c->path);
     if (p->n)

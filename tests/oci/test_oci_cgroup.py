@@ -59,6 +59,22 @@ def test_what_the_container_leaves_inside_goes(oci, base):
     assert not cg.exists(f"{base}/x")
 
 
+@pytest.mark.rows("A45")
+def test_groups_as_deep_as_the_container_likes(oci, base):
+    """Neither can it hide a process from kill --all that way, nor make itself undeletable."""
+    spec = cg.config("sh", "-c", "cd /sys/fs/cgroup; i=0; while [ $i -lt 400 ]; do mkdir d && cd d || break; "
+                     "i=$((i + 1)); done; sleep 1000 & echo $! > cgroup.procs; mkdir /sys/fs/cgroup/made; wait",
+                     path=f"{base}/x")
+    spec["mounts"][-1]["options"].remove("ro")
+    oci.start("x", spec)
+    assert cg.until(lambda: cg.exists(f"{base}/x/made"))
+    # Init without a handler is out of reach of this signal, the other one is not.
+    oci.ok("kill", "--all", "x", "USR1")
+    assert cg.until(lambda: oci.of("x")["status"] == "stopped")
+    oci.ok("delete", "x")
+    assert not cg.exists(f"{base}/x")
+
+
 def test_paths(oci, base):
     """Absolute: from the mount. Relative and none: beside our own group."""
     own = base + "/own"
