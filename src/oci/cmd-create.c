@@ -99,8 +99,11 @@ static int run_foreground(struct launch *l, const char *id, struct err *e)
         r = start(l, id, e);
     if (r < 0)
         return r;
+    oci_unlock(&l->c);
     int status = follow(l, &s, e);
-    if (l->o->keep && status >= 0) {
+    struct err gone = ERR_INIT;
+    bool deleted = oci_lock_again(&l->c, &gone) == -ENOENT;
+    if (deleted || (l->o->keep && status >= 0)) {
         r = engine_detach(l->engine, e);
         return r < 0 ? r : status;
     }

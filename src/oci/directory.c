@@ -110,6 +110,26 @@ int oci_open_locked(const char *id, struct oci_container *ret, struct err *e)
     return open_container(id, true, ret, e);
 }
 
+void oci_unlock(struct oci_container *c)
+{
+    (void)flock(c->dir_fd, LOCK_UN);
+    c->locked = false;
+}
+
+int oci_lock_again(struct oci_container *c, struct err *e)
+{
+    int r = lock(c->dir_fd, e);
+    if (r < 0)
+        return r;
+    c->locked = true;
+    scoped_fd int root = open_root(false, e);
+    if (root < 0)
+        return root;
+    return is_current(root, c->id, c->dir_fd)
+               ? 0
+               : err_msg(e, ENOENT, "container does not exist: %s", c->id);
+}
+
 int oci_make(const char *id, struct oci_container *ret, struct err *e)
 {
     int r = oci_check_id(id, e);

@@ -63,6 +63,11 @@ int oci_refresh(struct oci_container *c, struct err *e);
 /* -EINVAL "container not running" unless the status is running or paused (or created). */
 int oci_want_running(const struct oci_container *c, bool created_too, struct err *e);
 
+/* While a container runs in the foreground others may change, and even delete it. To have the lock
+   again waits for them; -ENOENT: it was deleted meanwhile, and the name may be another's. */
+void oci_unlock(struct oci_container *c);
+int oci_lock_again(struct oci_container *c, struct err *e);
+
 /* A new, locked, empty container directory; -EEXIST: "container with id exists". */
 int oci_make(const char *id, struct oci_container *ret, struct err *e);
 int oci_write_record(const struct oci_container *c, struct err *e);

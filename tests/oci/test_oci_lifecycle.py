@@ -249,6 +249,22 @@ def test_delete_running(oci):
     oci.fails("state", name, match="does not exist")
 
 
+def test_delete_of_a_run_in_the_foreground(oci):
+    """Commands that change a container do not wait for the end of its "run"."""
+    name = oci.name()
+    bundle = oci.bundle(WAIT)
+    run = oci.spawn("run", "--bundle", bundle, name)
+    runner.wait_for(lambda: '"running"' in oci("state", name).out, 10, "it runs")
+    if oci.mode == "cgroup2":
+        oci.ok("pause", name)
+        oci.ok("resume", name)
+    else:
+        oci.fails("pause", name, match="needs a cgroup")
+    oci.ok("delete", "--force", name)
+    assert run.wait(30) == 128 + 9 and run.stderr.read() == ""
+    oci.fails("state", name, match="does not exist")
+
+
 def test_delete_created(oci):
     name = oci.create(["true"])
     pid = oci.state(name)["pid"]
