@@ -128,8 +128,11 @@ static int make_process(const struct exec_opts *o, const struct spec *spec, char
     ret->no_new_privileges = ret->no_new_privileges || o->no_new_privs;
     if (o->user) /* the other user's home comes from the container's passwd file */
         strv_env_unset(ret->env, "HOME");
-    for (char **v = o->env; v && *v; v++)
+    for (char **v = o->env; v && *v; v++) {
+        if (**v == '=' || !strchr(*v, '='))
+            return err_msg(e, EINVAL, "--env %s: want NAME=VALUE", *v);
         strv_env_set(&ret->env, *v);
+    }
     set_terminal(o, ret);
     r = add_caps(o, ret, e);
     return r < 0 ? r : spec_process_validate(ret, "process", e);

@@ -46,6 +46,7 @@ def test_exit_status(oci, box):
     assert oci("exec", box, "sh", "-c", "kill -TERM $$").rc == 143
     oci.fails("exec", box, "nosuch", rc=127, match="nosuch")
     oci.fails("exec", box, "/proc", rc=126, match="/proc")
+    oci.fails("exec", "-e", "NAME", box, "true", match="--env NAME: want NAME=VALUE")
     oci.fails("exec", "--cwd", "/nosuch", box, "true", rc=126, match="/nosuch")
     assert oci.status(box) == "running"
 
