@@ -117,9 +117,19 @@ static uid_t cgroup_owner(const struct oci_config *c)
     return 0;
 }
 
+/* Root of the host can make device nodes: that nothing keeps it from opening them is worth a word.
+ */
+static void warn_of_devices(const struct launch *l)
+{
+    const json_t *rules = json_object_get(l->config.spec.linux_->resources, "devices");
+    if (l->config.host_root && streq(oci_settings()->cgroup, "disabled") && json_array_size(rules))
+        log_warn("linux.resources.devices: not enforced, as cgroups are disabled");
+}
+
 static int make_cgroup(struct launch *l, struct err *e)
 {
     const struct spec *s = &l->config.spec;
+    warn_of_devices(l);
     const struct cgroup_request request = {
         .driver = oci_settings()->cgroup,
         .id = l->c.id,

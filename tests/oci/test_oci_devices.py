@@ -166,3 +166,11 @@ def test_console_on_a_read_only_dev(oci):
     t.expect("character special file")
     t.expect("touch: /dev/x: Read-only")
     t.wait()
+
+
+def test_rules_that_nobody_enforces(rootful):
+    """Without cgroups: told, as root of the host could make any node."""
+    def edit(c):
+        c["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+    assert "linux.resources.devices: not enforced" in rootful.run("true", edit, rc=0).err
+    assert rootful.run("true", rc=0).err == ""

@@ -269,8 +269,11 @@ static void test_annotations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),       cmocka_unit_test(test_gvariant),
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_no_limit_is_the_largest_number),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gvariant),
+        cmocka_unit_test(test_gvariant_refused),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_no_limit_is_the_largest_number),
         cmocka_unit_test(test_annotations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
