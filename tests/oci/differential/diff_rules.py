@@ -78,6 +78,42 @@ def mode_of_dev(case, difference, results):
 
 
 @rule
+def mode_of_tmpfs(case, difference, results):
+    """A tmpfs without mode= takes that of the directory below it, as with runc when there are no options
+    at all."""
+    if not difference.what.startswith("probe/mounts/") or not isinstance(difference.ours, list):
+        return False
+
+    def without(stack):
+        return [[*m[:5], ",".join(w for w in m[5].split(",") if not w.startswith("mode="))] if len(m) > 5 else m for m in stack or []]
+    return any(without(difference.ours) == without(t) for t in difference.theirs)
+
+
+@rule
+def no_relative_times(case, difference, results):
+    """Not relatime is strictatime; others take the word's flag away, and the kernel puts it back."""
+    if not difference.what.startswith("probe/mounts/") or not isinstance(difference.ours, list):
+        return False
+
+    def without(stack):
+        return [[*m[:3], ",".join(w for w in m[3].split(",") if w != "relatime"), *m[4:]] if len(m) > 5 else m for m in stack or []]
+    given = [o for m in case.config.get("mounts") or [] if isinstance(m, dict) for o in m.get("options") or []]
+    return any(o in given for o in ("norelatime", "nostrictatime", "rnorelatime")) and \
+        any(without(difference.ours) == without(t) for t in difference.theirs)
+
+
+@rule
+def home_of_nobody(case, difference, results):
+    """A user whom /etc/passwd does not know is at home in "/", not nowhere."""
+    if difference.what != "probe/env" or "HOME=/" not in difference.ours:
+        return False
+
+    def rest(env):
+        return [e for e in env or [] if not e.startswith("HOME=")]
+    return all(rest(difference.ours) == rest(t) for t in difference.theirs)
+
+
+@rule
 def kernel_core(case, difference, results):
     """/dev/core leads to /proc/kcore, as with runc; crun has no such link."""
     return difference.what == "probe//dev/core" and difference.ours == "/proc/kcore"
@@ -140,6 +176,12 @@ def value_of_another_type(case, difference, results):
 def other_version(case, difference, results):
     """config.md: a version that is not supported MUST be an error; others do not look at it."""
     return "ociVersion: want" in refusal(difference)
+
+
+@rule
+def umask_range(case, difference, results):
+    """A mask has nine bits."""
+    return "process.user.umask: want a number from 0 to 511" in refusal(difference)
 
 
 @rule
@@ -212,6 +254,25 @@ def no_confinement_asked_for(case, difference, results):
 def others_have_reasons_of_their_own(case, difference, results):
     """With several changes each of the others may refuse another one; cases with one change tell."""
     return ran(difference) and len(case.what) > 1
+
+
+@rule
+def no_process(case, difference, results):
+    """config.md: process is required when start is called, not before."""
+    return difference.what == "outcome" and difference.ours[0] == "created only" and not case.config.get("process")
+
+
+@rule
+def pipes_of_a_user(case, difference, results):
+    """Everybody may make a fifo; others bind what the host has of that name."""
+    return ran(difference) and any(isinstance(d, dict) and d.get("type") == "p" for d in linux(case, "devices") or [])
+
+
+@rule
+def names_of_a_user(case, difference, results):
+    """A user may not write these files of /proc/sys, but set the names by the system calls."""
+    return ran(difference) and bool({"kernel.domainname", "kernel.hostname"} & set(linux(case, "sysctl") or {})) and \
+        others_say(difference, "/proc/sys/kernel/")
 
 
 @rule
