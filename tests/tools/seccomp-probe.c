@@ -1,4 +1,4 @@
-/* seccomp-probe [NR,A0,...,A4]... - makes one harmless form of some 40 system calls, or the given
+/* seccomp-probe [NR,A0,...,A5]... - makes one harmless form of some 40 system calls, or the given
  * ones, and prints NAME=ERRNO for each (NAME=0: success, NAME=SIGSYS: killed). Static, for use
  * inside containers of any image. Every call has arguments with which even an unconfined root
  * changes nothing that outlives its child. */
@@ -21,7 +21,7 @@
 
 static const struct {
     const char *name;
-    long nr, a[5];
+    long nr, a[6];
 } probes[] = {
     {"read", SYS_read, {0, 0, 0}},
     {"write", SYS_write, {1, 0, 0}},
@@ -33,7 +33,7 @@ static const struct {
     {"unknown_600", 600, {0}},
     {"x32_getpid", 0x40000000 | 39, {0}},
     {"ptrace", SYS_ptrace, {12 /* PTRACE_GETREGS */, -1, 0, 0}},
-    {"process_vm_readv", SYS_process_vm_readv, {-1, 0, 0, 0, 0}},
+    {"process_vm_readv", SYS_process_vm_readv, {-1, 0, 0, 0, 0, 1 /* no such flag */}},
     {"personality", SYS_personality, {0xffffffff}},
     {"chroot", SYS_chroot, {0}},
     {"mount", SYS_mount, {0, 0, 0, 0, 0}},
@@ -82,7 +82,7 @@ static void probe(const char *name, long nr, const long *a)
         return;
     }
     if (pid == 0) {
-        long r = syscall(nr, a[0], a[1], a[2], a[3], a[4]);
+        long r = syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
         _exit(r < 0 ? errno : 0); /* a clone's own child ends here with 0 too */
     }
     int status = 0;
@@ -98,9 +98,9 @@ static void probe(const char *name, long nr, const long *a)
 
 static void probe_text(const char *text)
 {
-    long v[6] = {0};
+    long v[7] = {0};
     char *p = (char *)text;
-    for (size_t i = 0; i < 6 && *p; i++)
+    for (size_t i = 0; i < 7 && *p; i++)
         v[i] = (long)strtoul(p + (*p == ','), &p, 0);
     probe(text, v[0], v + 1);
 }
