@@ -4,6 +4,7 @@ import pathlib
 import random
 import shutil
 import sys
+import warnings
 
 import pytest
 
@@ -39,11 +40,24 @@ def run(request, rootlet_base, monkeypatch):
     return examined
 
 
-@pytest.mark.parametrize("seed", ["1", None])
-def test_random_configurations(run, seed):
-    """The same ones each time; and, for a few seconds, others."""
-    chosen = seed or str(random.randrange(1 << 32))
-    count, findings, _ = run(chosen, cases=30) if seed else run(chosen, seconds=8)
-    told = [f"case {number} ({', '.join(what)}): {difference}" for number, what, difference in findings]
-    assert not told, f"seed {chosen}:\n" + "\n".join(told)
+def told(findings):
+    return "\n".join(f"case {number} ({', '.join(what)}): {difference}" for number, what, difference in findings)
+
+
+def test_same_configurations(run):
+    """Each time the same ones: every difference is known."""
+    count, findings, _ = run("1", cases=30)
+    assert not findings, told(findings)
+    assert count == 30
+
+
+def test_random_configurations(run):
+    """Each time others: nothing crashes, stays behind or is refused without a word. What is merely
+    different is shown, for a new rule or a fix."""
+    seed = str(random.randrange(1 << 32))
+    count, findings, _ = run(seed, seconds=8)
+    faults = [f for f in findings if f[2].fault]
+    assert not faults, f"seed {seed}:\n{told(faults)}"
     assert count > 0
+    if findings:
+        warnings.warn(f"seed {seed}:\n{told(findings)}")

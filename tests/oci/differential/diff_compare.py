@@ -3,10 +3,11 @@ import json
 
 
 class Difference:
-    """`what` is the path of the thing, such as probe/uid; `ours` and `theirs` its values."""
+    """`what` is the path of the thing, such as probe/uid; `ours` and `theirs` its values. `fault`: wrong
+    whatever the others do."""
 
-    def __init__(self, what, ours, theirs):
-        self.what, self.ours, self.theirs = what, ours, theirs
+    def __init__(self, what, ours, theirs, fault=False):
+        self.what, self.ours, self.theirs, self.fault = what, ours, theirs, fault
 
     def __str__(self):
         return f"{self.what}: {short(self.ours)}, others: {', '.join(short(t) for t in self.theirs)}"
@@ -49,7 +50,7 @@ def differences(results, ours, others):
     if mine_outcome not in their_outcomes:
         yield Difference("outcome", [mine_outcome, mine["error"][-300:]],
                          [[w, results[o]["error"][-200:]] for w, o in zip(their_outcomes, others)])
-    yield from (Difference(what, value, [None]) for what, value in alone(mine, [results[o] for o in others]))
+    yield from (Difference(what, value, [None], True) for what, value in alone(mine, [results[o] for o in others]))
     # What is looked at further is what those see who did the same: one alone may have a habit of its own.
     peers = [results[o] for o, w in zip(others, their_outcomes) if w == mine_outcome]
     if len(peers) < min(2, len(others)) or mine_outcome == "refused":
