@@ -288,7 +288,7 @@ static void calls(void)
         long number, argument;
     } list[] = {
         {"getppid", SYS_getppid, 0},
-        {"sync", SYS_sync, 0},
+        {"times", SYS_times, 0},
         {"mkdir", SYS_mkdir, 0},
         {"personality", SYS_personality, 0xffffffff},
         {"alarm", SYS_alarm, 0},
