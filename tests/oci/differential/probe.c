@@ -220,12 +220,12 @@ static void namespaces(void)
 static void describe(int dir, const char *name)
 {
     struct stat st;
-    char target[1024] = "";
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
         printf("%d", errno);
         return;
     }
     if (S_ISLNK(st.st_mode)) {
+        char target[1024] = "";
         ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
         target[n > 0 ? n : 0] = 0;
         string(target);
@@ -259,7 +259,7 @@ static void directory(const char *path)
 }
 
 /* [what it is, errno of reading, errno of writing], then what reading gives (at most a line). */
-static void path(const char *name)
+static void try_path(const char *name)
 {
     char text[128] = "";
     key(name);
@@ -334,7 +334,7 @@ int main(int argc, char **argv)
         if (strncmp(argv[i], "exit=", 5) == 0)
             code = (int)strtol(argv[i] + 5, NULL, 10);
         else if (strncmp(argv[i], "path=", 5) == 0)
-            path(argv[i] + 5);
+            try_path(argv[i] + 5);
     }
     printf("\n}\n");
     fflush(stdout);
