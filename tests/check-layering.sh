@@ -6,7 +6,7 @@ cd "${srcdir:-.}"
 find src helpers -name '*.[ch]' | LC_ALL=C sort | xargs awk '
 BEGIN {
     n = split("base|sys spec format|conf userns mounts term security|" \
-              "storage network cgroup logs image layer volume|engine container|supervise cli imagetool oci",
+              "storage network cgroup logs image layer volume events quadlet|engine container|supervise cli imagetool oci generator",
               layers, "|")
     for (i = 1; i <= n; i++) {
         count = split(layers[i], folders, " ")

@@ -10,7 +10,7 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/runopts.c 
 	src/cli/probes_session.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_LDADD = src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
-	src/image/libimage.a src/volume/libvolume.a src/cgroup/libcgroup.a src/network/libnetwork.a \
+	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a \
 	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a \
 	src/term/libterm.a src/userns/libuserns.a src/conf/libconf.a src/format/libformat.a \
 	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)

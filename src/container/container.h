@@ -40,6 +40,14 @@ struct ctr_volume {
     bool anonymous;
     json_t *extra;
 };
+/* HEALTHCHECK and --health-*. Durations in nanoseconds, as in the image configuration. */
+struct ctr_health {
+    char **test; /* {"CMD", ARG...}, {"CMD-SHELL", TEXT}, {"NONE"}; NULL: there is none */
+    int64_t interval_ns, timeout_ns, start_period_ns, start_interval_ns;
+    int32_t retries;
+    char *on_failure; /* "none" (NULL), "kill", "restart", "stop" */
+    json_t *extra;
+};
 struct ctr_record {
     int32_t version; /* 1 */
     char *id, *name;
@@ -55,12 +63,18 @@ struct ctr_record {
     bool tty, open_stdin, auto_remove, init, privileged, publish_all;
     char *stop_signal; /* "SIGTERM" */
     int64_t stop_timeout_s;
-    int64_t timeout_s;    /* --timeout, 0 = none */
-    char *restart_policy; /* "no" ... */
+    int64_t timeout_s;       /* --timeout, 0 = none */
+    char *restart_policy;    /* "no", "on-failure", "always", "unless-stopped" */
+    int32_t restart_retries; /* of on-failure; 0: no end */
     char *log_driver;
     char **log_opts;
-    char *userns;  /* mode as asked */
-    char *cgroups; /* driver chosen: "disabled" */
+    char *userns;        /* mode as asked */
+    char *cgroups;       /* driver chosen: "systemd", "cgroupfs", "inplace", "disabled" */
+    char *cgroup_parent; /* --cgroup-parent: a slice or a group's path; NULL */
+    char *sdnotify;      /* "container", "monitor", "healthy", "ignore"; NULL: as "monitor" */
+    char **on_pressure;  /* --on-pressure as typed: "notify", "restart:memory=full:150ms/2s" ... */
+    char *pod;           /* name of the pod; NULL */
+    struct ctr_health health;
     char *seccomp; /* "builtin:default", "file" (seccomp.bpf beside), "unconfined" */
     char *security_profile;
     char *pidfile, *cidfile;
@@ -89,6 +103,8 @@ struct ctr_state {
     int64_t created_ns, started_ns, finished_ns;
     int32_t restart_count;
     char *cgroup_path, *rootfs;
+    json_t *cgroup;    /* cgroup_emit of the container's group; NULL: it has none */
+    char *health;      /* "starting", "healthy", "unhealthy"; NULL: no health check */
     char **namespaces; /* "pid=/proc/PID/ns/pid" ... */
     char **ports, **networks, **labels;
     json_t *extra;

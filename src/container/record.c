@@ -27,6 +27,19 @@ static const struct jfield volume_fields[] = {
     {NULL},
 };
 
+#define F_HEALTH(member, type) #member, type, offsetof(struct ctr_health, member)
+static const struct jfield health_fields[] = {
+    {F_HEALTH(test, J_STRV)},
+    {F_HEALTH(interval_ns, J_INT64)},
+    {F_HEALTH(timeout_ns, J_INT64)},
+    {F_HEALTH(start_period_ns, J_INT64)},
+    {F_HEALTH(start_interval_ns, J_INT64)},
+    {F_HEALTH(retries, J_INT32)},
+    {F_HEALTH(on_failure, J_STRING)},
+    {"", J_EXTRA, offsetof(struct ctr_health, extra)},
+    {NULL},
+};
+
 #define F_RECORD(member, type) #member, type, offsetof(struct ctr_record, member)
 const struct jfield ctr_record_fields[] = {
     {F_RECORD(version, J_INT32), JF_REQUIRED},
@@ -55,10 +68,16 @@ const struct jfield ctr_record_fields[] = {
     {F_RECORD(stop_timeout_s, J_INT64), JF_KEEP_EMPTY},
     {F_RECORD(timeout_s, J_INT64)},
     {F_RECORD(restart_policy, J_STRING)},
+    {F_RECORD(restart_retries, J_INT32)},
     {F_RECORD(log_driver, J_STRING)},
     {F_RECORD(log_opts, J_STRV)},
     {F_RECORD(userns, J_STRING)},
     {F_RECORD(cgroups, J_STRING)},
+    {F_RECORD(cgroup_parent, J_STRING)},
+    {F_RECORD(sdnotify, J_STRING)},
+    {F_RECORD(on_pressure, J_STRV)},
+    {F_RECORD(pod, J_STRING)},
+    {F_RECORD(health, J_STRUCT), .sub = health_fields},
     {F_RECORD(seccomp, J_STRING)},
     {F_RECORD(security_profile, J_STRING)},
     {F_RECORD(pidfile, J_STRING)},
@@ -100,6 +119,8 @@ const struct jfield ctr_state_fields[] = {
     {F_STATE("finished_at", finished_ns, J_INT64)},
     {F_STATE("restart_count", restart_count, J_INT32)},
     {F_STATE("cgroup_path", cgroup_path, J_STRING)},
+    {F_STATE("cgroup", cgroup, J_RAW)},
+    {F_STATE("health", health, J_STRING)},
     {F_STATE("rootfs", rootfs, J_STRING)},
     {F_STATE("namespaces", namespaces, J_MAP)},
     {F_STATE("ports", ports, J_STRV)},

@@ -5,7 +5,7 @@ rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/s
 rootlet_supervise_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_supervise_LDADD = $(SUPERVISE_LIBS)
 SUPERVISE_LIBS = src/container/libcontainer.a src/engine/libengine.a \
-	src/storage/libstorage.a src/network/libnetwork.a src/cgroup/libcgroup.a src/logs/liblogs.a \
+	src/storage/libstorage.a src/network/libnetwork.a src/cgroup/libcgroup.a src/logs/liblogs.a src/events/libevents.a \
 	src/term/libterm.a src/mounts/libmounts.a src/security/libsecurity.a \
 	src/userns/libuserns.a src/conf/libconf.a src/spec/libspec.a src/sys/libsys.a \
 	src/base/libbase.a $(JANSSON_LIBS)

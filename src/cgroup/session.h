@@ -1,0 +1,39 @@
+/* session - the groups that a supervisor and its container live in.
+ *
+ *   .../rootlet-ID.scope/      a scope of the user's systemd, or a directory that we make
+ *       supervisor/            we, and the processes that work for us
+ *       container/             the payload; its limits are the files there
+ *
+ * "systemd": the scope comes by D-Bus from the user's manager, asked for at once and waited for
+ * only when the container's group is needed. "inplace": we are in a unit with Delegate=yes, the
+ * groups are made in its own. "cgroupfs": as that, in a delegated subtree without a manager.
+ * "disabled": there are none. cgroup v2 only. systemd: docs/CGROUP_DELEGATION */
+#pragma once
+
+#include "cgroup/driver.h"
+
+struct cgroup_session; /* what a supervisor holds; NULL for "disabled" */
+
+struct cgroup_session_request {
+    const char *driver;      /* as cgroup_choose decided */
+    const char *id;          /* of the container, 64 hex digits */
+    const char *parent;      /* --cgroup-parent: "NAME.slice" (systemd), a path (cgroupfs); NULL */
+    char *const *properties; /* of the scope, "NAME=VALUE" in GVariant text; NULL */
+};
+
+/* Begins to make the groups for the calling process and returns without waiting for a manager.
+ * *ret is owned; with "disabled" it is NULL. */
+int cgroup_session_begin(const struct cgroup_session_request *r, struct cgroup_session **ret,
+                         struct err *e);
+/* Waits for the groups, goes to supervisor/ and makes container/ with these limits
+ * (linux.resources; may be NULL), empty and anew when it was there. owner: as in struct
+ * cgroup_request. *ret is owned and may be closed before the session; NULL without a session. A
+ * limit whose controller is missing fails as in cgroup_create, and nothing stays. */
+int cgroup_session_container(struct cgroup_session *s, const json_t *resources, uid_t owner,
+                             struct cgroup **ret, struct err *e);
+/* Of the whole: ".../rootlet-ID.scope"; borrowed; "" before cgroup_session_container and for NULL.
+ */
+const char *cgroup_session_path(const struct cgroup_session *s);
+/* Ends what is left in container/ and removes it. The rest goes with the calling process, or at
+ * once when it made the directory itself. Frees. NULL is nothing. */
+void cgroup_session_end(struct cgroup_session *s);
