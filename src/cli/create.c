@@ -223,8 +223,9 @@ static int choose_ids_and_cgroup(struct creation *c, struct err *e)
     const struct conf *conf = cli_conf();
     const char *driver;
     scoped_free char *notice = NULL, *cgroup_notice = NULL;
-    int r = cgroup_choose(o->cgroups ? o->cgroups : conf->cgroups, run_opts_limit(o), &driver,
-                          &cgroup_notice, e);
+    const char *limit = o->cgroup_parent ? "--cgroup-parent" : limit_opts_first(&o->limit);
+    int r =
+        cgroup_choose(o->cgroups ? o->cgroups : conf->cgroups, limit, &driver, &cgroup_notice, e);
     if (r < 0)
         return r;
     if (!o->quiet)

@@ -1,63 +1,42 @@
-/* runopts - see runopts.h. The order is that of the man page: alphabetical. */
+/* runopts - see runopts.h. A group of options per subject; help and manual sort them by name. */
 #include "cli/runopts.h"
 
-#include <stddef.h>
+#include "cli/runopts_lines.h"
 
-#define O(m) offsetof(struct run_opts, m)
-#define FLAG(n, s, m, help)                                                                        \
-    {                                                                                              \
-        n, s, OPT_FLAG, O(m), NULL, help                                                           \
-    }
-#define TEXT(n, s, m, arg, help)                                                                   \
-    {                                                                                              \
-        n, s, OPT_STRING, O(m), arg, help                                                          \
-    }
-#define LIST(n, s, m, arg, help)                                                                   \
-    {                                                                                              \
-        n, s, OPT_STRV, O(m), arg, help                                                            \
-    }
-#define COMMAS(n, s, m, arg, help)                                                                 \
-    {                                                                                              \
-        n, s, OPT_COMMAS, O(m), arg, help                                                          \
-    }
-#define ALIAS(n, s, t, m, arg, of)                                                                 \
-    {                                                                                              \
-        n, s, t, O(m), arg, NULL, 0, of                                                            \
-    }
-#define IGNORED(n, t, m, arg, help)                                                                \
-    {                                                                                              \
-        n, 0, t, O(m), arg, help, OPT_IGNORED                                                      \
-    }
-
-#define LATER(n, instead)                                                                          \
-    {                                                                                              \
-        n, 0, OPT_STRING, 0, "X", instead, OPT_LATER                                               \
-    }
 #define HEALTH "a systemd timer or cron can run: rootlet exec CONTAINER COMMAND"
 #define ADDRESS "--network none, host, container:ID or ns:PATH are there; none gives addresses"
 
 /* clang-format off */
+/* Restart policies and health checks. */
+#define LIFE_OPTIONS \
+    FLAG("no-healthcheck", 0, no_healthcheck, "Ignore the image's HEALTHCHECK"), \
+    TEXT("restart", 0, restart, "POLICY", "no (others come with a later version)"), \
+    LATER("health-cmd", HEALTH), LATER("health-interval", HEALTH), LATER("health-retries", HEALTH), \
+    LATER("health-start-period", HEALTH), LATER("health-timeout", HEALTH)
+
+/* Units of systemd, messages to it, and where output goes. */
+#define UNIT_OPTIONS \
+    TEXT("log-driver", 0, log_driver, "NAME", "k8s-file or none"), \
+    LIST("log-opt", 0, log_opt, "KEY=VALUE", "Option of the log driver (max-size)"), \
+    LATER("sdnotify", "a unit of Type=exec needs no message"), \
+    LATER("systemd", "leave it out, and give systemd --tmpfs /run --tmpfs /tmp")
+
+/* Pods. */
+#define POD_OPTIONS \
+    LATER("pod", "--network, --ipc, --pid and --uts container:ID share namespaces")
+
+/* The rest. */
 #define COMMON_OPTIONS \
     LIST("add-host", 0, add_host, "HOST:IP", "Add a line to /etc/hosts"), \
     LIST("annotation", 0, annotation, "KEY=VALUE", "Add an OCI annotation"), \
     COMMAS("attach", 'a', attach, "STREAM", "Attach to stdin, stdout or stderr only"), \
     COMMAS("cap-add", 0, cap_add, "CAP", "Add a capability, or ALL"), \
     COMMAS("cap-drop", 0, cap_drop, "CAP", "Drop a capability, or ALL"), \
-    LIST("cgroup-conf", 0, cgroup_conf, "KEY=VALUE", "Write a cgroup v2 file"), \
     TEXT("cgroup-parent", 0, cgroup_parent, "PATH", "Slice or cgroup to live in"), \
     TEXT("cgroupns", 0, cgroupns, "MODE", "Cgroup namespace: private or host"), \
     TEXT("cgroups", 0, cgroups, "MODE", "enabled, or disabled: no resource control"), \
     TEXT("cidfile", 0, cidfile, "FILE", "Write the container's id to a file"), \
-    TEXT("cpu-period", 0, cpu_period, "USEC", "CPU period in microseconds"), \
-    TEXT("cpu-quota", 0, cpu_quota, "USEC", "CPU time per period in microseconds; 0: no limit"), \
-    TEXT("cpu-shares", 'c', cpu_shares, "N", "Relative CPU weight"), \
-    TEXT("cpus", 0, cpus, "N", "Number of CPUs, or \"QUOTA PERIOD\" in microseconds"), \
-    ALIAS("cpu", 0, OPT_STRING, cpus, "N", "cpus"), \
-    TEXT("cpuset-cpus", 0, cpuset_cpus, "LIST", "CPUs to run on (0-3,5)"), \
-    TEXT("cpuset-mems", 0, cpuset_mems, "LIST", "Memory nodes to use"), \
     LIST("device", 0, device, "HOST[:CTR[:rwm]]", "Make a host device available"), \
-    LIST("device-read-bps", 0, device_read_bps, "DEV:RATE", "Limit reads of a device"), \
-    LIST("device-write-bps", 0, device_write_bps, "DEV:RATE", "Limit writes to a device"), \
     LIST("dns", 0, dns, "ADDRESS", "Name server in /etc/resolv.conf"), \
     LIST("dns-option", 0, dns_option, "OPTION", "Option in /etc/resolv.conf"), \
     ALIAS("dns-opt", 0, OPT_STRV, dns_option, "OPTION", "dns-option"), \
@@ -78,22 +57,14 @@
     TEXT("ipc", 0, ipc, "MODE", "IPC namespace: private, host, or container:ID"), \
     LIST("label", 'l', label, "KEY[=VALUE]", "Set a label"), \
     LIST("label-file", 0, label_file, "FILE", "Read labels from a file"), \
-    TEXT("log-driver", 0, log_driver, "NAME", "k8s-file or none"), \
-    LIST("log-opt", 0, log_opt, "KEY=VALUE", "Option of the log driver (max-size)"), \
-    TEXT("memory", 'm', memory, "SIZE", "Memory limit (limits are refused yet)"), \
-    TEXT("memory-high", 0, memory_high, "SIZE", "Memory throttling limit"), \
-    TEXT("memory-reservation", 0, memory_reservation, "SIZE", "Memory soft limit"), \
-    TEXT("memory-swap", 0, memory_swap, "SIZE", "Memory plus swap limit"), \
     LIST("mount", 0, mount, "type=TYPE,...", "Mount a bind, volume or tmpfs"), \
     TEXT("name", 0, name, "NAME", "Name of the container"), \
     TEXT("network", 0, network, "MODE", "none (default), host, container:ID or ns:PATH"), \
     ALIAS("net", 0, OPT_STRING, network, "MODE", "network"), \
-    FLAG("no-healthcheck", 0, no_healthcheck, "Ignore the image's HEALTHCHECK"), \
-    {"oom-score-adj", 0, OPT_INT, O(oom_score_adj), "N", "Adjust the OOM score", 0, NULL, NULL, \
-     O(oom_score_adj_set)}, \
+    {"oom-score-adj", 0, OPT_INT, O(oom_score_adj), "N", \
+     "Readiness of the kernel to kill it, -1000 to 1000", 0, NULL, NULL, O(oom_score_adj_set)}, \
     TEXT("pid", 0, pid, "MODE", "PID namespace: private, host, or container:ID"), \
     TEXT("pidfile", 0, pidfile, "FILE", "Write the pid of the container's first process"), \
-    TEXT("pids-limit", 0, pids_limit, "N", "Limit the number of processes"), \
     TEXT("platform", 0, platform, "OS/ARCH", "Platform of the image"), \
     FLAG("privileged", 0, privileged, "All capabilities, no seccomp, nothing masked"), \
     LIST("publish", 'p', publish, "[IP:]HOST:CTR", "Publish a port (refused yet)"), \
@@ -106,7 +77,6 @@
      "With --read-only: tmpfs on /run, /tmp and /var/tmp (default)", 0, NULL, NULL, \
      O(read_only_tmpfs_set)}, \
     FLAG("replace", 0, replace, "Remove a container of the same name first"), \
-    TEXT("restart", 0, restart, "POLICY", "no (others come with a later version)"), \
     FLAG("rm", 0, rm, "Remove the container when it ends"), \
     FLAG("rootfs", 0, rootfs, "IMAGE is a directory that serves as root file system"), \
     LIST("security-opt", 0, security_opt, "OPTION", \
@@ -133,22 +103,18 @@
     LIST("volumes-from", 0, volumes_from, "CTR[:OPTIONS]", "Mount another container's volumes"), \
     TEXT("workdir", 'w', workdir, "DIR", "Working directory inside"), \
     IGNORED("disable-content-trust", OPT_FLAG, ignored, NULL, "For docker's sake, does nothing"), \
-    LATER("blkio-weight", "I/O cannot be limited yet; start it by ionice(1)"), \
     LATER("gpus", "--device makes the nodes of a device available"), \
-    LATER("health-cmd", HEALTH), LATER("health-interval", HEALTH), LATER("health-retries", HEALTH), \
-    LATER("health-start-period", HEALTH), LATER("health-timeout", HEALTH), \
     LATER("ip", ADDRESS), LATER("ip6", ADDRESS), LATER("mac-address", ADDRESS), \
     LATER("network-alias", ADDRESS), \
     LATER("link", "--network container:ID shares another container's network"), \
-    LATER("pod", "--network, --ipc, --pid and --uts container:ID share namespaces"), \
     LATER("secret", "-v FILE:/run/secrets/NAME:ro mounts one"), \
-    LATER("sdnotify", "a unit of Type=exec needs no message"), \
-    LATER("systemd", "leave it out, and give systemd --tmpfs /run --tmpfs /tmp"), \
     LATER("runtime", "rootlet is the runtime"), \
     {"preserve-fds", 0, OPT_INT, O(preserve_fds), "N", "Hand on N descriptors from 3 on"}
 
+#define ALL_OPTIONS LIMIT_OPTIONS, LIFE_OPTIONS, UNIT_OPTIONS, POD_OPTIONS, COMMON_OPTIONS
+
 const struct opt run_table[] = {
-    COMMON_OPTIONS,
+    ALL_OPTIONS,
     FLAG("detach", 'd', detach, "Run in the background and print the id"),
     TEXT("detach-keys", 0, detach_keys, "KEYS", "Keys that detach a terminal (ctrl-p,ctrl-q)"),
     {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default)", 0, NULL,
@@ -157,35 +123,7 @@ const struct opt run_table[] = {
 };
 
 const struct opt create_table[] = {
-    COMMON_OPTIONS,
+    ALL_OPTIONS,
     {NULL},
 };
 /* clang-format on */
-
-const char *run_opts_limit(const struct run_opts *o)
-{
-    const struct {
-        const void *set;
-        const char *name;
-    } limits[] = {
-        {o->memory, "--memory"},
-        {o->memory_high, "--memory-high"},
-        {o->memory_reservation, "--memory-reservation"},
-        {o->memory_swap, "--memory-swap"},
-        {o->cpus, "--cpus"},
-        {o->cpu_shares, "--cpu-shares"},
-        {o->cpu_quota, "--cpu-quota"},
-        {o->cpu_period, "--cpu-period"},
-        {o->cpuset_cpus, "--cpuset-cpus"},
-        {o->cpuset_mems, "--cpuset-mems"},
-        {o->pids_limit, "--pids-limit"},
-        {o->cgroup_conf, "--cgroup-conf"},
-        {o->cgroup_parent, "--cgroup-parent"},
-        {o->device_read_bps, "--device-read-bps"},
-        {o->device_write_bps, "--device-write-bps"},
-    };
-    for (size_t i = 0; i < N_ELEMENTS(limits); i++)
-        if (limits[i].set)
-            return limits[i].name;
-    return NULL;
-}
