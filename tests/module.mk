@@ -5,6 +5,7 @@
 #   make check TESTS=tests/unit/test-str    some unit tests or checks only
 #   make check-unit, make check-cli     one of the two
 #   make check-cli PYTEST_ARGS="-k run" some of the commands' tests
+#   make check-systemd, check-guest     those that run in the test beds (tests/vm)
 TEST_EXTENSIONS = .sh .py
 SH_LOG_COMPILER = sh
 PY_LOG_COMPILER = $(PYTHON)
@@ -43,9 +44,18 @@ oci-suite:
 	@sh $(top_srcdir)/tests/oci/conformance/build '$(abs_top_builddir)/tests/oci-suite'
 check-rows:
 	@$(PYTHON) $(top_srcdir)/tests/check-rows.py $(top_srcdir)
+# What needs a systemd, and what needs a whole machine (tests/vm/README.md). VM_SUITE=bookworm: there.
+check-systemd: all
+	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/native-tests $(PYTEST_ARGS)
+check-guest: all
+	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/run-tests $(PYTEST_ARGS)
+# A shell there: make guest-shell, make guest-shell BED=--native
+BED =
+guest-shell: all
+	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/shell $(BED)
 demo: all
 	@sh $(top_srcdir)/tests/demo.sh '$(abs_top_builddir)'
-.PHONY: check-unit check-cli check-rows oci-suite demo
+.PHONY: check-unit check-cli check-rows check-systemd check-guest guest-shell oci-suite demo
 
 # What the containers of tests/oci/differential.py run.
 check_PROGRAMS += tests/oci/differential/probe
