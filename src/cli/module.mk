@@ -3,7 +3,7 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/runopts.c 
 	src/cli/runopts_lines.h src/cli/runopts_limits.c src/cli/runopts_limits.h \
 	src/cli/build.c src/cli/build.h src/cli/build_env.c src/cli/build_process.c \
 	src/cli/build_mounts.c src/cli/build_volumes.c src/cli/build_names.c src/cli/build_security.c \
-	src/cli/build_spec.c src/cli/build_record.c src/cli/create.c src/cli/create.h src/cli/run.c src/cli/follow.c \
+	src/cli/build_spec.c src/cli/build_resources.c src/cli/build_hardware.c src/cli/build_limits.h src/cli/build_record.c src/cli/create.c src/cli/create.h src/cli/run.c src/cli/follow.c \
 	src/cli/follow.h src/cli/start.c src/cli/stop.c src/cli/rm.c src/cli/exec.c \
 	src/cli/exec_session.c src/cli/exec_session.h src/cli/ps.c src/cli/psfilter.c \
 	src/cli/psfilter.h src/cli/inspect.c src/cli/images.c src/cli/logs.c src/cli/system.c \
@@ -15,3 +15,12 @@ rootlet_LDADD = src/engine/libengine.a src/container/libcontainer.a src/logs/lib
 	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a \
 	src/term/libterm.a src/userns/libuserns.a src/conf/libconf.a src/format/libformat.a \
 	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-build-resources
+TESTS += tests/unit/test-build-resources
+tests_unit_test_build_resources_SOURCES = tests/unit/test-build-resources.c \
+	src/cli/build_resources.c src/cli/build_hardware.c src/cli/build_limits.h
+tests_unit_test_build_resources_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_build_resources_LDADD = $(CGROUP_TEST_LIBS)
+endif
