@@ -46,7 +46,14 @@ struct cgroup_driver {
 };
 
 extern const struct cgroup_driver cgroup_driver_systemd, cgroup_driver_cgroupfs,
-    cgroup_driver_disabled;
+    cgroup_driver_disabled, cgroup_driver_scope;
+
+/* Zeroed but for driver and fd -1. Owned. */
+struct cgroup *cgroup_new(const struct cgroup_driver *driver);
+/* Writes the limits, loads the device program: a process that comes in meets all of it. resources:
+ * what plan was made of. */
+int cgroup_apply(struct cgroup *c, const struct plan *plan, const json_t *resources, bool update,
+                 struct err *e);
 
 /* -ENOTSUP: "WHAT needs a cgroup, and the container has none". */
 int cgroup_need(const struct cgroup *c, const char *what, struct err *e);
@@ -91,5 +98,8 @@ int cgroup_remove_tree(int dir_fd, const char *name, struct err *e);
 /* rmdir of the group at path below root_fd (not of those in it) and of count above it, as far as
  * they are empty. */
 void cgroup_remove_empty(int root_fd, const char *path, size_t count);
+/* Moves every process of a group into the group leaf below it (made if need be), so that it may
+ * hand controllers down. 0 also when a few of them could not be moved. */
+int cgroup_evacuate(int dir_fd, const char *leaf, struct err *e);
 /* chown of what a delegate manages. */
 int cgroup_delegate(int dir_fd, uid_t owner, struct err *e);

@@ -22,7 +22,7 @@ const char *cgroup_mode_name(enum cgroup_mode m)
 
 /* v1 and hybrid hosts mount a tmpfs on /sys/fs/cgroup with a folder per hierarchy; hybrid ones have
  * cgroup2 in "unified" there (systemd's name for it). */
-static enum cgroup_mode detect_mode(void)
+enum cgroup_mode cgroup_host_mode(void)
 {
     struct statfs fs;
     if (statfs(CGROUP_DIR, &fs) < 0)
@@ -45,7 +45,7 @@ static int own_cgroup(struct cgroup_host *h, struct err *e)
 
 int cgroup_detect(struct cgroup_host *ret, struct err *e)
 {
-    struct cgroup_host h = {.mode = detect_mode()};
+    struct cgroup_host h = {.mode = cgroup_host_mode()};
     if (h.mode == CGROUP_V2) {
         int r = own_cgroup(&h, e);
         if (r < 0)
@@ -65,7 +65,7 @@ int cgroup_detect(struct cgroup_host *ret, struct err *e)
 
 int cgroup_refuse(struct err *e)
 {
-    enum cgroup_mode mode = detect_mode();
+    enum cgroup_mode mode = cgroup_host_mode();
     int r =
         err_msg(e, ENOTSUP, "cgroup v2 unified hierarchy not available: this host runs cgroup %s",
                 cgroup_mode_name(mode));
@@ -74,36 +74,4 @@ int cgroup_refuse(struct err *e)
                     "--cgroups=disabled (or cgroups = \"disabled\" in rootlet.conf, or "
                     "ROOTLET_CGROUPS=disabled; rootlet-oci: --cgroup-manager disabled) runs "
                     "without it");
-}
-
-int cgroup_choose(const char *setting, const char *limit, const char **ret_driver,
-                  char **ret_notice, struct err *e)
-{
-    *ret_notice = NULL;
-    if (streq(setting, "disabled")) {
-        if (limit)
-            return err_hint(
-                e, err_msg(e, EINVAL, "%s needs a cgroup, and cgroups are disabled", limit),
-                "leave out %s: this version sets no limits yet, --ulimit bounds single processes",
-                limit);
-        *ret_driver = "disabled";
-        return 0;
-    }
-    if (setting && *setting && !streq(setting, "enabled"))
-        return err_hint(e, err_msg(e, EINVAL, "--cgroups %s: unknown", setting),
-                        "known are enabled and disabled");
-    struct cgroup_host h;
-    int r = cgroup_detect(&h, e);
-    if (r < 0)
-        return r;
-    if (h.mode != CGROUP_V2)
-        return cgroup_refuse(e);
-    if (limit)
-        return err_hint(e,
-                        err_msg(e, ENOTSUP, "%s: no cgroup is delegated to this process (%s)",
-                                limit, h.own_path),
-                        "this version runs containers without limits; leave out %s", limit);
-    *ret_notice = xstrdup("no cgroup is delegated: the container runs without resource control");
-    *ret_driver = "disabled";
-    return 0;
 }

@@ -185,6 +185,26 @@ int cgroup_add_process(int dir_fd, const char *dir_path, pid_t pid, struct err *
     return r;
 }
 
+int cgroup_evacuate(int dir_fd, const char *leaf, struct err *e)
+{
+    if (mkdirat(dir_fd, leaf, 0755) < 0 && errno != EEXIST)
+        return err_set(e, errno, "make cgroup %s", leaf);
+    scoped_fd int leaf_fd = cgroup_dir_open(dir_fd, leaf, e);
+    if (leaf_fd < 0)
+        return leaf_fd;
+    /* They fork while we look. */
+    for (int rounds = 0; rounds < 20; rounds++) {
+        scoped_free char *text = NULL;
+        ssize_t n = cgroup_file_read(dir_fd, "cgroup.procs", &text);
+        if (n <= 0)
+            return n < 0 ? err_set(e, (int)-n, "list the processes of a cgroup") : 0;
+        scoped_strv char **pids = strv_split(text, "\n", false);
+        for (char **pid = pids; pid && *pid; pid++)
+            (void)!cgroup_file_write(leaf_fd, "cgroup.procs", *pid);
+    }
+    return 0;
+}
+
 static int event_value(int fd, const char *key)
 {
     char text[256];

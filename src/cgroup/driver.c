@@ -35,6 +35,7 @@ const struct cgroup_driver cgroup_driver_disabled = {.name = "disabled", .create
 static const struct cgroup_driver *const drivers[] = {
     &cgroup_driver_systemd,
     &cgroup_driver_cgroupfs,
+    &cgroup_driver_scope,
     &cgroup_driver_disabled,
 };
 
@@ -46,7 +47,7 @@ static const struct cgroup_driver *find_driver(const char *name)
     return NULL;
 }
 
-static struct cgroup *new_group(const struct cgroup_driver *driver)
+struct cgroup *cgroup_new(const struct cgroup_driver *driver)
 {
     struct cgroup *c = xcalloc(1, sizeof(*c));
     c->driver = driver;
@@ -67,8 +68,7 @@ void cgroup_close(struct cgroup *c)
     free(c);
 }
 
-/* A process that comes in meets all of it. */
-static int apply(struct cgroup *c, const struct plan *plan, const json_t *resources, bool update,
+int cgroup_apply(struct cgroup *c, const struct plan *plan, const json_t *resources, bool update,
                  struct err *e)
 {
     int r = plan_apply(plan, c->fd, cgroup_path(c), e);
@@ -108,7 +108,7 @@ static int create(struct cgroup *c, const struct cgroup_request *r, const struct
         c->pending = rc == 0 ? json_incref((json_t *)r->resources) : NULL;
         return rc;
     }
-    rc = apply(c, plan, r->resources, false, e);
+    rc = cgroup_apply(c, plan, r->resources, false, e);
     if (rc == 0 && r->owner)
         rc = cgroup_delegate(c->fd, r->owner, e);
     if (rc < 0)
@@ -131,7 +131,7 @@ int cgroup_create(const struct cgroup_request *r, struct cgroup **ret, struct er
         rc = resources_plan(r->resources, false, &plan, e);
     if (rc < 0)
         return rc;
-    struct cgroup *c = new_group(driver);
+    struct cgroup *c = cgroup_new(driver);
     c->in_userns = r->in_userns;
     c->owner = r->owner;
     rc = create(c, r, &plan, e);
@@ -159,7 +159,7 @@ static int apply_pending(struct cgroup *c, struct err *e)
     int r = resources_plan(c->pending, false, &plan, e);
     if (r < 0)
         return r;
-    r = apply(c, &plan, c->pending, false, e);
+    r = cgroup_apply(c, &plan, c->pending, false, e);
     if (r == 0 && c->owner)
         r = cgroup_delegate(c->fd, c->owner, e);
     plan_release(&plan);
@@ -227,7 +227,7 @@ int cgroup_load(const json_t *record, struct cgroup **ret, struct err *e)
     const struct cgroup_driver *driver = name ? find_driver(name) : NULL;
     if (!driver)
         return err_msg(e, EINVAL, "record: cgroup driver %s is unknown", name ? name : "(none)");
-    struct cgroup *c = new_group(driver);
+    struct cgroup *c = cgroup_new(driver);
     c->made = json_is_true(json_object_get(record, "made"));
     c->in_userns = json_is_true(json_object_get(record, "inUserns"));
     c->unit = xstrdup(unit);
@@ -256,7 +256,7 @@ static int open_below(const struct cgroup *c, const char *path, struct cgroup **
     int fd = cgroup_dir_open(c->fd, path, NULL);
     if (fd < 0)
         return err_set(e, -fd, "open cgroup %s below %s", path, c->path);
-    struct cgroup *child = new_group(c->driver);
+    struct cgroup *child = cgroup_new(c->driver);
     child->fd = fd;
     child->in_userns = c->in_userns;
     child->unit = xstrdup(c->unit);
@@ -272,7 +272,7 @@ int cgroup_open_child(const struct cgroup *c, const char *path, pid_t init, stru
     if (r < 0)
         return r;
     if (c->fd < 0) {
-        *ret = new_group(&cgroup_driver_disabled);
+        *ret = cgroup_new(&cgroup_driver_disabled);
         return 0;
     }
     if (path) {
@@ -303,7 +303,7 @@ int cgroup_update(struct cgroup *c, const json_t *resources, struct err *e)
     if (r == 0 && c->driver->update)
         r = c->driver->update(c, resources, &plan, e);
     if (r == 0)
-        r = apply(c, &plan, resources, true, e);
+        r = cgroup_apply(c, &plan, resources, true, e);
     plan_release(&plan);
     return r;
 }

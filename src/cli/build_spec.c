@@ -54,12 +54,15 @@ static int spec_seccomp(struct build *b)
 
 static int spec_limits(const struct build *b, struct err *e)
 {
-    const char *driver;
-    scoped_free char *notice = NULL;
+    struct cgroup_choice choice SCOPED(cgroup_choice_release) = {0};
     if (!b->spec->linux_->resources || json_object_size(b->spec->linux_->resources) == 0)
         return 0;
-    const char *mode = b->o->cgroups ? b->o->cgroups : b->conf->cgroups;
-    return cgroup_choose(mode, "linux.resources", &driver, &notice, e);
+    const struct cgroup_wish wish = {
+        .setting = b->o->cgroups ? b->o->cgroups : b->conf->cgroups,
+        .parent = b->o->cgroup_parent,
+        .resources = b->spec->linux_->resources,
+    };
+    return cgroup_choose(&wish, &choice, e);
 }
 
 static void spec_record(struct build *b)

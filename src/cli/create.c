@@ -221,16 +221,22 @@ static int choose_ids_and_cgroup(struct creation *c, struct err *e)
 {
     const struct run_opts *o = c->o;
     const struct conf *conf = cli_conf();
-    const char *driver;
-    scoped_free char *notice = NULL, *cgroup_notice = NULL;
-    const char *limit = o->cgroup_parent ? "--cgroup-parent" : limit_opts_first(&o->limit);
-    int r =
-        cgroup_choose(o->cgroups ? o->cgroups : conf->cgroups, limit, &driver, &cgroup_notice, e);
+    scoped_free char *notice = NULL;
+    struct cgroup_choice choice SCOPED(cgroup_choice_release) = {0};
+    const struct cgroup_wish wish = {
+        .setting = o->cgroups ? o->cgroups : conf->cgroups,
+        .parent = o->cgroup_parent,
+    };
+    const char *limit = limit_opts_first(&o->limit);
+    int r = cgroup_choose(&wish, &choice, e);
+    if (r == 0 && limit)
+        return err_msg(e, EINVAL, "%s needs a cgroup, and cgroups are disabled", limit);
     if (r < 0)
         return r;
     if (!o->quiet)
-        cli_notice(cgroup_notice);
-    c->rec.cgroups = xstrdup(driver);
+        cli_notice(choice.notice);
+    c->rec.cgroups = xstrdup(choice.driver);
+    c->rec.cgroup_parent = xstrdup(o->cgroup_parent);
     const char *mode = o->userns ? o->userns : o->uidmap || o->gidmap ? "" : conf->userns;
     r = userns_map_build(mode, o->uidmap, o->gidmap, &c->map, &notice, e);
     if (r == 0 && !o->quiet)

@@ -36,20 +36,36 @@ static json_t *network_info(void)
     return list;
 }
 
+/* Every controller that a limit could need, and where it is missing. */
+static json_t *controller_info(const struct cgroup_choice *c)
+{
+    static const char *const names[] = {"cpu", "cpuset", "hugetlb", "io", "memory", "pids"};
+    json_t *list = json_object();
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        bool has = cgroup_choice_has(c, names[i]);
+        json_object_set_new(list, names[i],
+                            has ? json_string("available")
+                                : json_sprintf("not delegated to %s", c->where ? c->where : "us"));
+    }
+    return list;
+}
+
 static json_t *cgroup_info(void)
 {
     struct cgroup_host h = {0};
-    const char *driver = "none";
     struct err e = ERR_INIT;
-    scoped_free char *notice = NULL;
+    struct cgroup_choice c SCOPED(cgroup_choice_release) = {0};
+    const struct cgroup_wish wish = {.setting = cli_conf()->cgroups, .want_controllers = true};
     cgroup_detect(&h, NULL);
-    int r = cgroup_choose(cli_conf()->cgroups, NULL, &driver, &notice, &e);
-    return json_pack("{s:s, s:s, s:s, s:s, s:b}", "Version", cgroup_mode_name(h.mode), "Driver",
-                     driver, "Why",
-                     r < 0    ? e.msg
-                     : notice ? notice
-                              : "as configured",
-                     "Controllers", h.controllers, "Delegated", h.delegated);
+    int r = cgroup_choose(&wish, &c, &e);
+    scoped_free char *controllers = strv_join(c.controllers, " ");
+    json_t *info = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "Version", cgroup_mode_name(h.mode),
+                             "Driver", r < 0 ? "none" : c.driver, "Why", r < 0 ? e.msg : c.why,
+                             "Controllers", controllers ? controllers : "", "OwnCgroup", h.own_path,
+                             "Delegated", h.delegated);
+    if (h.mode == CGROUP_V2)
+        json_object_set_new(info, "ControllerStatus", controller_info(&c));
+    return info;
 }
 
 static json_t *storage_info(void)

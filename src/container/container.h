@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/jfield.h"
+#include "cgroup/driver.h"
 #include "conf/conf.h"
 #include "network/network.h"
 #include "storage/storage.h"
@@ -181,5 +182,9 @@ int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struc
 /* Ends the init of a run whose supervisor was killed, found by pid and start time in the state on
  * disk; the caller holds the lock. 0 also when there is none. */
 int container_end_survivor(int dir_fd, struct err *e);
+/* The control group of a running container, to be looked at, changed, frozen or killed; owned.
+ * -ENOTSUP with a hint when it has none, -ESRCH when it does not run; the caller's err_add says
+ * what it is needed for. */
+int container_cgroup(const struct container *c, struct cgroup **ret, struct err *e);
 /* Connects to the supervisor's attach.sock; -ENOENT/-ECONNREFUSED when none. */
 int container_connect(const struct conf *c, const char *id, struct err *e);

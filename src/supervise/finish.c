@@ -156,6 +156,7 @@ void finish_close(struct sup *s)
     if (s->run_fd >= 0 && s->lock_fd >= 0)
         unlinkat(s->run_fd, "attach.sock", 0);
     /* Commands wait for the end of their socket and may then take the lock at once. */
+    group_end(s);
     fd_close(&s->lock_fd);
     peers_close(s);
     fd_close(&s->owner_fd);

@@ -171,6 +171,7 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .stdio = {p->child_fd[0], p->child_fd[1], p->child_fd[2]},
         .preserve_fds = s->preserve_fds,
         .userns_fd = p->userns_fd,
+        .cgroup = s->cgroup,
         .trace_stages = s->trace_stages,
     };
     return engine_create(&params, &s->engine, e);
@@ -189,6 +190,8 @@ int sup_prepare(struct sup *s, struct err *e)
     if (r == 0)
         r = read_records(s, &p, e);
     if (r == 0)
+        r = group_begin(s, p.ctr.rec.cgroups, p.ctr.rec.cgroup_parent, e);
+    if (r == 0)
         r = check_storage(s, &p.ctr.rec.storage, e);
     if (r == 0)
         r = load_seccomp(s, &p, e);
@@ -201,7 +204,9 @@ int sup_prepare(struct sup *s, struct err *e)
     if (r < 0)
         return r;
     keep_network(s, &p);
-    r = create_init(s, &p, e);
+    r = group_container(s, e);
+    if (r == 0)
+        r = create_init(s, &p, e);
     if (r == 0)
         r = stdio_watch(s, e);
     if (r == 0)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/loop.h"
+#include "cgroup/session.h"
 #include "container/container.h"
 #include "container/proto.h"
 #include "engine/engine.h"
@@ -97,6 +98,8 @@ struct sup {
     struct spec spec; /* after the start only what its end needs (hooks) */
     struct network_plan network;
     struct engine *engine;
+    struct cgroup_session *session; /* NULL: no control groups */
+    struct cgroup *cgroup;          /* the container's */
     enum phase phase;
     bool init_ended, removed, final_written;
     int stop_timer, drain_timer, trim_timer;
@@ -121,6 +124,14 @@ int sup_prepare(struct sup *s, struct err *e);
 int sup_start(struct sup *s, struct err *e);
 /* Frees what only the start needed. */
 void sup_shrink(struct sup *s);
+
+/* group.c */
+/* Asks for the control groups; with a manager they are on their way then. Done once. */
+int group_begin(struct sup *s, const char *driver, const char *parent, struct err *e);
+/* Waits for them; the container's group anew, with its limits. For every start. */
+int group_container(struct sup *s, struct err *e);
+/* What is left in them is killed; they go, or will with us. */
+void group_end(struct sup *s);
 
 /* state.c */
 /* Writes the state with this status; a failure is noted in the reason and else survived. */

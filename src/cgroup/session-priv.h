@@ -1,0 +1,30 @@
+/* session-priv - a supervisor's session: what its two kinds share. */
+#pragma once
+
+#include "cgroup/cgroup-priv.h"
+#include "cgroup/session.h"
+
+#define SESSION_SUPERVISOR "supervisor"
+#define SESSION_CONTAINER "container"
+/* Leaf of a delegated group for who was in it: a group that hands controllers down holds no
+ * processes. */
+#define SESSION_LEAF "main"
+
+struct scope_helper; /* session-scope.c */
+
+struct cgroup_session {
+    char *driver, *id;
+    char *path;                  /* of the whole, "/a/rootlet-ID.scope"; owned; NULL: not yet */
+    int fd;                      /* its directory; -1: not yet */
+    bool made;                   /* by us: we remove it */
+    char *origin;                /* made: where we have come from; owned */
+    char *unit;                  /* systemd: name of the scope; owned */
+    struct scope_helper *helper; /* systemd: its answer is on its way; owned */
+};
+
+/* session-scope.c: the scope of a manager. */
+int session_scope_begin(struct cgroup_session *s, const struct cgroup_session_request *r,
+                        struct err *e);
+/* Until the manager has made it: path, fd, we are in supervisor/. */
+int session_scope_await(struct cgroup_session *s, struct err *e);
+void session_scope_end(struct cgroup_session *s);
