@@ -32,7 +32,6 @@ static const struct {
              "'{{.GraphDriver.Data.UpperDir}}' CONTAINER"},
     {"top", "rootlet exec CONTAINER ps, if it has ps"},
     {"stats", "rootlet inspect -f '{{.State.Pid}}' CONTAINER names the process for the host's top"},
-    {"events", "'rootlet wait CONTAINER' waits for an end, 'rootlet ps -a' shows all states"},
     {"pause", "rootlet kill --signal STOP CONTAINER stops its first process, CONT continues it"},
     {"unpause", "rootlet kill --signal CONT CONTAINER continues what STOP has stopped"},
     {"update", "make the container anew: rootlet run --replace --name NAME ..."},

@@ -6,7 +6,7 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/runopts.c 
 	src/cli/build_spec.c src/cli/build_resources.c src/cli/build_hardware.c src/cli/build_limits.h src/cli/build_record.c src/cli/create.c src/cli/create.h src/cli/run.c src/cli/follow.c \
 	src/cli/follow.h src/cli/start.c src/cli/stop.c src/cli/rm.c src/cli/exec.c \
 	src/cli/exec_session.c src/cli/exec_session.h src/cli/ps.c src/cli/psfilter.c \
-	src/cli/psfilter.h src/cli/inspect.c src/cli/images.c src/cli/logs.c src/cli/system.c \
+	src/cli/psfilter.h src/cli/inspect.c src/cli/images.c src/cli/logs.c src/cli/events.c src/cli/system.c \
 	src/cli/doctor.c src/cli/why.c src/cli/help.c src/cli/later.c src/cli/probes.h src/cli/probes_host.c \
 	src/cli/probes_session.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)

@@ -122,6 +122,8 @@ static int do_stop(struct container *c, const struct stop_opts *o, struct err *e
     int64_t seconds = o->time_set ? o->time : c->rec.stop_timeout_s;
     int ms = seconds < 0 ? -1 : seconds > INT_MAX / 1000 ? INT_MAX : (int)seconds * 1000;
     int r = container_stop(cli_conf(), c->id, sig, ms, e);
+    if (r == 0)
+        container_event(cli_conf(), &c->rec, "stop", NULL);
     return r == -ENOENT || r == -ECONNREFUSED ? 0 : r;
 }
 
@@ -148,6 +150,7 @@ static int restart_one(struct container *c, const char *typed, void *data, struc
         r = follow_detached(&f, e);
     if (r < 0)
         return err_add(e, r, "restart %s", typed);
+    container_event(cli_conf(), &c->rec, "restart", NULL);
     puts(typed);
     return 0;
 }
@@ -161,6 +164,7 @@ static int restart_command(const struct cmd *cmd, void *opts, char **args, struc
 static int kill_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct stop_opts *o = data;
+    char attribute[24];
     int sig = o->signal ? signal_parse(o->signal) : SIGKILL;
     if (sig <= 0)
         return err_msg(e, EINVAL, "kill: signal \"%s\": no such signal", o->signal);
@@ -170,6 +174,8 @@ static int kill_one(struct container *c, const char *typed, void *data, struct e
     int r = container_signal(cli_conf(), c->id, sig, e);
     if (r < 0)
         return err_add(e, r, "kill %s", typed);
+    snprintf(attribute, sizeof(attribute), "signal=%d", sig);
+    container_event(cli_conf(), &c->rec, "kill", attribute);
     puts(typed);
     return 0;
 }

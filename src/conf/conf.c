@@ -286,8 +286,9 @@ static int refuse_foreign_link(const char *path, struct err *e)
         "set XDG_RUNTIME_DIR or --runroot to a directory of your own");
 }
 
-/* The runtime directory may lie in a world-writable /tmp: it must be ours alone. */
-static int check_run_root(const struct conf *c, bool make, struct err *e)
+/* The runtime directory may lie in a world-writable /tmp: it must be ours alone. Returns it open.
+ */
+static int open_run_root(const struct conf *c, bool make, struct err *e)
 {
     struct stat st;
     int r = refuse_foreign_link(c->run_root, e);
@@ -305,13 +306,13 @@ static int check_run_root(const struct conf *c, bool make, struct err *e)
                         err_msg(e, EPERM, "%s belongs to uid %u, mode %o: it must be yours, 0700",
                                 c->run_root, st.st_uid, st.st_mode & 07777),
                         "set XDG_RUNTIME_DIR or --runroot to a directory of your own");
-    return 0;
+    return take_fd(&fd);
 }
 
 int conf_open_run(const struct conf *c, const char *sub, bool make, struct err *e)
 {
-    int r = check_run_root(c, make, e);
-    return r < 0 ? r : open_sub(c->run_root, sub, make, e);
+    scoped_fd int fd = open_run_root(c, make, e);
+    return fd < 0 || !*sub ? take_fd(&fd) : open_sub(c->run_root, sub, make, e);
 }
 
 void conf_env(const struct conf *c, char ***env)

@@ -171,6 +171,11 @@ void container_remove_run(const struct conf *c, const char *id);
 void container_sweep(const struct conf *c);
 int container_rename(const struct conf *c, struct container *ctr, const char *name, struct err *e);
 
+/* Writes an event of it (events.h). attribute: "key=value" or NULL. create, remove and rename are
+ * written here, start, died and what else happens to a running one by its supervisor. */
+void container_event(const struct conf *c, const struct ctr_record *rec, const char *action,
+                     const char *attribute);
+
 /* Corrects a state read from disk: a "running" one whose supervisor is gone becomes exited with
  * "supervisor was killed", or "host rebooted". Does not write. */
 void container_derive(const struct conf *c, struct ctr_state *s);

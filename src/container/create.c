@@ -165,6 +165,8 @@ int container_create(const struct conf *c, struct ctr_record *rec, const struct 
     fd_close(&m.dir_fd);
     if (r < 0)
         sweep_entry(c, containers_fd, m.tmp);
+    else
+        container_event(c, rec, "create", NULL);
     return r;
 }
 
@@ -190,5 +192,7 @@ int container_rename(const struct conf *c, struct container *ctr, const char *na
         return r;
     }
     name_free(c, old, ctr->id);
+    scoped_free char *attribute = xasprintf("oldName=%s", old);
+    container_event(c, &ctr->rec, "rename", attribute);
     return 0;
 }

@@ -161,6 +161,7 @@ int container_remove_ended(const struct conf *c, const struct container *ctr, bo
     scoped_free char *path = container_dir(c, gone);
     int r2 = remove_tree(containers_fd, gone, path, r < 0 ? NULL : &first);
     container_remove_run(c, ctr->id);
+    container_event(c, &ctr->rec, "remove", NULL);
     r = r < 0 ? r : r2;
     if (r < 0 && e)
         *e = first;

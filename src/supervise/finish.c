@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,6 +59,9 @@ void finish_init_ended(struct sup *s)
     st->exit_code = wait_status_code(status);
     st->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     state_clear_run(st);
+    char code[24];
+    snprintf(code, sizeof(code), "exitCode=%d", st->exit_code);
+    sup_journal(s, "died", code);
     if (stdio_drain(s)) {
         sup_event(s, EV_DRAINED, NULL, NULL, NULL);
         return;

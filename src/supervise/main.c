@@ -146,6 +146,7 @@ static void release(struct sup *s)
     spec_release(&s->spec);
     ctr_state_release(&s->state);
     free(s->pidfile);
+    free(s->pod);
     free(s->bundle);
     loop_free(s->loop);
     conf_release(&s->conf);

@@ -80,6 +80,7 @@ static int read_records(struct sup *s, struct prep *p, struct err *e)
     s->stop_timeout_s = rec->stop_timeout_s;
     s->timeout_s = rec->timeout_s;
     s->pidfile = xstrdup(rec->pidfile);
+    s->pod = xstrdup(rec->pod);
     s->bundle = container_dir(&s->conf, s->id);
     int sig = rec->stop_signal ? signal_parse(rec->stop_signal) : DEFAULT_STOP_SIGNAL;
     s->stop_signal = sig > 0 ? sig : DEFAULT_STOP_SIGNAL;
@@ -275,6 +276,7 @@ int sup_start(struct sup *s, struct err *e)
         return r;
     s->state.started_ns = time_now_ns();
     state_set(s, CTR_RUNNING);
+    sup_journal(s, "start", NULL);
     r = events_run_time(s, e);
     if (r < 0)
         return r;

@@ -93,6 +93,7 @@ struct sup {
     int stop_signal;
     int64_t stop_timeout_s, timeout_s;
     char *pidfile;
+    char *pod; /* NULL: in none */
 
     char *bundle;     /* containers/ID, for the engine */
     struct spec spec; /* after the start only what its end needs (hooks) */
@@ -150,6 +151,10 @@ int events_open(struct sup *s, struct err *e);     /* signals, the init's pidfd 
 int events_learn(struct sup *s, struct err *e);    /* the seccomp listener, if there is one */
 int events_run_time(struct sup *s, struct err *e); /* --timeout begins */
 const char *phase_name(enum phase p);
+
+/* journal.c */
+/* An event of the container for the journal; attribute: "key=value" or NULL. */
+void sup_journal(struct sup *s, const char *action, const char *attribute);
 
 /* finish.c */
 void finish_init_ended(struct sup *s);

@@ -1,0 +1,33 @@
+/* journal - what happens to the container, told to those who watch events. */
+#include "supervise/supervise.h"
+
+#include <fcntl.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "events/events.h"
+
+void sup_journal(struct sup *s, const char *action, const char *attribute)
+{
+    scoped_free char *pod = s->pod ? xasprintf("pod=%s", s->pod) : NULL;
+    char *attributes[3] = {NULL};
+    size_t n = 0;
+    if (attribute)
+        attributes[n++] = (char *)(uintptr_t)attribute;
+    if (pod)
+        attributes[n] = pod;
+    struct event ev = {.type = "container",
+                       .action = action,
+                       .id = s->id,
+                       .name = s->state.name,
+                       .image = s->state.image,
+                       .attributes = attributes,
+                       .labels = s->state.labels};
+    /* RUN_ROOT, which has been checked when our own directory in it was opened. */
+    scoped_fd int dir =
+        s->run_fd >= 0 ? openat(s->run_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (dir >= 0)
+        event_write_at(dir, &ev);
+    else
+        event_write(&s->conf, &ev);
+}
