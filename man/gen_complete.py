@@ -75,6 +75,8 @@ ROOTLET = Program(
         ("images", "sort"): "created id repository size tag",
         ("ps", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
         ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
+        ("events", "format"): "json jsonl",
+        ("events", "filter"): "container= event= image= label= pod= type= volume=",
         ("images", "filter"): "reference= id= dangling=",
     },
     arguments={

@@ -5,6 +5,7 @@ dist_man1_MANS += \
 	man/rootlet-create.1 \
 	man/rootlet-delete.1 \
 	man/rootlet-doctor.1 \
+	man/rootlet-events.1 \
 	man/rootlet-exec.1 \
 	man/rootlet-history.1 \
 	man/rootlet-image-check.1 \
@@ -44,6 +45,7 @@ man_prose = \
 	man/prose/rootlet-attach.md \
 	man/prose/rootlet-create.md \
 	man/prose/rootlet-doctor.md \
+	man/prose/rootlet-events.md \
 	man/prose/rootlet-exec.md \
 	man/prose/rootlet-history.md \
 	man/prose/rootlet-image-check.md \

@@ -61,6 +61,7 @@ complete -c rootlet -n __rootlet_none -a container -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a create -d 'Create a container, to be started later'
 complete -c rootlet -n __rootlet_none -a delete -d 'Remove containers'
 complete -c rootlet -n __rootlet_none -a doctor -d 'Check this host and say how to mend what is missing'
+complete -c rootlet -n __rootlet_none -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n __rootlet_none -a exec -d 'Run a command in a running container'
 complete -c rootlet -n __rootlet_none -a help -d 'Show help for a command'
 complete -c rootlet -n __rootlet_none -a history -d 'Show the steps that an image was built by'
@@ -123,6 +124,7 @@ complete -c rootlet -n '__rootlet_group image' -a rm -d 'Remove images'
 complete -c rootlet -n '__rootlet_group image' -a save -d 'Write images to an archive'
 complete -c rootlet -n '__rootlet_group image' -a tag -d 'Give an image more names'
 complete -c rootlet -n '__rootlet_group image' -a untag -d 'Take names away from an image'
+complete -c rootlet -n '__rootlet_group system' -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n '__rootlet_group system' -a info -d 'Show what rootlet found on this host and what it uses'
 
 complete -c rootlet -n '__rootlet_is run "container run"' -l add-host -x -d 'Add a line to /etc/hosts'
@@ -427,6 +429,13 @@ complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as J
 complete -c rootlet -n '__rootlet_is why' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is why' -a '(__rootlet_containers)'
 
+complete -c rootlet -n '__rootlet_is events "system events"' -s f -l filter -x -a 'container= event= image= label= pod= type= volume=' -d 'container, event, image, label, pod, type or volume'
+complete -c rootlet -n '__rootlet_is events "system events"' -l format -x -a 'json jsonl' -d 'json, jsonl, or a Go template'
+complete -c rootlet -n '__rootlet_is events "system events"' -l no-trunc -d 'Full ids (the default; =false cuts them)'
+complete -c rootlet -n '__rootlet_is events "system events"' -l since -x -d 'Past events too, from this time: RFC 3339, seconds, or 10m ago'
+complete -c rootlet -n '__rootlet_is events "system events"' -l stream -d 'Wait for what comes (the default; =false ends after what is there)'
+complete -c rootlet -n '__rootlet_is events "system events"' -l until -x -d 'End at this time'
+
 complete -c rootlet -n '__rootlet_is load "image load"' -s i -l input -r -F -d 'Archive or OCI directory to read (default: standard input)'
 complete -c rootlet -n '__rootlet_is load "image load"' -s q -l quiet -d 'No progress on stderr'
 
@@ -464,4 +473,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor exec help history image images import info inspect kill list load logs ls ps remove rename restart rm rmi run save spec start stop system tag untag version wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec help history image images import info inspect kill list load logs ls ps remove rename restart rm rmi run save spec start stop system tag untag version wait why'

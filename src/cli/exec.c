@@ -152,7 +152,14 @@ static int exec_in(const struct container *c, const struct exec_opts *o, char *c
         .tty = o->tty,
         .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
     };
-    return exec_session_run(&s, e);
+    container_event(cli_conf(), &c->rec, "exec", NULL);
+    r = exec_session_run(&s, e);
+    if (r >= 0 && !o->detach) {
+        char code[24];
+        snprintf(code, sizeof(code), "exitCode=%d", r);
+        container_event(cli_conf(), &c->rec, "exec_died", code);
+    }
+    return r;
 }
 
 static int exec_command(const struct cmd *cmd, void *opts, char **args, struct err *e)

@@ -15,12 +15,12 @@ void container_event(const struct conf *c, const struct ctr_record *rec, const c
         attributes[n++] = (char *)(uintptr_t)attribute;
     if (pod)
         attributes[n] = pod;
-    struct event ev = {.type = "container",
-                       .action = action,
-                       .id = rec->id,
-                       .name = rec->name,
-                       .image = rec->image,
-                       .attributes = attributes,
-                       .labels = rec->labels};
+    struct event_entry ev = {.type = "container",
+                             .action = action,
+                             .id = rec->id,
+                             .name = rec->name,
+                             .image = rec->image,
+                             .attributes = attributes,
+                             .labels = rec->labels};
     event_write(c, &ev);
 }

@@ -19,7 +19,7 @@
 #define EVENTS_OLD "events.1"
 #define EVENTS_MAX (1 << 20) /* bytes of one file, and the last line that goes beyond */
 
-struct event {
+struct event_entry {
     int64_t time_ns;       /* since 1970; 0: now */
     const char *type;      /* "container", "image", "volume", "pod", "system" */
     const char *action;    /* "create", "start", "died", "oom"; podman's words (podman-events(1)) */
@@ -31,9 +31,9 @@ struct event {
 
 /* Appends. Never fails as far as the caller is concerned: an event that cannot be written is lost,
  * and said so at log level debug. */
-void event_write(const struct conf *c, const struct event *ev);
+void event_write(const struct conf *c, const struct event_entry *ev);
 /* The same for who has RUN_ROOT open already (O_PATH is enough). */
-void event_write_at(int run_root_fd, const struct event *ev);
+void event_write_at(int run_root_fd, const struct event_entry *ev);
 /* The usual one of a container. attribute: "key=value" or NULL. */
 void event_container(const struct conf *c, const char *action, const char *id, const char *name,
                      const char *image, const char *attribute);

@@ -38,10 +38,15 @@ static bool by_container(const json_t *ev, const char *value)
     return is_type(ev, "container") && is_named(ev, value);
 }
 
-/* docker's words count too. */
+/* docker's words count too, and podman's longer one. */
 static bool by_event(const json_t *ev, const char *value)
 {
-    const char *word = streq(value, "die") ? "died" : streq(value, "destroy") ? "remove" : value;
+    static const char *const same[][2] = {
+        {"die", "died"}, {"destroy", "remove"}, {"delete", "remove"}, {"loadfromarchive", "load"}};
+    const char *word = value;
+    for (size_t i = 0; i < N_ELEMENTS(same); i++)
+        if (streq(value, same[i][0]))
+            word = same[i][1];
     return streq(event_text(ev, "Status"), word);
 }
 

@@ -24,7 +24,7 @@ static void add_pairs(json_t *to, char *const *pairs)
 }
 
 /* timeNano stands first: that is how the reader finds the begin of a line. */
-static char *event_line(const struct event *ev, bool with_labels)
+static char *event_line(const struct event_entry *ev, bool with_labels)
 {
     scoped_json json_t *j = json_object();
     json_t *attributes = json_object();
@@ -60,7 +60,7 @@ static void rotate(int dir_fd, int fd)
         renameat(dir_fd, EVENTS_FILE, dir_fd, EVENTS_OLD);
 }
 
-void event_write_at(int run_root_fd, const struct event *ev)
+void event_write_at(int run_root_fd, const struct event_entry *ev)
 {
     scoped_free char *line = event_line(ev, true);
     if (strlen(line) > LINE_MAX_BYTES) {
@@ -77,7 +77,7 @@ void event_write_at(int run_root_fd, const struct event *ev)
         rotate(run_root_fd, fd);
 }
 
-void event_write(const struct conf *c, const struct event *ev)
+void event_write(const struct conf *c, const struct event_entry *ev)
 {
     struct err e = ERR_INIT;
     scoped_fd int dir = conf_open_run(c, "", true, &e);
@@ -91,18 +91,18 @@ void event_container(const struct conf *c, const char *action, const char *id, c
                      const char *image, const char *attribute)
 {
     char *attributes[] = {(char *)(uintptr_t)attribute, NULL};
-    struct event ev = {.type = "container",
-                       .action = action,
-                       .id = id,
-                       .name = name,
-                       .image = image,
-                       .attributes = attribute ? attributes : NULL};
+    struct event_entry ev = {.type = "container",
+                             .action = action,
+                             .id = id,
+                             .name = name,
+                             .image = image,
+                             .attributes = attribute ? attributes : NULL};
     event_write(c, &ev);
 }
 
 void event_named(const struct conf *c, const char *type, const char *action, const char *id,
                  const char *name)
 {
-    struct event ev = {.type = type, .action = action, .id = id, .name = name};
+    struct event_entry ev = {.type = type, .action = action, .id = id, .name = name};
     event_write(c, &ev);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/timefmt.h"
+#include "events/events.h"
 #include "imagetool/change.h"
 #include "imagetool/imagetool.h"
 #include "imagetool/ingest.h"
@@ -105,8 +106,11 @@ static int import(struct ingest *in, int fd, json_t *config, const char *name, s
         r = plan_add_name(&plan, name, e);
     r = r < 0 ? r : ingest_image(in, &plan, e);
     r = r < 0 ? r : ingest_commit(in, e);
-    if (r == 0)
+    if (r == 0) {
+        scoped_free char *full = name ? image_ref_text(&plan.names[0]) : NULL;
         puts(plan.id);
+        event_named(in->conf, "image", "import", image_digest_hex(plan.id), full);
+    }
     return r;
 }
 

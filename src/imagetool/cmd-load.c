@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "events/events.h"
 #include "imagetool/imagetool.h"
 #include "imagetool/ingest.h"
 #include "imagetool/manifest.h"
@@ -22,16 +23,19 @@ static const struct opt load_options[] = {
     {NULL},
 };
 
-static void print_loaded(const struct plan_list *list)
+static void tell_loaded(const struct conf *c, const struct plan_list *list)
 {
     for (size_t i = 0; i < list->n; i++) {
         const struct image_plan *p = &list->v[i];
         for (size_t k = 0; k < p->n_names; k++) {
             scoped_free char *name = image_ref_text(&p->names[k]);
             printf("Loaded image: %s\n", name);
+            event_named(c, "image", "load", image_digest_hex(p->id), name);
         }
-        if (!p->n_names)
+        if (!p->n_names) {
             printf("Loaded image: %s\n", p->id);
+            event_named(c, "image", "load", image_digest_hex(p->id), NULL);
+        }
     }
 }
 
@@ -63,7 +67,7 @@ static int load(struct ingest *in, const char *input, struct err *e)
     }
     r = r < 0 ? r : ingest_commit(in, e);
     if (r == 0)
-        print_loaded(&list);
+        tell_loaded(in->conf, &list);
     plan_list_release(&list);
     bundle_release(&b);
     return r;

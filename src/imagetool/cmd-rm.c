@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "events/events.h"
 #include "image/ref.h"
 #include "imagetool/gc.h"
 #include "imagetool/imagetool.h"
@@ -29,14 +30,30 @@ static const struct opt prune_options[] = {
     {NULL},
 };
 
+static void untagged(const struct conf *c, const struct store_image *img, const char *name)
+{
+    printf("Untagged: %s\n", name);
+    event_named(c, "image", "untag", image_digest_hex(img->id), name);
+}
+
+/* Its row goes, whose event names it as it was called. */
+static int remove_row(const struct conf *c, const struct store_image *img, struct err *e)
+{
+    int r = row_remove(c, img, e);
+    if (r == 0)
+        event_named(c, "image", "remove", image_digest_hex(img->id),
+                    img->names ? img->names[0] : NULL);
+    return r;
+}
+
 /* Forgets the image; its layers go with the next collection. */
 static int forget(const struct conf *c, const struct store_image *img, struct err *e)
 {
     scoped_strv char **names = NULL;
     int r = ref_remove_all(c, img, &names, e);
     for (size_t i = 0; names && names[i]; i++)
-        printf("Untagged: %s\n", names[i]);
-    r = r < 0 ? r : row_remove(c, img, e);
+        untagged(c, img, names[i]);
+    r = r < 0 ? r : remove_row(c, img, e);
     if (r == 0)
         printf("Deleted: %s\n", image_digest_hex(img->id));
     return r;
@@ -68,7 +85,7 @@ static int remove_image(const struct conf *c, const char *text, bool force, stru
     if (typed && strv_len(img.names) > 1) {
         r = ref_remove(c, typed, e);
         if (r == 0)
-            printf("Untagged: %s\n", typed);
+            untagged(c, &img, typed);
         return r;
     }
     if (strv_len(img.names) > 1 && !force) {
@@ -156,10 +173,12 @@ static int prune(const struct conf *c, bool all, struct err *e)
         if (r < 0 || users)
             continue;
         r = ref_remove_all(c, &v[i], NULL, e);
-        r = r < 0 ? r : row_remove(c, &v[i], e);
+        r = r < 0 ? r : remove_row(c, &v[i], e);
         if (r == 0)
             puts(image_digest_hex(v[i].id));
     }
+    if (r == 0)
+        event_named(c, "image", "prune", NULL, NULL);
     store_list_free(v, n);
     return r < 0 ? r : gc_run(c, e);
 }

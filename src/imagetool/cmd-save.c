@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "events/events.h"
 #include "image/ref.h"
 #include "image/rows.h"
 #include "imagetool/idmap.h"
@@ -244,6 +245,16 @@ static int save_lists(struct save *s, struct err *e)
     return r < 0 ? r : sink_file(&s->sink, "index.json", text, strlen(text), e);
 }
 
+static void tell_saved(const struct conf *c, char *const *images)
+{
+    for (; *images; images++) {
+        SCOPED(store_image_release) struct store_image img = {0};
+        if (store_find(c, *images, &img, NULL) == 0)
+            event_named(c, "image", "save", image_digest_hex(img.id),
+                        img.names ? img.names[0] : NULL);
+    }
+}
+
 static int run_save(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     const struct save_opts *o = opts;
@@ -268,6 +279,8 @@ static int run_save(const struct cmd *cmd, void *opts, char **args, struct err *
         r = save_image(&s, args[i], e);
     r = r < 0 ? r : save_lists(&s, e);
     r = r < 0 ? r : sink_finish(&s.sink, e);
+    if (r == 0)
+        tell_saved(&s.conf, args);
     return r < 0 ? err_add(e, r, "save") : 0;
 }
 

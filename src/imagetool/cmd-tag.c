@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "events/events.h"
 #include "image/ref.h"
 #include "imagetool/imagetool.h"
 #include "imagetool/refs.h"
@@ -29,7 +30,11 @@ static int tag_one(const struct conf *c, const struct store_image *i, const char
         return r;
     if (ref.digest)
         return err_msg(e, EINVAL, "%s: a new name has a tag, not a digest", name);
-    return ref_write(c, &ref, i, e);
+    r = ref_write(c, &ref, i, e);
+    scoped_free char *full = r == 0 ? image_ref_text(&ref) : NULL;
+    if (full)
+        event_named(c, "image", "tag", image_digest_hex(i->id), full);
+    return r;
 }
 
 static int run_tag(const struct cmd *cmd, void *opts, char **args, struct err *e)
@@ -58,7 +63,10 @@ static int untag_one(const struct conf *c, const struct store_image *i, const ch
         return r;
     if (!streq(named.id, i->id) || !named.names)
         return err_msg(e, ENOENT, "%s is not a name of image %.12s", name, image_digest_hex(i->id));
-    return ref_remove(c, named.names[0], e);
+    r = ref_remove(c, named.names[0], e);
+    if (r == 0)
+        event_named(c, "image", "untag", image_digest_hex(i->id), named.names[0]);
+    return r;
 }
 
 static int run_untag(const struct cmd *cmd, void *opts, char **args, struct err *e)
@@ -68,9 +76,12 @@ static int run_untag(const struct cmd *cmd, void *opts, char **args, struct err 
     (void)cmd;
     (void)opts;
     scoped_fd int lock = open_image(args[0], &conf, &img, e);
+    scoped_strv char **names = NULL;
     int r = lock < 0 ? lock : 0;
     if (r == 0 && !args[1])
-        r = ref_remove_all(&conf, &img, NULL, e);
+        r = ref_remove_all(&conf, &img, &names, e);
+    for (size_t i = 0; names && names[i]; i++)
+        event_named(&conf, "image", "untag", image_digest_hex(img.id), names[i]);
     for (size_t i = 1; r == 0 && args[1] && args[i]; i++)
         r = untag_one(&conf, &img, args[i], e);
     return r < 0 ? err_add(e, r, "untag") : 0;

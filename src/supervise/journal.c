@@ -16,13 +16,13 @@ void sup_journal(struct sup *s, const char *action, const char *attribute)
         attributes[n++] = (char *)(uintptr_t)attribute;
     if (pod)
         attributes[n] = pod;
-    struct event ev = {.type = "container",
-                       .action = action,
-                       .id = s->id,
-                       .name = s->state.name,
-                       .image = s->state.image,
-                       .attributes = attributes,
-                       .labels = s->state.labels};
+    struct event_entry ev = {.type = "container",
+                             .action = action,
+                             .id = s->id,
+                             .name = s->state.name,
+                             .image = s->state.image,
+                             .attributes = attributes,
+                             .labels = s->state.labels};
     /* RUN_ROOT, which has been checked when our own directory in it was opened. */
     scoped_fd int dir =
         s->run_fd >= 0 ? openat(s->run_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;

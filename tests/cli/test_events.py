@@ -1,0 +1,244 @@
+"""events: the journal of what happens, past and live."""
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+
+import pytest
+
+from lib import rows
+
+
+def events(rootlet, *args):
+    """The past ones, as podman's JSON."""
+    out = rootlet.ok("events", "--stream=false", "--format", "json", *args).out
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def words(rootlet, *args):
+    return [e["Status"] for e in events(rootlet, "--filter", "type=container", *args)]
+
+
+@rows("A47")
+def test_life_of_a_container(rootlet):
+    image = rootlet.image()
+    rootlet("run", "--name", "one", "-l", "kind=test", image, "sh", "-c", "exit 3", rc=3)
+    ctr = rootlet.inspect("one")["Id"]
+    rootlet.ok("rename", "one", "two")
+    rootlet.ok("rm", "two")
+    mine = events(rootlet, "--filter", "type=container")
+    assert [e["Status"] for e in mine] == ["create", "start", "died", "rename", "remove"]
+    assert {e["ID"] for e in mine} == {ctr}
+    assert [e["Name"] for e in mine] == ["one", "one", "one", "two", "two"]
+    assert {e["Image"] for e in mine} == {"localhost/busybox:latest"}
+    assert mine[2]["ContainerExitCode"] == 3
+    assert mine[2]["Attributes"].items() >= {"kind": "test", "exitCode": "3"}.items()
+    assert mine[3]["Attributes"]["oldName"] == "one"
+    times = [e["timeNano"] for e in mine]
+    assert times == sorted(times) and abs(times[0] / 1e9 - time.time()) < 600
+    assert mine[0]["time"] == times[0] // 10**9
+
+
+def test_commands_leave_events(rootlet):
+    image = rootlet.image()
+    rootlet.ok("run", "-d", "--name", "c", "--init", image, "sleep", "100")
+    rootlet("exec", "c", "sh", "-c", "exit 5", rc=5)
+    rootlet.ok("kill", "-s", "CONT", "c")
+    rootlet.ok("restart", "-t", "0", "c")
+    rootlet.ok("stop", "-t", "0", "c")
+    assert words(rootlet) == ["create", "start", "exec", "exec_died", "kill", "died", "stop", "start",
+                              "restart", "died", "stop"]
+    died = events(rootlet, "--filter", "event=exec_died")
+    assert died[0]["ContainerExitCode"] == 5
+    assert events(rootlet, "--filter", "event=kill")[0]["Attributes"]["signal"] == "18"
+    rootlet.ok("run", "--rm", "--name", "short", image, "true")
+    assert words(rootlet, "--filter", "container=short") == ["create", "start", "died", "remove"]
+    # A start that fails is none.
+    rootlet("run", "--rm", "--name", "bad", image, "/nothing", rc=127)
+    assert "start" not in words(rootlet, "--filter", "container=bad")
+
+
+def test_images(rootlet):
+    image = rootlet.image()
+    rootlet.ok("tag", image, "other:1")
+    rootlet.ok("untag", image, "other:1")
+    rootlet.ok("save", "-o", rootlet.user.tmp / "e.tar", image)
+    rootlet.ok("rmi", image)
+    rootlet.store.loaded.clear()
+    (rootlet.user.tmp / "e.tar").unlink()
+    mine = events(rootlet, "--filter", "type=image")
+    assert [e["Status"] for e in mine] == ["load", "tag", "untag", "save", "untag", "remove"]
+    assert mine[1]["Name"] == "localhost/other:1"
+    assert len({e["ID"] for e in mine}) == 1
+
+
+def test_line_and_templates(rootlet):
+    rootlet.ok("run", "--name", "c", "-l", "a=b", rootlet.image(), "true")
+    past = ["events", "--stream=false", "--filter", "event=died"]
+    ctr = rootlet.inspect("c")["Id"]
+    line = rootlet.ok(*past).text
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,9} [+-]\d{4} \S+ container died " + ctr +
+                        r" \(image=localhost/busybox:latest, name=c, .*a=b, exitCode=0\)", line)
+    assert f" {ctr[:12]} (" in rootlet.ok(*past, "--no-trunc=false").out
+    assert rootlet.ok(*past, "--format", "{{.Status}} {{.ID}} {{.ContainerExitCode}}").text == f"died {ctr} 0"
+    assert rootlet.ok(*past, "--format", "{{.Action}} {{.Actor.ID}} {{.From}} {{.Attributes.a}}").text == \
+        f"died {ctr} localhost/busybox:latest b"
+    assert rootlet.ok(*past, "--format", "jsonl").json()["ID"] == ctr
+    # Before anything is waited for.
+    rootlet.fails("events", "--format", "{{.Nothing}}", match="Nothing")
+    rootlet.fails("events", "--filter", "colour=red", match="colour=red.*(.|\n)*container, event, image")
+    rootlet.fails("events", "--since", "teatime", match="--since teatime: not a time")
+
+
+def test_filters(rootlet):
+    image = rootlet.image()
+    for name, label in (("a", "x=1"), ("b", "x=2"), ("ab", "y")):
+        rootlet.ok("create", "--name", name, "-l", label, image)
+
+    def names(*filters):
+        args = [a for f in filters for a in ("--filter", f)]
+        return [e["Name"] for e in events(rootlet, "--filter", "event=create", *args)]
+    assert names() == ["a", "b", "ab"]
+    assert names("container=a") == ["a"]
+    assert names("container=a", "container=b") == ["a", "b"]
+    assert names("label=x") == ["a", "b"]
+    assert names("label=x=2") == ["b"]
+    assert names("label=x", "container=ab") == []
+    assert names("image=busybox") == ["a", "b", "ab"] == names("image=localhost/busybox:latest")
+    assert names("image=box") == []
+    assert names("type=image") == []
+    ident = rootlet.inspect("b")["Id"]
+    assert names("container=" + ident[:9]) == ["b"]
+    rootlet.ok("rm", "-a")
+    assert [e["Name"] for e in events(rootlet, "-f", "event=destroy")] == ["ab", "b", "a"]
+
+
+def test_since_and_until(rootlet):
+    image = rootlet.image()
+    rootlet.ok("create", "--name", "early", image)
+    cut = time.time_ns()
+    rootlet.ok("create", "--name", "late", image)
+    stamp = f"{cut // 10**9}.{cut % 10**9:09d}"
+    create = ["--filter", "event=create"]
+    assert [e["Name"] for e in events(rootlet, "--since", stamp, *create)] == ["late"]
+    assert [e["Name"] for e in events(rootlet, "--until", stamp, *create)] == ["early"]
+    assert [e["Name"] for e in events(rootlet, "--since", "1h", *create)] == ["early", "late"]
+    # An end in the past ends it, also without --stream=false.
+    out = rootlet.ok("events", "--until", stamp, "--format", "{{.Name}}", *create).text
+    assert out == "early"
+    soon = time.time_ns() + 10**9
+    out = rootlet.ok("events", "--until", f"{soon // 10**9}.{soon % 10**9:09d}", timeout=30)
+    assert out.out == "" and time.time_ns() > soon
+
+
+class Live:
+    """A running `rootlet events`."""
+
+    def __init__(self, rootlet, *args):
+        self.process = rootlet.spawn("events", "--format", "{{.Status}} {{.Name}}", *args,
+                                     stdin=subprocess.DEVNULL)
+        self.lines = []
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+        # It watches when its descriptor of inotify is there.
+        proc = f"/proc/{self.process.pid}"
+        rootlet.wait_for(lambda: any("inotify" in os.readlink(f"{proc}/fd/{fd}")
+                                     for fd in os.listdir(f"{proc}/fd")), what="its watch")
+        time.sleep(0.2)
+
+    def read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def has(self, *wanted):
+        return lambda: all(w in self.lines for w in wanted)
+
+
+def test_live(rootlet):
+    image = rootlet.image()
+    rootlet.ok("create", "--name", "before", image)
+    live = Live(rootlet)
+    rootlet.ok("run", "--rm", "--name", "now", image, "true")
+    rootlet.wait_for(live.has("remove now"))
+    assert live.lines == ["create now", "start now", "died now", "remove now"]
+    both = Live(rootlet, "--since", "1h", "--filter", "event=create")
+    rootlet.wait_for(both.has("create before", "create now"))
+    rootlet.ok("create", "--name", "after", image)
+    rootlet.wait_for(both.has("create after"))
+    assert both.lines == ["create before", "create now", "create after"]
+    # It sleeps while nothing happens: no polling.
+    def switches():
+        return re.findall(r"ctxt_switches:\s*(\d+)", open(f"/proc/{both.process.pid}/status").read())
+    at = switches()
+    time.sleep(0.5)
+    assert switches() == at
+
+
+def test_ends_with_its_reader(rootlet):
+    live = rootlet.spawn("events", stdin=subprocess.DEVNULL)
+    fds = f"/proc/{live.pid}/fd"
+    rootlet.wait_for(lambda: any("inotify" in os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds)))
+    live.stdout.close()
+    live.wait(10)
+
+
+class Journal:
+    """The file, written as if by rootlet."""
+
+    def __init__(self, rootlet):
+        self.rootlet, self.path = rootlet, rootlet.store.runroot / "events"
+
+    def add(self, text):
+        self.rootlet.shell(f"umask 077; mkdir -p {self.path.parent}; cat >> {self.path}", input=text)
+
+
+@pytest.fixture
+def journal(rootlet):
+    return Journal(rootlet)
+
+
+def made_up(name, size=0):
+    return json.dumps({"timeNano": time.time_ns(), "Type": "container", "Status": "create", "Name": name,
+                       "Attributes": {"filler": "x" * size}}, separators=(",", ":")) + "\n"
+
+
+def test_rotation_and_torn_lines(rootlet, journal):
+    """A reader goes on across rotations; a line that a full disk has cut costs only itself."""
+    image = rootlet.image()
+    live = Live(rootlet, "--filter", "event=create")
+    for turn in range(3):
+        journal.add(made_up("whole", 1000) * 1100 + made_up("torn")[:60])
+        rootlet.ok("create", "--name", f"turn{turn}", image)
+        rootlet.wait_for(live.has(f"create turn{turn}"))
+    assert live.lines.count("create whole") == 3300 and "create torn" not in live.lines
+    files = sorted(journal.path.parent.glob("events*"))
+    assert [f.name for f in files] in (["events", "events.1"], ["events.1"])
+    assert sum(f.stat().st_size for f in files) < 3 << 20
+    assert [e["Name"] for e in events(rootlet, "--filter", "event=create")][-1] == "turn2"
+
+
+def test_hostile_text(rootlet, journal):
+    """What an image calls itself cannot steer a terminal, nor look like another event."""
+    evil = {"timeNano": 1, "Type": "container", "Status": "start", "ID": "0" * 64,
+            "Name": "a\x1b[2J\nb", "Image": "\x9b31m", "Attributes": {"k\r": '{"timeNano":9,"x'}}
+    journal.add(json.dumps(evil, separators=(",", ":")) + "\n" + '{"timeNano":7}\n[]\nnonsense\n')
+    out = rootlet.ok("events", "--stream=false").out
+    assert "\x1b" not in out and "\x9b" not in out and "\r" not in out
+    assert events(rootlet)[0]["Name"] == evil["Name"]
+    assert events(rootlet)[0]["Attributes"] == evil["Attributes"]
+
+
+def test_writers_at_once(rootlet, journal):
+    """Every event of commands that run at the same time is there, over rotations."""
+    image = rootlet.image()
+    journal.add(made_up("filler", 1000) * 1000)
+    live = Live(rootlet, "--filter", "event=remove")
+    rootlet.shell(f"for i in 1 2 3 4 5 6; do (for j in 1 2 3; do rootlet create --name c$i-$j {image} && "
+                  "rootlet rm c$i-$j; done) & done; wait", timeout=120)
+    wanted = [f"remove c{i}-{j}" for i in range(1, 7) for j in range(1, 4)]
+    rootlet.wait_for(live.has(*wanted))
+    assert len(live.lines) == len(wanted)
+    past = [e["Name"] for e in events(rootlet, "--filter", "event=remove")]
+    assert sorted("remove " + n for n in past) == sorted(wanted)
