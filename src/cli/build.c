@@ -30,12 +30,20 @@ void build_log(struct build *b)
         strv_addf(&b->rec->log_opts, "max-size=%s", max);
 }
 
+void build_put_limits(struct build *b)
+{
+    struct spec_linux *l = b->spec->linux_;
+    json_decref(l->resources);
+    l->resources = json_object_size(b->limits) > 0 ? json_deep_copy(b->limits) : NULL;
+}
+
 int build_all(struct build *b, struct err *e)
 {
     const struct secopt none = SECOPT_INIT;
     b->sec = none;
     b->dir = xasprintf("%s/containers/%s", b->conf->root, b->rec->id);
     spec_default(b->spec);
+    build_put_limits(b);
     clear_limits(b->spec->process); /* the caller's own, as with any program he starts */
     b->rec->version = 1;
     b->rec->created_ns = time_now_ns();

@@ -18,6 +18,7 @@ struct build {
     const struct image_config *image; /* NULL: --rootfs */
     char *const *words;               /* what stands behind IMAGE */
     const struct userns_map *map;
+    const json_t *limits;   /* linux.resources (build_limits.h) */
     struct spec *spec;      /* out */
     struct ctr_record *rec; /* out; id is set before */
     char *dir;              /* ROOT/containers/ID, owned */
@@ -32,10 +33,14 @@ struct build {
 /* Everything in order; on failure the caller releases spec and rec. */
 void build_log(struct build *b); /* the driver and its options */
 int build_all(struct build *b, struct err *e);
-/* The same from a file in OCI form (--spec); words replace its process.args. */
+/* The same from a file in OCI form (--spec), which was read before, as its limits are looked at
+ * before anything else; words replace its process.args. */
+int build_read_spec(const char *file, struct spec *ret, struct err *e);
 int build_from_file(struct build *b, struct err *e);
 /* HostConfig as inspect prints it, where no member of the record says it. A new reference. */
 json_t *build_host_config(const struct run_opts *o);
+/* Puts b->limits into the spec. */
+void build_put_limits(struct build *b);
 /* Puts b->map into the spec; one map as OCI lines (replaces *ret). */
 void build_maps(struct build *b);
 void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *ret_n);

@@ -13,8 +13,19 @@
 int build_resources(const struct limit_opts *o, const json_t *was, json_t **ret, struct err *e);
 /* Puts the members of from into those of into; entries of lists by device or size of page. */
 void build_merge_resources(json_t *into, const json_t *from);
-/* The option (data: const struct limit_opts *) that has asked for a member that a plan of
- * cgroup/resources.h names ("memory.limit": "--memory"); NULL: none has. */
+/* A copy of given (of --spec; may be NULL) with the limits of the options: a new reference. */
+int build_limits(const struct limit_opts *o, const json_t *given, json_t **ret, struct err *e);
+/* Adds what a container has without being asked: settings (conf.extra) pids_limit, or 2048. */
+int build_default_limits(char *const *settings, json_t *to, struct err *e);
+
+/* Who asked for a member that a plan of cgroup/resources.h names ("memory.limit"): the option
+ * ("--memory"), with spec "linux.resources.memory.limit of --spec" (in text), else NULL. For struct
+ * cgroup_wish. */
+struct limit_source {
+    const struct limit_opts *o;
+    const char *spec;
+    char text[96];
+};
 const char *build_limit_option(const char *member, void *data);
 
 /* To be used by the parts. */

@@ -3,6 +3,7 @@
  * are docker's where it has them. cgroup-v2.rst says what the files do. */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 
 #include "base/str.h"
 #include "base/strv.h"
@@ -10,6 +11,7 @@
 
 #define MEMORY_MIN (6u << 20) /* docker's: below it not even the container's start fits */
 #define CPU_PERIOD 100000     /* the kernel's default, microseconds */
+#define PIDS_LIMIT "2048"     /* podman's and docker's default */
 
 json_t *limits_section(json_t *to, const char *name)
 {
@@ -256,13 +258,13 @@ static int add_shares(const char *text, bool update, json_t *to, struct err *e)
     return 0;
 }
 
-static int add_pids(const char *text, json_t *to, struct err *e)
+static int add_pids(const char *option, const char *text, json_t *to, struct err *e)
 {
     int64_t value;
-    int r = text ? limits_number("--pids-limit", text, &value, e) : -ENODATA;
+    int r = limits_number(option, text, &value, e);
     if (r == 0)
         set_number(to, "pids", "limit", value > 0 ? value : -1);
-    return r == -ENODATA ? 0 : r;
+    return r;
 }
 
 /* FILE=VALUE of any file that sets something; what is no limit the plan of the group refuses, as it
@@ -303,8 +305,8 @@ int build_resources(const struct limit_opts *o, const json_t *was, json_t **ret,
         r = add_shares(o->cpu_shares, was, to, e);
     if (r == 0)
         r = limits_cpuset(o, to, e);
-    if (r == 0)
-        r = add_pids(o->pids_limit, to, e);
+    if (r == 0 && o->pids_limit)
+        r = add_pids("--pids-limit", o->pids_limit, to, e);
     if (r == 0)
         r = limits_block_io(o, to, e);
     if (r == 0)
@@ -355,9 +357,28 @@ void build_merge_resources(json_t *into, const json_t *from)
     }
 }
 
+int build_limits(const struct limit_opts *o, const json_t *given, json_t **ret, struct err *e)
+{
+    scoped_json json_t *change = NULL;
+    int r = build_resources(o, given, &change, e);
+    if (r < 0)
+        return r;
+    json_t *all = json_is_object(given) ? json_deep_copy(given) : json_object();
+    build_merge_resources(all, change);
+    *ret = all;
+    return 0;
+}
+
+int build_default_limits(char *const *settings, json_t *to, struct err *e)
+{
+    const char *text = strv_env_get(settings, "pids_limit");
+    return add_pids("setting pids_limit", text ? text : PIDS_LIMIT, to, e);
+}
+
 const char *build_limit_option(const char *member, void *data)
 {
-    const struct limit_opts *o = data;
+    struct limit_source *source = data;
+    const struct limit_opts *o = source->o;
     const struct {
         const char *member, *option;
         const void *given;
@@ -387,5 +408,8 @@ const char *build_limit_option(const char *member, void *data)
     for (size_t i = 0; i < N_ELEMENTS(options); i++)
         if (options[i].given && str_after(member, options[i].member))
             return options[i].option;
-    return NULL;
+    if (!source->spec)
+        return NULL;
+    snprintf(source->text, sizeof(source->text), "linux.resources.%s of --spec", member);
+    return source->text;
 }

@@ -8,7 +8,6 @@
 #include "base/fs.h"
 #include "base/path.h"
 #include "base/timefmt.h"
-#include "cgroup/cgroup.h"
 #include "cli/build.h"
 #include "security/caps.h"
 
@@ -52,19 +51,6 @@ static int spec_seccomp(struct build *b)
     return 0;
 }
 
-static int spec_limits(const struct build *b, struct err *e)
-{
-    struct cgroup_choice choice SCOPED(cgroup_choice_release) = {0};
-    if (!b->spec->linux_->resources || json_object_size(b->spec->linux_->resources) == 0)
-        return 0;
-    const struct cgroup_wish wish = {
-        .setting = b->o->cgroups ? b->o->cgroups : b->conf->cgroups,
-        .parent = b->o->cgroup_parent,
-        .resources = b->spec->linux_->resources,
-    };
-    return cgroup_choose(&wish, &choice, e);
-}
-
 static void spec_record(struct build *b)
 {
     struct ctr_record *r = b->rec;
@@ -92,23 +78,25 @@ static void spec_record(struct build *b)
         b->caps = cap_known(p->capabilities->bounding);
 }
 
-int build_from_file(struct build *b, struct err *e)
+int build_read_spec(const char *file, struct spec *ret, struct err *e)
 {
-    const char *file = b->o->spec;
     scoped_free char *text = NULL;
-    b->dir = xasprintf("%s/containers/%s", b->conf->root, b->rec->id);
     ssize_t n = fs_read(AT_FDCWD, file, SPEC_MAX_BYTES, &text, e);
     if (n < 0)
         return err_add(e, (int)n, "--spec");
-    int r = spec_parse(text, (size_t)n, file, b->spec, e);
-    if (r == 0)
-        r = spec_limits(b, e);
-    if (r == 0)
-        r = spec_root(b, file, e);
+    return spec_parse(text, (size_t)n, file, ret, e);
+}
+
+int build_from_file(struct build *b, struct err *e)
+{
+    const char *file = b->o->spec;
+    b->dir = xasprintf("%s/containers/%s", b->conf->root, b->rec->id);
+    int r = spec_root(b, file, e);
     if (r == 0)
         r = spec_seccomp(b);
     if (r < 0)
         return r;
+    build_put_limits(b);
     spec_maps(b);
     spec_record(b);
     if (b->spec->no_process)

@@ -12,6 +12,7 @@
 #include "base/proc.h"
 #include "cgroup/cgroup.h"
 #include "cli/build.h"
+#include "cli/build_limits.h"
 #include "cli/cli.h"
 #include "storage/storage.h"
 #include "volume/volume.h"
@@ -26,6 +27,7 @@ struct creation {
     struct userns_map map, store_map;
     char **layer_dirs;
     const struct storage_driver *driver;
+    json_t *limits; /* linux.resources to be; owned */
     struct spec spec;
     struct ctr_record rec;
     struct build b;
@@ -40,6 +42,7 @@ static void creation_release(struct creation *c)
     userns_map_release(&c->map);
     userns_map_release(&c->store_map);
     strv_free(c->layer_dirs);
+    json_decref(c->limits);
     spec_release(&c->spec);
     ctr_record_release(&c->rec);
 }
@@ -217,28 +220,46 @@ static int prepare(const char *dir, struct ctr_record *rec, void *data, struct e
     return 0;
 }
 
-static int choose_ids_and_cgroup(struct creation *c, struct err *e)
+/* A limit that was asked for and cannot be set is told before anything is made; the default one
+ * only goes along where it can. */
+static int choose_cgroup(struct creation *c, struct err *e)
 {
     const struct run_opts *o = c->o;
-    const struct conf *conf = cli_conf();
-    scoped_free char *notice = NULL;
     struct cgroup_choice choice SCOPED(cgroup_choice_release) = {0};
-    const struct cgroup_wish wish = {
-        .setting = o->cgroups ? o->cgroups : conf->cgroups,
-        .parent = o->cgroup_parent,
-    };
-    const char *limit = limit_opts_first(&o->limit);
-    int r = cgroup_choose(&wish, &choice, e);
-    if (r == 0 && limit)
-        return err_msg(e, EINVAL, "%s needs a cgroup, and cgroups are disabled", limit);
+    struct limit_source source = {.o = &o->limit, .spec = o->spec};
+    const json_t *given = o->spec ? c->spec.linux_->resources : NULL;
+    bool defaults = !o->spec && !o->limit.pids_limit;
+    int r = build_limits(&o->limit, given, &c->limits, e);
+    if (r == 0 && defaults)
+        r = build_default_limits(cli_conf()->extra, c->limits, e);
     if (r < 0)
         return r;
+    const struct cgroup_wish wish = {
+        .setting = o->cgroups ? o->cgroups : cli_conf()->cgroups,
+        .parent = o->cgroup_parent,
+        .resources = c->limits,
+        .option = build_limit_option,
+        .data = &source,
+        .want_controllers = defaults,
+    };
+    r = cgroup_choose(&wish, &choice, e);
+    if (r < 0)
+        return r;
+    if (defaults && !cgroup_choice_has(&choice, "pids"))
+        json_object_del(c->limits, "pids");
     if (!o->quiet)
         cli_notice(choice.notice);
     c->rec.cgroups = xstrdup(choice.driver);
     c->rec.cgroup_parent = xstrdup(o->cgroup_parent);
-    const char *mode = o->userns ? o->userns : o->uidmap || o->gidmap ? "" : conf->userns;
-    r = userns_map_build(mode, o->uidmap, o->gidmap, &c->map, &notice, e);
+    return 0;
+}
+
+static int choose_ids(struct creation *c, struct err *e)
+{
+    const struct run_opts *o = c->o;
+    scoped_free char *notice = NULL;
+    const char *mode = o->userns ? o->userns : o->uidmap || o->gidmap ? "" : cli_conf()->userns;
+    int r = userns_map_build(mode, o->uidmap, o->gidmap, &c->map, &notice, e);
     if (r == 0 && !o->quiet)
         cli_notice(notice);
     return r;
@@ -301,7 +322,11 @@ static int create(struct creation *c, char *const *words, struct err *e)
                         "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
     int r = refuse_missing(c->o, e);
     if (r == 0)
-        r = choose_ids_and_cgroup(c, e);
+        r = c->o->spec ? build_read_spec(c->o->spec, &c->spec, e) : 0;
+    if (r == 0)
+        r = choose_cgroup(c, e);
+    if (r == 0)
+        r = choose_ids(c, e);
     if (r == 0 && words[0])
         r = c->o->rootfs ? find_rootfs(c, words[0], e) : find_image(c, words[0], e);
     if (r == 0 && c->has_image)
@@ -316,6 +341,7 @@ static int create(struct creation *c, char *const *words, struct err *e)
         .image = c->has_image ? &c->config : NULL,
         .words = words[0] ? words + 1 : words,
         .map = &c->map,
+        .limits = c->limits,
         .spec = &c->spec,
         .rec = &c->rec,
     };

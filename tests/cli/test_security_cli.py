@@ -160,16 +160,26 @@ def test_hosts_without_cgroup_v2(rootlet):
     if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         pytest.skip("this host has the unified hierarchy")
     image = rootlet.image()
+    def groups():
+        return {d for d, _, _ in os.walk("/sys/fs/cgroup")}
+
+    before = groups()
     for flags in ([], ["-m", "64m"]):
         r = rootlet.fails("run", *flags, image, "true", cgroups=None, match="cgroup v2 unified hierarchy not available")
         assert "--cgroups=disabled" in r.err
     assert rootlet("run", "--rm", "--cgroups=disabled", image, "true", cgroups=None).rc == 0
     assert rootlet("--cgroups=disabled", "run", "--rm", image, "true", cgroups=None).rc == 0
-    for flags in (["-m", "64m"], ["--cpus", "1"], ["--pids-limit", "5"], ["--cpuset-cpus", "0"], ["-c", "512"],
-                  ["--memory-high", "1m"], ["--device-write-bps", "/dev/null:1mb"]):
-        r = rootlet.fails("run", "--rm", "--cgroups=disabled", *flags, image, "true", cgroups=None, match="cgroup")
-        assert flags[0] in r.err or flags[0] in ("-m", "-c"), r
+    for flags in (["--memory", "64m"], ["--cpus", "1"], ["--pids-limit", "5"], ["--cpuset-cpus", "0"],
+                  ["--cpu-shares", "512"], ["--memory-high", "48m"], ["--memory-reservation", "32m"],
+                  ["--cpu-quota", "5000"], ["--cpu-period", "50000"], ["--cpuset-mems", "0"],
+                  ["--blkio-weight", "100"], ["--cgroup-conf", "memory.oom.group=1"]):
+        r = rootlet.fails("run", "--rm", "--cgroups=disabled", *flags, image, "true", cgroups=None,
+                          match=f"{flags[0]} needs a cgroup, and cgroups are disabled")
+    # What is no limit needs no group.
+    assert rootlet("run", "--rm", "--cgroups=disabled", "--cpu-quota", "0", "--pids-limit=-1", "-m", "0", image, "true",
+                   cgroups=None).rc == 0
     assert rootlet.ok("ps", "-aq").out == ""
+    assert not [d for d in groups() - before if "rootlet" in d]
 
 
 @rows("A3", "A21", "B21")

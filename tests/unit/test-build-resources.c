@@ -26,6 +26,7 @@ static int build(const char *line, const char *was, char **ret, struct err *e)
     scoped_json json_t *old = was ? json_parse(was, strlen(was), 1u << 16, "was", e) : NULL;
     scoped_json json_t *made = NULL;
     bool help = false;
+    struct limit_source source = {.o = &o.limit};
     int r = opt_parse(&command, words, &o, &args, &help, e);
     if (r == 0)
         r = build_resources(&o.limit, old, &made, e);
@@ -38,7 +39,7 @@ static int build(const char *line, const char *was, char **ret, struct err *e)
         for (size_t i = 0; p.controllers && p.controllers[i]; i++) {
             const char *member = str_after(p.reasons[i], "linux.resources.");
             assert_non_null(member);
-            assert_non_null(build_limit_option(member, &o.limit));
+            assert_non_null(build_limit_option(member, &source));
         }
         plan_release(&p);
     }
