@@ -47,17 +47,13 @@ int build_all(struct build *b, struct err *e)
     clear_limits(b->spec->process); /* the caller's own, as with any program he starts */
     b->rec->version = 1;
     b->rec->created_ns = time_now_ns();
-    b->rec->restart_policy = xstrdup(b->o->restart ? b->o->restart : "no");
     build_log(b);
     b->rec->host_config = build_host_config(b->o);
     b->rec->pidfile = xstrdup(b->o->pidfile);
     b->rec->cidfile = xstrdup(b->o->cidfile);
-    if (!streq(b->rec->restart_policy, "no"))
-        return err_hint(e,
-                        err_msg(e, ENOTSUP, "--restart %s: this version knows only \"no\"",
-                                b->rec->restart_policy),
-                        "a systemd unit with Restart= does it today");
-    int r = build_names(b, e);
+    int r = build_restart(b, e);
+    if (r == 0)
+        r = build_names(b, e);
     if (r == 0)
         r = build_process(b, e);
     if (r == 0)

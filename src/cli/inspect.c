@@ -38,10 +38,12 @@ static json_t *when(int64_t ns)
 static json_t *state_json(const struct container *c)
 {
     const struct ctr_state *s = &c->state;
-    bool alive = s->status == CTR_RUNNING || s->status == CTR_PAUSED;
+    /* docker's: between two runs it counts as running. */
+    bool again = s->status == CTR_RESTARTING;
+    bool alive = s->status == CTR_RUNNING || s->status == CTR_PAUSED || again;
     json_t *j = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:s, s:o, s:o, s:s, s:s}",
                           "Status", ctr_status_names[s->status], "Running", alive, "Paused",
-                          s->status == CTR_PAUSED, "Restarting", 0, "OOMKilled", s->oom_killed,
+                          s->status == CTR_PAUSED, "Restarting", again, "OOMKilled", s->oom_killed,
                           "Dead", s->status == CTR_DEAD, "Pid", alive ? s->pid : 0, "ConmonPid",
                           alive ? s->supervisor_pid : 0, "ExitCode", s->exit_code, "Error",
                           s->reason ? s->reason : "", "StartedAt", when(s->started_ns),
@@ -146,7 +148,7 @@ static json_t *host_config(const struct container *c, const struct spec *spec)
     json_object_set_new(j, "RestartPolicy",
                         json_pack("{s:s, s:i}", "Name",
                                   r->restart_policy ? r->restart_policy : "no", "MaximumRetryCount",
-                                  0));
+                                  (int)r->restart_retries));
     json_object_set_new(j, "AutoRemove", json_boolean(r->auto_remove));
     json_object_set_new(j, "CapAdd", json_from_strv(r->cap_add));
     json_object_set_new(j, "CapDrop", json_from_strv(r->cap_drop));

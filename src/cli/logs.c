@@ -64,8 +64,7 @@ static int logs_one(struct container *c, const char *typed, void *data, struct e
     int r = read_options(o, &in, e);
     if (r < 0)
         return r;
-    bool alive = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED ||
-                 c->state.status == CTR_STARTING;
+    bool alive = ctr_state_alive(&c->state);
     if (o->follow && alive) {
         struct err none = ERR_INIT;
         /* The supervisor hangs up when the container has ended and all is written. */

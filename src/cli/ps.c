@@ -68,6 +68,10 @@ static void status_text(const struct ctr_state *s, char *buf, size_t size)
     case CTR_DEAD:
         snprintf(buf, size, "Dead");
         break;
+    case CTR_RESTARTING:
+        time_human(time_now_ns() - s->finished_ns, since, sizeof(since));
+        snprintf(buf, size, "Restarting (%d) %s ago", s->exit_code, since);
+        break;
     case CTR_STARTING:
         snprintf(buf, size, "Starting");
         break;
@@ -220,7 +224,7 @@ static bool is_shown(const struct ctr_state *s, const struct ps_opts *o, bool st
 {
     if (o->all || o->last_set || status_filter)
         return true;
-    return s->status == CTR_RUNNING || s->status == CTR_PAUSED || s->status == CTR_STARTING;
+    return ctr_state_alive(s);
 }
 
 static int select_rows(struct ps_opts *o, json_t *rows, struct err *e)

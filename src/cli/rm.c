@@ -30,23 +30,17 @@ static const struct opt rm_table[] = {
     {NULL},
 };
 
-static bool is_alive(const struct container *c)
-{
-    return c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED ||
-           c->state.status == CTR_STARTING;
-}
-
 int cli_remove(struct container *c, bool force, bool volumes, struct err *e)
 {
     struct err ended = ERR_INIT;
-    if (is_alive(c) && !force)
+    if (ctr_state_alive(&c->state) && !force)
         return err_exit(e,
                         err_hint(e,
                                  err_msg(e, EBUSY, "container %.12s is %s", c->id,
                                          ctr_status_names[c->state.status]),
                                  "stop it first, or rm -f"),
                         2);
-    int r = is_alive(c) ? container_stop(cli_conf(), c->id, SIGKILL, 0, &ended) : 0;
+    int r = ctr_state_alive(&c->state) ? container_stop(cli_conf(), c->id, SIGKILL, 0, &ended) : 0;
     if (r < 0 && r != -ENOENT && r != -ECONNREFUSED) {
         *e = ended;
         return r;
@@ -59,7 +53,7 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e)
 static int rm_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct rm_opts *o = data;
-    if (o->time_set && o->time > 0 && is_alive(c) && o->force)
+    if (o->time_set && o->time > 0 && ctr_state_alive(&c->state) && o->force)
         container_stop(cli_conf(), c->id, SIGTERM, (int)(o->time * 1000), NULL);
     int r = cli_remove(c, o->force, o->volumes, e);
     if (r < 0)

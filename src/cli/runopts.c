@@ -10,7 +10,7 @@
 /* Restart policies and health checks. */
 #define LIFE_OPTIONS \
     FLAG("no-healthcheck", 0, no_healthcheck, "Ignore the image's HEALTHCHECK"), \
-    TEXT("restart", 0, restart, "POLICY", "no (others come with a later version)"), \
+    TEXT("restart", 0, restart, "POLICY", "no, on-failure[:N], always or unless-stopped"), \
     LATER("health-cmd", HEALTH), LATER("health-interval", HEALTH), LATER("health-retries", HEALTH), \
     LATER("health-start-period", HEALTH), LATER("health-timeout", HEALTH)
 

@@ -47,7 +47,9 @@ static int start_one(struct container *c, const char *typed, void *data, struct 
     const struct start_opts *o = data;
     struct follow f = follow_for(c, o);
     f.in = o->interactive;
-    bool runs = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED;
+    /* One between two runs is as good as running, as docker has it. */
+    bool runs = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED ||
+                c->state.status == CTR_RESTARTING;
     if (runs && (o->attach || o->interactive))
         return follow_attach(&f, e);
     if (o->attach || o->interactive) {

@@ -53,8 +53,7 @@ static const struct opt wait_table[] = {
 
 static bool is_alive(const struct container *c)
 {
-    return c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED ||
-           c->state.status == CTR_STARTING;
+    return ctr_state_alive(&c->state);
 }
 
 /* --all: the ids of what runs. */
@@ -66,7 +65,7 @@ static int running_ids(char ***ret, struct err *e)
     if (r < 0)
         return r;
     for (size_t i = 0; i < n; i++)
-        if (list[i].status == CTR_RUNNING || list[i].status == CTR_PAUSED)
+        if (ctr_state_alive(&list[i]))
             strv_add(ret, list[i].id);
     container_list_free(list, n);
     return 0;

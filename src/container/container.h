@@ -28,9 +28,10 @@ enum ctr_status {
     CTR_STARTING,
     CTR_RUNNING,
     CTR_PAUSED,
-    CTR_STOPPED, /* ended by a stop that the user asked for */
-    CTR_EXITED,  /* ended by itself */
-    CTR_DEAD,    /* unrecoverable; reason says why */
+    CTR_STOPPED,    /* ended by a stop that the user asked for */
+    CTR_EXITED,     /* ended by itself */
+    CTR_DEAD,       /* unrecoverable; reason says why */
+    CTR_RESTARTING, /* it has ended, and its supervisor will start it again in a moment */
 };
 extern const char *const ctr_status_names[]; /* "created" ... */
 
@@ -108,10 +109,13 @@ struct ctr_state {
     char *health;      /* "starting", "healthy", "unhealthy"; NULL: no health check */
     char **namespaces; /* "pid=/proc/PID/ns/pid" ... */
     char **ports, **networks, **labels;
+    bool user_stopped; /* the user wanted this end (stop, kill): "unless-stopped" stays down */
     json_t *extra;
 };
 extern const struct jfield ctr_state_fields[];
 void ctr_state_release(struct ctr_state *s);
+/* A supervisor owns it: starting, running, paused, or between two runs. */
+bool ctr_state_alive(const struct ctr_state *s);
 
 struct container {
     char id[ID_LEN + 1];
@@ -133,6 +137,10 @@ int container_open_id(const struct conf *c, const char *id, struct container *re
  * dead and a reason. *ret is an owned array. */
 int container_list(const struct conf *c, struct ctr_state **ret, size_t *ret_n, struct err *e);
 void container_list_free(struct ctr_state *v, size_t n);
+
+/* --restart: "no", "on-failure[:N]", "always", "unless-stopped". *ret_policy is owned. */
+int container_restart_parse(const char *text, char **ret_policy, int32_t *ret_retries,
+                            struct err *e);
 
 /* Absolute path of containers/ID; owned. Paths in a specification must use this one, also while
  * the container is being made. */

@@ -24,18 +24,6 @@
 #define PATIENCE_MS 300
 #define FINISH_MS 2000
 
-static bool has_supervisor(const struct ctr_state *s)
-{
-    switch (s->status) {
-    case CTR_STARTING:
-    case CTR_RUNNING:
-    case CTR_PAUSED:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Is this very process alive? A zombie, which keeps its number and start time, is not. */
 static bool process_alive(pid_t pid, uint64_t start)
 {
@@ -71,7 +59,7 @@ static bool state_moved_on(const struct conf *c, struct ctr_state *s)
     struct ctr_state now;
     if (dir_fd < 0 || container_read_state(dir_fd, &now, NULL) < 0)
         return false;
-    bool moved = !has_supervisor(&now) || now.supervisor_start != s->supervisor_start ||
+    bool moved = !ctr_state_alive(&now) || now.supervisor_start != s->supervisor_start ||
                  now.supervisor_pid != s->supervisor_pid;
     if (!moved) {
         ctr_state_release(&now);
@@ -84,9 +72,12 @@ static bool state_moved_on(const struct conf *c, struct ctr_state *s)
 
 static void set_ended(struct ctr_state *s, const char *reason)
 {
+    /* Between two runs the last end is known. */
+    if (s->status != CTR_RESTARTING) {
+        s->exit_code = EXIT_UNKNOWN;
+        s->signal = 0;
+    }
     s->status = CTR_EXITED;
-    s->exit_code = EXIT_UNKNOWN;
-    s->signal = 0;
     s->pid = s->supervisor_pid = 0;
     free(s->reason);
     s->reason = xstrdup(reason);
@@ -98,7 +89,7 @@ static void set_ended(struct ctr_state *s, const char *reason)
 void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s)
 {
     /* Once more when the first look was overtaken by a change. */
-    for (int tries = 0; tries < 2 && has_supervisor(s); tries++) {
+    for (int tries = 0; tries < 2 && ctr_state_alive(s); tries++) {
         if (!streq(s->boot_id, boot_id)) {
             set_ended(s, "the host was restarted");
             return;
@@ -115,7 +106,7 @@ void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s
 void container_derive(const struct conf *c, struct ctr_state *s)
 {
     char boot_id[40] = "";
-    if (!has_supervisor(s))
+    if (!ctr_state_alive(s))
         return;
     (void)!proc_boot_id(boot_id);
     derive_state(c, boot_id, s);
@@ -131,7 +122,7 @@ int container_end_survivor(int dir_fd, struct err *e)
     int r = 0;
     uint64_t start = 0;
     (void)!proc_boot_id(boot_id);
-    if (has_supervisor(&s) && s.pid > 0 && streq(s.boot_id, boot_id)) {
+    if (ctr_state_alive(&s) && s.pid > 0 && streq(s.boot_id, boot_id)) {
         /* First the descriptor, then the look: what we signal is what we looked at. */
         scoped_fd int pidfd = pidfd_open_pid(s.pid);
         if (pidfd >= 0 && proc_start_time(s.pid, &start) == 0 && start == s.pid_start) {

@@ -4,7 +4,8 @@ src_container_libcontainer_a_SOURCES = src/container/container.h src/container/c
 	src/container/names.c src/container/find.c src/container/derive.c src/container/create.c \
 	src/container/remove.c src/container/proto.c src/container/client.c src/container/attach.c \
 	src/container/spawn.c src/container/group.c \
-	src/container/journal.c
+	src/container/journal.c \
+	src/container/restart.c
 
 if ENABLE_TESTS
 CONTAINER_TEST_LIBS = src/container/libcontainer.a src/cgroup/libcgroup.a src/storage/libstorage.a \

@@ -12,7 +12,7 @@
 #include "base/strv.h"
 
 const char *const ctr_status_names[] = {
-    "created", "starting", "running", "paused", "stopped", "exited", "dead", NULL,
+    "created", "starting", "running", "paused", "stopped", "exited", "dead", "restarting", NULL,
 };
 
 #define F_VOLUME(member, type) #member, type, offsetof(struct ctr_volume, member)
@@ -126,6 +126,7 @@ const struct jfield ctr_state_fields[] = {
     {F_STATE("ports", ports, J_STRV)},
     {F_STATE("networks", networks, J_STRV)},
     {F_STATE("labels", labels, J_MAP)},
+    {F_STATE("user_stopped", user_stopped, J_BOOL)},
     {"", J_EXTRA, offsetof(struct ctr_state, extra)},
     {NULL},
 };
@@ -138,6 +139,12 @@ void ctr_record_release(struct ctr_record *r)
 void ctr_state_release(struct ctr_state *s)
 {
     jfield_release(ctr_state_fields, s);
+}
+
+bool ctr_state_alive(const struct ctr_state *s)
+{
+    return s->status == CTR_STARTING || s->status == CTR_RUNNING || s->status == CTR_PAUSED ||
+           s->status == CTR_RESTARTING;
 }
 
 void container_release(struct container *c)

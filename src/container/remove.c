@@ -168,14 +168,9 @@ int container_remove_ended(const struct conf *c, const struct container *ctr, bo
     return r < 0 ? err_add(e, r, "remove container %s", ctr->rec.name) : 0;
 }
 
-static bool is_active(const struct ctr_state *s)
-{
-    return s->status == CTR_RUNNING || s->status == CTR_PAUSED || s->status == CTR_STARTING;
-}
-
 int container_remove(const struct conf *c, struct container *ctr, bool volumes, struct err *e)
 {
-    if (is_active(&ctr->state)) {
+    if (ctr_state_alive(&ctr->state)) {
         int r = err_msg(e, EBUSY, "remove container %s: it is %s", ctr->rec.name,
                         ctr_status_names[ctr->state.status]);
         return err_hint(e, r, "stop it first, or use \"rootlet rm --force\"");

@@ -14,7 +14,8 @@
 
 typedef int handler(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e);
 
-static const char *const phase_names[] = {"created", "running", "stopping", "ending", "ended"};
+static const char *const phase_names[] = {"created", "running",    "stopping",
+                                          "ending",  "restarting", "ended"};
 
 const char *phase_name(enum phase p)
 {
@@ -39,9 +40,7 @@ static int refuse(struct sup *s, struct peer *p, const struct proto_head *h, str
 static void abandon(struct sup *s, const struct err *why)
 {
     s->phase = PH_DONE;
-    stdio_close(s);
-    engine_free(s->engine);
-    s->engine = NULL;
+    sup_run_end(s);
     finish_not_started(s, why);
 }
 
@@ -49,8 +48,31 @@ static int do_start(struct sup *s, struct peer *p, const struct proto_head *h, s
 {
     struct err why = ERR_INIT;
     (void)p, (void)h, (void)e;
+    s->state.restart_count = 0;
     if (sup_start(s, &why) < 0) {
         abandon(s, &why);
+        return 0;
+    }
+    s->phase = PH_RUNNING;
+    sup_shrink(s);
+    return 0;
+}
+
+static int run_again(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    struct err why = ERR_INIT;
+    (void)p, (void)h, (void)e;
+    if (!s->restart.again) {
+        finish_waiting(s);
+        return 0;
+    }
+    s->restart.again = s->final_written = s->trace_stages = false;
+    s->state.restart_count++;
+    int r = sup_run_begin(s, &why);
+    if (r == 0)
+        r = sup_start(s, &why);
+    if (r < 0) {
+        finish_not_restarted(s, &why);
         return 0;
     }
     s->phase = PH_RUNNING;
@@ -86,6 +108,14 @@ static int send_signal(struct sup *s, struct peer *p, const struct proto_head *h
     if (r == -ESRCH)
         return 0;
     return r < 0 ? err_set(e, -r, "send signal %d", h->a) : 0;
+}
+
+/* A user's. */
+static int signal_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    if (restart_signal_ends(s, h->a))
+        s->state.user_stopped = true;
+    return send_signal(s, p, h, e);
 }
 
 static int kill_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
@@ -133,20 +163,53 @@ static int begin_stop(struct sup *s, struct peer *p, const struct proto_head *h,
     if (r < 0)
         return r;
     s->phase = PH_STOPPING;
-    if (!s->state.stop_requested) {
-        s->state.stop_requested = true;
-        state_set(s, (enum ctr_status)s->state.status);
-    }
     if (h->b != 0)
         arm_stop(s, h->b);
     return 0;
 }
 
-static int told_to_end(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+static int stop_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    int r = begin_stop(s, p, h, e);
+    if (r < 0 || (s->state.stop_requested && s->state.user_stopped))
+        return r;
+    s->state.stop_requested = s->state.user_stopped = true;
+    state_set(s, (enum ctr_status)s->state.status);
+    return 0;
+}
+
+static int stop_by_record(struct sup *s, struct err *e)
 {
     struct proto_head stop = {.a = s->stop_signal, .b = (int32_t)(s->stop_timeout_s * 1000)};
-    (void)h;
-    return begin_stop(s, p, &stop, e);
+    return begin_stop(s, NULL, &stop, e);
+}
+
+/* By who shuts the host or the session down: at the next boot it is as if it had run. */
+static int told_to_end(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p, (void)h;
+    int r = stop_by_record(s, e);
+    s->ending = true;
+    if (r < 0 || s->state.stop_requested)
+        return r;
+    s->state.stop_requested = true;
+    state_set(s, (enum ctr_status)s->state.status);
+    return 0;
+}
+
+/* The signal has been sent; what was to be a restart is an end now. */
+static int told_twice(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p, (void)h, (void)e;
+    s->ending = true;
+    return 0;
+}
+
+static int restart_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p, (void)h;
+    s->restart.asked = true;
+    return stop_by_record(s, e);
 }
 
 static int pause_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
@@ -161,6 +224,8 @@ static int init_ended(struct sup *s, struct peer *p, const struct proto_head *h,
     (void)p, (void)h, (void)e;
     loop_timer_cancel(s->loop, s->stop_timer);
     s->stop_timer = -1;
+    loop_timer_cancel(s->loop, s->run_timer);
+    s->run_timer = -1;
     s->phase = PH_DRAINING;
     finish_init_ended(s);
     return 0;
@@ -171,17 +236,59 @@ static int init_ended(struct sup *s, struct peer *p, const struct proto_head *h,
 static int drained(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
 {
     (void)p, (void)h, (void)e;
-    s->phase = PH_DONE;
     finish_drained(s);
     return 0;
+}
+
+/* No further run: neither after the output of this one, nor after the wait. That is ended by the
+ * loop, so that who asked has an answer before the end is told. */
+static void no_restart(struct sup *s)
+{
+    if (!s->restart.again)
+        return;
+    s->restart.again = s->final_written = false;
+    if (s->phase == PH_WAITING)
+        restart_now(s);
 }
 
 /* Somebody wants it gone: what has not been taken yet is dropped. */
 static int end_now(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
 {
+    no_restart(s);
     s->force_end = true;
     stdio_update(s);
     return s->phase == PH_DRAINING ? drained(s, p, h, e) : 0;
+}
+
+/* Nobody asks for that who knows that it will be started again. */
+static int finish_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    return s->restart.again ? refuse(s, p, h, e) : end_now(s, p, h, e);
+}
+
+/* Of one that is to be started again: it stays down. */
+static int stop_ended(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    if (s->restart.again)
+        s->state.stop_requested = s->state.user_stopped = true;
+    return end_now(s, p, h, e);
+}
+
+/* docker's: there is no process for it, but what the user wants is clear. */
+static int signal_ended(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    if (!s->restart.again || !restart_signal_ends(s, h->a))
+        return refuse(s, p, h, e);
+    s->state.user_stopped = true;
+    no_restart(s);
+    return 0;
+}
+
+static int end_waiting(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p, (void)h, (void)e;
+    no_restart(s);
+    return 0;
 }
 
 static handler *const table[PH_MAX][EV_MAX] = {
@@ -200,37 +307,50 @@ static handler *const table[PH_MAX][EV_MAX] = {
     [PH_RUNNING] =
         {
             [EV_START] = refuse,
-            [EV_SIGNAL] = send_signal,
-            [EV_STOP] = begin_stop,
+            [EV_SIGNAL] = signal_it,
+            [EV_STOP] = stop_it,
             [EV_PAUSE] = pause_it,
             [EV_UNPAUSE] = pause_it,
             [EV_FINISH] = refuse,
             [EV_INIT_ENDED] = init_ended,
             [EV_RUN_TIME] = run_time_over,
             [EV_TERM] = told_to_end,
+            [EV_RESTART] = restart_it,
         },
     [PH_STOPPING] =
         {
             [EV_START] = refuse,
-            [EV_SIGNAL] = send_signal,
-            [EV_STOP] = begin_stop,
+            [EV_SIGNAL] = signal_it,
+            [EV_STOP] = stop_it,
             [EV_PAUSE] = refuse,
             [EV_UNPAUSE] = refuse,
             [EV_FINISH] = refuse,
             [EV_INIT_ENDED] = init_ended,
             [EV_STOP_TIME] = kill_it,
             [EV_RUN_TIME] = run_time_over,
+            [EV_TERM] = told_twice,
         },
     [PH_DRAINING] =
         {
             [EV_START] = refuse,
-            [EV_SIGNAL] = refuse,
-            [EV_STOP] = end_now,
+            [EV_SIGNAL] = signal_ended,
+            [EV_STOP] = stop_ended,
             [EV_PAUSE] = refuse,
             [EV_UNPAUSE] = refuse,
-            [EV_FINISH] = end_now,
+            [EV_FINISH] = finish_it,
             [EV_DRAINED] = drained,
             [EV_TERM] = end_now,
+        },
+    [PH_WAITING] =
+        {
+            [EV_START] = refuse,
+            [EV_SIGNAL] = signal_ended,
+            [EV_STOP] = stop_ended,
+            [EV_PAUSE] = refuse,
+            [EV_UNPAUSE] = refuse,
+            [EV_FINISH] = refuse,
+            [EV_TERM] = end_waiting,
+            [EV_RESTART_TIME] = run_again,
         },
     [PH_DONE] =
         {
@@ -321,14 +441,19 @@ int events_open(struct sup *s, struct err *e)
     s->sig_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->sig_fd < 0)
         return err_set(e, errno, "open a descriptor for signals");
-    int r = loop_fd(s->loop, s->sig_fd, EPOLLIN, on_signal, s, e);
-    return r == 0 ? loop_fd(s->loop, engine_pidfd(s->engine), EPOLLIN, on_init, s, e) : r;
+    return loop_fd(s->loop, s->sig_fd, EPOLLIN, on_signal, s, e);
+}
+
+int events_init(struct sup *s, struct err *e)
+{
+    return loop_fd(s->loop, engine_pidfd(s->engine), EPOLLIN, on_init, s, e);
 }
 
 static void on_run_time(void *data, uint32_t events)
 {
     struct sup *s = data;
     (void)events;
+    s->run_timer = -1;
     sup_event(s, EV_RUN_TIME, NULL, NULL, NULL);
     peers_settle(s);
 }
@@ -337,6 +462,6 @@ int events_run_time(struct sup *s, struct err *e)
 {
     int id = 0;
     if (s->timeout_s > 0)
-        id = loop_timer(s->loop, (uint64_t)s->timeout_s * 1000, on_run_time, s, e);
+        id = s->run_timer = loop_timer(s->loop, (uint64_t)s->timeout_s * 1000, on_run_time, s, e);
     return id < 0 ? id : 0;
 }

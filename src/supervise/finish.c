@@ -24,6 +24,11 @@ static void write_final(struct sup *s)
     if (s->final_written)
         return;
     s->final_written = true;
+    if (s->restart.again) {
+        state_set(s, CTR_RESTARTING);
+        return;
+    }
+    state_clear_run(&s->state);
     state_set(s, s->state.stop_requested ? CTR_STOPPED : CTR_EXITED);
 }
 
@@ -58,10 +63,11 @@ void finish_init_ended(struct sup *s)
     st->finished_ns = time_now_ns();
     st->exit_code = wait_status_code(status);
     st->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    state_clear_run(st);
+    state_clear_init(st);
     char code[24];
     snprintf(code, sizeof(code), "exitCode=%d", st->exit_code);
     sup_journal(s, "died", code);
+    s->restart.again = restart_wanted(s);
     if (stdio_drain(s)) {
         sup_event(s, EV_DRAINED, NULL, NULL, NULL);
         return;
@@ -108,21 +114,67 @@ static void farewell(struct sup *s)
     finish_if_flushed(s);
 }
 
-void finish_drained(struct sup *s)
+/* The last run is over. */
+static void conclude(struct sup *s)
 {
-    loop_timer_cancel(s->loop, s->drain_timer);
-    s->drain_timer = -1;
-    stdio_close(s);
+    s->phase = PH_DONE;
     log_writer_close(s->log);
     s->log = NULL;
     if (!s->auto_remove)
         write_final(s);
-    engine_free(s->engine);
-    s->engine = NULL;
+    state_clear_run(&s->state);
+    sup_run_end(s);
     if (s->auto_remove)
         remove_container(s);
     peers_send(s, PROTO_EXIT, s->state.exit_code, s->state.signal, NULL, 0);
     farewell(s);
+}
+
+/* On to the next run, if there is to be one. */
+static void between_runs(struct sup *s)
+{
+    struct err e = ERR_INIT;
+    if (s->restart.again && restart_arm(s, &e) < 0) {
+        s->restart.again = s->final_written = false;
+        state_reason(s, e.msg);
+    }
+    if (!s->restart.again) {
+        conclude(s);
+        return;
+    }
+    s->phase = PH_WAITING;
+    write_final(s);
+    sup_run_end(s);
+    peers_dismiss(s, s->state.exit_code, s->state.signal);
+}
+
+void finish_drained(struct sup *s)
+{
+    stdio_close(s);
+    between_runs(s);
+}
+
+void finish_not_restarted(struct sup *s, const struct err *why)
+{
+    struct ctr_state *st = &s->state;
+    sup_run_end(s);
+    state_clear_init(st);
+    state_reason(s, why->msg);
+    st->exit_code = why->exit_status ? why->exit_status : 125;
+    st->signal = 0;
+    st->started_ns = 0;
+    st->finished_ns = time_now_ns();
+    s->final_written = false;
+    s->restart.again = st->status != CTR_DEAD && restart_wanted(s);
+    if (st->status == CTR_DEAD)
+        s->final_written = true;
+    between_runs(s);
+}
+
+void finish_waiting(struct sup *s)
+{
+    s->final_written = false;
+    conclude(s);
 }
 
 void finish_not_started(struct sup *s, const struct err *why)
@@ -137,8 +189,7 @@ void finish_not_started(struct sup *s, const struct err *why)
 
 void finish_failed(struct sup *s, const struct err *why)
 {
-    engine_free(s->engine);
-    s->engine = NULL;
+    sup_run_end(s);
     if (s->dir_fd >= 0 && s->state.status != CTR_DEAD) {
         if (s->discard && s->auto_remove)
             remove_container(s);

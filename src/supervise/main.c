@@ -142,9 +142,8 @@ static void release(struct sup *s)
         free(in);
     }
     log_writer_close(s->log);
-    network_plan_release(&s->network);
-    spec_release(&s->spec);
     ctr_state_release(&s->state);
+    free(s->restart.policy);
     free(s->pidfile);
     free(s->pod);
     free(s->bundle);
@@ -165,7 +164,9 @@ int main(int argc, char **argv)
         .stream_fd = {-1, -1},
         .stop_timer = -1,
         .drain_timer = -1,
+        .run_timer = -1,
         .trim_timer = -1,
+        .restart.timer = -1,
         .network.mode = NULL,
     };
     struct err e = ERR_INIT;
@@ -178,6 +179,7 @@ int main(int argc, char **argv)
     if (r < 0)
         finish_failed(&s, &e);
     finish_close(&s);
+    sup_run_end(&s);
     release(&s);
     return r < 0 ? 1 : 0;
 }

@@ -187,6 +187,7 @@ static void flush(struct peer *p)
     while (p->out && !p->gone) {
         if (wants(p, p->out->head.type) && send_now(p, &p->out->head, p->out->data) == -EAGAIN)
             return;
+        p->gone |= p->out == p->last;
         p->out = p->out->next;
     }
 }
@@ -201,6 +202,36 @@ void peer_reply(struct peer *p, enum proto_type type, const struct err *e)
     flush(p);
     if (!p->gone)
         watch(p);
+}
+
+void peers_dismiss(struct sup *s, int32_t code, int32_t sig)
+{
+    struct chunk *c = NULL;
+    for (struct peer *p = s->peers; p; p = p->next) {
+        struct proto_head head = {.type = PROTO_EXIT, .a = code, .b = sig};
+        if (p->gone || p->last || !(p->owner || p->want))
+            continue;
+        /* It is no owner of what comes, and no input of its is for the next run. */
+        if (p->owner)
+            s->owner = NULL;
+        p->owner = false;
+        p->want &= ~(unsigned)PROTO_WANT_STDIN;
+        if (!p->out && send_now(p, &head, NULL) != -EAGAIN) {
+            p->gone = true;
+            continue;
+        }
+        if (!c && !(c = chunk_new(PROTO_EXIT, code, sig, NULL, 0))) {
+            p->gone = true;
+            continue;
+        }
+        p->last = c;
+        if (!p->out) {
+            p->out = c;
+            watch(p);
+        }
+    }
+    if (c)
+        append(s, c);
 }
 
 void peer_ack(struct peer *p, uint32_t bytes)

@@ -63,7 +63,8 @@ static int declare_dead(struct sup *s, const char *reason, struct err *e)
     return err_hint(e, r, "remove it with \"rootlet rm %s\"", s->state.name);
 }
 
-static int read_records(struct sup *s, struct prep *p, struct err *e)
+/* The state is ours from now on. */
+static int take_state(struct sup *s, struct prep *p, struct err *e)
 {
     int r = container_open_id(&s->conf, s->id, &p->ctr, e);
     if (r == -ENOENT) /* removed before we had the lock: ours was made for nothing */
@@ -73,27 +74,34 @@ static int read_records(struct sup *s, struct prep *p, struct err *e)
     s->dir_fd = fcntl(p->ctr.dir_fd, F_DUPFD_CLOEXEC, 3);
     s->state = p->ctr.state;
     p->ctr.state = (struct ctr_state){0};
+    s->bundle = container_dir(&s->conf, s->id);
+    if (s->state.status == CTR_DEAD) {
+        scoped_free char *reason = xstrdup(s->state.reason);
+        return declare_dead(s, reason ? reason : "unknown", e);
+    }
+    return container_end_survivor(s->dir_fd, e);
+}
+
+static int read_records(struct sup *s, struct prep *p, struct err *e)
+{
+    bool first = s->dir_fd < 0;
+    int r = first ? take_state(s, p, e) : container_read_record(s->dir_fd, &p->ctr.rec, e);
+    if (r < 0)
+        return r;
     const struct ctr_record *rec = &p->ctr.rec;
     s->tty = rec->tty;
     s->open_stdin = rec->open_stdin;
     s->auto_remove = rec->auto_remove;
     s->stop_timeout_s = rec->stop_timeout_s;
     s->timeout_s = rec->timeout_s;
+    free(s->pidfile);
     s->pidfile = xstrdup(rec->pidfile);
+    free(s->pod);
     s->pod = xstrdup(rec->pod);
-    s->bundle = container_dir(&s->conf, s->id);
     int sig = rec->stop_signal ? signal_parse(rec->stop_signal) : DEFAULT_STOP_SIGNAL;
     s->stop_signal = sig > 0 ? sig : DEFAULT_STOP_SIGNAL;
-
-    if (s->state.status == CTR_DEAD) {
-        scoped_free char *reason = xstrdup(s->state.reason);
-        return declare_dead(s, reason ? reason : "unknown", e);
-    }
     struct err why = ERR_INIT;
-    if (container_read_spec(p->ctr.dir_fd, &s->spec, &why) < 0)
-        return declare_dead(s, why.msg, e);
-    r = container_end_survivor(p->ctr.dir_fd, e);
-    return r;
+    return container_read_spec(s->dir_fd, &s->spec, &why) < 0 ? declare_dead(s, why.msg, e) : 0;
 }
 
 /* The root file system's parts that no start can do without. */
@@ -184,12 +192,10 @@ static void keep_network(struct sup *s, struct prep *p)
     p->ctr.rec.network = (struct network_plan){0};
 }
 
-int sup_prepare(struct sup *s, struct err *e)
+int sup_run_begin(struct sup *s, struct err *e)
 {
     scoped_prep struct prep p = {.ctr.dir_fd = -1, .child_fd = {-1, -1, -1}, .userns_fd = -1};
-    int r = take_lock(s, e);
-    if (r == 0)
-        r = read_records(s, &p, e);
+    int r = read_records(s, &p, e);
     if (r == 0)
         r = group_begin(s, p.ctr.rec.cgroups, p.ctr.rec.cgroup_parent, e);
     if (r == 0)
@@ -198,7 +204,7 @@ int sup_prepare(struct sup *s, struct err *e)
         r = load_seccomp(s, &p, e);
     if (r == 0)
         r = join_network(s, &p, e);
-    if (r == 0)
+    if (r == 0 && !s->log) /* one log for all runs */
         r = log_writer_open(p.ctr.rec.log_driver, s->dir_fd, p.ctr.rec.log_opts, &s->log, e);
     if (r == 0)
         r = stdio_open(s, p.child_fd, e);
@@ -210,9 +216,45 @@ int sup_prepare(struct sup *s, struct err *e)
         r = create_init(s, &p, e);
     if (r == 0)
         r = stdio_watch(s, e);
+    return r == 0 ? events_init(s, e) : r;
+}
+
+int sup_prepare(struct sup *s, struct err *e)
+{
+    int r = take_lock(s, e);
+    if (r == 0)
+        r = sup_run_begin(s, e);
     if (r == 0)
         r = events_open(s, e);
     return r == 0 ? peers_listen(s, e) : r;
+}
+
+static void cancel(struct sup *s, int *timer)
+{
+    loop_timer_cancel(s->loop, *timer);
+    *timer = -1;
+}
+
+void sup_run_end(struct sup *s)
+{
+    if (s->loop) {
+        cancel(s, &s->stop_timer);
+        cancel(s, &s->drain_timer);
+        cancel(s, &s->run_timer);
+    }
+    stdio_close(s);
+    if (s->engine) {
+        loop_forget(s->loop, engine_pidfd(s->engine));
+        if (engine_listener(s->engine) >= 0)
+            loop_forget(s->loop, engine_listener(s->engine));
+    }
+    engine_free(s->engine);
+    s->engine = NULL;
+    s->init_ended = s->streams_parked = s->stdin_eof = false;
+    network_plan_release(&s->network);
+    s->network = (struct network_plan){.mode = NULL};
+    spec_release(&s->spec);
+    s->spec = (struct spec){.oci_version = NULL};
 }
 
 /* --- START --- */
@@ -243,7 +285,7 @@ static void state_starting(struct sup *s)
     (void)!proc_start_time(st->supervisor_pid, &st->supervisor_start);
     (void)!proc_start_time(st->pid, &st->pid_start);
     st->exit_code = st->signal = 0;
-    st->oom_killed = st->stop_requested = false;
+    st->oom_killed = st->stop_requested = st->user_stopped = false;
     st->started_ns = st->finished_ns = 0;
     state_reason(s, "");
     set_namespaces(s, st->pid);

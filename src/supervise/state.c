@@ -29,13 +29,20 @@ void state_set(struct sup *s, enum ctr_status status)
     state_reason(s, e.msg);
 }
 
-void state_clear_run(struct ctr_state *st)
+void state_clear_init(struct ctr_state *st)
 {
-    st->pid = st->supervisor_pid = 0;
-    st->pid_start = st->supervisor_start = 0;
+    st->pid = 0;
+    st->pid_start = 0;
     /* Their paths lead to nothing now, or to those of another process. */
     strv_free(st->namespaces);
     st->namespaces = NULL;
+}
+
+void state_clear_run(struct ctr_state *st)
+{
+    state_clear_init(st);
+    st->supervisor_pid = 0;
+    st->supervisor_start = 0;
 }
 
 void state_start_failed(struct sup *s, const struct err *why)

@@ -3,7 +3,10 @@
  * It runs as the plain user outside all namespaces, a sub-reaper in a session of its own, in one
  * epoll loop. It holds RUN_ROOT/ID/lock for life and is the only writer of state.json meanwhile.
  * Whoever started it talks over descriptor 3 (the owner), everybody else over attach.sock; what
- * they may ask for depends on the phase (table in events.c). */
+ * they may ask for depends on the phase (table in events.c).
+ *
+ * With a restart policy one supervisor sees several runs: lock, log and peers stay, all else is of
+ * one run, made by sup_run_begin and taken back by sup_run_end. */
 #pragma once
 
 #include <stdbool.h>
@@ -27,6 +30,7 @@ enum phase {
     PH_RUNNING,
     PH_STOPPING, /* told to end, SIGKILL follows */
     PH_DRAINING, /* the init has ended, output is on its way */
+    PH_WAITING,  /* between two runs: the next one begins in a moment */
     PH_DONE,     /* all is written; only peers are being served */
     PH_MAX,
 };
@@ -44,6 +48,8 @@ enum event {
     EV_RUN_TIME,  /* --timeout */
     EV_TERM,      /* we were told to end (SIGTERM) */
     EV_DRAINED,
+    EV_RESTART,      /* end this run and begin another, whatever the policy (health, pressure) */
+    EV_RESTART_TIME, /* the wait between two runs is over */
     EV_MAX,
 };
 
@@ -64,6 +70,7 @@ struct peer {
     bool detached, gone; /* nothing is sent any more; to be freed at the end of the event */
     unsigned want;       /* PROTO_WANT_* */
     struct chunk *out;   /* the first message it has not got; NULL: none */
+    struct chunk *last;  /* after this one it is let go; NULL: it stays */
     struct chunk *reply; /* to a request; nothing more is read from it before that is sent */
     uint32_t unacked, ack_due; /* bytes of its STDIN */
 };
@@ -77,6 +84,15 @@ struct input {
 };
 
 enum { STREAM_OUT, STREAM_ERR, STREAM_MAX };
+
+struct restart {
+    char *policy; /* of the record, when last read */
+    int32_t retries;
+    bool asked;        /* EV_RESTART: once, at once */
+    bool again;        /* decided: another run follows this one */
+    uint32_t delay_ms; /* the last one, 0: none yet */
+    int timer;
+};
 
 struct sup {
     struct conf conf;
@@ -94,17 +110,22 @@ struct sup {
     int64_t stop_timeout_s, timeout_s;
     char *pidfile;
     char *pod; /* NULL: in none */
+    char *bundle; /* containers/ID, for the engine */
 
-    char *bundle;     /* containers/ID, for the engine */
+    enum phase phase;
+    bool removed, final_written;
+    bool ending;    /* we were told to end: no restart follows */
+    bool force_end; /* what peers have not taken is dropped */
+    struct restart restart;
+
+    /* Of one run. */
     struct spec spec; /* after the start only what its end needs (hooks) */
     struct network_plan network;
     struct engine *engine;
-    struct cgroup_session *session; /* NULL: no control groups */
+    struct cgroup_session *session; /* of all runs; NULL: no control groups */
     struct cgroup *cgroup;          /* the container's */
-    enum phase phase;
-    bool init_ended, removed, final_written;
-    int stop_timer, drain_timer, trim_timer;
-    bool force_end; /* what peers have not taken is dropped */
+    bool init_ended;
+    int stop_timer, drain_timer, run_timer, trim_timer;
     int64_t stop_due_ns;
 
     int stream_fd[STREAM_MAX]; /* our ends; with a tty STREAM_OUT is the pty's master */
@@ -119,8 +140,14 @@ struct sup {
 };
 
 /* start.c */
-/* Everything up to CREATED. e carries the exit status for the command. */
+/* Once: lock, log, signals, socket, and the first run. e carries the exit status for the command.
+ */
 int sup_prepare(struct sup *s, struct err *e);
+/* A run up to CREATED: records and specification as they are on disk now, streams, the init. What
+ * it has made on failure is for sup_run_end. */
+int sup_run_begin(struct sup *s, struct err *e);
+/* Takes back all that belongs to one run, whether or not it was started. The init is reaped. */
+void sup_run_end(struct sup *s);
 /* Lets the init exec, writes states. On failure the container has ended already. */
 int sup_start(struct sup *s, struct err *e);
 /* Frees what only the start needed. */
@@ -137,7 +164,8 @@ void group_end(struct sup *s);
 /* state.c */
 /* Writes the state with this status; a failure is noted in the reason and else survived. */
 void state_set(struct sup *s, enum ctr_status status);
-void state_clear_run(struct ctr_state *st); /* nothing of it runs any more */
+void state_clear_init(struct ctr_state *st); /* the run has ended */
+void state_clear_run(struct ctr_state *st);  /* and nothing of it runs any more */
 void state_reason(struct sup *s, const char *reason);
 /* Takes a container that did not start back: removed when it was to be, else as it was before,
  * with reason and exit code. */
@@ -147,7 +175,8 @@ void state_start_failed(struct sup *s, const struct err *why);
 /* Looks up phase x event and does it. 0, or -errno with e for the peer that asked (may be NULL). */
 int sup_event(struct sup *s, enum event ev, struct peer *p, const struct proto_head *h,
               struct err *e);
-int events_open(struct sup *s, struct err *e);     /* signals, the init's pidfd */
+int events_open(struct sup *s, struct err *e);     /* signals */
+int events_init(struct sup *s, struct err *e);     /* the init's pidfd */
 int events_learn(struct sup *s, struct err *e);    /* the seccomp listener, if there is one */
 int events_run_time(struct sup *s, struct err *e); /* --timeout begins */
 const char *phase_name(enum phase p);
@@ -156,11 +185,28 @@ const char *phase_name(enum phase p);
 /* An event of the container for the journal; attribute: "key=value" or NULL. */
 void sup_journal(struct sup *s, const char *action, const char *attribute);
 
+/* restart.c */
+/* Does the policy (NULL: none) want another run? count: restarts so far. */
+bool restart_by_policy(const char *policy, int32_t retries, int32_t count, int32_t exit_code);
+/* Milliseconds to the next start: 100 at first or when it had run for 10 s, else twice as many as
+ * before, a minute at most. */
+uint32_t restart_delay(uint32_t before_ms, int64_t ran_ns);
+/* The run has ended, its exit code is in the state: does another follow? */
+bool restart_wanted(struct sup *s);
+int restart_arm(struct sup *s, struct err *e); /* EV_RESTART_TIME comes after the delay */
+void restart_now(struct sup *s);               /* or at once */
+/* Is it one by which a user wants an end, and no restart? */
+bool restart_signal_ends(const struct sup *s, int sig);
+
 /* finish.c */
 void finish_init_ended(struct sup *s);
 void finish_drained(struct sup *s);
 /* It will not be started: by a failure, or (why NULL) because nobody wants it any more. */
 void finish_not_started(struct sup *s, const struct err *why);
+/* A restart did not succeed: that counts as a run that has failed. */
+void finish_not_restarted(struct sup *s, const struct err *why);
+/* Between two runs somebody wants no further one. */
+void finish_waiting(struct sup *s);
 /* Before the loop, or because of it, nothing works: tells the owner and leaves nothing. */
 void finish_failed(struct sup *s, const struct err *why);
 void finish_if_flushed(struct sup *s); /* quits the loop once PH_DONE and all peers have all */
@@ -187,6 +233,9 @@ void peers_send(struct sup *s, enum proto_type type, int32_t a, int32_t b, const
                 uint32_t len);
 /* Ends every callback of the loop: frees peers that have gone, and does what follows from it. */
 void peers_settle(struct sup *s);
+/* A run has ended and another will follow: who is attached is told the end of this one, as by
+ * docker, and let go. Who only waits for the end goes on waiting. */
+void peers_dismiss(struct sup *s, int32_t code, int32_t sig);
 void peer_reply(struct peer *p, enum proto_type type, const struct err *e);
 void peer_ack(struct peer *p, uint32_t bytes);
 bool peers_flushed(const struct sup *s);
