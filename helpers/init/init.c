@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,17 @@ static void block_signals(sigset_t *ret_blocked, sigset_t *ret_old)
     sigprocmask(SIG_SETMASK, ret_blocked, ret_old);
 }
 
+/* sd_listen_fds(3): sockets that were given to process 1 are for the command. */
+static void hand_on_sockets(void)
+{
+    const char *pid = getenv("LISTEN_PID");
+    char text[16];
+    if (!pid || strcmp(pid, "1") != 0)
+        return;
+    snprintf(text, sizeof(text), "%d", (int)getpid());
+    setenv("LISTEN_PID", text, 1);
+}
+
 static _Noreturn void run_command(char **argv, const sigset_t *old)
 {
     /* A process group of its own, in front of the terminal if there is one: else Ctrl-C would
@@ -35,6 +47,7 @@ static _Noreturn void run_command(char **argv, const sigset_t *old)
     if (isatty(STDIN_FILENO))
         tcsetpgrp(STDIN_FILENO, getpid());
     sigprocmask(SIG_SETMASK, old, NULL);
+    hand_on_sockets();
 
     execvp(argv[0], argv);
     int error = errno;
@@ -113,5 +126,7 @@ int main(int argc, char **argv)
     }
     if (command == 0)
         run_command(argv, &old);
+    /* The command's: as long as we held them too, nobody would see that it has closed them. */
+    syscall(SYS_close_range, 3u, ~0u, 0u);
     return serve(command, &blocked);
 }

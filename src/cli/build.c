@@ -10,6 +10,8 @@
 #include "base/fs.h"
 #include "base/path.h"
 #include "base/timefmt.h"
+#include "cli/unit.h"
+#include "logs/logs.h"
 
 static void clear_limits(struct spec_process *p)
 {
@@ -21,13 +23,21 @@ static void clear_limits(struct spec_process *p)
 }
 
 /* Without a limit of its own a log ends where the disk does. */
-void build_log(struct build *b)
+int build_log(struct build *b, struct err *e)
 {
+    const char *fallback = b->o->unit ? "passthrough" : b->conf->log_driver;
     const char *max = strv_env_get(b->conf->extra, "log_size_max");
-    b->rec->log_driver = xstrdup(b->o->log_driver ? b->o->log_driver : b->conf->log_driver);
+    b->rec->log_driver = xstrdup(b->o->log_driver ? b->o->log_driver : fallback);
     b->rec->log_opts = strv_dup(b->o->log_opt);
     if (max && streq(b->rec->log_driver, "k8s-file") && !strv_env_get(b->o->log_opt, "max-size"))
         strv_addf(&b->rec->log_opts, "max-size=%s", max);
+    if (streq(b->rec->log_driver, "passthrough") && b->o->tty)
+        return err_msg(e, EINVAL,
+                       "--log-driver passthrough: a container with a terminal (-t) has "
+                       "no other output");
+    b->rec->sdnotify = xstrdup(b->o->sdnotify);
+    int r = unit_sdnotify_check(&b->rec->sdnotify, e);
+    return r == 0 ? log_opts_check(b->rec->log_driver, b->rec->log_opts, e) : r;
 }
 
 void build_put_limits(struct build *b)
@@ -47,11 +57,12 @@ int build_all(struct build *b, struct err *e)
     clear_limits(b->spec->process); /* the caller's own, as with any program he starts */
     b->rec->version = 1;
     b->rec->created_ns = time_now_ns();
-    build_log(b);
+    int r = build_log(b, e);
     b->rec->host_config = build_host_config(b->o);
     b->rec->pidfile = xstrdup(b->o->pidfile);
     b->rec->cidfile = xstrdup(b->o->cidfile);
-    int r = build_restart(b, e);
+    if (r == 0)
+        r = build_restart(b, e);
     if (r == 0)
         r = build_names(b, e);
     if (r == 0)

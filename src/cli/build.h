@@ -31,7 +31,7 @@ struct build {
 };
 
 /* Everything in order; on failure the caller releases spec and rec. */
-void build_log(struct build *b); /* the driver and its options */
+int build_log(struct build *b, struct err *e); /* the driver, its options, --sdnotify */
 int build_all(struct build *b, struct err *e);
 /* The same from a file in OCI form (--spec), which was read before, as its limits are looked at
  * before anything else; words replace its process.args. */

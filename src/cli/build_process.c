@@ -6,6 +6,7 @@
 
 #include "base/proc.h"
 #include "cli/build.h"
+#include "cli/unit.h"
 #include "security/limits.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -63,7 +64,8 @@ static int build_env(struct build *b, struct err *e)
     const struct run_opts *o = b->o;
     if (o->env_host)
         for (char **v = environ; v && *v; v++)
-            strv_env_set(&b->env, *v);
+            if (!unit_env_private(*v))
+                strv_env_set(&b->env, *v);
     strv_env_set(&b->env, DEFAULT_PATH);
     if (o->tty)
         strv_env_set(&b->env, "TERM=xterm");

@@ -58,7 +58,6 @@ static void spec_record(struct build *b)
     r->version = 1;
     r->created_ns = time_now_ns();
     r->restart_policy = xstrdup("no");
-    build_log(b);
     r->pidfile = xstrdup(b->o->pidfile);
     r->stop_signal = xstrdup("SIGTERM");
     r->stop_timeout_s = 10;
@@ -91,7 +90,9 @@ int build_from_file(struct build *b, struct err *e)
 {
     const char *file = b->o->spec;
     b->dir = xasprintf("%s/containers/%s", b->conf->root, b->rec->id);
-    int r = spec_root(b, file, e);
+    int r = build_log(b, e);
+    if (r == 0)
+        r = spec_root(b, file, e);
     if (r == 0)
         r = spec_seccomp(b);
     if (r < 0)

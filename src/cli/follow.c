@@ -4,21 +4,50 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "container/client.h"
 
-static int spawn(const struct follow *f, bool early, struct err *e)
+#define LISTEN_FDS_MAX 500 /* the supervisor takes 1000 descriptors */
+
+static struct supervisor_opts supervisor_for(const struct follow *f)
 {
-    struct supervisor_opts s = {
+    return (struct supervisor_opts){
         .id = f->id,
         .discard = f->discard,
         .trace_stages = cli_trace(),
         .preserve_fds = f->preserve_fds,
-        .early = early,
+        .listen_fds = f->listen_fds,
     };
+}
+
+static int spawn(const struct follow *f, bool early, struct err *e)
+{
+    struct supervisor_opts s = supervisor_for(f);
+    s.early = early;
     return supervisor_spawn(cli_conf(), &s, e);
+}
+
+int follow_become(const struct follow *f, struct err *e)
+{
+    struct supervisor_opts s = supervisor_for(f);
+    fflush(NULL);
+    return supervisor_become(cli_conf(), &s, e);
+}
+
+int follow_listen_fds(unsigned *ret, struct err *e)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    uint32_t ours, n;
+    *ret = 0;
+    if (!pid || !count || parse_u32(pid, &ours) < 0 || ours != (uint32_t)getpid())
+        return 0;
+    if (parse_u32(count, &n) < 0 || n > LISTEN_FDS_MAX)
+        return err_msg(e, EINVAL, "LISTEN_FDS=%s: not a number of sockets", count);
+    *ret = n;
+    return 0;
 }
 
 int follow_spawn_early(struct follow *f, struct err *e)

@@ -5,14 +5,17 @@
 
 #include "base/err.h"
 
+/* How many sockets systemd has given to this process, from descriptor 3 on; sd_listen_fds(3). */
+int follow_listen_fds(unsigned *ret, struct err *e);
+
 struct follow {
     const char *id;
     bool in, out, err; /* streams wanted here */
     bool tty, sig_proxy;
     bool discard; /* --rm: a container that does not start is removed */
     const char *detach_keys;
-    unsigned preserve_fds;
-    bool early; /* follow_spawn_early was called: */
+    unsigned preserve_fds, listen_fds; /* as in struct supervisor_opts */
+    bool early;                        /* follow_spawn_early was called: */
     int early_fd;
 };
 
@@ -25,5 +28,7 @@ int follow_spawn_early(struct follow *f, struct err *e);
 int follow_start(const struct follow *f, struct err *e);
 /* Starts it and returns 0 when the payload runs. */
 int follow_detached(const struct follow *f, struct err *e);
+/* Becomes its supervisor: returns only on failure. */
+int follow_become(const struct follow *f, struct err *e);
 /* Attaches to a running container; as follow_start. */
 int follow_attach(const struct follow *f, struct err *e);

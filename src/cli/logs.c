@@ -55,11 +55,11 @@ static int read_options(const struct logs_opts *o, struct log_read *ret, struct 
 static int logs_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct logs_opts *o = data;
-    struct log_read in = {.dir_fd = c->dir_fd,
-                          .opts = c->rec.log_opts,
-                          .out_fd = STDOUT_FILENO,
-                          .err_fd = STDERR_FILENO,
-                          .stop_fd = -1};
+    struct log_read in = {
+        .ident = {.dir_fd = c->dir_fd, .opts = c->rec.log_opts, .id = c->id, .name = c->rec.name},
+        .out_fd = STDOUT_FILENO,
+        .err_fd = STDERR_FILENO,
+        .stop_fd = -1};
     scoped_fd int stop = -1;
     int r = read_options(o, &in, e);
     if (r < 0)

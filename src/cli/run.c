@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/create.h"
 #include "cli/follow.h"
+#include "cli/unit.h"
 #include "term/term.h"
 
 static int check_terminal(const struct run_opts *o, struct err *e)
@@ -58,23 +59,29 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         .discard = o->rm,
         .sig_proxy = o->sig_proxy_set ? o->sig_proxy : true,
         .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
-        .preserve_fds = o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0,
     };
     char id[ID_LEN + 1];
     scoped_strv char **line = command_line();
     (void)cmd;
     id_random(id);
     f.id = id;
-    int r = check_terminal(o, e);
+    int r = o->unit ? cli_unit_check(o, e) : check_terminal(o, e);
     if (r == 0)
         r = streams(o, &f, e);
     if (r == 0)
+        r = follow_listen_fds(&f.listen_fds, e);
+    /* The sockets of systemd come first, as its protocol wants; --preserve-fds follow. */
+    f.preserve_fds = f.listen_fds + (o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0);
+    if (r == 0 && !o->unit)
         r = follow_spawn_early(&f, e);
     if (r < 0)
         return r;
     r = cli_create(o, args, line, id, e);
+    if (r == 0 && o->unit)
+        return follow_become(&f, e);
     if (r < 0) {
-        close(f.early_fd);
+        if (f.early)
+            close(f.early_fd);
         return r;
     }
     r = o->detach ? follow_detached(&f, e) : follow_start(&f, e);

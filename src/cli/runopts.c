@@ -16,9 +16,9 @@
 
 /* Units of systemd, messages to it, and where output goes. */
 #define UNIT_OPTIONS \
-    TEXT("log-driver", 0, log_driver, "NAME", "k8s-file or none"), \
-    LIST("log-opt", 0, log_opt, "KEY=VALUE", "Option of the log driver (max-size)"), \
-    LATER("sdnotify", "a unit of Type=exec needs no message"), \
+    TEXT("log-driver", 0, log_driver, "NAME", "k8s-file, journald, passthrough or none"), \
+    LIST("log-opt", 0, log_opt, "KEY=VALUE", "Option of the log driver (max-size, tag)"), \
+    TEXT("sdnotify", 0, sdnotify, "MODE", "Who tells systemd: container, monitor, healthy, ignore"), \
     LATER("systemd", "leave it out, and give systemd --tmpfs /run --tmpfs /tmp")
 
 /* Pods. */
@@ -116,6 +116,7 @@
 const struct opt run_table[] = {
     ALL_OPTIONS,
     FLAG("detach", 'd', detach, "Run in the background and print the id"),
+    FLAG("unit", 0, unit, "Become the container's supervisor: for ExecStart= of a systemd unit"),
     TEXT("detach-keys", 0, detach_keys, "KEYS", "Keys that detach a terminal (ctrl-p,ctrl-q)"),
     {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default)", 0, NULL,
      NULL, O(sig_proxy_set)},

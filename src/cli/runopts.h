@@ -12,6 +12,8 @@ struct run_opts {
     char *restart;
 
     /* Units, messages to systemd, where output goes. */
+    bool unit;
+    char *sdnotify;
     char *log_driver;
     char **log_opt;
 

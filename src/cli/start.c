@@ -7,7 +7,7 @@
 #include "cli/follow.h"
 
 struct start_opts {
-    bool attach, interactive, latest, sig_proxy, sig_proxy_set, no_stdin;
+    bool attach, interactive, latest, sig_proxy, sig_proxy_set, no_stdin, unit;
     char *detach_keys;
 };
 
@@ -19,6 +19,7 @@ static const struct opt start_table[] = {
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
     {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default with -a)", 0,
      NULL, NULL, O(sig_proxy_set)},
+    {"unit", 0, OPT_FLAG, O(unit), NULL, "Become its supervisor: for ExecStart= of a systemd unit"},
     {NULL},
 };
 static const struct opt attach_table[] = {
@@ -42,11 +43,30 @@ static struct follow follow_for(const struct container *c, const struct start_op
     };
 }
 
+/* Returns only on failure. */
+static int start_unit(const struct container *c, struct follow *f, struct err *e)
+{
+    const char *policy = c->rec.restart_policy;
+    int r;
+    if (policy && !streq(policy, "no")) {
+        r = err_msg(e, EINVAL,
+                    "start --unit %s: it has the restart policy \"%s\", and systemd "
+                    "restarts a unit",
+                    c->rec.name, policy);
+        return err_hint(e, r, "rootlet update --restart no %s", c->rec.name);
+    }
+    r = follow_listen_fds(&f->listen_fds, e);
+    f->preserve_fds = f->listen_fds;
+    return r == 0 ? follow_become(f, e) : r;
+}
+
 static int start_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct start_opts *o = data;
     struct follow f = follow_for(c, o);
     f.in = o->interactive;
+    if (o->unit)
+        return start_unit(c, &f, e);
     /* One between two runs is as good as running, as docker has it. */
     bool runs = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED ||
                 c->state.status == CTR_RESTARTING;
@@ -66,6 +86,8 @@ static int start_command(const struct cmd *cmd, void *opts, char **args, struct 
 {
     struct start_opts *o = opts;
     (void)cmd;
+    if (o->unit && (o->attach || o->interactive || strv_len(args) > 1))
+        return err_msg(e, EINVAL, "start --unit takes one container, without -a and -i");
     if ((o->attach || o->interactive) && strv_len(args) > 1)
         return err_msg(e, EINVAL, "start -a and -i take one container only");
     return cli_each(args, o->latest, start_one, o, e);

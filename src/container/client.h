@@ -16,6 +16,7 @@ struct supervisor_opts {
     bool discard;          /* an auto_remove container that does not start is removed (run --rm) */
     bool trace_stages;     /* the times of the start go to stderr */
     unsigned preserve_fds; /* descriptors 3 .. 3+n-1 of the caller become the payload's */
+    unsigned listen_fds;   /* so many of them are sockets of systemd, sd_listen_fds(3) */
     /* The container is still being made: nothing is read before our first message. */
     bool early;
 };
@@ -23,6 +24,10 @@ struct supervisor_opts {
  * Closing the descriptor before START takes everything back. Returns the descriptor (SEQPACKET,
  * close-on-exec), or -errno. The process is a child; nobody need wait for it. */
 int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, struct err *e);
+
+/* Becomes the supervisor of a container that has been made, with our own environment: for units
+ * (rootlet-supervise --unit). Returns only on failure. */
+int supervisor_become(const struct conf *c, const struct supervisor_opts *o, struct err *e);
 
 /* Receives until a message of this type comes. An ERROR or REFUSED on the way becomes e and its
  * errno; -ECONNRESET when the supervisor goes away. EXIT ends the waiting with -ESHUTDOWN (the

@@ -51,28 +51,50 @@ static int exec_supervisor(void *data)
     _exit(127);
 }
 
+/* Command line and environment. */
+static int prepare(const struct conf *c, const struct supervisor_opts *o, char ***ret_argv,
+                   char ***ret_envp, struct err *e)
+{
+    for (unsigned i = 0; i < o->preserve_fds; i++)
+        if (fcntl((int)(3 + i), F_GETFD) < 0)
+            return err_set(e, errno, "pass descriptor %u to the container", 3 + i);
+    strv_take(ret_argv, path_join(c->libexec, "rootlet-supervise"));
+    strv_addf(ret_argv, "--id=%s", o->id);
+    if (o->discard)
+        strv_add(ret_argv, "--discard");
+    if (o->early)
+        strv_add(ret_argv, "--early");
+    if (o->trace_stages)
+        strv_add(ret_argv, "--trace-stages");
+    if (o->preserve_fds)
+        strv_addf(ret_argv, "--preserve-fds=%u", o->preserve_fds);
+    if (o->listen_fds)
+        strv_addf(ret_argv, "--listen-fds=%u", o->listen_fds);
+    *ret_envp = strv_dup(environ);
+    conf_env(c, ret_envp);
+    return 0;
+}
+
+int supervisor_become(const struct conf *c, const struct supervisor_opts *o, struct err *e)
+{
+    scoped_strv char **argv = NULL, **envp = NULL;
+    int r = prepare(c, o, &argv, &envp, e);
+    if (r < 0)
+        return r;
+    strv_add(&argv, "--unit");
+    execve(argv[0], argv, envp);
+    return err_hint(e, err_set(e, errno, "execute %s", argv[0]),
+                    "is rootlet installed completely?");
+}
+
 int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, struct err *e)
 {
     scoped_strv char **argv = NULL, **envp = NULL;
     scoped_fd int pidfd = -1;
     int pair[2];
-    for (unsigned i = 0; i < o->preserve_fds; i++)
-        if (fcntl((int)(3 + i), F_GETFD) < 0)
-            return err_set(e, errno, "pass descriptor %u to the container", 3 + i);
-    strv_take(&argv, path_join(c->libexec, "rootlet-supervise"));
-    strv_addf(&argv, "--id=%s", o->id);
-    if (o->discard)
-        strv_add(&argv, "--discard");
-    if (o->early)
-        strv_add(&argv, "--early");
-    if (o->trace_stages)
-        strv_add(&argv, "--trace-stages");
-    if (o->preserve_fds)
-        strv_addf(&argv, "--preserve-fds=%u", o->preserve_fds);
-    envp = strv_dup(environ);
-    conf_env(c, &envp);
-
-    int r = sock_pair(pair, e);
+    int r = prepare(c, o, &argv, &envp, e);
+    if (r == 0)
+        r = sock_pair(pair, e);
     if (r < 0)
         return r;
     struct child child = {argv, envp, pair[1], o->preserve_fds};

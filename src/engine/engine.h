@@ -29,6 +29,7 @@ struct engine_params {
     char *const *groups;   /* extra groups by name or number, or NULL */
     int stdio[3];          /* the container's 0, 1, 2; borrowed; ignored with a terminal */
     unsigned preserve_fds; /* descriptors 3 .. 3+n-1 are kept for the payload */
+    bool listen_pid;       /* LISTEN_PID of the payload's environment becomes its pid */
     int userns_fd;         /* >= 0: join this user namespace instead of a new one; -1: the one that
                               owns a network given by path is found by the engine */
     bool trace_stages;     /* times to stderr */

@@ -82,6 +82,10 @@ int process_user(struct start *s, struct err *e)
         user_announce(s->root_fd, s->login, &s->user);
     /* The last of several values counts, as in crun and runc: programs would take the first. */
     s->env = strv_env_dup(s->process->env);
+    if (s->p->listen_pid) {
+        scoped_free char *pid = xasprintf("LISTEN_PID=%d", (int)getpid());
+        strv_env_set(&s->env, pid);
+    }
     if (q.want_home) {
         scoped_free char *home = xasprintf("HOME=%s", s->user.home ? s->user.home : "/");
         strv_env_set(&s->env, home);

@@ -6,15 +6,21 @@
 #include "base/str.h"
 #include "logs/logs-priv.h"
 
+/* Options of the file driver are let stand: who turns a log off need not take them away. */
+static int none_check(char *const *opts, struct err *e)
+{
+    struct log_file_opts o;
+    return log_file_opts_parse(opts, &o, e);
+}
+
 const struct log_driver log_driver_none = {
     .name = "none",
     .summary = "nothing is kept",
+    .check = none_check,
 };
 
 static const struct log_driver *const drivers[] = {
-    &log_driver_k8s_file,
-    &log_driver_none,
-    NULL,
+    &log_driver_k8s_file, &log_driver_journald, &log_driver_passthrough, &log_driver_none, NULL,
 };
 
 const struct log_driver *const *log_drivers(void)
@@ -66,12 +72,11 @@ int log_file_opts_parse(char *const *opts, struct log_file_opts *ret, struct err
 int log_opts_check(const char *driver, char *const *opts, struct err *e)
 {
     const struct log_driver *d;
-    struct log_file_opts o;
     int r = log_driver_get(driver, &d, e);
-    return r < 0 ? r : log_file_opts_parse(opts, &o, e);
+    return r == 0 && d->check ? d->check(opts, e) : r;
 }
 
-int log_writer_open(const char *driver, int dir_fd, char *const *opts, struct log_writer **ret,
+int log_writer_open(const char *driver, const struct log_ident *ident, struct log_writer **ret,
                     struct err *e)
 {
     const struct log_driver *d;
@@ -79,8 +84,8 @@ int log_writer_open(const char *driver, int dir_fd, char *const *opts, struct lo
     if (r < 0)
         return r;
     struct log_writer *w = xcalloc(1, sizeof(*w));
-    *w = (struct log_writer){.driver = d, .dir_fd = -1, .fd = -1};
-    r = d->open ? d->open(w, dir_fd, opts, e) : 0;
+    *w = (struct log_writer){.driver = d, .dir_fd = -1, .fd = -1, .err_fd = -1};
+    r = d->open ? d->open(w, ident, e) : 0;
     if (r < 0) {
         log_writer_close(w);
         return err_add(e, r, "open the log");
@@ -93,6 +98,11 @@ void log_writer_write(struct log_writer *w, enum log_stream s, const void *data,
 {
     if (w->driver->write && n)
         w->driver->write(w, s, data, n);
+}
+
+int log_writer_stream(const struct log_writer *w, enum log_stream s)
+{
+    return w->driver->stream ? w->driver->stream(w, s) : -1;
 }
 
 void log_writer_reopen(struct log_writer *w)

@@ -49,16 +49,22 @@ static int open_file(struct log_writer *w)
     return 0;
 }
 
-static int k8s_file_open(struct log_writer *w, int dir_fd, char *const *opts, struct err *e)
+static int k8s_file_check(char *const *opts, struct err *e)
 {
     struct log_file_opts o;
-    int r = log_file_opts_parse(opts, &o, e);
+    return log_file_opts_parse(opts, &o, e);
+}
+
+static int k8s_file_open(struct log_writer *w, const struct log_ident *ident, struct err *e)
+{
+    struct log_file_opts o;
+    int r = log_file_opts_parse(ident->opts, &o, e);
     if (r < 0)
         return r;
     w->max_size = o.max_size;
     w->max_files = o.max_files;
     w->path = xstrdup(o.path);
-    w->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 3);
+    w->dir_fd = fcntl(ident->dir_fd, F_DUPFD_CLOEXEC, 3);
     r = w->dir_fd < 0 ? -errno : open_file(w);
     return r < 0 ? err_set(e, -r, "%s", o.path) : 0;
 }
@@ -158,6 +164,7 @@ static void k8s_file_close(struct log_writer *w)
 const struct log_driver log_driver_k8s_file = {
     .name = "k8s-file",
     .summary = "a file of lines \"TIME STREAM F|P TEXT\" in the container's directory",
+    .check = k8s_file_check,
     .open = k8s_file_open,
     .write = k8s_file_write,
     .reopen = k8s_file_reopen,

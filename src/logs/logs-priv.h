@@ -5,9 +5,11 @@
 
 struct log_writer {
     const struct log_driver *driver;
-    int dir_fd; /* owned; where path is relative to */
-    char *path; /* "log", or absolute; owned */
-    int fd;     /* owned; -1 when it could not be opened again */
+    int dir_fd;              /* owned; where path is relative to */
+    char *path;              /* "log", or absolute; owned */
+    int fd;                  /* owned; -1 when it could not be opened again */
+    int err_fd;              /* owned; of passthrough */
+    struct journal *journal; /* owned by that driver */
     uint64_t size, max_size;
     uint32_t max_files;
 };
@@ -23,5 +25,7 @@ int log_file_opts_parse(char *const *opts, struct log_file_opts *ret, struct err
 /* Name of rotated file n (0: the current one) in buf. */
 const char *log_file_name(const char *path, unsigned n, char *buf, size_t size);
 
-extern const struct log_driver log_driver_k8s_file, log_driver_none;
+extern const struct log_driver log_driver_k8s_file, log_driver_none, log_driver_passthrough,
+    log_driver_journald;
+int journald_read(const struct log_read *o, struct err *e);
 int k8s_file_read(const struct log_read *o, struct err *e);

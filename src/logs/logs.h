@@ -1,5 +1,7 @@
 /* logs - what containers say, kept by a driver: written by the supervisor, read by `logs`.
  *
+ * journald: an entry per line, by systemd's native protocol; read back by journalctl(1).
+ * passthrough: nothing is kept, the container writes to the supervisor's own streams.
  * k8s-file: one record a line, "RFC3339Nano stdout|stderr F|P text". P is a piece of a line whose
  * rest comes in the next record of that stream; a record's text has at most 16 KiB. Nothing is
  * held back: when the supervisor is killed, what it had read is in the file. */
@@ -19,9 +21,15 @@ enum log_stream { LOG_STDOUT, LOG_STDERR };
  * the old content is dropped), path=FILE instead of "log" in the container's directory. */
 struct log_writer;
 
+/* Whose log it is. */
+struct log_ident {
+    int dir_fd;        /* the container's directory, borrowed */
+    char *const *opts; /* its log_opts */
+    const char *id, *name, *image;
+};
+
 struct log_read {
-    int dir_fd;              /* the container's directory, borrowed */
-    char *const *opts;       /* the container's log_opts */
+    struct log_ident ident;
     bool follow, timestamps; /* timestamps: in front of each line */
     int64_t tail;            /* only so many last lines; < 0: all */
     int64_t since_ns;        /* 0: from the start */
@@ -33,10 +41,15 @@ struct log_read {
 struct log_driver {
     const char *name;
     const char *summary;
+    /* Are these options right, and does the driver work here? NULL: it has none. */
+    int (*check)(char *const *opts, struct err *e);
     /* Fills what the writer needs. NULL: nothing is written. */
-    int (*open)(struct log_writer *w, int dir_fd, char *const *opts, struct err *e);
+    int (*open)(struct log_writer *w, const struct log_ident *ident, struct err *e);
     /* Never fails as far as the caller is concerned: a full disk must not stop a container. */
     void (*write)(struct log_writer *w, enum log_stream s, const void *data, size_t n);
+    /* A descriptor (borrowed) that the container shall write this stream to itself, or -1. NULL:
+     * as -1. */
+    int (*stream)(const struct log_writer *w, enum log_stream s);
     void (*reopen)(struct log_writer *w); /* after an outside rotation; may be NULL */
     void (*close)(struct log_writer *w);
     /* NULL: it cannot be read back. */
@@ -50,8 +63,9 @@ const struct log_driver *const *log_drivers(void); /* NULL-terminated, for info 
 int log_opts_check(const char *driver, char *const *opts, struct err *e);
 
 /* Opens for appending: earlier runs stay. *ret is owned. */
-int log_writer_open(const char *driver, int dir_fd, char *const *opts, struct log_writer **ret,
+int log_writer_open(const char *driver, const struct log_ident *ident, struct log_writer **ret,
                     struct err *e);
+int log_writer_stream(const struct log_writer *w, enum log_stream s);
 void log_writer_write(struct log_writer *w, enum log_stream s, const void *data, size_t n);
 void log_writer_reopen(struct log_writer *w);
 void log_writer_close(struct log_writer *w); /* NULL is nothing */

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += src/logs/liblogs.a
 src_logs_liblogs_a_SOURCES = src/logs/logs.h src/logs/logs-priv.h src/logs/driver.c \
-	src/logs/k8s-file.c src/logs/reader.c
+	src/logs/k8s-file.c src/logs/reader.c src/logs/passthrough.c \
+	src/logs/journald.c src/logs/journald-read.c
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-logs

@@ -185,7 +185,7 @@ static off_t tail_offset(int fd, char *buf, int64_t *want)
 static int open_nth(const struct reader *r, unsigned n)
 {
     char name[4096];
-    int fd = openat(r->o->dir_fd, log_file_name(r->file.path, n, name, sizeof(name)),
+    int fd = openat(r->o->ident.dir_fd, log_file_name(r->file.path, n, name, sizeof(name)),
                     O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     return fd < 0 ? -errno : fd;
 }
@@ -239,7 +239,7 @@ static int current_index(const struct reader *r)
         return -1;
     for (unsigned n = 0; n < LOG_FILES_MAX; n++) {
         log_file_name(r->file.path, n, name, sizeof(name));
-        if (fstatat(r->o->dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (fstatat(r->o->ident.dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) < 0) {
             if (n > 0) /* between two renames of a rotation number 0 is missing */
                 break;
             continue;
@@ -299,7 +299,7 @@ static int follow(struct reader *r, struct err *e)
     char dir[40];
     scoped_fd int watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     /* The directory: it tells of writes to the file as well as of its rotation. */
-    snprintf(dir, sizeof(dir), "/proc/self/fd/%d", r->o->dir_fd);
+    snprintf(dir, sizeof(dir), "/proc/self/fd/%d", r->o->ident.dir_fd);
     const char *what = r->file.path[0] == '/' ? r->file.path : dir;
     if (watch_fd < 0 || inotify_add_watch(watch_fd, what, IN_MODIFY | IN_CREATE | IN_MOVE) < 0)
         return err_set(e, errno, "watch the log");
@@ -315,7 +315,7 @@ static int follow(struct reader *r, struct err *e)
 int k8s_file_read(const struct log_read *o, struct err *e)
 {
     struct reader r = {.o = o, .fd = -1, .out_fd = -1};
-    int rc = log_file_opts_parse(o->opts, &r.file, e);
+    int rc = log_file_opts_parse(o->ident.opts, &r.file, e);
     if (rc < 0)
         return rc;
     scoped_free char *buf = xmalloc(READ_BUF), *out = xmalloc(OUT_BUF);

@@ -184,6 +184,8 @@ void finish_not_started(struct sup *s, const struct err *why)
     state_start_failed(s, why);
     if (s->owner && why)
         peer_reply(s->owner, PROTO_ERROR, why);
+    else if (why)
+        unit_failed(s, why);
     farewell(s);
 }
 
@@ -195,6 +197,7 @@ void finish_failed(struct sup *s, const struct err *why)
             remove_container(s);
         state_start_failed(s, why);
     }
+    unit_failed(s, why);
     int fd = s->owner ? s->owner->fd : s->owner_fd;
     if (fd >= 0)
         (void)!proto_send_err(fd, PROTO_ERROR, why);

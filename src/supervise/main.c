@@ -31,16 +31,22 @@ static int parse_args(char **argv, struct sup *s, struct err *e)
             s->early = true;
         else if (streq(*a, "--trace-stages"))
             s->trace_stages = true;
+        else if (streq(*a, "--unit"))
+            s->unit.on = true;
         else if ((v = str_after(*a, "--preserve-fds=")))
             r = parse_u32(v, &s->preserve_fds);
+        else if ((v = str_after(*a, "--listen-fds=")))
+            r = parse_u32(v, &s->unit.listen_fds);
         else
             r = -EINVAL;
-        if (r < 0 || s->preserve_fds > PRESERVE_MAX)
+        if (r < 0 || s->preserve_fds > PRESERVE_MAX || s->unit.listen_fds > PRESERVE_MAX)
             return err_msg(e, EINVAL, "rootlet-supervise: bad argument \"%s\"", *a);
     }
     if (!id || strlen(id) != ID_LEN || !id_is_hex(id))
         return err_msg(e, EINVAL, "rootlet-supervise is started by rootlet, with --id=ID");
     memcpy(s->id, id, ID_LEN + 1);
+    if (s->unit.on)
+        s->owner_fd = -1;
     return 0;
 }
 
@@ -49,6 +55,10 @@ static int parse_args(char **argv, struct sup *s, struct err *e)
 static int arrange_fds(struct sup *s, struct err *e)
 {
     unsigned n = s->preserve_fds;
+    if (s->unit.on) {
+        int r = sys_close_from(OWNER_FD + n, 0);
+        return r < 0 ? err_set(e, -r, "close descriptors") : 0;
+    }
     int fd = fcntl(OWNER_FD, F_DUPFD_CLOEXEC, (int)(OWNER_FD + 1 + n));
     if (fd < 0)
         return err_set(e, errno, "descriptor %d, the socket of who starts us", OWNER_FD);
@@ -63,16 +73,11 @@ static int arrange_fds(struct sup *s, struct err *e)
     return r < 0 ? err_set(e, -r, "close descriptors") : 0;
 }
 
-/* 2 stays until the start is over: the times of the stages are written there. */
-static int null_fds(int first, int last)
+/* The container may be given the other two: unit_streams_done() ends their time here. */
+static int null_stdin(void)
 {
     scoped_fd int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd < 0)
-        return -errno;
-    for (int fd = first; fd <= last; fd++)
-        if (dup2(null_fd, fd) < 0)
-            return -errno;
-    return 0;
+    return null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ? -errno : 0;
 }
 
 static int become_supervisor(struct sup *s, struct err *e)
@@ -87,7 +92,8 @@ static int become_supervisor(struct sup *s, struct err *e)
     int r = arrange_fds(s, e);
     if (r < 0)
         return r;
-    r = null_fds(0, s->trace_stages ? 1 : 2);
+    unit_clean_environment(s);
+    r = null_stdin();
     if (r < 0)
         return err_set(e, -r, "open /dev/null");
     s->loop = loop_new(e);
@@ -120,6 +126,10 @@ static int supervise(struct sup *s, struct err *e)
         return r;
     /* No directory of the user's is kept busy for a container's life. */
     (void)!chdir("/");
+    if (s->unit.on) {
+        sup_event(s, EV_START, NULL, NULL, NULL);
+        return loop_run(s->loop, e);
+    }
     r = peers_add(s, s->owner_fd, true, e);
     if (r < 0)
         return r;
@@ -147,6 +157,7 @@ static void release(struct sup *s)
     free(s->pidfile);
     free(s->pod);
     free(s->bundle);
+    free(s->unit.listen_names);
     loop_free(s->loop);
     conf_release(&s->conf);
 }
@@ -178,8 +189,9 @@ int main(int argc, char **argv)
         r = supervise(&s, &e);
     if (r < 0)
         finish_failed(&s, &e);
+    int status = s.unit.on ? unit_status(&s) : r < 0;
     finish_close(&s);
     sup_run_end(&s);
     release(&s);
-    return r < 0 ? 1 : 0;
+    return s.unit.on ? unit_leave(status) : status;
 }

@@ -179,6 +179,7 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .groups = rec->groups,
         .stdio = {p->child_fd[0], p->child_fd[1], p->child_fd[2]},
         .preserve_fds = s->preserve_fds,
+        .listen_pid = s->unit.listen_fds > 0,
         .userns_fd = p->userns_fd,
         .cgroup = s->cgroup,
         .trace_stages = s->trace_stages,
@@ -190,6 +191,16 @@ static void keep_network(struct sup *s, struct prep *p)
 {
     s->network = p->ctr.rec.network;
     p->ctr.rec.network = (struct network_plan){0};
+}
+
+static int open_log(struct sup *s, const struct ctr_record *rec, struct err *e)
+{
+    struct log_ident ident = {.dir_fd = s->dir_fd,
+                              .opts = rec->log_opts,
+                              .id = s->id,
+                              .name = s->state.name,
+                              .image = rec->image};
+    return log_writer_open(rec->log_driver, &ident, &s->log, e);
 }
 
 int sup_run_begin(struct sup *s, struct err *e)
@@ -205,12 +216,15 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r == 0)
         r = join_network(s, &p, e);
     if (r == 0 && !s->log) /* one log for all runs */
-        r = log_writer_open(p.ctr.rec.log_driver, s->dir_fd, p.ctr.rec.log_opts, &s->log, e);
+        r = open_log(s, &p.ctr.rec, e);
     if (r == 0)
         r = stdio_open(s, p.child_fd, e);
+    if (r == 0)
+        r = unit_streams_done(s, e);
     if (r < 0)
         return r;
     keep_network(s, &p);
+    unit_give_sockets(s);
     r = group_container(s, e);
     if (r == 0)
         r = create_init(s, &p, e);

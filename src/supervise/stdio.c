@@ -37,6 +37,16 @@ static int open_pipe(int *ret_ours, int *ret_theirs, bool we_read, struct err *e
     return 0;
 }
 
+/* Where the container's output goes: to a pipe of ours, or where our own goes. */
+static int open_output(struct sup *s, int stream, int *ret_child, struct err *e)
+{
+    int own = log_writer_stream(s->log, stream == STREAM_ERR ? LOG_STDERR : LOG_STDOUT);
+    if (own < 0)
+        return open_pipe(&s->stream_fd[stream], ret_child, true, e);
+    *ret_child = fcntl(own, F_DUPFD_CLOEXEC, 3);
+    return *ret_child < 0 ? err_set(e, errno, "copy descriptor %d", own) : 0;
+}
+
 int stdio_open(struct sup *s, int ret_child[3], struct err *e)
 {
     ret_child[0] = ret_child[1] = ret_child[2] = -1;
@@ -48,8 +58,8 @@ int stdio_open(struct sup *s, int ret_child[3], struct err *e)
     else if ((ret_child[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
         r = err_set(e, errno, "open /dev/null");
     if (r == 0)
-        r = open_pipe(&s->stream_fd[STREAM_OUT], &ret_child[1], true, e);
-    return r == 0 ? open_pipe(&s->stream_fd[STREAM_ERR], &ret_child[2], true, e) : r;
+        r = open_output(s, STREAM_OUT, &ret_child[1], e);
+    return r == 0 ? open_output(s, STREAM_ERR, &ret_child[2], e) : r;
 }
 
 static int watch_stream(struct sup *s, int stream, uint32_t events, struct err *e)

@@ -18,6 +18,7 @@
 #include "container/proto.h"
 #include "engine/engine.h"
 #include "logs/logs.h"
+#include "supervise/unit.h"
 
 #define BUF_SIZE (40u << 10) /* whole pages, at least a struct proto_msg */
 /* Output that peers have not taken yet, all of them together. */
@@ -109,7 +110,7 @@ struct sup {
     int stop_signal;
     int64_t stop_timeout_s, timeout_s;
     char *pidfile;
-    char *pod; /* NULL: in none */
+    char *pod;    /* NULL: in none */
     char *bundle; /* containers/ID, for the engine */
 
     enum phase phase;
@@ -132,6 +133,8 @@ struct sup {
     int stdin_fd;              /* our end, or the master (not owned then), or -1 */
     bool streams_parked, stdin_eof;
     struct input *in_head, *in_tail;
+
+    struct unit unit;
 
     struct peer *peers, *owner;
     struct chunk *out_head, *out_tail;

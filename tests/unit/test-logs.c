@@ -31,7 +31,8 @@ static struct log_writer *open_writer(char **opts)
 {
     struct err e = ERR_INIT;
     struct log_writer *w = NULL;
-    if (log_writer_open("k8s-file", dir_fd, opts, &w, &e) < 0)
+    if (log_writer_open("k8s-file", &(struct log_ident){.dir_fd = dir_fd, .opts = opts}, &w, &e) <
+        0)
         fail_msg("%s", e.msg);
     return w;
 }
@@ -43,7 +44,7 @@ static void add(struct log_writer *w, enum log_stream s, const char *text)
 
 static struct log_read all(void)
 {
-    return (struct log_read){.dir_fd = dir_fd, .tail = -1, .stop_fd = -1};
+    return (struct log_read){.ident.dir_fd = dir_fd, .tail = -1, .stop_fd = -1};
 }
 
 /* What a read gives on each stream; owned texts. */
@@ -228,7 +229,7 @@ static void test_rotation(void **state)
     }
     assert_int_equal(fstatat(dir_fd, "log.3", &st, 0), -1);
     struct log_read o = all();
-    o.opts = opts;
+    o.ident.opts = opts;
     scoped_free char *out = NULL, *err = NULL;
     read_back(o, &out, &err);
     assert_has(out, "line 999\n");
@@ -268,7 +269,7 @@ static void test_follow(void **state)
     }
     close(stop[1]);
     struct log_read o = all();
-    o.opts = opts;
+    o.ident.opts = opts;
     o.follow = true;
     o.stop_fd = stop[0];
     scoped_free char *out = NULL, *err = NULL;
@@ -287,9 +288,10 @@ static void test_drivers(void **state)
     (void)state;
     struct err e = ERR_INIT;
     struct log_writer *w = NULL;
-    assert_int_equal(log_writer_open("syslog", dir_fd, NULL, &w, &e), -EINVAL);
+    struct log_ident here = {.dir_fd = dir_fd};
+    assert_int_equal(log_writer_open("syslog", &here, &w, &e), -EINVAL);
     assert_has(e.msg, "k8s-file");
-    assert_int_equal(log_writer_open("none", dir_fd, NULL, &w, &e), 0);
+    assert_int_equal(log_writer_open("none", &here, &w, &e), 0);
     add(w, LOG_STDOUT, "x\n");
     log_writer_reopen(w);
     log_writer_close(w);
@@ -304,10 +306,10 @@ static void test_drivers(void **state)
         assert_true(log_opts_check("k8s-file", ARGV(bad[i]), &e) < 0);
     /* Not into a link, nor anything but a file. */
     assert_int_equal(symlinkat("/etc/passwd", dir_fd, "log"), 0);
-    assert_true(log_writer_open("k8s-file", dir_fd, NULL, &w, &e) < 0);
+    assert_true(log_writer_open("k8s-file", &here, &w, &e) < 0);
     assert_int_equal(unlinkat(dir_fd, "log", 0), 0);
     assert_int_equal(mkfifoat(dir_fd, "log", 0600), 0);
-    assert_true(log_writer_open("k8s-file", dir_fd, NULL, &w, &e) < 0);
+    assert_true(log_writer_open("k8s-file", &here, &w, &e) < 0);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

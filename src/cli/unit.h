@@ -1,0 +1,11 @@
+/* unit - run --unit: this process becomes the container's supervisor and a unit's main process. */
+#pragma once
+
+#include "cli/runopts.h"
+
+/* Refuses what a unit cannot have: a terminal, input, the background, a restart policy. */
+int cli_unit_check(const struct run_opts *o, struct err *e);
+/* A value of --sdnotify (may be NULL) in our words: podman's "conmon" is "monitor". */
+int unit_sdnotify_check(char **mode, struct err *e);
+/* Is this variable a message of systemd to this very process, of no meaning inside? */
+bool unit_env_private(const char *name_value);

@@ -1,0 +1,24 @@
+/* unit - what is different when the supervisor is the main process of a systemd unit. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct sup;
+
+struct unit {
+    bool on;             /* we are one: nobody started us who could be told anything */
+    int status;          /* of a start that failed */
+    unsigned listen_fds; /* of preserve_fds: the first are sockets of systemd */
+    char *listen_names;
+};
+
+void unit_clean_environment(struct sup *s);
+/* Our own standard output and error, after the container got its own. */
+int unit_streams_done(struct sup *s, struct err *e);
+void unit_give_sockets(struct sup *s); /* environment of socket activation for the payload */
+/* Prints an error that has no other reader; the exit status follows. */
+void unit_failed(struct sup *s, const struct err *why);
+int unit_status(const struct sup *s); /* exit status, or the negative signal that ended it */
+int unit_leave(int status);           /* the same for our own end; may not return */

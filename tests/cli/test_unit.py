@@ -1,0 +1,154 @@
+"""run --unit by hand: this process becomes the supervisor, with the container's status and streams."""
+import os
+import signal
+import socket
+
+import pytest
+
+from lib import rows
+
+
+@rows("A42")
+def test_exit_status_is_the_containers(rootlet):
+    """And nothing stays between: one process, the supervisor's."""
+    image = rootlet.image()
+    assert rootlet("run", "--unit", "--rm", image, "true").rc == 0
+    r = rootlet("run", "--unit", "--rm", image, "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (r.rc, r.out, r.err) == (7, "out\n", "err\n")
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
+@rows("A42")
+@pytest.mark.parametrize("command,rc", [("/nowhere", 127), ("/etc", 126)])
+def test_failed_start(rootlet, command, rc):
+    r = rootlet("run", "--unit", "--rm", rootlet.image(), command)
+    assert r.rc == rc and r.err.startswith("Error: ") and command in r.err
+    assert rootlet.ok("ps", "-aq").out == ""
+    r = rootlet.fails("run", "--unit", "--rm", "localhost/none", "true", match="localhost/none")
+
+
+@rows("A42")
+@pytest.mark.parametrize("words,match", [
+    (("-d",), "excludes -d"), (("-t",), "excludes -t"), (("-i",), "excludes -i"),
+    (("--restart", "always"), "excludes --restart always"), (("--sdnotify", "x"), "--sdnotify x"),
+    (("--log-driver", "passthrough", "--log-opt", "a=b"), "no options")])
+def test_refusals(rootlet, words, match):
+    rootlet.fails("run", "--unit", *words, rootlet.image(), "true", match=match)
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
+def start(rootlet, *words, **kw):
+    p = rootlet.spawn("run", "--unit", *words, **kw)
+    rootlet.wait_for(lambda: rootlet("ps", "-q", "--filter", "status=running").out, what="running")
+    return p
+
+
+@rows("A42")
+def test_sigterm_is_the_stop_signal(rootlet):
+    """The container's own exit status, also after a stop; the supervisor is the process started."""
+    script = "trap 'echo got USR1; exit 5' USR1; echo up; while :; do sleep 0.1; done"
+    p = start(rootlet, "--name", "u", "--stop-signal", "USR1", rootlet.image(), "sh", "-c", script)
+    state = rootlet.inspect("u")["State"]
+    assert p.stdout.readline() == "up\n"
+    assert os.readlink(f"/proc/{p.pid}/exe").endswith("rootlet-supervise")
+    p.send_signal(signal.SIGTERM)
+    assert p.wait(20) == 5 and p.stdout.read() == "got USR1\n"
+    after = rootlet.inspect("u")["State"]
+    assert state["Running"] and not after["Running"] and after["ExitCode"] == 5
+    rootlet.fails("logs", "u", match="not kept.*\nhint: .*journalctl")
+
+
+@rows("A42")
+def test_death_by_signal_and_start_again(rootlet):
+    """The supervisor dies of what the container died of; start --unit runs it once more."""
+    image = rootlet.image()
+    p = start(rootlet, "--name", "u", "--stop-timeout", "1", image, "sleep", "1000")
+    p.send_signal(signal.SIGTERM)  # process 1 without a handler
+    assert p.wait(20) == -signal.SIGKILL
+    assert rootlet.inspect("u")["State"]["ExitCode"] == 137
+    p = rootlet.spawn("start", "--unit", "u")
+    rootlet.wait_for(lambda: rootlet.inspect("u")["State"]["Running"])
+    rootlet.ok("stop", "-t", "0", "u")
+    assert p.wait(20) == -signal.SIGKILL
+    rootlet.fails("start", "--unit", "-a", "u", match="without -a")
+
+
+@rows("A42")
+def test_killed_supervisor_leaves_right_records(rootlet):
+    p = start(rootlet, "--name", "u", rootlet.image(), "sleep", "1000")
+    p.kill()
+    p.wait()
+    rootlet.wait_for(lambda: not rootlet.inspect("u")["State"]["Running"])
+    rootlet.ok("rm", "-f", "u")
+
+
+LISTEN = """
+import os, sys
+fds = [int(a) for a in sys.argv[1].split(",") if a]
+for n, fd in enumerate(fds):
+    os.dup2(fd + 103, 3 + n)
+os.environ["LISTEN_FDS"] = sys.argv[2]
+os.environ["LISTEN_PID"] = str(os.getpid() + int(sys.argv[3]))
+os.environ["LISTEN_FDNAMES"] = "web:x"
+os.execvp(sys.argv[4], sys.argv[4:])
+"""
+
+
+def activated(rootlet, fds, count, words, foreign=0, **kw):
+    """As systemd starts a service with sockets: from 3 on, LISTEN_PID its own."""
+    prefix = ["python3", "-c", LISTEN, ",".join(str(i) for i in range(len(fds))), str(count), str(foreign)]
+    for n, fd in enumerate(fds):
+        os.dup2(fd, 103 + n, inheritable=True)
+    try:
+        return rootlet(*words, prefix=prefix, pass_fds=range(103, 103 + len(fds)), **kw)
+    finally:
+        for n in range(len(fds)):
+            os.close(103 + n)
+
+
+
+@rows("A43")
+@pytest.mark.parametrize("how", [("--rm",), ("--unit", "--rm"), ("--rm", "--init"),
+                                 ("--unit", "--rm", "--init"), ("--rm", "--pid", "host")])
+def test_socket_activation(rootlet, how):
+    """A socket of the caller's network answers from a container that has none."""
+    image = rootlet.image()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        script = ("[ $LISTEN_PID = $$ ] || echo wrong $LISTEN_PID $$; echo $LISTEN_FDS $LISTEN_FDNAMES; "
+                  "[ -S /proc/self/fd/3 ] && echo socket; ls /proc/self/fd/4 2>/dev/null")
+        r = activated(rootlet, [server.fileno()], 1,
+                      ["run", *how, "--network", "none", image, "sh", "-c", script])
+        assert r.out == "1 web:x\nsocket\n", r
+
+
+@rows("A43")
+def test_socket_activation_with_preserved(rootlet):
+    """Sockets first, as the protocol wants, then what --preserve-fds counts."""
+    image = rootlet.image()
+    r, w = os.pipe()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        got = activated(rootlet, [server.fileno(), w], 1,
+                        ["run", "--rm", "--preserve-fds", "1", image, "sh", "-c",
+                         "[ -S /proc/self/fd/3 ] && [ -p /proc/self/fd/4 ] && echo both >&4"])
+    os.close(w)
+    assert got.rc == 0 and os.read(r, 100) == b"both\n"
+    os.close(r)
+
+
+@rows("A43")
+def test_sockets_of_another_process(rootlet):
+    """LISTEN_PID names somebody else: nothing is handed on."""
+    image = rootlet.image()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        r = activated(rootlet, [server.fileno()], 1,
+                      ["run", "--rm", "--env-host", image, "sh", "-c",
+                       "env | grep LISTEN; ls /proc/self/fd/3"], foreign=1)
+    assert "LISTEN" not in r.out and r.rc != 0
+
+
+@rows("A42")
+def test_passthrough_to_a_terminal(rootlet):
+    """A terminal stays ours: what is written there comes through a pipe."""
+    t = rootlet.pty("run", "--unit", "--rm", rootlet.image(), "sh", "-c", "test -p /dev/stdout && echo a pipe")
+    t.expect("a pipe")
+    assert t.wait() == 0
