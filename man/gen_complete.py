@@ -78,15 +78,21 @@ ROOTLET = Program(
         ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
         ("events", "format"): "json jsonl",
         ("events", "filter"): "container= event= image= label= pod= type= volume=",
+        ("volume ls", "filter"): "name= label= dangling= anonymous= driver= until=",
+        ("volume prune", "filter"): "name= label= anonymous= driver= until=",
+        ("volume ls", "format"): "json jsonl table",
+        ("volume create", "opt"): "type=tmpfs type=none device= o=",
         ("images", "filter"): "reference= id= dangling=",
     },
     arguments={
         "attach": "@running", "exec": "@running", "stop": "@running", "kill": "@running",
         "wait": "@running", "import": "@file", "inspect": "@container @image", "help": "@command",
-        "images": "@image", "image exists": "@image",
+        "images": "@image", "image exists": "@image", "volume rm": "@volume",
+        "volume inspect": "@volume", "volume exists": "@volume", "volume create": "",
     },
     stop=("run", "create", "exec"),
-    lists={"@container": f"ps -a {NAMES}", "@running": f"ps {NAMES}", "@image": f"images {IMAGES}"})
+    lists={"@container": f"ps -a {NAMES}", "@running": f"ps {NAMES}", "@image": f"images {IMAGES}",
+           "@volume": "volume ls -q"})
 OCI = Program(
     "rootlet-oci",
     values={
@@ -345,6 +351,7 @@ def bash(prog, tables):
 
 ZSH_KINDS = {"@file": "_files", "@dir": "_directories", "@container": "_rootlet_containers",
              "@running": "_rootlet_running", "@image": "_rootlet_images", "@command": "_rootlet_commands",
+             "@volume": "_rootlet_volumes",
              "@container @image": "_rootlet_objects", "@cap": f"({CAPS})", "@signal": f"({SIGNALS})"}
 
 ZSH_HEAD = """\
@@ -499,7 +506,7 @@ end
 
 FISH_KINDS = {"@container": "(__rootlet_containers)", "@running": "(__rootlet_running)",
               "@image": "(__rootlet_images)", "@container @image": "(__rootlet_containers) (__rootlet_images)",
-              "@dir": "(__fish_complete_directories)", "@cap": CAPS, "@signal": SIGNALS}
+              "@volume": "(__rootlet_volumes)", "@dir": "(__fish_complete_directories)", "@cap": CAPS, "@signal": SIGNALS}
 
 
 def fish_quote(text):

@@ -36,6 +36,12 @@ dist_man1_MANS += \
 	man/rootlet-tag.1 \
 	man/rootlet-untag.1 \
 	man/rootlet-version.1 \
+	man/rootlet-volume-create.1 \
+	man/rootlet-volume-exists.1 \
+	man/rootlet-volume-inspect.1 \
+	man/rootlet-volume-ls.1 \
+	man/rootlet-volume-prune.1 \
+	man/rootlet-volume-rm.1 \
 	man/rootlet-wait.1 \
 	man/rootlet-why.1 \
 	man/rootlet.1
@@ -74,6 +80,12 @@ man_prose = \
 	man/prose/rootlet-tag.md \
 	man/prose/rootlet-untag.md \
 	man/prose/rootlet-version.md \
+	man/prose/rootlet-volume-create.md \
+	man/prose/rootlet-volume-exists.md \
+	man/prose/rootlet-volume-inspect.md \
+	man/prose/rootlet-volume-ls.md \
+	man/prose/rootlet-volume-prune.md \
+	man/prose/rootlet-volume-rm.md \
 	man/prose/rootlet-wait.md \
 	man/prose/rootlet-why.md \
 	man/prose/rootlet.conf.5.md \

@@ -47,6 +47,10 @@ function __rootlet_images
     rootlet images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null
 end
 
+function __rootlet_volumes
+    rootlet volume ls -q 2>/dev/null
+end
+
 complete -c rootlet -f
 
 complete -c rootlet -n __rootlet_none -l cgroups -x -a 'enabled disabled' -d 'enabled or disabled'
@@ -90,6 +94,7 @@ complete -c rootlet -n __rootlet_none -a system -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a tag -d 'Give an image more names'
 complete -c rootlet -n __rootlet_none -a untag -d 'Take names away from an image'
 complete -c rootlet -n __rootlet_none -a version -d 'Show the version'
+complete -c rootlet -n __rootlet_none -a volume -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a wait -d 'Wait until containers end and print exit codes'
 complete -c rootlet -n __rootlet_none -a why -d 'Explain how containers ended'
 complete -c rootlet -n '__rootlet_group container' -a attach -d 'Attach to a running container'
@@ -126,6 +131,14 @@ complete -c rootlet -n '__rootlet_group image' -a tag -d 'Give an image more nam
 complete -c rootlet -n '__rootlet_group image' -a untag -d 'Take names away from an image'
 complete -c rootlet -n '__rootlet_group system' -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n '__rootlet_group system' -a info -d 'Show what rootlet found on this host and what it uses'
+complete -c rootlet -n '__rootlet_group volume' -a create -d 'Make a volume'
+complete -c rootlet -n '__rootlet_group volume' -a exists -d 'Exit status 0 if there is such a volume, 1 if not'
+complete -c rootlet -n '__rootlet_group volume' -a inspect -d 'Show everything about volumes as JSON'
+complete -c rootlet -n '__rootlet_group volume' -a list -d 'List volumes'
+complete -c rootlet -n '__rootlet_group volume' -a ls -d 'List volumes'
+complete -c rootlet -n '__rootlet_group volume' -a prune -d 'Remove all volumes that no container uses'
+complete -c rootlet -n '__rootlet_group volume' -a remove -d 'Remove volumes and what is in them'
+complete -c rootlet -n '__rootlet_group volume' -a rm -d 'Remove volumes and what is in them'
 
 complete -c rootlet -n '__rootlet_is run "container run"' -l add-host -x -d 'Add a line to /etc/hosts'
 complete -c rootlet -n '__rootlet_is run "container run"' -l annotation -x -d 'Add an OCI annotation'
@@ -440,6 +453,29 @@ complete -c rootlet -n '__rootlet_is events "system events"' -l since -x -d 'Pas
 complete -c rootlet -n '__rootlet_is events "system events"' -l stream -d 'Wait for what comes (the default; =false ends after what is there)'
 complete -c rootlet -n '__rootlet_is events "system events"' -l until -x -d 'End at this time'
 
+complete -c rootlet -n '__rootlet_is "volume create"' -s d -l driver -x -d 'local, the only one'
+complete -c rootlet -n '__rootlet_is "volume create"' -l ignore -d 'One that exists already is fine'
+complete -c rootlet -n '__rootlet_is "volume create"' -s l -l label -x -d 'Set a label'
+complete -c rootlet -n '__rootlet_is "volume create"' -s o -l opt -x -a 'type=tmpfs type=none device= o=' -d 'type=, device= or o=, as for mount(8)'
+
+complete -c rootlet -n '__rootlet_is "volume rm" "volume remove"' -s a -l all -d 'All volumes'
+complete -c rootlet -n '__rootlet_is "volume rm" "volume remove"' -s f -l force -d 'Remove the containers that use it first; a missing one is fine'
+complete -c rootlet -n '__rootlet_is "volume rm" "volume remove"' -a '(__rootlet_volumes)'
+
+complete -c rootlet -n '__rootlet_is "volume prune"' -l filter -x -a 'name= label= anonymous= driver= until=' -d 'label, until, anonymous, name or driver'
+complete -c rootlet -n '__rootlet_is "volume prune"' -s f -l force -d 'Do not ask'
+
+complete -c rootlet -n '__rootlet_is "volume exists"' -a '(__rootlet_volumes)'
+
+complete -c rootlet -n '__rootlet_is "volume ls" "volume list"' -s f -l filter -x -a 'name= label= dangling= anonymous= driver= until=' -d 'name, label, dangling, anonymous, driver or until'
+complete -c rootlet -n '__rootlet_is "volume ls" "volume list"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
+complete -c rootlet -n '__rootlet_is "volume ls" "volume list"' -s n -l noheading -d 'No line of titles'
+complete -c rootlet -n '__rootlet_is "volume ls" "volume list"' -s q -l quiet -d 'Names only'
+
+complete -c rootlet -n '__rootlet_is "volume inspect"' -s a -l all -d 'All volumes'
+complete -c rootlet -n '__rootlet_is "volume inspect"' -s f -l format -x -d 'json, or a Go template'
+complete -c rootlet -n '__rootlet_is "volume inspect"' -a '(__rootlet_volumes)'
+
 complete -c rootlet -n '__rootlet_is load "image load"' -s i -l input -r -F -d 'Archive or OCI directory to read (default: standard input)'
 complete -c rootlet -n '__rootlet_is load "image load"' -s q -l quiet -d 'No progress on stderr'
 
@@ -477,4 +513,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec help history image images import info inspect kill list load logs ls ps remove rename restart rm rmi run save spec start stop system tag untag version wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec help history image images import info inspect kill list load logs ls ps remove rename restart rm rmi run save spec start stop system tag untag version volume wait why'

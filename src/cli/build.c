@@ -85,6 +85,10 @@ void build_release(struct build *b)
     strv_free(b->env);
     free(b->dir);
     free(b->seccomp_profile);
+    for (size_t i = 0; i < b->n_locks; i++)
+        close(b->locks[i]);
+    free(b->locks);
+    strv_free(b->made_volumes);
 }
 
 static int write_file(const char *dir, const char *name, const struct str *text, struct err *e)

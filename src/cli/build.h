@@ -28,6 +28,9 @@ struct build {
     bool seccomp_compile;   /* it must be compiled to seccomp.bpf when the container is made */
     char **env;             /* of the process, under construction */
     bool user_is_root;      /* as far as the text tells */
+    int *locks;             /* of the volumes, until the record is on disk; owned */
+    size_t n_locks;
+    char **made_volumes; /* anonymous ones that are new: to be removed on failure */
 };
 
 /* Everything in order; on failure the caller releases spec and rec. */

@@ -7,6 +7,7 @@
 
 #include "base/path.h"
 #include "cli/build.h"
+#include "events/events.h"
 #include "mounts/mounts.h"
 #include "volume/volume.h"
 
@@ -124,20 +125,60 @@ static int check_destination(const char *d, struct err *e)
     return 0;
 }
 
-static int add_named(struct build *b, const struct want *w, struct err *e)
+/* Opens it, makes it if need be, and keeps it from being removed meanwhile. */
+static int use_volume(struct build *b, const struct want *w, struct volume *ret, struct err *e)
 {
-    struct volume v = {0};
-    int r = volume_open(b->conf, w->source, true, w->anonymous, &v, e);
+    int lock = -1, r = volume_use(b->conf, w->source, w->anonymous, ret, &lock, e);
     if (r < 0)
         return r;
-    scoped_str struct str o = STR_INIT;
-    r = bind_options(w->options, &o, e);
-    if (r == 0) {
-        spec_remove_mount(b->spec, w->destination);
-        spec_add_mount(b->spec, w->destination, "bind", v.path, o.s);
-        record_volume(b, w, w->source, v.path);
+    b->locks = xrealloc(b->locks, (b->n_locks + 1) * sizeof(*b->locks));
+    b->locks[b->n_locks++] = lock;
+    if (r == 0)
+        return 0;
+    if (w->anonymous)
+        strv_add(&b->made_volumes, w->source);
+    event_named(b->conf, "volume", "create", ret->name, ret->name);
+    return 0;
+}
+
+/* Of --opt type=tmpfs or o=bind: the mount that its options describe. */
+static int mount_special(struct build *b, const struct want *w, const struct volume *v,
+                         const char *options, struct err *e)
+{
+    const char *o = strv_env_get(v->options, "o"), *device = strv_env_get(v->options, "device");
+    if (streq(volume_kind(v), "tmpfs")) {
+        const char *read_only = strstr(options, ",ro") || str_after(options, "ro") ? ",ro" : "";
+        scoped_free char *text =
+            xasprintf("nosuid,nodev,mode=1777%s%s%s", o && *o ? "," : "", o ? o : "", read_only);
+        spec_add_mount(b->spec, w->destination, "tmpfs", "tmpfs", text);
+        return 0;
     }
-    volume_release(&v);
+    scoped_free char *source = realpath(device, NULL);
+    if (!source)
+        return err_set(e, errno, "volume %s: device %s", v->name, device);
+    scoped_strv char **words = o ? strv_split(o, ",", false) : NULL;
+    scoped_free char *text =
+        xasprintf("%s%s," MOUNT_SOURCE_IS_REAL, options, strv_has(words, "ro") ? ",ro,rro" : "");
+    spec_add_mount(b->spec, w->destination, "bind", source, text);
+    return 0;
+}
+
+static int add_named(struct build *b, const struct want *w, struct err *e)
+{
+    scoped_volume struct volume v = {0};
+    int r = use_volume(b, w, &v, e);
+    scoped_str struct str o = STR_INIT;
+    if (r == 0)
+        r = bind_options(w->options, &o, e);
+    if (r < 0)
+        return r;
+    spec_remove_mount(b->spec, w->destination);
+    if (volume_kind(&v))
+        r = mount_special(b, w, &v, o.s, e);
+    else
+        spec_add_mount(b->spec, w->destination, "bind", v.path, o.s);
+    if (r == 0)
+        record_volume(b, w, w->source, v.path);
     return r;
 }
 

@@ -108,7 +108,7 @@ static int fill_volume(const struct creation *c, const struct ctr_volume *v,
                        const struct storage_root *root, struct err *e)
 {
     struct volume vol = {0};
-    int r = volume_open(cli_conf(), v->name, false, false, &vol, e);
+    int r = volume_open(cli_conf(), v->name, &vol, e);
     if (r < 0)
         return r;
     if (vol.needs_copy_up && !strstr(v->mode, "nocopy")) {
@@ -351,6 +351,16 @@ static int create(struct creation *c, char *const *words, struct err *e)
     return r == 0 ? container_create(conf, &c->rec, &c->spec, prepare, c, e) : r;
 }
 
+/* Anonymous volumes of a container that did not come to be. */
+static void forget_volumes(struct creation *c)
+{
+    scoped_strv char **names = take_ptr(c->b.made_volumes);
+    build_release(&c->b); /* our own locks */
+    c->b = (struct build){0};
+    for (char **n = names; n && *n; n++)
+        (void)!container_volume_remove(cli_conf(), *n, NULL);
+}
+
 int cli_create(const struct run_opts *o, char *const *words, char *const *command_line,
                const char *id, struct err *e)
 {
@@ -363,6 +373,8 @@ int cli_create(const struct run_opts *o, char *const *words, char *const *comman
     if (o->cidfile && cidfile < 0)
         return cidfile;
     int r = create(&c, words, e);
+    if (r < 0)
+        forget_volumes(&c);
     if (r == 0 && cidfile >= 0) {
         r = fs_write_all(cidfile, c.rec.id, strlen(c.rec.id));
         r = r < 0 ? err_set(e, -r, "--cidfile %s", o->cidfile) : 0;

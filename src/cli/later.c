@@ -12,9 +12,6 @@
     "rootlet rm $(rootlet ps -aq -f status=exited) removes ended containers, 'rootlet image "      \
     "prune "                                                                                       \
     "-a' unused images"
-#define VOLUMES                                                                                    \
-    "-v NAME:/DIR makes a volume, ls $(rootlet info -f '{{.Storage.Root}}')/volumes lists them"
-
 /* A word stands for all commands that begin with it. */
 static const struct {
     const char *name, *instead;
@@ -40,7 +37,6 @@ static const struct {
     {"container prune", SWEEP},
     {"system df", "du -sh $(rootlet info -f '{{.Storage.Root}}')"},
     {"container exists", "rootlet inspect --type container NAME fails when there is none"},
-    {"volume", VOLUMES},
     {"network", "no network has to be made: run takes --network none, host, container:ID, ns:PATH"},
     {"pod", "--network, --ipc, --pid and --uts container:ID share a container's namespaces"},
     {"login",

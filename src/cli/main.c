@@ -51,11 +51,25 @@ static const struct cmd global_cmd = {
     .flags = CMD_STOP_AT_ARG,
 };
 
+/* clang-format off */
 static const struct cmd *const tables[] = {
-    cli_run_cmds,    cli_start_cmds, cli_stop_cmds,    cli_rm_cmds,    cli_exec_cmds,
-    cli_ps_cmds,     cli_logs_cmds,  cli_inspect_cmds, cli_image_cmds, cli_system_cmds,
-    cli_doctor_cmds, cli_why_cmds,   cli_events_cmds,
+    cli_run_cmds,
+    cli_start_cmds,
+    cli_stop_cmds,
+    cli_rm_cmds,
+    cli_exec_cmds,
+    cli_ps_cmds,
+    cli_logs_cmds,
+    cli_inspect_cmds,
+    cli_image_cmds,
+    cli_system_cmds,
+    cli_doctor_cmds,
+    cli_why_cmds,
+    cli_events_cmds,
+    cli_volume_cmds,
+    cli_volume_ls_cmds,
 };
+/* clang-format on */
 
 static const struct cmd **add_commands(const struct cmd **list, const struct cmd *more)
 {

@@ -173,6 +173,16 @@ int container_remove_locked(const struct conf *c, struct container *ctr, bool vo
 /* And for its supervisor, which knows that no process is left; of ctr only dir_fd, id and rec. */
 int container_remove_ended(const struct conf *c, const struct container *ctr, bool volumes,
                            struct err *e);
+/* Removes a volume and what is in it. -ENOENT, -EBUSY: a container uses it, or is being made with
+ * it.
+ */
+int container_volume_remove(const struct conf *c, const char *name, struct err *e);
+/* Full ids of the containers that use a volume; the names of all volumes in use. Owned. */
+int container_volume_users(const struct conf *c, const char *volume, char ***ret_ids,
+                           struct err *e);
+int container_volumes_used(const struct conf *c, char ***ret_names, struct err *e);
+/* Finishes interrupted removals of volumes. */
+void container_volume_sweep(const struct conf *c);
 /* RUN_ROOT/ID with the lock in it: for who holds that lock and finds no container for it. */
 void container_remove_run(const struct conf *c, const char *id);
 /* Finishes what interrupted commands began (removals, creations); list and remove do so too. */

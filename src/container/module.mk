@@ -5,10 +5,11 @@ src_container_libcontainer_a_SOURCES = src/container/container.h src/container/c
 	src/container/remove.c src/container/proto.c src/container/client.c src/container/attach.c \
 	src/container/spawn.c src/container/group.c \
 	src/container/journal.c \
-	src/container/restart.c
+	src/container/restart.c \
+	src/container/volumes.c
 
 if ENABLE_TESTS
-CONTAINER_TEST_LIBS = src/container/libcontainer.a src/cgroup/libcgroup.a src/storage/libstorage.a \
+CONTAINER_TEST_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/cgroup/libcgroup.a src/storage/libstorage.a \
 	src/network/libnetwork.a src/events/libevents.a src/mounts/libmounts.a src/userns/libuserns.a src/conf/libconf.a \
 	src/term/libterm.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) \
 	$(UNIT_LIBS)

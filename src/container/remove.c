@@ -76,50 +76,19 @@ void sweep_debris(const struct conf *c, int containers_fd, const char *name)
         name_free(c, known_as, id);
 }
 
-/* Does another container use this volume? A look at the text of its record will do: a false alarm
- * only keeps a volume. */
-static bool volume_in_use(const struct conf *c, const char *volume)
-{
-    int fd = conf_open_root(c, "containers", false, NULL);
-    scoped_dir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!d) {
-        fd_close(&fd);
-        return true;
-    }
-    bool used = false;
-    struct dirent *ent;
-    while (!used && (ent = readdir(d))) {
-        if (ent->d_name[0] == '.')
-            continue;
-        scoped_free char *path = xasprintf("%s/container.json", ent->d_name);
-        scoped_free char *text = NULL;
-        if (fs_read(dirfd(d), path, RECORD_MAX_BYTES, &text, NULL) >= 0)
-            used = strstr(text, volume) != NULL;
-    }
-    return used;
-}
-
 static int remove_volumes(const struct conf *c, const struct container *ctr, struct err *e)
 {
     int worst = 0;
     for (size_t i = 0; i < ctr->rec.n_volumes; i++) {
         const struct ctr_volume *v = &ctr->rec.volumes[i];
-        if (!v->anonymous || !v->name || !id_name_valid(v->name) || volume_in_use(c, v->name))
+        struct err one = ERR_INIT;
+        int r = v->anonymous && v->name ? container_volume_remove(c, v->name, &one) : 0;
+        /* Another container has it, too; or it went by hand. */
+        if (r == 0 || r == -EBUSY || r == -ENOENT)
             continue;
-        scoped_fd int volumes_fd = conf_open_root(c, "volumes", false, NULL);
-        if (volumes_fd < 0)
-            continue;
-        scoped_free char *path = xasprintf("%s/volumes/%s", c->root, v->name);
-        int r = fs_remove_tree(volumes_fd, v->name, NULL);
-        if (r < 0) {
-            scoped_userns_map struct userns_map map = {0};
-            r = container_map(ctr->dir_fd, &map, e);
-            if (r == 0)
-                r = storage_remove(path, &map, e);
-            if (r == 0)
-                r = fs_remove_tree(volumes_fd, v->name, e);
-        }
-        worst = r < 0 ? r : worst;
+        if (e)
+            *e = one;
+        worst = r;
     }
     return worst;
 }

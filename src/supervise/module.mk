@@ -6,7 +6,7 @@ rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/s
 	src/supervise/restart.c src/supervise/unit.c src/supervise/unit.h
 rootlet_supervise_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_supervise_LDADD = $(SUPERVISE_LIBS)
-SUPERVISE_LIBS = src/container/libcontainer.a src/engine/libengine.a \
+SUPERVISE_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/engine/libengine.a \
 	src/storage/libstorage.a src/network/libnetwork.a src/cgroup/libcgroup.a src/logs/liblogs.a src/events/libevents.a \
 	src/term/libterm.a src/mounts/libmounts.a src/security/libsecurity.a \
 	src/userns/libuserns.a src/conf/libconf.a src/spec/libspec.a src/sys/libsys.a \

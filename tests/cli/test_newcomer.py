@@ -9,7 +9,7 @@ import pytest
 
 from lib import host
 
-LATER = """pull push build volume network pod cp diff top stats events commit export pause unpause
+LATER = """pull push build network pod cp diff top stats commit export pause unpause
     update prune login logout search port buildx builder healthcheck compose""".split()
 
 
