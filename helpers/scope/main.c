@@ -6,6 +6,7 @@
  *
  *   {"op": "start", "unit": "x.scope", "properties": [["NAME", "SIGNATURE", VALUE], ...], "pid": N}
  *           a descriptor of the process may ride along
+ *   {"op": "session", as "start", "replace": true}: see session_make
  *   {"op": "attach", "unit": ..., "below": "/GROUP", "pid": N}
  *   {"op": "set", "unit": ..., "properties": [...]}
  *   {"op": "stop", "unit": ...}
@@ -19,6 +20,7 @@
 
 #include "base/str.h"
 #include "helpers/scope/scope.h"
+#include "sys/clone.h"
 #include "sys/sock.h"
 
 #define REQUEST_MAX 65536
@@ -33,16 +35,17 @@ static int serve(struct manager *m, const char *text, size_t size, int pidfd, st
     const json_t *properties = json_object_get(request, "properties");
     if (!unit || !op)
         return err_msg(e, EINVAL, "request: no operation or no unit");
+    const struct scope_request q = {
+        .unit = unit,
+        .properties = properties,
+        .pid = (unsigned)json_integer_value(json_object_get(request, "pid")),
+        .pidfd = sd_bus_can_send(m->bus, 'h') > 0 ? pidfd : -1,
+        .replace = json_is_true(json_object_get(request, "replace")),
+    };
     if (streq(op, "start"))
-        return manager_start(
-            m,
-            &(struct scope_request){
-                .unit = unit,
-                .properties = properties,
-                .pid = (unsigned)json_integer_value(json_object_get(request, "pid")),
-                .pidfd = pidfd,
-            },
-            e);
+        return manager_start(m, &q, e);
+    if (streq(op, "session"))
+        return session_make(m, &q, e);
     if (streq(op, "attach"))
         return manager_attach(m, unit, json_string_value(json_object_get(request, "below")),
                               (unsigned)json_integer_value(json_object_get(request, "pid")), e);
@@ -59,6 +62,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "rootlet-scope is started by other programs of rootlet\n");
         return 2;
     }
+    sys_close_from(3, 0); /* what the runtime keeps for a payload */
     static char text[REQUEST_MAX];
     struct manager m = {.user = streq(argv[1], "--user")};
     struct err no_manager = ERR_INIT;

@@ -13,14 +13,7 @@
 #define SERVICE "org.freedesktop.systemd1"
 #define OBJECT "/org/freedesktop/systemd1"
 #define INTERFACE "org.freedesktop.systemd1.Manager"
-#define UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
 #define NO_UNIT "org.freedesktop.systemd1.NoSuchUnit"
-
-static void scoped_message_fn(sd_bus_message **m)
-{
-    sd_bus_message_unref(*m);
-}
-#define scoped_message SCOPED(scoped_message_fn)
 
 /* uoss: number, path, unit and result of a job that has ended. */
 static int job_removed(sd_bus_message *m, void *data, sd_bus_error *error)
@@ -42,18 +35,29 @@ static int new_call(struct manager *m, const char *method, sd_bus_message **ret)
                                           method);
 }
 
-/* Signals for us, and the first round trip: whether there is a manager behind the connection. */
+static int ignore(sd_bus_message *m, void *data, sd_bus_error *error)
+{
+    (void)m, (void)data, (void)error;
+    return 0;
+}
+
+/* Signals for us. On a bus it is the first round trip too: whether there is a manager. */
 static int subscribe(struct manager *m)
 {
     scoped_message sd_bus_message *call = NULL;
-    int r = sd_bus_match_signal(m->bus, NULL, m->peer ? NULL : SERVICE, OBJECT, INTERFACE,
-                                "JobRemoved", job_removed, m);
+    int r = sd_bus_match_signal_async(m->bus, NULL, m->peer ? NULL : SERVICE, OBJECT, INTERFACE,
+                                      "JobRemoved", job_removed, NULL, m);
     if (r >= 0)
         r = new_call(m, "Subscribe", &call);
-    return r < 0 ? r : sd_bus_call(m->bus, call, CALL_USEC, NULL, NULL);
+    if (r < 0)
+        return r;
+    /* Who has accepted our connection is the manager: its answer need not be waited for. */
+    return m->peer ? sd_bus_call_async(m->bus, NULL, call, ignore, m, CALL_USEC)
+                   : sd_bus_call(m->bus, call, CALL_USEC, NULL, NULL);
 }
 
-/* The manager's own socket, for sessions that have no bus. */
+/* The manager's own socket, which systemctl takes too: without a bus between it is faster, and a
+ * bus that is missing (containers, shells of su) or just restarted does not matter. */
 static int open_peer(struct manager *m)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
@@ -86,33 +90,41 @@ static int try_open(struct manager *m, bool peer)
     return r < 0 ? r : 0;
 }
 
-/* Rootless engines clean their environment: the directory where a login would have put it. */
-static void default_runtime_dir(void)
+/* Rootless engines clean their environment, and shells of su and sudo keep that of another user:
+ * the directory where a login would have put it. */
+static bool take_usual_dir(void)
 {
     char path[64];
     struct stat st;
+    const char *set = getenv("XDG_RUNTIME_DIR");
     snprintf(path, sizeof(path), "/run/user/%u", (unsigned)geteuid());
-    if (!getenv("XDG_RUNTIME_DIR") && stat(path, &st) == 0 && st.st_uid == geteuid())
-        setenv("XDG_RUNTIME_DIR", path, 1);
+    if (streq(set, path) || stat(path, &st) < 0 || st.st_uid != geteuid())
+        return false;
+    unsetenv("DBUS_SESSION_BUS_ADDRESS");
+    return setenv("XDG_RUNTIME_DIR", path, 1) == 0;
+}
+
+static int connect_manager(struct manager *m)
+{
+    return try_open(m, true) < 0 ? try_open(m, false) : 0;
 }
 
 int manager_open(struct manager *m, struct err *e)
 {
-    if (m->user)
-        default_runtime_dir();
-    int r = try_open(m, false);
-    if (r < 0 && try_open(m, true) < 0) {
-        r = err_set(e, -r, "connect to %s",
-                    m->user ? "the user's systemd (D-Bus session bus)"
-                            : "systemd (D-Bus system bus)");
-        if (m->user)
-            return err_hint(e, r,
-                            "there is no user session: log in anew, or \"loginctl enable-linger\" "
-                            "(XDG_RUNTIME_DIR is %s); or use --cgroup-manager cgroupfs",
-                            getenv("XDG_RUNTIME_DIR") ? getenv("XDG_RUNTIME_DIR") : "not set");
-        return err_hint(e, r, "where no systemd runs, use --cgroup-manager cgroupfs");
-    }
-    return 0;
+    int r = connect_manager(m);
+    if (r < 0 && m->user && take_usual_dir())
+        r = connect_manager(m);
+    if (r == 0)
+        return 0;
+    const char *dir = getenv("XDG_RUNTIME_DIR");
+    err_set(e, -r, "connect to %s",
+            m->user ? "the user's systemd (its socket, and the D-Bus session bus)" : "systemd");
+    if (!m->user)
+        return err_hint(e, r, "where no systemd runs, the cgroupfs driver does without");
+    return err_hint(e, r,
+                    "there is no user session: log in anew, or \"loginctl enable-linger\" "
+                    "(XDG_RUNTIME_DIR is %s)",
+                    dir ? dir : "not set");
 }
 
 void manager_close(struct manager *m)
@@ -120,10 +132,8 @@ void manager_close(struct manager *m)
     m->bus = sd_bus_flush_close_unref(m->bus);
 }
 
-static int explain(struct manager *m, int r, const sd_bus_error *error, const char *what,
-                   struct err *e)
+static int explain(int r, const sd_bus_error *error, const char *what, struct err *e)
 {
-    (void)m;
     if (!sd_bus_error_is_set(error))
         return err_set(e, -r, "systemd: %s", what);
     return err_msg(e, r < 0 ? -r : EIO, "systemd: %s: %s", what, error->message);
@@ -172,9 +182,8 @@ static void tell(struct manager *m, const char *method, const char *unit)
         sd_bus_call(m->bus, call, CALL_USEC, NULL, NULL);
 }
 
-/* pidfd -1: by number. */
-static int start_once(struct manager *m, const struct scope_request *q, int pidfd,
-                      sd_bus_error *error, struct err *e)
+int manager_start_once(struct manager *m, const struct scope_request *q, sd_bus_error *error,
+                       struct err *e)
 {
     scoped_message sd_bus_message *call = NULL, *reply = NULL;
     int r = new_call(m, "StartTransientUnit", &call);
@@ -183,8 +192,8 @@ static int start_once(struct manager *m, const struct scope_request *q, int pidf
     if (r >= 0)
         r = sd_bus_message_open_container(call, 'a', "(sv)");
     if (r >= 0)
-        r = pidfd >= 0 ? sd_bus_message_append(call, "(sv)", "PIDFDs", "ah", 1, pidfd)
-                       : sd_bus_message_append(call, "(sv)", "PIDs", "au", 1, (uint32_t)q->pid);
+        r = q->pidfd >= 0 ? sd_bus_message_append(call, "(sv)", "PIDFDs", "ah", 1, q->pidfd)
+                          : sd_bus_message_append(call, "(sv)", "PIDs", "au", 1, (uint32_t)q->pid);
     if (r >= 0) {
         r = properties_append(call, q->properties, e);
         if (r < 0)
@@ -196,30 +205,33 @@ static int start_once(struct manager *m, const struct scope_request *q, int pidf
         r = sd_bus_message_append(call, "a(sa(sv))", 0);
     if (r >= 0)
         r = sd_bus_call(m->bus, call, CALL_USEC, error, &reply);
-    return r < 0 ? explain(m, r, error, "start it", e) : wait_job(m, reply, q->unit, e);
+    return r < 0 ? explain(r, error, "start it", e) : wait_job(m, reply, q->unit, e);
 }
 
-int manager_start(struct manager *m, const struct scope_request *q, struct err *e)
+void manager_reset_failed(struct manager *m, const char *unit)
 {
+    tell(m, "ResetFailedUnit", unit);
+}
+
+int manager_start(struct manager *m, const struct scope_request *request, struct err *e)
+{
+    struct scope_request q = *request;
     bool reset = false;
-    int pidfd = q->pidfd;
-    if (sd_bus_can_send(m->bus, 'h') <= 0)
-        pidfd = -1;
     for (;;) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        int r = start_once(m, q, pidfd, &error, e);
+        int r = manager_start_once(m, &q, &error, e);
         bool exists = sd_bus_error_has_name(&error, UNIT_EXISTS);
-        bool no_pidfds = pidfd >= 0 && error.message && strstr(error.message, "PIDFDs");
+        bool no_pidfds = q.pidfd >= 0 && error.message && strstr(error.message, "PIDFDs");
         sd_bus_error_free(&error);
         if (no_pidfds) {
-            pidfd = -1; /* systemd 252 and others know process numbers only */
+            q.pidfd = -1; /* systemd 252 and others know process numbers only */
         } else if (exists && !reset) {
             reset = true; /* one that has failed is only in the way */
-            tell(m, "ResetFailedUnit", q->unit);
+            manager_reset_failed(m, q.unit);
         } else {
             if (exists)
                 err_hint(e, r, "a container of that name runs, or was left: systemctl %sstop %s",
-                         m->user ? "--user " : "", q->unit);
+                         m->user ? "--user " : "", q.unit);
             return r;
         }
     }
@@ -236,7 +248,7 @@ int manager_attach(struct manager *m, const char *unit, const char *below, unsig
     if (r >= 0)
         r = sd_bus_call(m->bus, call, CALL_USEC, &error, NULL);
     if (r < 0)
-        r = explain(m, r, &error, "put a process into it", e);
+        r = explain(r, &error, "put a process into it", e);
     sd_bus_error_free(&error);
     return r < 0 ? r : 0;
 }
@@ -260,7 +272,7 @@ int manager_set(struct manager *m, const char *unit, const json_t *properties, s
     if (r >= 0)
         r = sd_bus_call(m->bus, call, CALL_USEC, &error, NULL);
     if (r < 0)
-        r = explain(m, r, &error, "set its properties", e);
+        r = explain(r, &error, "set its properties", e);
     sd_bus_error_free(&error);
     return r < 0 ? r : 0;
 }
@@ -288,7 +300,7 @@ int manager_stop(struct manager *m, const char *unit, struct err *e)
     int r = kill_and_stop(m, unit, &error, &reply);
     bool gone = sd_bus_error_has_name(&error, NO_UNIT);
     if (r < 0 && !gone)
-        r = explain(m, r, &error, "stop it", e);
+        r = explain(r, &error, "stop it", e);
     else
         r = gone ? 0 : wait_job(m, reply, unit, e);
     sd_bus_error_free(&error);

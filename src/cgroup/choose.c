@@ -143,7 +143,7 @@ static int probe(struct choosing *x, struct err *e)
                               "control");
         return 0;
     }
-    if (try_cgroupfs(x))
+    if (try_systemd(x) || try_cgroupfs(x))
         return 0;
     decide(x, "disabled", xstrdup("no cgroup is delegated, and no systemd of the user is there"));
     x->c.notice = xstrdup("no cgroup is delegated: the container runs without resource control");

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/cgroup/libcgroup.a
 src_cgroup_libcgroup_a_SOURCES = src/cgroup/cgroup.h src/cgroup/driver.h src/cgroup/cgroup-priv.h \
 	src/cgroup/resources.h src/cgroup/fields.h src/cgroup/apply.c src/cgroup/cgroup.c src/cgroup/choose.c src/cgroup/place.c src/cgroup/place.h \
-	src/cgroup/session.c src/cgroup/session.h src/cgroup/session-priv.h src/cgroup/session-scope.c src/cgroup/cgroupfs.c src/cgroup/devices.h src/cgroup/devices.c src/cgroup/dir.c \
+	src/cgroup/session.c src/cgroup/session.h src/cgroup/session-priv.h src/cgroup/session-scope.c src/cgroup/scope-helper.c src/cgroup/scope-helper.h src/cgroup/cgroupfs.c src/cgroup/devices.h src/cgroup/devices.c src/cgroup/dir.c \
 	src/cgroup/driver.c src/cgroup/fields.c src/cgroup/gvariant.c src/cgroup/gvariant.h \
 	src/cgroup/systemd.c src/cgroup/systemd-unit.c src/cgroup/systemd-unit.h src/cgroup/resources.c src/cgroup/stats.c src/cgroup/tasks.c
 

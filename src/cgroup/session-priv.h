@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cgroup/cgroup-priv.h"
+#include "cgroup/scope-helper.h"
 #include "cgroup/session.h"
 
 #define SESSION_SUPERVISOR "supervisor"
@@ -10,16 +11,16 @@
  * processes. */
 #define SESSION_LEAF "main"
 
-struct scope_helper; /* session-scope.c */
-
 struct cgroup_session {
     char *driver, *id;
-    char *path;                  /* of the whole, "/a/rootlet-ID.scope"; owned; NULL: not yet */
-    int fd;                      /* its directory; -1: not yet */
-    bool made;                   /* by us: we remove it */
-    char *origin;                /* made: where we have come from; owned */
-    char *unit;                  /* systemd: name of the scope; owned */
-    struct scope_helper *helper; /* systemd: its answer is on its way; owned */
+    char *path;                 /* of the whole, "/a/rootlet-ID.scope"; owned; NULL: not yet */
+    int fd;                     /* its directory; -1: not yet */
+    bool made;                  /* by us: we remove it */
+    char *origin;               /* made: where we have come from; owned */
+    char *unit;                 /* systemd: name of the scope; owned */
+    struct scope_helper helper; /* systemd */
+    bool asked;                 /* of it, and not yet answered */
+    bool fresh;                 /* container/ is there and has never been used */
 };
 
 /* session-scope.c: the scope of a manager. */

@@ -141,7 +141,7 @@ int cgroup_session_begin(const struct cgroup_session_request *r, struct cgroup_s
     if (!r->driver || streq(r->driver, "disabled"))
         return 0;
     struct cgroup_session *s = xcalloc(1, sizeof(*s));
-    s->fd = -1;
+    s->fd = s->helper.sock = -1;
     s->driver = xstrdup(r->driver);
     s->id = xstrdup(r->id);
     int rc;
@@ -162,6 +162,8 @@ int cgroup_session_begin(const struct cgroup_session_request *r, struct cgroup_s
 /* A group of an earlier run of this container, with what is in it. */
 static int clear_container(struct cgroup_session *s, struct err *e)
 {
+    if (s->fresh)
+        return 0;
     scoped_fd int fd = cgroup_dir_open(s->fd, SESSION_CONTAINER, NULL);
     if (fd < 0)
         return fd == -ENOENT ? 0 : err_set(e, -fd, "open cgroup %s/" SESSION_CONTAINER, s->path);
@@ -182,7 +184,8 @@ static int hand_down(struct cgroup_session *s, const struct plan *plan, struct e
         if (!strv_has(want, usual[i]))
             strv_add(&want, usual[i]);
     int failed = 0;
-    cgroup_enable(s->fd, want, &failed);
+    if (!s->fresh || plan->controllers) /* else it is done */
+        cgroup_enable(s->fd, want, &failed);
     if (!plan->controllers)
         return 0;
     scoped_strv char **on = cgroup_controllers(s->fd, "cgroup.subtree_control");
@@ -192,8 +195,9 @@ static int hand_down(struct cgroup_session *s, const struct plan *plan, struct e
 
 static int make_container(struct cgroup_session *s, struct cgroup *c, struct err *e)
 {
-    if (mkdirat(s->fd, SESSION_CONTAINER, 0755) < 0)
+    if (!s->fresh && mkdirat(s->fd, SESSION_CONTAINER, 0755) < 0)
         return err_set(e, errno, "make cgroup " SESSION_CONTAINER " in %s", s->path);
+    s->fresh = false;
     c->made = true;
     c->in_userns = geteuid() != 0;
     c->path = xasprintf("%s/" SESSION_CONTAINER, s->path);
@@ -237,6 +241,12 @@ int cgroup_session_container(struct cgroup_session *s, const json_t *resources, 
 const char *cgroup_session_path(const struct cgroup_session *s)
 {
     return s && s->path ? s->path : "";
+}
+
+void cgroup_session_settle(struct cgroup_session *s)
+{
+    if (s && !s->asked)
+        session_scope_end(s);
 }
 
 /* We stand in it ourselves: back to where we have come from. */

@@ -18,7 +18,10 @@ struct cgroup_session_request {
     const char *driver;      /* as cgroup_choose decided */
     const char *id;          /* of the container, 64 hex digits */
     const char *parent;      /* --cgroup-parent: "NAME.slice" (systemd), a path (cgroupfs); NULL */
-    char *const *properties; /* of the scope, "NAME=VALUE" in GVariant text; NULL */
+    char *const *properties; /* of the scope, "NAME=VALUE" in GVariant text; NULL. One that the
+                                manager does not know is left out */
+    bool replace; /* the caller holds the container's lock: what a scope of its name holds is left
+                     over from a supervisor that was killed, and is ended */
 };
 
 /* Begins to make the groups for the calling process and returns without waiting for a manager.
@@ -31,6 +34,8 @@ int cgroup_session_begin(const struct cgroup_session_request *r, struct cgroup_s
  * limit whose controller is missing fails as in cgroup_create, and nothing stays. */
 int cgroup_session_container(struct cgroup_session *s, const json_t *resources, uid_t owner,
                              struct cgroup **ret, struct err *e);
+/* When there is time: lets go of what only the making needed. */
+void cgroup_session_settle(struct cgroup_session *s);
 /* Of the whole: ".../rootlet-ID.scope"; borrowed; "" before cgroup_session_container and for NULL.
  */
 const char *cgroup_session_path(const struct cgroup_session *s);

@@ -287,6 +287,15 @@ static int set_annotation(json_t *properties, const char *name, const char *text
     return 0;
 }
 
+int unit_set_property(json_t *properties, const char *text, struct err *e)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals)
+        return err_msg(e, EINVAL, "\"%s\": not NAME=VALUE", text);
+    scoped_free char *key = xstrndup(text, (size_t)(equals - text));
+    return set_annotation(properties, key, equals + 1, e);
+}
+
 int unit_set_annotations(json_t *properties, char *const *annotations, struct err *e)
 {
     int r = 0;

@@ -20,6 +20,8 @@ void unit_set(json_t *properties, const char *name, const char *sig, json_t *val
 /* The properties that say what p writes, so that a manager that applies them anew keeps it. dir_fd:
  * of the group, for what depends on its present values; -1: of a new one. */
 void unit_set_limits(json_t *properties, const struct plan *p, int dir_fd);
+/* "NAME=VALUE" as below, without what is in front. */
+int unit_set_property(json_t *properties, const char *text, struct err *e);
 /* "org.systemd.property.NAME=VALUE", in GVariant text; NAMESec in seconds becomes NAMEUSec. Not
  * allowed: those that choose processes or the place in the tree. -EINVAL names the annotation. */
 int unit_set_annotations(json_t *properties, char *const *annotations, struct err *e);

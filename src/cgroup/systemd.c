@@ -6,39 +6,30 @@
  * the group are ours to write. systemd.scope(5), CGROUP_DELEGATION of systemd */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "base/log.h"
-#include "base/path.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "cgroup/cgroup-priv.h"
 #include "cgroup/resources.h"
+#include "cgroup/scope-helper.h"
 #include "cgroup/systemd-unit.h"
-#include "conf/conf.h"
-#include "sys/sock.h"
-
-/* The helper's own limit for a job is shorter, and its message better. */
-#define ANSWER_MS 100000
-#define END_MS 5000
 
 struct scope {
     json_t *properties; /* owned */
     char *subgroup;     /* below the scope, for the processes; owned; NULL: none */
-    int sock;           /* to the helper; -1: it does not run */
-    struct proc_child child;
+    struct scope_helper helper;
 };
 
 static struct scope *scope_of(struct cgroup *c)
 {
     if (!c->state) {
         struct scope *s = xcalloc(1, sizeof(*s));
-        s->sock = -1;
+        s->helper.sock = -1;
         c->state = s;
     }
     return c->state;
@@ -50,85 +41,20 @@ static bool of_user(const struct cgroup *c)
     return c->in_userns || geteuid() != 0;
 }
 
-static char **helper_environment(void)
-{
-    static const char *const names[] = {
-        "PATH",         "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS",
-        "ASAN_OPTIONS", "UBSAN_OPTIONS"};
-    char **env = NULL;
-    for (size_t i = 0; i < N_ELEMENTS(names); i++)
-        if (getenv(names[i]))
-            strv_addf(&env, "%s=%s", names[i], getenv(names[i]));
-    strv_add(&env, "LANG=C");
-    return env;
-}
-
 static int helper_start(struct cgroup *c, struct err *e)
 {
     struct scope *s = scope_of(c);
-    if (s->sock >= 0)
-        return 0;
-    scoped_free char *libexec = conf_libexec();
-    scoped_free char *program = path_join(libexec, "rootlet-scope");
-    if (access(program, X_OK) < 0)
-        return err_hint(e, err_set(e, errno, "cgroup manager systemd: %s", program),
-                        "it comes with a build that has libsystemd; --cgroup-manager cgroupfs does "
-                        "without");
-    int pair[2];
-    int r = sock_pair(pair, e);
-    if (r < 0)
-        return r;
-    scoped_fd int ours = pair[0], theirs = pair[1];
-    scoped_strv char **env = helper_environment();
-    char user[] = "--user", system[] = "--system";
-    char *const argv[] = {program, of_user(c) ? user : system, NULL};
-    r = proc_start(
-        &(struct proc_cmd){.argv = argv, .envp = env, .stdin_fd = theirs, .stdout_fd = -1},
-        &s->child, e);
-    if (r == 0)
-        s->sock = take_fd(&ours);
-    return r;
+    return s->helper.sock >= 0 ? 0 : scope_helper_start(&s->helper, of_user(c), e);
 }
 
-/* It ends when the socket does, whoever else has inherited that. */
-static int helper_end(struct scope *s, struct err *e)
-{
-    if (s->sock < 0)
-        return 0;
-    shutdown(s->sock, SHUT_RDWR);
-    fd_close(&s->sock);
-    return proc_finish(&s->child, END_MS, e);
-}
-
-/* One request and its answer, a struct err. pidfd goes along, or is -1. */
+/* One request and its answer. pidfd goes along, or is -1. */
 static int helper_call(struct cgroup *c, json_t *request, int pidfd, struct err *e)
 {
     struct scope *s = scope_of(c);
     int r = helper_start(c, e);
-    if (r < 0)
-        return r;
-    scoped_free char *text = json_text(request, false);
-    struct err answer = ERR_INIT;
-    r = sock_send(s->sock, text, strlen(text), &pidfd, pidfd >= 0);
-    if (r == 0) {
-        struct pollfd p = {.fd = s->sock, .events = POLLIN};
-        r = poll(&p, 1, ANSWER_MS) == 1 ? 0 : -ETIMEDOUT;
-    }
-    ssize_t n = r < 0 ? r : sock_recv(s->sock, &answer, sizeof(answer), NULL);
-    if (n == (ssize_t)sizeof(answer)) {
-        answer.msg[sizeof(answer.msg) - 1] = answer.hint[sizeof(answer.hint) - 1] = '\0';
-        if (answer.errnum && e)
-            *e = answer;
-        return -answer.errnum;
-    }
-    /* It has died: what it said last tells why. */
-    struct err why = ERR_INIT;
-    r = helper_end(s, &why);
-    if (r != 0)
-        err_msg(e, EIO, "cgroup manager systemd: %s", why.msg);
-    else
-        err_msg(e, EIO, "cgroup manager systemd: rootlet-scope gave no answer");
-    return -EIO;
+    if (r == 0)
+        r = scope_helper_send(&s->helper, request, pidfd, e);
+    return r == 0 ? scope_helper_receive(&s->helper, e) : r;
 }
 
 static json_t *new_request(const struct cgroup *c, const char *op)
@@ -250,29 +176,21 @@ static int systemd_enter(struct cgroup *c, pid_t pid, struct err *e)
     if (r < 0)
         return err_add(e, r, "scope %s", c->unit);
     /* It must not stay for as long as a container runs; while it ends we go on. */
-    shutdown(s->sock, SHUT_RDWR);
+    shutdown(s->helper.sock, SHUT_RDWR);
     r = open_scope(c, pid, e);
     if (r == 0)
         r = check_controllers(c, e);
     if (r == 0)
         r = enter_subgroup(c, pid, e);
-    helper_end(s, NULL);
+    scope_helper_end(&s->helper, NULL);
     if (r < 0)
         stop(c, NULL); /* and what is in it */
     return r;
 }
 
-/* The group may be one below the scope. */
 static int systemd_attach(struct cgroup *c, pid_t pid, struct err *e)
 {
-    const char *at = c->path && c->unit ? strstr(c->path, c->unit) : NULL;
-    if (!at)
-        return err_msg(e, EINVAL, "cgroup %s is not of a scope", cgroup_path(c));
-    scoped_json json_t *request = new_request(c, "attach");
-    json_object_set_new(request, "below", json_string(at + strlen(c->unit)));
-    json_object_set_new(request, "pid", json_integer(pid));
-    int r = helper_call(c, request, -1, e);
-    return r < 0 ? err_add(e, r, "scope %s", c->unit) : 0;
+    return scope_helper_attach(c->path, of_user(c), pid, e);
 }
 
 static int systemd_update(struct cgroup *c, const json_t *resources, const struct plan *plan,
@@ -330,7 +248,7 @@ static void systemd_release(struct cgroup *c)
     struct scope *s = c->state;
     if (!s)
         return;
-    helper_end(s, NULL);
+    scope_helper_end(&s->helper, NULL);
     json_decref(s->properties);
     free(s->subgroup);
     free(s);

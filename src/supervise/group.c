@@ -8,7 +8,8 @@
 
 int group_begin(struct sup *s, const char *driver, const char *parent, struct err *e)
 {
-    const struct cgroup_session_request r = {.driver = driver, .id = s->id, .parent = parent};
+    const struct cgroup_session_request r = {
+        .driver = driver, .id = s->id, .parent = parent, .replace = s->lock_fd >= 0};
     if (s->session)
         return 0;
     return cgroup_session_begin(&r, &s->session, e);

@@ -354,5 +354,6 @@ void sup_shrink(struct sup *s)
     spec_release(&s->spec);
     s->spec = rest;
     free(take_ptr(s->pidfile));
+    cgroup_session_settle(s->session);
     malloc_trim(0);
 }

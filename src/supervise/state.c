@@ -33,6 +33,8 @@ void state_clear_init(struct ctr_state *st)
 {
     st->pid = 0;
     st->pid_start = 0;
+    json_decref(take_ptr(st->cgroup));
+    free(take_ptr(st->cgroup_path));
     /* Their paths lead to nothing now, or to those of another process. */
     strv_free(st->namespaces);
     st->namespaces = NULL;
