@@ -32,7 +32,7 @@ static const struct setting {
 };
 
 /* Settings that other modules read from conf.extra. */
-static const char *const other_keys[] = {"stop_timeout", "pids_limit", "log_size_max"};
+static const char *const other_keys[] = {"stop_timeout", "pids_limit", "log_size_max", "quadlet"};
 
 static char **member(struct conf *c, const struct setting *s)
 {
