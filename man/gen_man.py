@@ -9,7 +9,7 @@ import sys
 
 DATE = "2026-11-21"
 DEFAULT_STATUS = """0 on success, 125 when something failed; the message on standard error begins with `Error:`."""
-SECTIONS = ["DESCRIPTION", "OPTIONS", "COMMANDS", "SETTINGS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT",
+SECTIONS = ["DESCRIPTION", "OPTIONS", "LIMITS", "COMMANDS", "SETTINGS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT",
             "FILES", "NOTES", "SEE ALSO"]
 
 

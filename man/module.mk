@@ -35,6 +35,7 @@ dist_man1_MANS += \
 	man/rootlet-stop.1 \
 	man/rootlet-tag.1 \
 	man/rootlet-untag.1 \
+	man/rootlet-update.1 \
 	man/rootlet-version.1 \
 	man/rootlet-volume-create.1 \
 	man/rootlet-volume-exists.1 \

@@ -51,6 +51,7 @@ extern const struct cmd cli_image_cmds[];   /* images; the others are rootlet-im
 extern const struct cmd cli_system_cmds[];  /* info version spec */
 extern const struct cmd cli_doctor_cmds[];  /* doctor */
 extern const struct cmd cli_why_cmds[];     /* why */
+extern const struct cmd cli_update_cmds[];  /* update */
 extern const struct cmd cli_events_cmds[];  /* events */
 
 extern const struct cmd cli_volume_cmds[];    /* volume create rm prune exists */

@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/timefmt.h"
 #include "cli/cli.h"
+#include "cli/inspect.h"
 #include "format/format.h"
 #include "image/store.h"
 
@@ -163,11 +164,7 @@ static json_t *host_config(const struct container *c, const struct spec *spec)
     json_object_set_new(j, "GroupAdd", json_from_strv(r->groups));
     json_object_set_new(j, "Ulimits", ulimits_json(spec->process));
     add_modes(spec, j);
-    static const char *const numbers[] = {"Memory",   "NanoCpus",  "CpuShares",
-                                          "CpuQuota", "CpuPeriod", "PidsLimit"};
-    for (size_t i = 0; i < N_ELEMENTS(numbers); i++)
-        if (!json_object_get(j, numbers[i]))
-            json_object_set_new(j, numbers[i], json_integer(0));
+    inspect_limits(r, spec, j);
     return j;
 }
 

@@ -31,7 +31,6 @@ static const struct {
     {"stats", "rootlet inspect -f '{{.State.Pid}}' CONTAINER names the process for the host's top"},
     {"pause", "rootlet kill --signal STOP CONTAINER stops its first process, CONT continues it"},
     {"unpause", "rootlet kill --signal CONT CONTAINER continues what STOP has stopped"},
-    {"update", "make the container anew: rootlet run --replace --name NAME ..."},
     {"prune", SWEEP},
     {"system prune", SWEEP},
     {"container prune", SWEEP},

@@ -68,6 +68,7 @@ static const struct cmd *const tables[] = {
     cli_events_cmds,
     cli_volume_cmds,
     cli_volume_ls_cmds,
+    cli_update_cmds,
 };
 /* clang-format on */
 

@@ -158,6 +158,7 @@ int container_create(const struct conf *c, struct ctr_record *rec, const struct 
                                     struct err *e),
                      void *data, struct err *e);
 int container_write_record(int dir_fd, const struct ctr_record *rec, struct err *e);
+int container_write_spec(int dir_fd, const struct spec *spec, struct err *e);
 int container_write_state(int dir_fd, const struct ctr_state *s, struct err *e);
 int container_read_record(int dir_fd, struct ctr_record *ret, struct err *e);
 int container_read_state(int dir_fd, struct ctr_state *ret, struct err *e); /* not corrected */

@@ -177,6 +177,13 @@ int container_write_record(int dir_fd, const struct ctr_record *rec, struct err 
     return fs_write_atomic(dir_fd, "container.json", text, strlen(text), 0600, FS_NO_SYNC, e);
 }
 
+int container_write_spec(int dir_fd, const struct spec *spec, struct err *e)
+{
+    scoped_json json_t *j = spec_emit(spec);
+    scoped_free char *text = json_text(j, false);
+    return fs_write_atomic(dir_fd, "config.json", text, strlen(text), 0600, FS_NO_SYNC, e);
+}
+
 /* No room for a new file: the old one is overwritten, as its block is there already. One write of a
  * few hundred bytes; blanks cover what was longer. */
 static int overwrite_state(int dir_fd, const char *text)

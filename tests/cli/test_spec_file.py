@@ -109,8 +109,9 @@ def test_missing_and_huge(rootlet, bundle):
 @rows("A37", "B48")
 def test_limits_are_refused_without_cgroups(rootlet, bundle):
     spec = changed(bundle.base, ["linux", "resources"], {"memory": {"limit": 64 << 20}})
-    r = rootlet.fails("run", "--rm", "--spec", bundle.write(spec), match="linux.resources")
+    r = rootlet.fails("run", "--rm", "--spec", bundle.write(spec), match="linux.resources.memory.limit of --spec needs")
     assert "cgroup" in r.err
+    rootlet.fails("run", "--spec", bundle.write(bundle.base), "--cpus", "1", match="--cpus needs a cgroup")
 
 
 @rows("B32", "B35", "B48")

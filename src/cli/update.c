@@ -1,0 +1,235 @@
+/* update - other limits or another restart policy for containers, running or not. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/timefmt.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/driver.h"
+#include "cgroup/resources.h"
+#include "cli/build_limits.h"
+#include "cli/cli.h"
+#include "cli/runopts_lines.h"
+#include "events/events.h"
+
+/* A start that has begun is waited for so long. */
+#define START_MS 10000
+#define STEP_MS 20
+
+/* clang-format off */
+static const struct opt update_table[] = {
+    LIMIT_OPTIONS,
+    TEXT("restart", 0, restart, "POLICY", "no, on-failure[:N], always or unless-stopped"),
+    {NULL},
+};
+/* clang-format on */
+
+/* What is changed, and what it was, should the kernel refuse it. */
+struct update {
+    const struct run_opts *o;
+    struct container *c;
+    struct spec spec;      /* config.json */
+    json_t *was, *all;     /* linux.resources before and after; owned */
+    json_t *change;        /* what the options say; owned */
+    struct ctr_record rec; /* container.json, read under the lock */
+};
+
+static void update_release(struct update *u)
+{
+    spec_release(&u->spec);
+    json_decref(u->was);
+    json_decref(u->all);
+    json_decref(u->change);
+    ctr_record_release(&u->rec);
+}
+
+static bool has_limits(const struct update *u)
+{
+    return json_object_size(u->change) > 0;
+}
+
+static int read_all(struct update *u, struct err *e)
+{
+    int r = container_read_record(u->c->dir_fd, &u->rec, e);
+    if (r == 0)
+        r = container_read_spec(u->c->dir_fd, &u->spec, e);
+    if (r < 0)
+        return r;
+    const json_t *now = u->spec.linux_->resources;
+    u->was = json_is_object(now) ? json_deep_copy(now) : json_object();
+    return 0;
+}
+
+/* The same look as at a creation: options by name, before anything is changed. In a unit's group
+ * the container's own group is asked, as we are elsewhere. */
+static int check_limits(struct update *u, struct err *e)
+{
+    struct plan plan;
+    int r = resources_plan(u->all, false, &plan, e);
+    if (r < 0)
+        return r;
+    plan_release(&plan);
+    if (streq(u->rec.cgroups, "inplace"))
+        return 0;
+    struct cgroup_choice choice SCOPED(cgroup_choice_release) = {0};
+    struct limit_source source = {.o = &u->o->limit};
+    const struct cgroup_wish wish = {
+        .setting = u->rec.cgroups ? u->rec.cgroups : "disabled",
+        .parent = u->rec.cgroup_parent,
+        .resources = u->change,
+        .option = build_limit_option,
+        .data = &source,
+    };
+    struct err why = ERR_INIT;
+    r = cgroup_choose(&wish, &choice, &why);
+    if (r < 0 && streq(wish.setting, "disabled"))
+        return err_hint(e, err_msg(e, ENOTSUP, "%s", why.msg),
+                        "it was made without a cgroup; make it anew where \"rootlet info\" shows a "
+                        "driver of cgroups");
+    if (r < 0 && e)
+        *e = why;
+    return r;
+}
+
+static int write_files(const struct update *u, json_t *resources, struct err *e)
+{
+    struct spec_linux *l = u->spec.linux_;
+    json_decref(l->resources);
+    l->resources = json_incref(resources);
+    int r = has_limits(u) ? container_write_spec(u->c->dir_fd, &u->spec, e) : 0;
+    return r == 0 && u->o->restart ? container_write_record(u->c->dir_fd, &u->rec, e) : r;
+}
+
+static int read_state(struct update *u, struct err *e)
+{
+    struct ctr_state now;
+    int r = container_read_state(u->c->dir_fd, &now, e);
+    if (r < 0)
+        return r;
+    container_derive(cli_conf(), &now);
+    ctr_state_release(&u->c->state);
+    u->c->state = now;
+    return 0;
+}
+
+/* 1: its processes are in a group, 0: it does not run (any more). A start that has begun may have
+ * read the configuration before it was changed: its group is waited for. */
+static int runs(struct update *u, struct err *e)
+{
+    for (int waited = 0;; waited += STEP_MS) {
+        int r = read_state(u, e);
+        if (r < 0)
+            return r;
+        if (u->c->state.status == CTR_RUNNING || u->c->state.status == CTR_PAUSED)
+            return 1;
+        scoped_fd int lock = container_lock(cli_conf(), u->c->id, NULL);
+        if (lock >= 0)
+            container_remove_run(cli_conf(), u->c->id);
+        if (lock >= 0 || waited >= START_MS)
+            return 0;
+        usleep(STEP_MS * 1000);
+    }
+}
+
+/* What the kernel refused in the middle leaves nothing half done: what was before goes back. */
+static int apply(struct update *u, struct err *e)
+{
+    scoped_cgroup struct cgroup *group = NULL;
+    int r = container_cgroup(u->c, &group, e);
+    if (r == -ESRCH) /* it has just ended */
+        return 0;
+    if (r == 0)
+        r = cgroup_update(group, u->change, e);
+    if (r < 0 && group)
+        (void)cgroup_update(group, u->was, NULL);
+    return r;
+}
+
+static int change_running(struct update *u, struct err *e)
+{
+    int r = write_files(u, u->all, e);
+    /* Without a group there can be "no limit" only. */
+    if (r < 0 || !has_limits(u) || streq(u->rec.cgroups, "disabled"))
+        return r;
+    r = runs(u, e);
+    if (r > 0)
+        r = apply(u, e);
+    if (r < 0)
+        (void)write_files(u, u->was, NULL);
+    return r;
+}
+
+/* Other updates and a removal wait for the lock on the directory; a start waits for the container's
+ * lock, which is free while it does not run. */
+static int change(struct update *u, struct err *e)
+{
+    scoped_fd int lock = container_lock(cli_conf(), u->c->id, NULL);
+    if (lock < 0)
+        return change_running(u, e);
+    int r = write_files(u, u->all, e);
+    container_remove_run(cli_conf(), u->c->id);
+    return r;
+}
+
+static int update_locked(struct update *u, struct err *e)
+{
+    const struct run_opts *o = u->o;
+    int r = read_all(u, e);
+    if (r == 0)
+        r = build_resources(&o->limit, u->was, &u->change, e);
+    if (r < 0)
+        return r;
+    u->all = json_deep_copy(u->was);
+    build_merge_resources(u->all, u->change);
+    if (has_limits(u))
+        r = check_limits(u, e);
+    if (r == 0 && o->restart)
+        r = container_restart_parse(o->restart, &u->rec.restart_policy, &u->rec.restart_retries, e);
+    return r == 0 ? change(u, e) : r;
+}
+
+static int update_one(struct container *c, const char *typed, void *data, struct err *e)
+{
+    struct update u SCOPED(update_release) = {.o = data, .c = c};
+    if (flock(c->dir_fd, LOCK_EX) < 0)
+        return err_set(e, errno, "update %s", typed);
+    int r = update_locked(&u, e);
+    (void)flock(c->dir_fd, LOCK_UN);
+    if (r < 0)
+        return err_add(e, r, "update %s", typed);
+    event_container(cli_conf(), "update", c->id, c->rec.name, c->rec.image, NULL);
+    puts(typed);
+    return 0;
+}
+
+static int update_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct run_opts *o = opts;
+    (void)cmd;
+    if (!limit_opts_first(&o->limit) && !o->restart && !o->limit.memory_swappiness &&
+        !o->limit.oom_kill_disable)
+        return err_hint(e, err_msg(e, EINVAL, "update: nothing to change was given"),
+                        "for example: rootlet update -m 128m %s", args[0]);
+    return cli_each(args, false, update_one, opts, e);
+}
+
+static const char *const update_aliases[] = {"container update", NULL};
+
+const struct cmd cli_update_cmds[] = {
+    {
+        .name = "update",
+        .args = "CONTAINER [CONTAINER...]",
+        .summary = "Change the limits of containers",
+        .opts = update_table,
+        .opts_size = sizeof(struct run_opts),
+        .min_args = 1,
+        .max_args = -1,
+        .run = update_command,
+        .aliases = update_aliases,
+        .examples = "rootlet update -m 128m --cpus 2 web\nrootlet update --pids-limit=-1 web db",
+    },
+    {NULL},
+};

@@ -1,0 +1,74 @@
+"""Limits of resources where there is no control group: what is refused, and how; update of what needs
+none. What the limits do is tested where there are controllers (test_limits_guest.py)."""
+import pytest
+
+from lib import rows
+
+VALUES = [
+    (["-m", "64q"], "--memory 64q: want a size such as 64m or 1.5g, or -1 for no limit"),
+    (["-m", "4m"], "--memory 4m: the least is 6m"),
+    (["-m", "64m", "--memory-swap", "32m"], "are less than the memory limit"),
+    (["--memory-swap", "64m"], "--memory-swap 64m: needs --memory"),
+    (["--memory-swappiness", "10"], "control groups v2 have no swappiness"),
+    (["--oom-kill-disable"], "always kill when the memory limit cannot be held"),
+    (["--cpus", "2", "--cpu-quota", "50000"], "--cpus and --cpu-quota exclude each other"),
+    (["--cpus", "lots"], "--cpus lots: want a number of CPUs"),
+    (["--cpu-period", "10"], "--cpu-period 10: want microseconds from 1000 to 1000000"),
+    (["--cpuset-cpus", "9999"], "--cpuset-cpus 9999: this machine has 0"),
+    (["--pids-limit", "few"], "--pids-limit few: want a number"),
+    (["--device-write-bps", "/dev/null:1mb"], "/dev/null is not a block device"),
+    (["--device-read-iops", "/dev/none:5"], "--device-read-iops /dev/none: No such file"),
+    (["--blkio-weight", "5"], "--blkio-weight 5: want a weight from 10 to 1000"),
+    (["--hugetlb", "3MB=1g"], "--hugetlb 3MB=1g: this"),
+    (["--cgroup-conf", "cgroup.procs=1"], "cgroup.procs is no limit"),
+    (["--cgroup-conf", "../memory.max=1"], "not CONTROLLER.FILE=VALUE"),
+    (["--oom-score-adj", "2000"], "--oom-score-adj 2000: not from -1000 to 1000"),
+    (["--cgroups", "maybe"], "--cgroups maybe: unknown"),
+]
+
+
+@rows("A46", "B5")
+@pytest.mark.parametrize("flags, message", VALUES, ids=[" ".join(v[0]) for v in VALUES])
+def test_values_are_checked_before_anything_is_made(rootlet, flags, message):
+    r = rootlet.fails("create", *flags, rootlet.image(), "true")
+    assert message in r.err
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
+def test_update_without_a_cgroup(rootlet):
+    """It was made without one: a limit is refused and nothing changes; the policy is of the record."""
+    rootlet.ok("create", "--name", "c", rootlet.image(), "sleep", "100")
+    before = rootlet.inspect("c")
+    r = rootlet.fails("update", "-m", "64m", "c", match="update c: --memory needs a cgroup")
+    assert "hint: it was made without a cgroup" in r.err
+    rootlet.fails("update", "-m", "1", "c", match="the least is 6m")
+    rootlet.fails("update", "c", match="nothing to change was given")
+    rootlet.fails("update", match="at least 1 argument")
+    rootlet.fails("update", "--restart", "never", "c", match="never")
+    assert rootlet.inspect("c") == before
+    assert rootlet.ok("update", "--restart", "on-failure:3", "c").out == "c\n"
+    policy = rootlet.inspect("c")["HostConfig"]["RestartPolicy"]
+    assert policy["Name"] == "on-failure" and policy["MaximumRetryCount"] == 3
+    rootlet.ok("start", "c")
+    rootlet.ok("update", "--restart", "no", "c")
+    assert rootlet.inspect("c")["HostConfig"]["RestartPolicy"]["Name"] == "no"
+    rootlet.fails("update", "--cpus", "1", "c", match="--cpus needs a cgroup")
+    # What is no limit needs no group, and several names give the worst status.
+    r = rootlet("update", "--pids-limit=-1", "c", "missing")
+    assert r.rc == 125 and r.out == "c\n" and "no such container" in r.err
+    assert rootlet.ok("update", "--cpu-quota", "0", "c").out == "c\n"
+
+
+def test_inspect_has_all_keys(rootlet):
+    """As docker: 0 and empty where there is no limit (B10)."""
+    rootlet.ok("create", "--name", "c", "--oom-score-adj", "100", rootlet.image(), "true")
+    host = rootlet.inspect("c")["HostConfig"]
+    for key in ("Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuShares", "CpuQuota", "CpuPeriod",
+                "PidsLimit", "BlkioWeight"):
+        assert host[key] == 0, key
+    for key in ("BlkioWeightDevice", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps",
+                "BlkioDeviceWriteIOps", "HugepageLimits"):
+        assert host[key] == [], key
+    assert host["CpusetCpus"] == host["CpusetMems"] == host["CgroupParent"] == ""
+    assert host["CgroupConf"] == {} and host["OomKillDisable"] is False
+    assert host["OomScoreAdj"] == 100 and host["Cgroups"] == "disabled"
