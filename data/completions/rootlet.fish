@@ -330,13 +330,14 @@ complete -c rootlet -n '__rootlet_is create "container create"' -l volumes-from 
 complete -c rootlet -n '__rootlet_is create "container create"' -s w -l workdir -x -d 'Working directory inside'
 complete -c rootlet -n '__rootlet_is create "container create"' -a '(__rootlet_images)'
 
+complete -c rootlet -n '__rootlet_is start "container start"' -l all -d 'All containers that do not run'
 complete -c rootlet -n '__rootlet_is start "container start"' -s a -l attach -d 'Stay with it: its output, its exit status'
 complete -c rootlet -n '__rootlet_is start "container start"' -l detach-keys -x -d 'Keys that detach (ctrl-p,ctrl-q)'
+complete -c rootlet -n '__rootlet_is start "container start"' -s f -l filter -x -d 'With --all: only those, as of ps'
 complete -c rootlet -n '__rootlet_is start "container start"' -s i -l interactive -d 'Send standard input to it'
 complete -c rootlet -n '__rootlet_is start "container start"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is start "container start"' -l sig-proxy -d 'Send received signals on (default with -a)'
 complete -c rootlet -n '__rootlet_is start "container start"' -l unit -d 'Become its supervisor: for ExecStart= of a systemd unit'
-complete -c rootlet -n '__rootlet_is start "container start"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is attach "container attach"' -l detach-keys -x -d 'Keys that detach (ctrl-p,ctrl-q)'
 complete -c rootlet -n '__rootlet_is attach "container attach"' -s l -l latest -d 'The container created last'

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "container/restart.h"
+
 int build_restart(struct build *b, struct err *e)
 {
     const char *text = b->o->restart ? b->o->restart : "no";

@@ -57,7 +57,6 @@ static void spec_record(struct build *b)
     struct spec_process *p = b->spec->process;
     r->version = 1;
     r->created_ns = time_now_ns();
-    r->restart_policy = xstrdup("no");
     r->pidfile = xstrdup(b->o->pidfile);
     r->stop_signal = xstrdup("SIGTERM");
     r->stop_timeout_s = 10;
@@ -91,6 +90,8 @@ int build_from_file(struct build *b, struct err *e)
     const char *file = b->o->spec;
     b->dir = xasprintf("%s/containers/%s", b->conf->root, b->rec->id);
     int r = build_log(b, e);
+    if (r == 0)
+        r = build_restart(b, e);
     if (r == 0)
         r = spec_root(b, file, e);
     if (r == 0)

@@ -4,12 +4,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
+#include "cli/cli.h"
+#include "container/restart.h"
 
-static const char *const keys[] = {"id",     "name",  "status",  "label",   "ancestor", "exited",
-                                   "before", "since", "network", "command", "volume",   NULL};
+static const char *const keys[] = {
+    "id",    "name",    "status",  "label",  "ancestor", "exited",         "before",
+    "since", "network", "command", "volume", "health",   "restart-policy", "should-start-on-boot",
+    NULL};
 
 static char *key_of(const char *term)
 {
@@ -24,7 +29,7 @@ static const char *value_of(const char *term)
 
 static int status_known(const char *value)
 {
-    for (int i = CTR_CREATED; i <= CTR_DEAD; i++)
+    for (int i = CTR_CREATED; ctr_status_names[i]; i++)
         if (streq(value, ctr_status_names[i]))
             return 1;
     return 0;
@@ -43,8 +48,10 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
         }
         if (streq(key, "status") && !status_known(value_of(*t))) {
             ps_filter_release(&f);
-            return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown status", *t),
-                            "known: created, starting, running, paused, stopped, exited, dead");
+            return err_hint(
+                e, err_msg(e, EINVAL, "--filter %s: unknown status", *t),
+                "known: created, starting, running, paused, restarting, stopped, exited, "
+                "dead");
         }
         f.has_status |= streq(key, "status") || streq(key, "exited");
         strv_add(&f.terms, *t);
@@ -88,6 +95,24 @@ static bool image_matches(const char *image, const char *value)
            (strncmp(image, value, n) == 0 && image[n] == ':');
 }
 
+/* The state does not tell the policy, which `update` can change: the record does. */
+static bool policy_matches(const struct ctr_state *s, const char *key, const char *value)
+{
+    scoped_free char *path = xasprintf("containers/%s", s->id);
+    scoped_fd int dir_fd = conf_open_root(cli_conf(), path, false, NULL);
+    struct ctr_record rec = {0};
+    char boot_id[40] = "";
+    if (dir_fd < 0 || container_read_record(dir_fd, &rec, NULL) < 0)
+        return false;
+    (void)!proc_boot_id(boot_id);
+    const char *policy = rec.restart_policy ? rec.restart_policy : "no";
+    bool hit = streq(key, "restart-policy")
+                   ? streq(policy, value)
+                   : restart_at_boot(policy, s, boot_id) == streq(value, "true");
+    ctr_record_release(&rec);
+    return hit;
+}
+
 static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, const char *key,
                          const char *value)
 {
@@ -114,6 +139,10 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
         return strv_has(s->networks, value);
     if (streq(key, "command"))
         return s->command && strstr(s->command, value);
+    if (streq(key, "health")) /* docker's "none": it has no check */
+        return streq(s->health ? s->health : "none", value);
+    if (streq(key, "restart-policy") || streq(key, "should-start-on-boot"))
+        return policy_matches(s, key, value);
     return false;
 }
 

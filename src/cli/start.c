@@ -5,16 +5,20 @@
 
 #include "cli/cli.h"
 #include "cli/follow.h"
+#include "cli/psfilter.h"
 
 struct start_opts {
-    bool attach, interactive, latest, sig_proxy, sig_proxy_set, no_stdin, unit;
+    bool all, attach, interactive, latest, sig_proxy, sig_proxy_set, no_stdin, unit;
     char *detach_keys;
+    char **filter;
 };
 
 #define O(m) offsetof(struct start_opts, m)
 static const struct opt start_table[] = {
+    {"all", 0, OPT_FLAG, O(all), NULL, "All containers that do not run"},
     {"attach", 'a', OPT_FLAG, O(attach), NULL, "Stay with it: its output, its exit status"},
     {"detach-keys", 0, OPT_STRING, O(detach_keys), "KEYS", "Keys that detach (ctrl-p,ctrl-q)"},
+    {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE", "With --all: only those, as of ps"},
     {"interactive", 'i', OPT_FLAG, O(interactive), NULL, "Send standard input to it"},
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
     {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default with -a)", 0,
@@ -82,12 +86,45 @@ static int start_one(struct container *c, const char *typed, void *data, struct 
     return r < 0 ? err_add(e, r, "start %s", typed) : 0;
 }
 
+/* --all: the ids of those that do not run and that the filters let through. */
+static int stopped_ids(const struct start_opts *o, char ***ret, struct err *e)
+{
+    struct ctr_state *list = NULL;
+    struct ps_filter f = {0};
+    size_t n = 0;
+    int r = ps_filter_parse(o->filter, &f, e);
+    if (r == 0)
+        r = container_list(cli_conf(), &list, &n, e);
+    if (r == 0)
+        r = ps_filter_resolve(&f, list, n, e);
+    for (size_t i = n; r == 0 && i > 0; i--) /* oldest first: newer ones may need them */
+        if (!ctr_state_alive(&list[i - 1]) && list[i - 1].status != CTR_DEAD &&
+            ps_filter_match(&f, &list[i - 1]))
+            strv_add(ret, list[i - 1].id);
+    container_list_free(list, n);
+    ps_filter_release(&f);
+    return r;
+}
+
+static int start_all(struct start_opts *o, char **args, struct err *e)
+{
+    scoped_strv char **ids = NULL;
+    if (*args || o->latest || o->attach || o->interactive)
+        return err_msg(e, EINVAL, "start --all takes no container, and neither -a, -i nor -l");
+    int r = stopped_ids(o, &ids, e);
+    return r < 0 || !ids ? r : cli_each(ids, false, start_one, o, e);
+}
+
 static int start_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     struct start_opts *o = opts;
     (void)cmd;
     if (o->unit && (o->attach || o->interactive || strv_len(args) > 1))
         return err_msg(e, EINVAL, "start --unit takes one container, without -a and -i");
+    if (o->all)
+        return start_all(o, args, e);
+    if (o->filter)
+        return err_msg(e, EINVAL, "start --filter needs --all");
     if ((o->attach || o->interactive) && strv_len(args) > 1)
         return err_msg(e, EINVAL, "start -a and -i take one container only");
     return cli_each(args, o->latest, start_one, o, e);
@@ -120,14 +157,15 @@ static const char *const attach_aliases[] = {"container attach", NULL};
 const struct cmd cli_start_cmds[] = {
     {
         .name = "start",
-        .args = "CONTAINER [CONTAINER...]",
+        .args = "[CONTAINER...]",
         .summary = "Start containers that were created or have ended",
         .opts = start_table,
         .opts_size = sizeof(struct start_opts),
         .max_args = -1,
         .run = start_command,
         .aliases = start_aliases,
-        .examples = "rootlet start web\nrootlet start -ai shell",
+        .examples = "rootlet start web\nrootlet start -ai shell\n"
+                    "rootlet start --all --filter restart-policy=always",
     },
     {
         .name = "attach",

@@ -138,10 +138,6 @@ int container_open_id(const struct conf *c, const char *id, struct container *re
 int container_list(const struct conf *c, struct ctr_state **ret, size_t *ret_n, struct err *e);
 void container_list_free(struct ctr_state *v, size_t n);
 
-/* --restart: "no", "on-failure[:N]", "always", "unless-stopped". *ret_policy is owned. */
-int container_restart_parse(const char *text, char **ret_policy, int32_t *ret_retries,
-                            struct err *e);
-
 /* Absolute path of containers/ID; owned. Paths in a specification must use this one, also while
  * the container is being made. */
 char *container_dir(const struct conf *c, const char *id);

@@ -5,7 +5,7 @@ src_container_libcontainer_a_SOURCES = src/container/container.h src/container/c
 	src/container/remove.c src/container/proto.c src/container/client.c src/container/attach.c \
 	src/container/spawn.c src/container/group.c \
 	src/container/journal.c \
-	src/container/restart.c \
+	src/container/restart.c src/container/restart.h \
 	src/container/volumes.c
 
 if ENABLE_TESTS
@@ -13,8 +13,13 @@ CONTAINER_TEST_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/cg
 	src/network/libnetwork.a src/events/libevents.a src/mounts/libmounts.a src/userns/libuserns.a src/conf/libconf.a \
 	src/term/libterm.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) \
 	$(UNIT_LIBS)
-check_PROGRAMS += tests/unit/test-container tests/unit/test-container-state tests/unit/test-proto
-TESTS += tests/unit/test-container tests/unit/test-container-state tests/unit/test-proto
+check_PROGRAMS += tests/unit/test-container tests/unit/test-container-state tests/unit/test-proto \
+	tests/unit/test-container-restart
+TESTS += tests/unit/test-container tests/unit/test-container-state tests/unit/test-proto \
+	tests/unit/test-container-restart
+tests_unit_test_container_restart_SOURCES = tests/unit/test-container-restart.c
+tests_unit_test_container_restart_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_container_restart_LDADD = $(CONTAINER_TEST_LIBS)
 tests_unit_test_container_SOURCES = tests/unit/test-container.c
 tests_unit_test_container_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_container_LDADD = $(CONTAINER_TEST_LIBS)

@@ -6,29 +6,7 @@
 #include <stdlib.h>
 
 #include "base/str.h"
-#include "base/timefmt.h"
-
-/* docker's figures: the time between two starts doubles, from the first to the second; who has run
- * for the third begins anew. */
-#define FIRST_MS 100
-#define LAST_MS 60000
-#define SETTLED_NS (10 * INT64_C(1000000000))
-
-bool restart_by_policy(const char *policy, int32_t retries, int32_t count, int32_t exit_code)
-{
-    if (streq(policy, "always") || streq(policy, "unless-stopped"))
-        return true;
-    if (!streq(policy, "on-failure") || exit_code == 0)
-        return false;
-    return retries <= 0 || count < retries;
-}
-
-uint32_t restart_delay(uint32_t before_ms, int64_t ran_ns)
-{
-    if (before_ms == 0 || ran_ns >= SETTLED_NS)
-        return FIRST_MS;
-    return before_ms >= LAST_MS / 2 ? LAST_MS : before_ms * 2;
-}
+#include "container/restart.h"
 
 /* The record is read again: `rootlet update` may have changed it. When it cannot be read, what it
  * said at the start counts. */

@@ -189,11 +189,6 @@ const char *phase_name(enum phase p);
 void sup_journal(struct sup *s, const char *action, const char *attribute);
 
 /* restart.c */
-/* Does the policy (NULL: none) want another run? count: restarts so far. */
-bool restart_by_policy(const char *policy, int32_t retries, int32_t count, int32_t exit_code);
-/* Milliseconds to the next start: 100 at first or when it had run for 10 s, else twice as many as
- * before, a minute at most. */
-uint32_t restart_delay(uint32_t before_ms, int64_t ran_ns);
 /* The run has ended, its exit code is in the state: does another follow? */
 bool restart_wanted(struct sup *s);
 int restart_arm(struct sup *s, struct err *e); /* EV_RESTART_TIME comes after the delay */
