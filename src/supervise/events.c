@@ -163,6 +163,7 @@ static int begin_stop(struct sup *s, struct peer *p, const struct proto_head *h,
     if (r < 0)
         return r;
     s->phase = PH_STOPPING;
+    notify_stopping(s);
     if (h->b != 0)
         arm_stop(s, h->b);
     return 0;
@@ -411,6 +412,13 @@ int events_learn(struct sup *s, struct err *e)
     return fd < 0 ? 0 : loop_fd(s->loop, fd, EPOLLIN, on_learn, s, e);
 }
 
+/* The watchdog of a unit: as a service would, the payload is to leave a core file. */
+static void abort_it(struct sup *s)
+{
+    struct proto_head h = {.a = SIGABRT, .b = (int32_t)(s->stop_timeout_s * 1000)};
+    sup_event(s, EV_STOP, NULL, &h, NULL);
+}
+
 static void on_signal(void *data, uint32_t events)
 {
     struct sup *s = data;
@@ -421,6 +429,8 @@ static void on_signal(void *data, uint32_t events)
             reap_orphans(s);
         else if (si.ssi_signo == SIGHUP)
             log_writer_reopen(s->log);
+        else if (si.ssi_signo == SIGABRT)
+            abort_it(s);
         else
             sup_event(s, EV_TERM, NULL, NULL, NULL);
     }
@@ -436,6 +446,8 @@ int events_open(struct sup *s, struct err *e)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGQUIT);
+    if (s->unit.on)
+        sigaddset(&set, SIGABRT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     s->sig_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -211,6 +211,7 @@ void finish_if_flushed(struct sup *s)
 
 void finish_close(struct sup *s)
 {
+    notify_close(s);
     if (s->run_fd >= 0 && s->lock_fd >= 0)
         unlinkat(s->run_fd, "attach.sock", 0);
     /* Commands wait for the end of their socket and may then take the lock at once. */

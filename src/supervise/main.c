@@ -93,6 +93,7 @@ static int become_supervisor(struct sup *s, struct err *e)
     if (r < 0)
         return r;
     unit_clean_environment(s);
+    notify_take_environment(s);
     r = null_stdin();
     if (r < 0)
         return err_set(e, -r, "open /dev/null");

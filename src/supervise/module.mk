@@ -3,7 +3,8 @@ rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/s
 	src/supervise/events.c src/supervise/peers.c src/supervise/stdio.c src/supervise/state.c \
 	src/supervise/finish.c src/supervise/group.c \
 	src/supervise/journal.c \
-	src/supervise/restart.c src/supervise/unit.c src/supervise/unit.h
+	src/supervise/restart.c src/supervise/unit.c src/supervise/unit.h src/supervise/notify.c \
+	src/supervise/notify.h src/supervise/notify-filter.c
 rootlet_supervise_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_supervise_LDADD = $(SUPERVISE_LIBS)
 SUPERVISE_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/engine/libengine.a \

@@ -225,7 +225,9 @@ int sup_run_begin(struct sup *s, struct err *e)
         return r;
     keep_network(s, &p);
     unit_give_sockets(s);
-    r = group_container(s, e);
+    r = notify_prepare(s, p.ctr.rec.sdnotify, e);
+    if (r == 0)
+        r = group_container(s, e);
     if (r == 0)
         r = create_init(s, &p, e);
     if (r == 0)
@@ -337,6 +339,7 @@ int sup_start(struct sup *s, struct err *e)
     if (r < 0)
         return r;
     peers_send(s, PROTO_STARTED, s->state.pid, 0, NULL, 0);
+    notify_started(s);
     return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "container/proto.h"
 #include "engine/engine.h"
 #include "logs/logs.h"
+#include "supervise/notify.h"
 #include "supervise/unit.h"
 
 #define BUF_SIZE (40u << 10) /* whole pages, at least a struct proto_msg */
@@ -135,6 +136,7 @@ struct sup {
     struct input *in_head, *in_tail;
 
     struct unit unit;
+    struct notify *notify; /* NULL: systemd does not listen */
 
     struct peer *peers, *owner;
     struct chunk *out_head, *out_tail;
