@@ -13,6 +13,7 @@
 #include "cli/build_limits.h"
 #include "cli/cli.h"
 #include "cli/runopts_lines.h"
+#include "container/restart.h"
 #include "events/events.h"
 
 /* A start that has begun is waited for so long. */
