@@ -53,6 +53,7 @@ extern const struct cmd cli_doctor_cmds[];  /* doctor */
 extern const struct cmd cli_why_cmds[];     /* why */
 extern const struct cmd cli_update_cmds[];  /* update */
 extern const struct cmd cli_events_cmds[];  /* events */
+extern const struct cmd cli_stats_cmds[];   /* stats */
 
 extern const struct cmd cli_volume_cmds[];    /* volume create rm prune exists */
 extern const struct cmd cli_volume_ls_cmds[]; /* volume ls inspect */

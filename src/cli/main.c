@@ -69,6 +69,7 @@ static const struct cmd *const tables[] = {
     cli_volume_cmds,
     cli_volume_ls_cmds,
     cli_update_cmds,
+    cli_stats_cmds,
 };
 /* clang-format on */
 
