@@ -76,6 +76,7 @@ ROOTLET = Program(
         ("images", "sort"): "created id repository size tag",
         ("ps", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
         ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
+        ("stats", "format"): "json jsonl table",
         ("events", "format"): "json jsonl",
         ("events", "filter"): "container= event= image= label= pod= type= volume=",
         ("volume ls", "filter"): "name= label= dangling= anonymous= driver= until=",
@@ -85,7 +86,7 @@ ROOTLET = Program(
         ("images", "filter"): "reference= id= dangling=",
     },
     arguments={
-        "attach": "@running", "exec": "@running", "stop": "@running", "kill": "@running",
+        "attach": "@running", "stats": "@running", "exec": "@running", "stop": "@running", "kill": "@running",
         "wait": "@running", "import": "@file", "inspect": "@container @image", "help": "@command",
         "images": "@image", "image exists": "@image", "volume rm": "@volume",
         "volume inspect": "@volume", "volume exists": "@volume", "volume create": "",

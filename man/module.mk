@@ -32,6 +32,7 @@ dist_man1_MANS += \
 	man/rootlet-save.1 \
 	man/rootlet-spec.1 \
 	man/rootlet-start.1 \
+	man/rootlet-stats.1 \
 	man/rootlet-stop.1 \
 	man/rootlet-tag.1 \
 	man/rootlet-untag.1 \
@@ -77,6 +78,7 @@ man_prose = \
 	man/prose/rootlet-save.md \
 	man/prose/rootlet-spec.md \
 	man/prose/rootlet-start.md \
+	man/prose/rootlet-stats.md \
 	man/prose/rootlet-stop.md \
 	man/prose/rootlet-tag.md \
 	man/prose/rootlet-untag.md \

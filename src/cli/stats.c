@@ -98,6 +98,7 @@ static int watch(const struct stats_opts *o, struct stats_set *set, struct stats
         r = look(set, e);
         if (r == 0)
             r = show(o, set, screen, e);
+        set->quiet = screen->live;
         /* Containers that were named and are all gone do not come back. */
         on = r == 0 && !o->no_stream && !(set->ids && set->n == 0) &&
              stats_screen_wait(screen, interval);

@@ -25,6 +25,8 @@ struct stats_entry {
 struct stats_set {
     char **ids; /* only these; NULL: what runs */
     bool all;   /* what does not run, too */
+    bool quiet; /* a notice would disturb what is drawn */
+    bool told_memory;
     struct stats_entry *v;
     size_t n;
 };

@@ -94,7 +94,7 @@ static void tell_groupless(struct stats_set *s)
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         struct stats_entry *en = &s->v[i];
-        if (en->told || en->meter || !is_running(en->status))
+        if (s->quiet || en->told || en->meter || !is_running(en->status))
             continue;
         str_addf(&names, "%s%s", n++ ? ", " : "", en->name);
         en->told = true;
@@ -152,6 +152,15 @@ static bool read_net(int fd, uint64_t *ret_in, uint64_t *ret_out)
     return true;
 }
 
+static void tell_controller(struct stats_set *s, const struct stats_entry *en)
+{
+    if (s->quiet || s->told_memory || !en->has_now || en->now.has_memory)
+        return;
+    s->told_memory = true;
+    cli_notice("no figures of memory: its controller is not delegated; 'rootlet info' lists those "
+               "that are");
+}
+
 void stats_sample(struct stats_set *s)
 {
     for (size_t i = 0; i < s->n; i++) {
@@ -160,6 +169,7 @@ void stats_sample(struct stats_set *s)
         en->has_before = en->has_now;
         en->has_now = en->meter && cgroup_meter_read(en->meter, &en->now) == 0;
         en->has_net = read_net(en->net_fd, &en->net_in, &en->net_out);
+        tell_controller(s, en);
     }
 }
 
