@@ -89,6 +89,7 @@ complete -c rootlet -n __rootlet_none -a run -d 'Create a container and start it
 complete -c rootlet -n __rootlet_none -a save -d 'Write images to an archive'
 complete -c rootlet -n __rootlet_none -a spec -d 'Print an OCI configuration to start from'
 complete -c rootlet -n __rootlet_none -a start -d 'Start containers that were created or have ended'
+complete -c rootlet -n __rootlet_none -a stats -d 'Show what containers use, as a live table'
 complete -c rootlet -n __rootlet_none -a stop -d 'End containers: signal, wait, SIGKILL'
 complete -c rootlet -n __rootlet_none -a system -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a tag -d 'Give an image more names'
@@ -114,6 +115,7 @@ complete -c rootlet -n '__rootlet_group container' -a restart -d 'Stop container
 complete -c rootlet -n '__rootlet_group container' -a rm -d 'Remove containers'
 complete -c rootlet -n '__rootlet_group container' -a run -d 'Create a container and start it'
 complete -c rootlet -n '__rootlet_group container' -a start -d 'Start containers that were created or have ended'
+complete -c rootlet -n '__rootlet_group container' -a stats -d 'Show what containers use, as a live table'
 complete -c rootlet -n '__rootlet_group container' -a stop -d 'End containers: signal, wait, SIGKILL'
 complete -c rootlet -n '__rootlet_group container' -a update -d 'Change the limits of containers'
 complete -c rootlet -n '__rootlet_group container' -a wait -d 'Wait until containers end and print exit codes'
@@ -501,6 +503,16 @@ complete -c rootlet -n '__rootlet_is update "container update"' -l pids-limit -x
 complete -c rootlet -n '__rootlet_is update "container update"' -l restart -x -a 'no' -d 'no, on-failure[:N], always or unless-stopped'
 complete -c rootlet -n '__rootlet_is update "container update"' -a '(__rootlet_containers)'
 
+complete -c rootlet -n '__rootlet_is stats "container stats"' -s a -l all -d 'Those that do not run, too'
+complete -c rootlet -n '__rootlet_is stats "container stats"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
+complete -c rootlet -n '__rootlet_is stats "container stats"' -s i -l interval -x -d 'From one look to the next (1s)'
+complete -c rootlet -n '__rootlet_is stats "container stats"' -s l -l latest -d 'The container created last'
+complete -c rootlet -n '__rootlet_is stats "container stats"' -l no-reset -d 'Print one table below the other'
+complete -c rootlet -n '__rootlet_is stats "container stats"' -l no-stream -d 'One look only'
+complete -c rootlet -n '__rootlet_is stats "container stats"' -l no-trunc -d 'Full ids'
+complete -c rootlet -n '__rootlet_is stats "container stats"' -l pressure -d 'Columns of pressure: percent of the last 10 s in which some/all tasks waited'
+complete -c rootlet -n '__rootlet_is stats "container stats"' -a '(__rootlet_running)'
+
 complete -c rootlet -n '__rootlet_is load "image load"' -s i -l input -r -F -d 'Archive or OCI directory to read (default: standard input)'
 complete -c rootlet -n '__rootlet_is load "image load"' -s q -l quiet -d 'No progress on stderr'
 
@@ -538,4 +550,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec help history image images import info inspect kill list load logs ls ps remove rename restart rm rmi run save spec start stop system tag untag update version volume wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec help history image images import info inspect kill list load logs ls ps remove rename restart rm rmi run save spec start stats stop system tag untag update version volume wait why'
