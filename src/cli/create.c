@@ -10,7 +10,6 @@
 #include "base/fs.h"
 #include "base/path.h"
 #include "base/proc.h"
-#include "cgroup/cgroup.h"
 #include "cli/build.h"
 #include "cli/build_limits.h"
 #include "cli/cli.h"
@@ -27,7 +26,7 @@ struct creation {
     struct userns_map map, store_map;
     char **layer_dirs;
     const struct storage_driver *driver;
-    json_t *limits; /* linux.resources to be; owned */
+    struct cli_groups *groups;
     struct spec spec;
     struct ctr_record rec;
     struct build b;
@@ -42,7 +41,6 @@ static void creation_release(struct creation *c)
     userns_map_release(&c->map);
     userns_map_release(&c->store_map);
     strv_free(c->layer_dirs);
-    json_decref(c->limits);
     spec_release(&c->spec);
     ctr_record_release(&c->rec);
 }
@@ -220,37 +218,53 @@ static int prepare(const char *dir, struct ctr_record *rec, void *data, struct e
     return 0;
 }
 
+void cli_groups_release(struct cli_groups *g)
+{
+    json_decref(g->limits);
+    cgroup_choice_release(&g->choice);
+}
+
 /* A limit that was asked for and cannot be set is told before anything is made; the default one
  * only goes along where it can. */
-static int choose_cgroup(struct creation *c, struct err *e)
+int cli_choose_groups(const struct run_opts *o, const json_t *given, struct cli_groups *ret,
+                      struct err *e)
 {
-    const struct run_opts *o = c->o;
-    struct cgroup_choice choice SCOPED(cgroup_choice_release) = {0};
     struct limit_source source = {.o = &o->limit, .spec = o->spec};
-    const json_t *given = o->spec ? c->spec.linux_->resources : NULL;
     bool defaults = !o->spec && !o->limit.pids_limit;
-    int r = build_limits(&o->limit, given, &c->limits, e);
+    int r = build_limits(&o->limit, given, &ret->limits, e);
     if (r == 0 && defaults)
-        r = build_default_limits(cli_conf()->extra, c->limits, e);
+        r = build_default_limits(cli_conf()->extra, ret->limits, e);
     if (r < 0)
         return r;
     const struct cgroup_wish wish = {
         .setting = o->cgroups ? o->cgroups : cli_conf()->cgroups,
         .parent = o->cgroup_parent,
-        .resources = c->limits,
+        .unit = o->unit,
+        .resources = ret->limits,
         .option = build_limit_option,
         .data = &source,
         .want_controllers = defaults,
     };
-    r = cgroup_choose(&wish, &choice, e);
+    r = cgroup_choose(&wish, &ret->choice, e);
     if (r < 0)
         return r;
-    if (defaults && !cgroup_choice_has(&choice, "pids"))
-        json_object_del(c->limits, "pids");
-    if (!o->quiet)
-        cli_notice(choice.notice);
-    c->rec.cgroups = xstrdup(choice.driver);
-    c->rec.cgroup_parent = xstrdup(o->cgroup_parent);
+    if (defaults && !cgroup_choice_has(&ret->choice, "pids"))
+        json_object_del(ret->limits, "pids");
+    ret->chosen = true;
+    return 0;
+}
+
+static int take_groups(struct creation *c, struct err *e)
+{
+    struct cli_groups *g = c->groups;
+    const json_t *given = c->o->spec ? c->spec.linux_->resources : NULL;
+    int r = g->chosen ? 0 : cli_choose_groups(c->o, given, g, e);
+    if (r < 0)
+        return r;
+    if (!c->o->quiet)
+        cli_notice(g->choice.notice);
+    c->rec.cgroups = xstrdup(g->choice.driver);
+    c->rec.cgroup_parent = xstrdup(c->o->cgroup_parent);
     return 0;
 }
 
@@ -324,7 +338,7 @@ static int create(struct creation *c, char *const *words, struct err *e)
     if (r == 0)
         r = c->o->spec ? build_read_spec(c->o->spec, &c->spec, e) : 0;
     if (r == 0)
-        r = choose_cgroup(c, e);
+        r = take_groups(c, e);
     if (r == 0)
         r = choose_ids(c, e);
     if (r == 0 && words[0])
@@ -341,7 +355,7 @@ static int create(struct creation *c, char *const *words, struct err *e)
         .image = c->has_image ? &c->config : NULL,
         .words = words[0] ? words + 1 : words,
         .map = &c->map,
-        .limits = c->limits,
+        .limits = c->groups->limits,
         .spec = &c->spec,
         .rec = &c->rec,
     };
@@ -362,9 +376,9 @@ static void forget_volumes(struct creation *c)
 }
 
 int cli_create(const struct run_opts *o, char *const *words, char *const *command_line,
-               const char *id, struct err *e)
+               const char *id, struct cli_groups *g, struct err *e)
 {
-    struct creation c SCOPED(creation_release) = {.o = o, .store_lock = -1};
+    struct creation c SCOPED(creation_release) = {.o = o, .store_lock = -1, .groups = g};
     c.rec.id = xstrdup(id);
     c.rec.create_command = strv_dup(command_line);
     if (!words[0] && !o->spec)

@@ -14,8 +14,10 @@ struct follow {
     bool tty, sig_proxy;
     bool discard; /* --rm: a container that does not start is removed */
     const char *detach_keys;
-    unsigned preserve_fds, listen_fds; /* as in struct supervisor_opts */
-    bool early;                        /* follow_spawn_early was called: */
+    unsigned preserve_fds, listen_fds;   /* as in struct supervisor_opts */
+    const char *cgroups, *cgroup_parent; /* likewise; NULL: as the record says */
+    char *const *scope_properties;
+    bool early; /* follow_spawn_early was called: */
     int early_fd;
 };
 

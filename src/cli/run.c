@@ -72,11 +72,16 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         r = follow_listen_fds(&f.listen_fds, e);
     /* The sockets of systemd come first, as its protocol wants; --preserve-fds follow. */
     f.preserve_fds = f.listen_fds + (o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0);
+    struct cli_groups groups scoped_groups = {0};
+    if (r == 0 && !o->spec)
+        r = cli_choose_groups(o, NULL, &groups, e);
+    f.cgroups = groups.choice.driver;
+    f.cgroup_parent = o->cgroup_parent;
     if (r == 0 && !o->unit)
         r = follow_spawn_early(&f, e);
     if (r < 0)
         return r;
-    r = cli_create(o, args, line, id, e);
+    r = cli_create(o, args, line, id, &groups, e);
     if (r == 0 && o->unit)
         return follow_become(&f, e);
     if (r < 0) {
@@ -95,8 +100,9 @@ static int create_command(const struct cmd *cmd, void *opts, char **args, struct
     char id[ID_LEN + 1];
     scoped_strv char **line = command_line();
     (void)cmd;
+    struct cli_groups groups scoped_groups = {0};
     id_random(id);
-    int r = cli_create(opts, args, line, id, e);
+    int r = cli_create(opts, args, line, id, &groups, e);
     if (r == 0)
         puts(id);
     return r;

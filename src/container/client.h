@@ -19,6 +19,10 @@ struct supervisor_opts {
     unsigned listen_fds;   /* so many of them are sockets of systemd, sd_listen_fds(3) */
     /* The container is still being made: nothing is read before our first message. */
     bool early;
+    /* With early: the driver of its control groups, which are begun meanwhile, --cgroup-parent, and
+     * further properties of a scope ("NAME=VALUE" in GVariant text). NULL: as the record says. */
+    const char *cgroups, *cgroup_parent;
+    char *const *scope_properties;
 };
 /* Starts rootlet-supervise for a container. It answers CREATED (or ERROR), then waits for START.
  * Closing the descriptor before START takes everything back. Returns the descriptor (SEQPACKET,

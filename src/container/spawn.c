@@ -64,6 +64,12 @@ static int prepare(const struct conf *c, const struct supervisor_opts *o, char *
         strv_add(ret_argv, "--discard");
     if (o->early)
         strv_add(ret_argv, "--early");
+    if (o->early && o->cgroups)
+        strv_addf(ret_argv, "--cgroups=%s", o->cgroups);
+    if (o->early && o->cgroup_parent)
+        strv_addf(ret_argv, "--cgroup-parent=%s", o->cgroup_parent);
+    for (char *const *p = o->early ? o->scope_properties : NULL; p && *p; p++)
+        strv_addf(ret_argv, "--scope-property=%s", *p);
     if (o->trace_stages)
         strv_add(ret_argv, "--trace-stages");
     if (o->preserve_fds)

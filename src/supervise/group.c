@@ -6,13 +6,27 @@
 #include "base/str.h"
 #include "base/strv.h"
 
-int group_begin(struct sup *s, const char *driver, const char *parent, struct err *e)
+int group_begin(struct sup *s, struct err *e)
 {
     const struct cgroup_session_request r = {
-        .driver = driver, .id = s->id, .parent = parent, .replace = s->lock_fd >= 0};
-    if (s->session)
-        return 0;
+        .driver = s->groups.driver,
+        .id = s->id,
+        .parent = s->groups.parent,
+        .properties = s->groups.properties,
+        .replace = s->lock_fd >= 0,
+    };
     return cgroup_session_begin(&r, &s->session, e);
+}
+
+int group_begin_recorded(struct sup *s, const struct ctr_record *rec, struct err *e)
+{
+    if (s->session || s->groups.driver)
+        return 0;
+    s->groups.driver = rec->cgroups;
+    s->groups.parent = rec->cgroup_parent;
+    int r = group_begin(s, e);
+    s->groups.driver = s->groups.parent = NULL; /* the record's, which goes */
+    return r;
 }
 
 /* Its root may make groups below its own where it could see and write them; on the host it has this

@@ -13,10 +13,24 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "base/strv.h"
 #include "sys/clone.h"
 
 #define OWNER_FD 3
 #define PRESERVE_MAX 1000
+
+/* What the control groups need to be begun before the record is there. */
+static bool take_group_arg(struct sup *s, char *arg)
+{
+    const char *v;
+    if ((v = str_after(arg, "--cgroups=")))
+        s->groups.driver = v;
+    else if ((v = str_after(arg, "--cgroup-parent=")))
+        s->groups.parent = v;
+    else if ((v = str_after(arg, "--scope-property=")))
+        strv_add(&s->groups.properties, v);
+    return v;
+}
 
 static int parse_args(char **argv, struct sup *s, struct err *e)
 {
@@ -37,7 +51,7 @@ static int parse_args(char **argv, struct sup *s, struct err *e)
             r = parse_u32(v, &s->preserve_fds);
         else if ((v = str_after(*a, "--listen-fds=")))
             r = parse_u32(v, &s->unit.listen_fds);
-        else
+        else if (!take_group_arg(s, *a))
             r = -EINVAL;
         if (r < 0 || s->preserve_fds > PRESERVE_MAX || s->unit.listen_fds > PRESERVE_MAX)
             return err_msg(e, EINVAL, "rootlet-supervise: bad argument \"%s\"", *a);
@@ -97,6 +111,9 @@ static int become_supervisor(struct sup *s, struct err *e)
     r = null_stdin();
     if (r < 0)
         return err_set(e, -r, "open /dev/null");
+    r = s->early && s->groups.driver ? group_begin(s, e) : 0;
+    if (r < 0)
+        return r;
     s->loop = loop_new(e);
     s->buf = mmap(NULL, BUF_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!s->loop || s->buf == MAP_FAILED)
@@ -158,6 +175,7 @@ static void release(struct sup *s)
     free(s->pidfile);
     free(s->pod);
     free(s->bundle);
+    strv_free(s->groups.properties);
     free(s->unit.listen_names);
     loop_free(s->loop);
     conf_release(&s->conf);

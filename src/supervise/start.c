@@ -208,7 +208,7 @@ int sup_run_begin(struct sup *s, struct err *e)
     scoped_prep struct prep p = {.ctr.dir_fd = -1, .child_fd = {-1, -1, -1}, .userns_fd = -1};
     int r = read_records(s, &p, e);
     if (r == 0)
-        r = group_begin(s, p.ctr.rec.cgroups, p.ctr.rec.cgroup_parent, e);
+        r = group_begin_recorded(s, &p.ctr.rec, e);
     if (r == 0)
         r = check_storage(s, &p.ctr.rec.storage, e);
     if (r == 0)

@@ -13,11 +13,11 @@
 #include <stdint.h>
 
 #include "base/loop.h"
-#include "cgroup/session.h"
 #include "container/container.h"
 #include "container/proto.h"
 #include "engine/engine.h"
 #include "logs/logs.h"
+#include "supervise/group.h"
 #include "supervise/notify.h"
 #include "supervise/unit.h"
 
@@ -124,6 +124,7 @@ struct sup {
     struct spec spec; /* after the start only what its end needs (hooks) */
     struct network_plan network;
     struct engine *engine;
+    struct group_args groups;
     struct cgroup_session *session; /* of all runs; NULL: no control groups */
     struct cgroup *cgroup;          /* the container's */
     bool init_ended;
@@ -157,14 +158,6 @@ void sup_run_end(struct sup *s);
 int sup_start(struct sup *s, struct err *e);
 /* Frees what only the start needed. */
 void sup_shrink(struct sup *s);
-
-/* group.c */
-/* Asks for the control groups; with a manager they are on their way then. Done once. */
-int group_begin(struct sup *s, const char *driver, const char *parent, struct err *e);
-/* Waits for them; the container's group anew, with its limits. For every start. */
-int group_container(struct sup *s, struct err *e);
-/* What is left in them is killed; they go, or will with us. */
-void group_end(struct sup *s);
 
 /* state.c */
 /* Writes the state with this status; a failure is noted in the reason and else survived. */

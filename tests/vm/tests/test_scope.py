@@ -153,10 +153,7 @@ def test_bus_that_is_gone(bundle):
     bundle.start()  # by the manager's own socket
     bundle.delete()
     bundle.env.update(XDG_RUNTIME_DIR="/nowhere")
-    rc, log = bundle.create()
-    assert rc != 0
-    assert "connect to the user's systemd" in log
-    assert "loginctl enable-linger" in log and "--cgroup-manager cgroupfs" in log
+    bundle.start()  # where a login would have put it
 
 
 def test_environment_of_an_engine(bundle):
@@ -199,7 +196,7 @@ def test_missing_helper(bundle, tmp_path):
     alone.mkdir()
     bundle.env["ROOTLET_LIBEXEC"] = str(alone)
     rc, log = bundle.create()
-    assert rc != 0 and "rootlet-scope" in log and "--cgroup-manager cgroupfs" in log
+    assert rc != 0 and "rootlet-scope" in log and "cgroupfs" in log
 
 
 def helpers():

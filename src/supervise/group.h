@@ -1,0 +1,22 @@
+/* group - the control groups of a supervisor and its container, and what is done by them. */
+#pragma once
+
+#include "cgroup/session.h"
+#include "container/container.h"
+
+struct sup;
+
+/* Of our arguments, else of the record. */
+struct group_args {
+    const char *driver, *parent; /* borrowed */
+    char **properties;           /* owned */
+};
+
+/* Asks for the control groups as s->groups says; with a manager they are on their way then. */
+int group_begin(struct sup *s, struct err *e);
+/* Those of the record, unless they were begun already. */
+int group_begin_recorded(struct sup *s, const struct ctr_record *rec, struct err *e);
+/* Waits for them; the container's group anew, with its limits. For every start. */
+int group_container(struct sup *s, struct err *e);
+/* What is left in them is killed; they go, or will with us. */
+void group_end(struct sup *s);
