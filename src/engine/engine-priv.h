@@ -213,6 +213,8 @@ int child_mount_root(struct start *s, struct err *e);
 int child_mounts(struct start *s, struct err *e);
 int child_pivot(struct start *s, struct err *e);
 int child_console(struct start *s, struct err *e);
+/* credentials.c */
+int child_credentials(struct start *s, struct err *e);
 int child_created(struct start *s, struct err *e);
 
 /* process.c: from a prepared root to execve; exec.c uses it too. */

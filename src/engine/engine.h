@@ -15,6 +15,13 @@
 #include "spec/spec.h"
 #include "storage/storage.h"
 
+/* A file that the payload alone may read. */
+struct engine_file {
+    const char *name; /* one part of a path */
+    const void *data;
+    size_t size;
+};
+
 /* What the pointers name is borrowed and outlives the engine. */
 struct engine_params {
     const struct spec *spec; /* validated */
@@ -29,11 +36,16 @@ struct engine_params {
     char *const *groups;   /* extra groups by name or number, or NULL */
     int stdio[3];          /* the container's 0, 1, 2; borrowed; ignored with a terminal */
     unsigned preserve_fds; /* descriptors 3 .. 3+n-1 are kept for the payload */
-    bool listen_pid;       /* LISTEN_PID of the payload's environment becomes its pid */
-    int userns_fd;         /* >= 0: join this user namespace instead of a new one; -1: the one that
-                              owns a network given by path is found by the engine */
-    bool trace_stages;     /* times to stderr */
-    const char *bundle;    /* for the hooks' state, and a relative root.path; may be NULL */
+    /* Written before the ids are dropped, owned by the payload's user, mode 0400: into the root of
+     * a mount of the spec, which is read-only afterwards. files_dir NULL: none. */
+    const char *files_dir;
+    const struct engine_file *files;
+    size_t n_files;
+    bool listen_pid;    /* LISTEN_PID of the payload's environment becomes its pid */
+    int userns_fd;      /* >= 0: join this user namespace instead of a new one; -1: the one that
+                           owns a network given by path is found by the engine */
+    bool trace_stages;  /* times to stderr */
+    const char *bundle; /* for the hooks' state, and a relative root.path; may be NULL */
 
     /* For rootlet-oci, where the caller does not stay: */
     bool host_root;        /* root of the host may start it without a user namespace */

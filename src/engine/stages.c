@@ -46,6 +46,7 @@ static const struct stage stages[] = {
     {"change root", SIDE_CHILD, child_pivot},
     {"open console", SIDE_CHILD, child_console},
     {"resolve user", SIDE_CHILD, process_user, .plain = true},
+    {"give credentials", SIDE_CHILD, child_credentials},
     {"make working directory", SIDE_CHILD, process_make_cwd, .plain = true},
     {"set limits", SIDE_CHILD, process_limits},
     {"set scheduling", SIDE_CHILD, process_scheduling},

@@ -108,6 +108,9 @@ static int become_supervisor(struct sup *s, struct err *e)
         return r;
     unit_clean_environment(s);
     notify_take_environment(s);
+    r = credentials_take(s, e);
+    if (r < 0)
+        return r;
     r = null_stdin();
     if (r < 0)
         return err_set(e, -r, "open /dev/null");
@@ -177,6 +180,7 @@ static void release(struct sup *s)
     free(s->bundle);
     strv_free(s->groups.properties);
     free(s->unit.listen_names);
+    credentials_forget(s);
     loop_free(s->loop);
     conf_release(&s->conf);
 }

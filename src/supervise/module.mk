@@ -4,7 +4,7 @@ rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/s
 	src/supervise/finish.c src/supervise/group.c src/supervise/group.h \
 	src/supervise/journal.c \
 	src/supervise/restart.c src/supervise/unit.c src/supervise/unit.h src/supervise/notify.c \
-	src/supervise/notify.h src/supervise/notify-filter.c
+	src/supervise/notify.h src/supervise/notify-filter.c src/supervise/credentials.c
 rootlet_supervise_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_supervise_LDADD = $(SUPERVISE_LIBS)
 SUPERVISE_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/engine/libengine.a \

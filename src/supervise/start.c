@@ -179,6 +179,9 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .groups = rec->groups,
         .stdio = {p->child_fd[0], p->child_fd[1], p->child_fd[2]},
         .preserve_fds = s->preserve_fds,
+        .files_dir = credentials_give(s),
+        .files = s->unit.files,
+        .n_files = s->unit.n_files,
         .listen_pid = s->unit.listen_fds > 0,
         .userns_fd = p->userns_fd,
         .cgroup = s->cgroup,
@@ -345,6 +348,8 @@ int sup_start(struct sup *s, struct err *e)
 
 void sup_shrink(struct sup *s)
 {
+    if (s->unit.on)
+        credentials_forget(s);
     /* The engine looks at its specification once more, for the hooks of the end. */
     struct spec rest = {.oci_version = s->spec.oci_version,
                         .hooks = s->spec.hooks,

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "engine/engine.h"
 
 struct sup;
 
@@ -12,12 +13,19 @@ struct unit {
     int status;          /* of a start that failed */
     unsigned listen_fds; /* of preserve_fds: the first are sockets of systemd */
     char *listen_names;
+    struct engine_file *files; /* credentials; owned, with what they point to */
+    size_t n_files;
 };
 
 void unit_clean_environment(struct sup *s);
 /* Our own standard output and error, after the container got its own. */
 int unit_streams_done(struct sup *s, struct err *e);
 void unit_give_sockets(struct sup *s); /* environment of socket activation for the payload */
+/* credentials.c: takes them out of the environment; gives them to the payload (returns where they
+ * shall be inside, or NULL); forgets them. */
+int credentials_take(struct sup *s, struct err *e);
+const char *credentials_give(struct sup *s);
+void credentials_forget(struct sup *s);
 /* Prints an error that has no other reader; the exit status follows. */
 void unit_failed(struct sup *s, const struct err *why);
 int unit_status(const struct sup *s); /* exit status, or the negative signal that ended it */

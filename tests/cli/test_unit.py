@@ -152,3 +152,25 @@ def test_passthrough_to_a_terminal(rootlet):
     t = rootlet.pty("run", "--unit", "--rm", rootlet.image(), "sh", "-c", "test -p /dev/stdout && echo a pipe")
     t.expect("a pipe")
     assert t.wait() == 0
+
+
+@rows("A45")
+@pytest.mark.parametrize("words,uid", [((), 0), (("--user", "1000"), 1000), (("--userns", "keep-id"), None),
+                                       (("--read-only", "--userns", "auto", "--user", "5"), 5)])
+def test_credentials(rootlet, words, uid):
+    """Readable by the container's user whatever its ids, and by nothing that can change them."""
+    source = rootlet.user.tmp / "credentials"
+    rootlet.shell(f"mkdir {source}; echo -n s3cret >{source}/token; printf 'a\\0b' >{source}/bin; "
+                  f"ln -s /etc/passwd {source}/link; chmod 500 {source}")
+    script = ("cd $CREDENTIALS_DIRECTORY; pwd; ls; cat token; echo; wc -c <bin; stat -c '%a %u' token; "
+              "stat -c %a .; touch x 2>/dev/null || echo fixed; rm -f token 2>/dev/null; ls token; id -u")
+    env = {"CREDENTIALS_DIRECTORY": source}
+    r = rootlet.ok("run", "--rm", "--unit", *words, rootlet.image(), "sh", "-c", script, env=env)
+    lines = r.out.splitlines()
+    user = lines[-1]
+    assert uid is None or user == str(uid)
+    assert lines == ["/run/credentials/rootlet", "bin", "token", "s3cret", "3", f"400 {user}", "500",
+                     "fixed", "token", user]
+    r = rootlet.ok("run", "--rm", "--env-host", rootlet.image(), "sh", "-c", "env; ls -d /run/*", env=env)
+    assert "redentials" not in r.out.replace("rootlet-", ""), "given without being asked to"
+    rootlet.shell(f"chmod 700 {source}; rm -r {source}")
