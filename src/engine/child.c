@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -44,6 +45,9 @@ _Noreturn void child_main(struct start *s)
 {
     struct err e = ERR_INIT;
     process_die_with_parent();
+    /* The caller's is for its own files: what a mount or a working directory lacks on its way is
+     * for every user of the container. */
+    umask(0022);
     int r = stages_run(s, SIDE_EARLY, &e);
     if (r >= 0)
         r = stages_run(s, SIDE_CHILD, &e);
