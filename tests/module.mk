@@ -49,13 +49,17 @@ check-systemd: all
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/native-tests $(PYTEST_ARGS)
 check-guest: all
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/run-tests $(PYTEST_ARGS)
+# Cuts the power of a machine that writes, CUTS times (20 s each), and looks at what is left.
+CUTS = 50
+check-crash: all
+	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/power-cuts $(CUTS)
 # A shell there: make guest-shell, make guest-shell BED=--native
 BED =
 guest-shell: all
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/shell $(BED)
 demo: all
 	@sh $(top_srcdir)/tests/demo.sh '$(abs_top_builddir)'
-.PHONY: check-unit check-cli check-rows check-systemd check-guest guest-shell oci-suite demo
+.PHONY: check-unit check-cli check-rows check-systemd check-guest check-crash guest-shell oci-suite demo
 
 # What the containers of tests/oci/differential.py run.
 check_PROGRAMS += tests/oci/differential/probe

@@ -208,8 +208,9 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
 {
     scoped_spec struct spec spec = {0};
     int r = container_read_spec(c->dir_fd, &spec, e);
-    if (r < 0)
+    if (r < 0 && c->state.status != CTR_DEAD)
         return r;
+    err_clear(e);
     if (!spec.process) /* a configuration may do without */
         spec.process = xcalloc(1, sizeof(*spec.process));
     const struct ctr_record *rec = &c->rec;

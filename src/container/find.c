@@ -4,13 +4,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/opt.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
+
+#define LOST "its records were lost, as in a power cut: remove it"
 
 /* Is this entry of containers/ a container? */
 static bool is_container(const struct dirent *ent)
@@ -76,6 +80,20 @@ static void fill_broken(const struct conf *c, const char *id, const struct err *
     state_set_dead(s, why->msg);
 }
 
+/* Records are not synced: what was made just before a power cut may be there and empty. */
+static bool records_lost(int containers_fd, const char *id)
+{
+    static const char *const names[] = {"container.json", "config.json"};
+    struct stat st;
+    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+        char path[ID_LEN + 32];
+        snprintf(path, sizeof(path), "%s/%s", id, names[i]);
+        if (fstatat(containers_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_size == 0)
+            return entry_exists(containers_fd, id);
+    }
+    return false;
+}
+
 int container_open_id(const struct conf *c, const char *id, struct container *ret, struct err *e)
 {
     scoped_fd int containers_fd = conf_open_root(c, "containers", false, e);
@@ -97,6 +115,8 @@ int container_open_id(const struct conf *c, const char *id, struct container *re
         fill_broken(c, id, &why, &ctr.state);
         ctr.rec = (struct ctr_record){
             .version = RECORD_VERSION, .id = xstrdup(id), .name = xstrdup(ctr.state.name)};
+    } else if (records_lost(containers_fd, id)) {
+        state_set_dead(&ctr.state, LOST);
     }
     ctr.dir_fd = take_fd(&dir_fd);
     *ret = ctr;
@@ -166,6 +186,8 @@ static int list_one(const struct listing *l, const char *id, struct ctr_state *r
     }
     if (r < 0)
         fill_broken(l->conf, id, &why, ret);
+    else if (!streq(ret->boot_id, l->boot_id) && records_lost(l->containers_fd, id))
+        state_set_dead(ret, LOST);
     else
         derive_state(l->conf, l->boot_id, ret);
     return 1;

@@ -207,7 +207,8 @@ int store_idmap(const struct conf *c, struct userns_map *ret, struct err *e)
     scoped_free char *path = xasprintf("%s/idmap.json", c->root), *text = NULL;
     struct err why = ERR_INIT;
     ssize_t n = fs_read(AT_FDCWD, path, STORE_ROW_MAX, &text, &why);
-    if (n == -ENOENT)
+    /* Empty: the power was cut before the first image was complete. */
+    if (n == -ENOENT || n == 0)
         return -ENOENT;
     if (n < 0) {
         if (e)

@@ -138,6 +138,38 @@ static int sweep_entry(int dir_fd, const char *name, void *data, struct err *e)
     return r < 0 && r != -ENOENT ? err_set(e, -r, "move %s to trash", name) : 0;
 }
 
+/* What fs_write_atomic began: with the exclusive lock nobody is at it. */
+static void sweep_temporaries(int root_fd, const char *dir)
+{
+    int fd = openat(root_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    scoped_dir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        fd_close(&fd);
+        return;
+    }
+    for (struct dirent *de; (de = readdir(d));)
+        if (str_after(de->d_name, ".tmp-"))
+            unlinkat(dirfd(d), de->d_name, 0);
+}
+
+static int sweep_name(int dir_fd, const char *name, void *data, struct err *e)
+{
+    (void)data;
+    (void)e;
+    sweep_temporaries(dir_fd, name);
+    unlinkat(dir_fd, name, AT_REMOVEDIR); /* fails while a tag is there */
+    return 0;
+}
+
+/* What an interrupted command left half made. */
+static int sweep_unfinished(int root_fd, struct err *e)
+{
+    struct sweep unused = {.root_fd = root_fd};
+    sweep_temporaries(root_fd, ".");
+    int r = each_entry(root_fd, "refs", sweep_name, NULL, e);
+    return r < 0 ? r : each_entry(root_fd, "ingest", sweep_entry, &unused, e);
+}
+
 struct emptying {
     const struct conf *conf;
     struct layer_session *session;
@@ -181,10 +213,9 @@ void gc_sweep(const struct conf *c)
 {
     scoped_fd int lock = -1, root = open_locked(c, &lock, NULL);
     struct err e = ERR_INIT;
-    struct sweep s = {.root_fd = root};
     if (root < 0 || lock < 0)
         return; /* somebody works: what lies there may be theirs */
-    int r = each_entry(root, "ingest", sweep_entry, &s, &e);
+    int r = sweep_unfinished(root, &e);
     fd_close(&lock);
     if (r == 0)
         r = empty_trash(c, root, &e);
@@ -204,11 +235,11 @@ int gc_run(const struct conf *c, struct err *e)
     }
     if (lock < 0)
         return err_set(e, -lock, "lock %s/store.lock", c->root);
-    struct sweep used = {.marks = &marks, .root_fd = root}, unused = {.root_fd = root};
+    struct sweep used = {.marks = &marks, .root_fd = root};
     int r = mark_all(root, &marks, e);
     r = r < 0 ? r : each_entry(root, "layers", sweep_entry, &used, e);
     r = r < 0 ? r : each_entry(root, "blobs/sha256", sweep_entry, &used, e);
-    r = r < 0 ? r : each_entry(root, "ingest", sweep_entry, &unused, e);
+    r = r < 0 ? r : sweep_unfinished(root, e);
     fd_close(&lock);
     int r2 = empty_trash(c, root, r < 0 ? NULL : e);
     return r < 0 ? err_add(e, r, "collect garbage") : r2;

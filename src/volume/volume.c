@@ -1,6 +1,7 @@
 /* volume - see volume.h. */
 #include "volume/volume.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -66,12 +67,45 @@ static int check_name(const char *name, struct err *e)
                     "letters, digits, \"_\", \".\" and \"-\"; a path begins with / or ./");
 }
 
+static bool is_empty(int data)
+{
+    int fd = openat(data, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scoped_dir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *ent;
+    bool found = !d;
+    while (!found && (ent = readdir(d)))
+        found = !streq(ent->d_name, ".") && !streq(ent->d_name, "..");
+    return !found;
+}
+
+/* A power cut may take a record that was just written: the data is not hidden for that. */
+static int assume(const struct conf *c, int dir, const char *name, struct volume *ret,
+                  struct err *e)
+{
+    struct stat st;
+    scoped_fd int data = openat(dir, "_data", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (data < 0 || fstat(data, &st) < 0)
+        return err_set(e, errno, "volume %s", name);
+    *ret = (struct volume){.name = xstrdup(name),
+                           .created_ns = (int64_t)st.st_mtim.tv_sec * 1000000000,
+                           .anonymous = strlen(name) == ID_LEN && id_is_hex(name),
+                           .needs_copy_up = is_empty(data),
+                           .path = xasprintf("%s/volumes/%s/_data", c->root, name)};
+    return 0;
+}
+
 int volume_read(const struct conf *c, int dir, const char *name, struct volume *ret, struct err *e)
 {
     scoped_free char *text = NULL;
-    ssize_t n = fs_read(dir, VOLUME_FILE, VOLUME_MAX_BYTES, &text, e);
-    if (n < 0)
+    struct err why = ERR_INIT;
+    ssize_t n = fs_read(dir, VOLUME_FILE, VOLUME_MAX_BYTES, &text, &why);
+    if (n == 0 || n == -ENOENT)
+        return assume(c, dir, name, ret, e);
+    if (n < 0) {
+        if (e)
+            *e = why;
         return err_add(e, (int)n, "volume %s", name);
+    }
     scoped_json json_t *j = json_parse(text, (size_t)n, VOLUME_MAX_BYTES, VOLUME_FILE, e);
     if (!j)
         return err_add(e, -EINVAL, "volume %s", name);
