@@ -22,6 +22,7 @@ dist_man1_MANS += \
 	man/rootlet-logs.1 \
 	man/rootlet-ls.1 \
 	man/rootlet-oci.1 \
+	man/rootlet-pause.1 \
 	man/rootlet-ps.1 \
 	man/rootlet-remove.1 \
 	man/rootlet-rename.1 \
@@ -35,6 +36,7 @@ dist_man1_MANS += \
 	man/rootlet-stats.1 \
 	man/rootlet-stop.1 \
 	man/rootlet-tag.1 \
+	man/rootlet-unpause.1 \
 	man/rootlet-untag.1 \
 	man/rootlet-update.1 \
 	man/rootlet-version.1 \
@@ -69,6 +71,7 @@ man_prose = \
 	man/prose/rootlet-load.md \
 	man/prose/rootlet-logs.md \
 	man/prose/rootlet-oci.md \
+	man/prose/rootlet-pause.md \
 	man/prose/rootlet-ps.md \
 	man/prose/rootlet-rename.md \
 	man/prose/rootlet-restart.md \
@@ -81,6 +84,7 @@ man_prose = \
 	man/prose/rootlet-stats.md \
 	man/prose/rootlet-stop.md \
 	man/prose/rootlet-tag.md \
+	man/prose/rootlet-unpause.md \
 	man/prose/rootlet-untag.md \
 	man/prose/rootlet-version.md \
 	man/prose/rootlet-volume-create.md \

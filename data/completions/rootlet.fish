@@ -79,6 +79,7 @@ complete -c rootlet -n __rootlet_none -a list -d 'List all containers: name, sta
 complete -c rootlet -n __rootlet_none -a load -d 'Bring images from an archive into the store'
 complete -c rootlet -n __rootlet_none -a logs -d 'Show what containers have written'
 complete -c rootlet -n __rootlet_none -a ls -d 'List containers'
+complete -c rootlet -n __rootlet_none -a pause -d 'Stop all processes of containers for a while'
 complete -c rootlet -n __rootlet_none -a ps -d 'List containers'
 complete -c rootlet -n __rootlet_none -a remove -d 'Remove containers'
 complete -c rootlet -n __rootlet_none -a rename -d 'Give a container another name'
@@ -93,6 +94,7 @@ complete -c rootlet -n __rootlet_none -a stats -d 'Show what containers use, as 
 complete -c rootlet -n __rootlet_none -a stop -d 'End containers: signal, wait, SIGKILL'
 complete -c rootlet -n __rootlet_none -a system -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a tag -d 'Give an image more names'
+complete -c rootlet -n __rootlet_none -a unpause -d 'Let paused containers go on'
 complete -c rootlet -n __rootlet_none -a untag -d 'Take names away from an image'
 complete -c rootlet -n __rootlet_none -a update -d 'Change the limits of containers'
 complete -c rootlet -n __rootlet_none -a version -d 'Show the version'
@@ -108,6 +110,7 @@ complete -c rootlet -n '__rootlet_group container' -a kill -d 'Send a signal to 
 complete -c rootlet -n '__rootlet_group container' -a list -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a logs -d 'Show what containers have written'
 complete -c rootlet -n '__rootlet_group container' -a ls -d 'List containers'
+complete -c rootlet -n '__rootlet_group container' -a pause -d 'Stop all processes of containers for a while'
 complete -c rootlet -n '__rootlet_group container' -a ps -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a remove -d 'Remove containers'
 complete -c rootlet -n '__rootlet_group container' -a rename -d 'Give a container another name'
@@ -117,6 +120,7 @@ complete -c rootlet -n '__rootlet_group container' -a run -d 'Create a container
 complete -c rootlet -n '__rootlet_group container' -a start -d 'Start containers that were created or have ended'
 complete -c rootlet -n '__rootlet_group container' -a stats -d 'Show what containers use, as a live table'
 complete -c rootlet -n '__rootlet_group container' -a stop -d 'End containers: signal, wait, SIGKILL'
+complete -c rootlet -n '__rootlet_group container' -a unpause -d 'Let paused containers go on'
 complete -c rootlet -n '__rootlet_group container' -a update -d 'Change the limits of containers'
 complete -c rootlet -n '__rootlet_group container' -a wait -d 'Wait until containers end and print exit codes'
 complete -c rootlet -n '__rootlet_group image' -a check -d 'Verify the digests of everything in the store'
@@ -369,6 +373,15 @@ complete -c rootlet -n '__rootlet_is wait "container wait"' -s i -l ignore -d 'A
 complete -c rootlet -n '__rootlet_is wait "container wait"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is wait "container wait"' -a '(__rootlet_running)'
 
+complete -c rootlet -n '__rootlet_is pause "container pause"' -s a -l all -d 'All running containers'
+complete -c rootlet -n '__rootlet_is pause "container pause"' -s l -l latest -d 'The container created last'
+complete -c rootlet -n '__rootlet_is pause "container pause"' -l signal -d 'Without a cgroup: stop each process by SIGSTOP'
+complete -c rootlet -n '__rootlet_is pause "container pause"' -a '(__rootlet_containers)'
+
+complete -c rootlet -n '__rootlet_is unpause "container unpause"' -s a -l all -d 'All paused containers'
+complete -c rootlet -n '__rootlet_is unpause "container unpause"' -s l -l latest -d 'The container created last'
+complete -c rootlet -n '__rootlet_is unpause "container unpause"' -a '(__rootlet_containers)'
+
 complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -s a -l all -d 'All containers'
 complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -l cidfile -r -F -d 'Remove the container whose id a file has'
 complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container delete" "container remove"' -s f -l force -d 'End a running container first; a missing one is fine'
@@ -550,4 +563,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec help history image images import info inspect kill list load logs ls ps remove rename restart rm rmi run save spec start stats stop system tag untag update version volume wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec help history image images import info inspect kill list load logs ls pause ps remove rename restart rm rmi run save spec start stats stop system tag unpause untag update version volume wait why'

@@ -276,3 +276,19 @@ void cgroup_session_end(struct cgroup_session *s)
     session_scope_end(s);
     session_free(s);
 }
+
+void cgroup_remove_session(const char *container_path)
+{
+    scoped_free char *whole = xstrdup(container_path);
+    if (!str_ends(whole, "/" SESSION_CONTAINER))
+        return;
+    *strrchr(whole, '/') = '\0';
+    char *name = strrchr(whole, '/');
+    scoped_fd int root = cgroup_root_open(NULL);
+    if (!name || root < 0 || !str_after(name, "/rootlet-"))
+        return;
+    *name++ = '\0';
+    scoped_fd int base = cgroup_dir_open(root, whole, NULL);
+    if (base >= 0)
+        (void)!cgroup_remove_tree(base, name, NULL);
+}

@@ -42,3 +42,5 @@ const char *cgroup_session_path(const struct cgroup_session *s);
 /* Ends what is left in container/ and removes it. The rest goes with the calling process, or at
  * once when it made the directory itself. Frees. NULL is nothing. */
 void cgroup_session_end(struct cgroup_session *s);
+/* Of a session whose process was killed: the empty groups around ".../container". */
+void cgroup_remove_session(const char *container_path);

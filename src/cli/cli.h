@@ -41,7 +41,8 @@ int cli_later(char **argv, struct err *e);
 /* Commands by file; each table ends with a NULL name. */
 extern const struct cmd cli_run_cmds[];     /* run create */
 extern const struct cmd cli_start_cmds[];   /* start attach */
-extern const struct cmd cli_stop_cmds[];    /* stop kill wait restart pause unpause */
+extern const struct cmd cli_stop_cmds[];    /* stop kill wait restart */
+extern const struct cmd cli_pause_cmds[];   /* pause unpause */
 extern const struct cmd cli_rm_cmds[];      /* rm delete rename */
 extern const struct cmd cli_exec_cmds[];    /* exec */
 extern const struct cmd cli_ps_cmds[];      /* ps list */

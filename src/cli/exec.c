@@ -118,6 +118,16 @@ static int open_init(const struct container *c, struct err *e)
     return take_fd(&pidfd);
 }
 
+/* The container's control group, if it has one: its limits hold for us too. */
+static int open_group(const struct container *c, struct cgroup **ret, struct err *e)
+{
+    scoped_cgroup struct cgroup *top = NULL;
+    if (!c->state.cgroup)
+        return 0;
+    int r = container_cgroup(c, &top, e);
+    return r < 0 ? r : cgroup_open_child(top, NULL, c->state.pid, ret, e);
+}
+
 static int exec_in(const struct container *c, const struct exec_opts *o, char *const *words,
                    struct err *e)
 {
@@ -135,6 +145,10 @@ static int exec_in(const struct container *c, const struct exec_opts *o, char *c
     if (r < 0)
         return r;
     bool have_prog = r > 0;
+    scoped_cgroup struct cgroup *group = NULL;
+    r = open_group(c, &group, e);
+    if (r < 0)
+        return r;
     struct engine_exec_params params = {
         .pid = c->state.pid,
         .pidfd = pidfd,
@@ -143,6 +157,7 @@ static int exec_in(const struct container *c, const struct exec_opts *o, char *c
         .seccomp = have_prog ? &prog : NULL,
         .user = o->user ? o->user : c->rec.user,
         .groups = c->rec.groups,
+        .cgroup = group,
         .preserve_fds = o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0,
     };
     struct exec_session s = {

@@ -28,8 +28,6 @@ static const struct {
     {"diff", "what a container has changed lies in rootlet inspect -f "
              "'{{.GraphDriver.Data.UpperDir}}' CONTAINER"},
     {"top", "rootlet exec CONTAINER ps, if it has ps"},
-    {"pause", "rootlet kill --signal STOP CONTAINER stops its first process, CONT continues it"},
-    {"unpause", "rootlet kill --signal CONT CONTAINER continues what STOP has stopped"},
     {"prune", SWEEP},
     {"system prune", SWEEP},
     {"container prune", SWEEP},

@@ -14,6 +14,7 @@
 #include "base/lock.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "cgroup/session.h"
 #include "container/client.h"
 
 /* Exit code of a container whose end nobody saw. */
@@ -112,6 +113,24 @@ void container_derive(const struct conf *c, struct ctr_state *s)
     derive_state(c, boot_id, s);
 }
 
+/* Whatever its group still holds: processes that forked away from the init, those of an exec. What
+ * is around it a manager removes by itself; what we have made, we do. */
+static int end_group(const json_t *record, struct err *e)
+{
+    scoped_cgroup struct cgroup *c = NULL;
+    struct err why = ERR_INIT;
+    int r = cgroup_load(record, &c, &why);
+    if (r == 0)
+        r = cgroup_destroy(c, &why);
+    if (r == 0 && !json_object_get(record, "unit"))
+        cgroup_remove_session(cgroup_path(c));
+    if (r == 0 || r == -ENOENT || r == -ENOTSUP)
+        return 0;
+    if (e)
+        *e = why;
+    return err_add(e, r, "end what is left of an earlier run");
+}
+
 int container_end_survivor(int dir_fd, struct err *e)
 {
     struct ctr_state s;
@@ -135,6 +154,8 @@ int container_end_survivor(int dir_fd, struct err *e)
             r = r < 0 ? r : 0;
         }
     }
+    if (r == 0 && json_is_object(s.cgroup) && streq(s.boot_id, boot_id))
+        r = end_group(s.cgroup, e);
     ctr_state_release(&s);
     return r;
 }

@@ -18,7 +18,7 @@ enum proto_type {
     PROTO_STOP,       /* a: signal, b: milliseconds to SIGKILL (< 0: never) */
     PROTO_START,      /* go on from CREATED (fd 3 only; may be sent before PROTO_CREATED comes) */
     PROTO_DETACH,     /* this peer goes; nothing is sent to it any more */
-    PROTO_PAUSE,
+    PROTO_PAUSE,      /* a: PROTO_BY_SIGNAL: without a cgroup, by SIGSTOP */
     PROTO_UNPAUSE,
     PROTO_FINISH, /* of a container that has ended: output that peers have not taken is dropped, the
                      supervisor ends now. Refused while it runs. */
@@ -50,6 +50,8 @@ struct proto_head {
 #define PROTO_WANT_STDIN 1
 #define PROTO_WANT_STDOUT 2
 #define PROTO_WANT_STDERR 4
+
+#define PROTO_BY_SIGNAL 1
 
 #define PROTO_MAX_DATA (32u << 10)
 #define PROTO_MAX (sizeof(struct proto_head) + PROTO_MAX_DATA)

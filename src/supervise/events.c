@@ -103,6 +103,8 @@ static int init_died_unstarted(struct sup *s, struct peer *p, const struct proto
 static int send_signal(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
 {
     (void)p;
+    if (h->a == SIGKILL)
+        group_kill(s);
     int r = pidfd_signal(engine_pidfd(s->engine), h->a);
     /* It has ended and we shall see so in a moment. */
     if (r == -ESRCH)
@@ -158,6 +160,9 @@ static void arm_stop(struct sup *s, int64_t ms)
 static int begin_stop(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
 {
     int sig = h->a > 0 ? h->a : s->stop_signal;
+    /* Else it would not see the signal. */
+    if (s->state.status == CTR_PAUSED)
+        (void)!group_unpause(s, NULL);
     struct proto_head first = {.a = h->b == 0 ? SIGKILL : sig};
     int r = send_signal(s, p, &first, e);
     if (r < 0)
@@ -215,9 +220,14 @@ static int restart_it(struct sup *s, struct peer *p, const struct proto_head *h,
 
 static int pause_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
 {
-    (void)s, (void)p, (void)h;
-    int r = err_msg(e, EOPNOTSUPP, "pause needs a cgroup, and this container has none");
-    return err_hint(e, r, "see \"rootlet doctor\" for what keeps cgroups from being used");
+    (void)p;
+    return group_pause(s, h->a, e);
+}
+
+static int unpause_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
+{
+    (void)p, (void)h;
+    return group_unpause(s, e);
 }
 
 static int init_ended(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
@@ -311,7 +321,7 @@ static handler *const table[PH_MAX][EV_MAX] = {
             [EV_SIGNAL] = signal_it,
             [EV_STOP] = stop_it,
             [EV_PAUSE] = pause_it,
-            [EV_UNPAUSE] = pause_it,
+            [EV_UNPAUSE] = unpause_it,
             [EV_FINISH] = refuse,
             [EV_INIT_ENDED] = init_ended,
             [EV_RUN_TIME] = run_time_over,

@@ -60,6 +60,7 @@ void finish_init_ended(struct sup *s)
     if (pidfd_wait(engine_pidfd(s->engine), &status) < 0)
         status = SIGKILL; /* somebody else has taken it: cannot be */
     s->init_ended = true;
+    group_init_ended(s);
     st->finished_ns = time_now_ns();
     st->exit_code = wait_status_code(status);
     st->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;

@@ -1,10 +1,16 @@
 /* group - the control groups of a supervisor and its container. */
 #include "supervise/supervise.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
+#include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "events/events.h"
 
 int group_begin(struct sup *s, struct err *e)
 {
@@ -61,6 +67,90 @@ int group_container(struct sup *s, struct err *e)
     free(s->state.cgroup_path);
     s->state.cgroup_path = xstrdup(cgroup_path(s->cgroup));
     return 0;
+}
+
+void group_kill(struct sup *s)
+{
+    if (s->cgroup)
+        (void)!cgroup_kill(s->cgroup, SIGKILL, NULL);
+    if (s->state.status != CTR_PAUSED)
+        return;
+    /* A frozen process dies of it as well, but its parent would not see so. */
+    if (s->cgroup)
+        (void)!cgroup_freeze(s->cgroup, false, NULL);
+}
+
+void group_init_ended(struct sup *s)
+{
+    const struct spec_namespace *pid = spec_namespace_get(&s->spec, "pid");
+    if (s->cgroup && (!pid || pid->path))
+        (void)!cgroup_kill(s->cgroup, SIGKILL, NULL);
+}
+
+/* --- pause --- */
+
+static bool in_pid_namespace(const char *pid, const struct stat *ns)
+{
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/%.16s/ns/pid", pid);
+    return stat(path, &st) == 0 && st.st_ino == ns->st_ino && st.st_dev == ns->st_dev;
+}
+
+/* Every process of the container's own pid namespace; in a shared one, the init alone. */
+static int signal_each(struct sup *s, int sig, struct err *e)
+{
+    struct stat ours, ns;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)engine_pid(s->engine));
+    if (stat(path, &ns) < 0 || stat("/proc/self/ns/pid", &ours) < 0)
+        return err_set(e, errno, "look at the container's processes");
+    int r = pidfd_signal(engine_pidfd(s->engine), sig);
+    scoped_dir DIR *d = ns.st_ino == ours.st_ino ? NULL : opendir("/proc");
+    for (struct dirent *entry; d && (entry = readdir(d));) {
+        uint32_t pid;
+        if (parse_u32(entry->d_name, &pid) < 0 || !in_pid_namespace(entry->d_name, &ns))
+            continue;
+        /* Once more behind the descriptor: the number may have been given to another. */
+        scoped_fd int pidfd = pidfd_open_pid((pid_t)pid);
+        if (pidfd >= 0 && in_pid_namespace(entry->d_name, &ns))
+            pidfd_signal(pidfd, sig);
+    }
+    return r < 0 ? err_set(e, -r, "send signal %d", sig) : 0;
+}
+
+static int set_status(struct sup *s, enum ctr_status status, const char *event)
+{
+    state_set(s, status);
+    event_container(&s->conf, event, s->id, s->state.name, s->state.image, NULL);
+    return 0;
+}
+
+int group_pause(struct sup *s, int how, struct err *e)
+{
+    if (s->state.status == CTR_PAUSED)
+        return err_msg(e, EINVAL, "container %s is paused already", s->state.name);
+    int r;
+    if (how == PROTO_BY_SIGNAL)
+        r = signal_each(s, SIGSTOP, e);
+    else if (s->cgroup)
+        r = cgroup_freeze(s->cgroup, true, e);
+    else
+        return err_hint(e,
+                        err_msg(e, EOPNOTSUPP, "pause needs a cgroup, and container %s has none",
+                                s->state.name),
+                        "\"rootlet doctor\" tells what keeps cgroups from being used; \"rootlet "
+                        "pause --signal\" stops each process by SIGSTOP, which they can notice");
+    s->paused_by_signal = how == PROTO_BY_SIGNAL;
+    return r < 0 ? r : set_status(s, CTR_PAUSED, "pause");
+}
+
+int group_unpause(struct sup *s, struct err *e)
+{
+    if (s->state.status != CTR_PAUSED)
+        return err_msg(e, EINVAL, "container %s is not paused", s->state.name);
+    int r = s->paused_by_signal ? signal_each(s, SIGCONT, e) : cgroup_freeze(s->cgroup, false, e);
+    return r < 0 ? r : set_status(s, CTR_RUNNING, "unpause");
 }
 
 void group_end(struct sup *s)

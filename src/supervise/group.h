@@ -18,5 +18,12 @@ int group_begin(struct sup *s, struct err *e);
 int group_begin_recorded(struct sup *s, const struct ctr_record *rec, struct err *e);
 /* Waits for them; the container's group anew, with its limits. For every start. */
 int group_container(struct sup *s, struct err *e);
+/* Everything in the container's group is sent SIGKILL, also when it is paused. */
+void group_kill(struct sup *s);
+/* The init has ended: so do those that shared a pid namespace with others. */
+void group_init_ended(struct sup *s);
+/* Stops all processes, by the freezer, or (PROTO_BY_SIGNAL) each by SIGSTOP; writes the state. */
+int group_pause(struct sup *s, int how, struct err *e);
+int group_unpause(struct sup *s, struct err *e);
 /* What is left in them is killed; they go, or will with us. */
 void group_end(struct sup *s);

@@ -127,7 +127,7 @@ struct sup {
     struct group_args groups;
     struct cgroup_session *session; /* of all runs; NULL: no control groups */
     struct cgroup *cgroup;          /* the container's */
-    bool init_ended;
+    bool init_ended, paused_by_signal;
     int stop_timer, drain_timer, run_timer, trim_timer;
     int64_t stop_due_ns;
 

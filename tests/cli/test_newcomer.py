@@ -9,8 +9,8 @@ import pytest
 
 from lib import host
 
-LATER = """pull push build network pod cp diff top stats commit export pause unpause
-    update prune login logout search port buildx builder healthcheck compose""".split()
+LATER = """pull push build network pod cp diff top commit export
+    prune login logout search port buildx builder healthcheck compose""".split()
 
 
 @pytest.mark.parametrize("words", [[w] for w in LATER] + [
