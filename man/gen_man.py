@@ -9,8 +9,10 @@ import sys
 
 DATE = "2026-11-21"
 DEFAULT_STATUS = """0 on success, 125 when something failed; the message on standard error begins with `Error:`."""
-SECTIONS = ["DESCRIPTION", "OPTIONS", "LIMITS", "COMMANDS", "SETTINGS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT",
+SECTIONS = ["DESCRIPTION", "OPTIONS", "LIMITS", "COMMANDS", "SETTINGS", "SYNTAX", "SERVICES", "KEYS",
+            "EXAMPLES", "EXIT STATUS", "ENVIRONMENT",
             "FILES", "NOTES", "SEE ALSO"]
+FORMATS = {"rootlet.conf": "settings of rootlet", "rootlet-quadlet": "unit files of containers for systemd"}
 
 
 # --- roff ---
@@ -262,7 +264,7 @@ def format_page(path, version):
     title = path.stem.rsplit(".", 1)[0]  # rootlet.conf.5.md
     name = title
     prose = Prose(path)
-    text = header(name, "5", version) + name_line(name, "settings of rootlet")
+    text = header(name, "5", version) + name_line(name, FORMATS[name])
     for s in SECTIONS:
         if s == "SEE ALSO":
             text += section(s, [".PP\n" + ",\n".join(inline(w.rstrip(",")) for w in prose.sections[s].split())])

@@ -48,8 +48,15 @@ dist_man1_MANS += \
 	man/rootlet-volume-rm.1 \
 	man/rootlet-wait.1 \
 	man/rootlet-why.1 \
+	man/rootlet-generate-systemd.1 \
+	man/rootlet-quadlet-check.1 \
+	man/rootlet-quadlet-install.1 \
+	man/rootlet-quadlet-keys.1 \
+	man/rootlet-quadlet-list.1 \
+	man/rootlet-quadlet-print.1 \
+	man/rootlet-quadlet-rm.1 \
 	man/rootlet.1
-dist_man5_MANS += man/rootlet.conf.5
+dist_man5_MANS += man/rootlet.conf.5 man/rootlet-quadlet.5
 EXTRA_DIST += man/generate.py man/gen_tables.py man/gen_man.py man/gen_complete.py $(man_prose)
 man_prose = \
 	man/prose/rootlet-attach.md \
@@ -95,6 +102,14 @@ man_prose = \
 	man/prose/rootlet-volume-rm.md \
 	man/prose/rootlet-wait.md \
 	man/prose/rootlet-why.md \
+	man/prose/rootlet-generate-systemd.md \
+	man/prose/rootlet-quadlet-check.md \
+	man/prose/rootlet-quadlet-install.md \
+	man/prose/rootlet-quadlet-keys.md \
+	man/prose/rootlet-quadlet-list.md \
+	man/prose/rootlet-quadlet-print.md \
+	man/prose/rootlet-quadlet-rm.md \
+	man/prose/rootlet-quadlet.5.md \
 	man/prose/rootlet.conf.5.md \
 	man/prose/rootlet.md
 

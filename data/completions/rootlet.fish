@@ -67,6 +67,7 @@ complete -c rootlet -n __rootlet_none -a delete -d 'Remove containers'
 complete -c rootlet -n __rootlet_none -a doctor -d 'Check this host and say how to mend what is missing'
 complete -c rootlet -n __rootlet_none -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n __rootlet_none -a exec -d 'Run a command in a running container'
+complete -c rootlet -n __rootlet_none -a generate -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a help -d 'Show help for a command'
 complete -c rootlet -n __rootlet_none -a history -d 'Show the steps that an image was built by'
 complete -c rootlet -n __rootlet_none -a image -d 'Group of commands'
@@ -81,6 +82,7 @@ complete -c rootlet -n __rootlet_none -a logs -d 'Show what containers have writ
 complete -c rootlet -n __rootlet_none -a ls -d 'List containers'
 complete -c rootlet -n __rootlet_none -a pause -d 'Stop all processes of containers for a while'
 complete -c rootlet -n __rootlet_none -a ps -d 'List containers'
+complete -c rootlet -n __rootlet_none -a quadlet -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a remove -d 'Remove containers'
 complete -c rootlet -n __rootlet_none -a rename -d 'Give a container another name'
 complete -c rootlet -n __rootlet_none -a restart -d 'Stop containers and start them again'
@@ -123,6 +125,7 @@ complete -c rootlet -n '__rootlet_group container' -a stop -d 'End containers: s
 complete -c rootlet -n '__rootlet_group container' -a unpause -d 'Let paused containers go on'
 complete -c rootlet -n '__rootlet_group container' -a update -d 'Change the limits of containers'
 complete -c rootlet -n '__rootlet_group container' -a wait -d 'Wait until containers end and print exit codes'
+complete -c rootlet -n '__rootlet_group generate' -a systemd -d 'Print a unit of systemd that runs a container'
 complete -c rootlet -n '__rootlet_group image' -a check -d 'Verify the digests of everything in the store'
 complete -c rootlet -n '__rootlet_group image' -a exists -d 'Exit with 0 if the image is in the store, else with 1'
 complete -c rootlet -n '__rootlet_group image' -a history -d 'Show the steps that an image was built by'
@@ -137,6 +140,13 @@ complete -c rootlet -n '__rootlet_group image' -a rm -d 'Remove images'
 complete -c rootlet -n '__rootlet_group image' -a save -d 'Write images to an archive'
 complete -c rootlet -n '__rootlet_group image' -a tag -d 'Give an image more names'
 complete -c rootlet -n '__rootlet_group image' -a untag -d 'Take names away from an image'
+complete -c rootlet -n '__rootlet_group quadlet' -a check -d 'Tell what is wrong with unit files of containers'
+complete -c rootlet -n '__rootlet_group quadlet' -a install -d 'Check unit files of containers and put them where systemd\'s generator looks'
+complete -c rootlet -n '__rootlet_group quadlet' -a keys -d 'List the keys of unit files of containers and what comes of them'
+complete -c rootlet -n '__rootlet_group quadlet' -a list -d 'List unit files of containers and the states of their units'
+complete -c rootlet -n '__rootlet_group quadlet' -a ls -d 'List unit files of containers and the states of their units'
+complete -c rootlet -n '__rootlet_group quadlet' -a print -d 'Print the units that come of unit files of containers'
+complete -c rootlet -n '__rootlet_group quadlet' -a rm -d 'Remove installed unit files of containers'
 complete -c rootlet -n '__rootlet_group system' -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n '__rootlet_group system' -a info -d 'Show what rootlet found on this host and what it uses'
 complete -c rootlet -n '__rootlet_group volume' -a create -d 'Make a volume'
@@ -526,6 +536,37 @@ complete -c rootlet -n '__rootlet_is stats "container stats"' -l no-trunc -d 'Fu
 complete -c rootlet -n '__rootlet_is stats "container stats"' -l pressure -d 'Columns of pressure: percent of the last 10 s in which some/all tasks waited'
 complete -c rootlet -n '__rootlet_is stats "container stats"' -a '(__rootlet_running)'
 
+complete -c rootlet -n '__rootlet_is "quadlet check"' -s q -l quiet -d 'Errors only'
+complete -c rootlet -n '__rootlet_is "quadlet check"' -F
+
+complete -c rootlet -n '__rootlet_is "quadlet print"' -F
+
+
+complete -c rootlet -n '__rootlet_is "quadlet install"' -l no-reload -d 'Leave systemctl --user daemon-reload to others'
+complete -c rootlet -n '__rootlet_is "quadlet install"' -s r -l replace -d 'Replace files of the same names'
+complete -c rootlet -n '__rootlet_is "quadlet install"' -F
+
+complete -c rootlet -n '__rootlet_is "quadlet rm"' -s f -l force -d 'Stop the unit first'
+complete -c rootlet -n '__rootlet_is "quadlet rm"' -s i -l ignore -d 'A missing one is no error'
+complete -c rootlet -n '__rootlet_is "quadlet rm"' -l no-reload -d 'Leave systemctl --user daemon-reload to others'
+
+complete -c rootlet -n '__rootlet_is "quadlet list" "quadlet ls"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
+complete -c rootlet -n '__rootlet_is "quadlet list" "quadlet ls"' -s n -l noheading -d 'No line of titles'
+complete -c rootlet -n '__rootlet_is "quadlet list" "quadlet ls"' -s q -l quiet -d 'Names of units only'
+
+complete -c rootlet -n '__rootlet_is "generate systemd"' -l after -x -d 'Start behind another unit'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -l container-prefix -x -d 'First part of the unit\'s name (container)'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -s f -l files -d 'Write a file into the working directory'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -s n -l name -d 'Name the unit by the container\'s name, not its id'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -l new -d 'Make the container anew at each start'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -l requires -x -d 'Start only with another unit'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -l restart-policy -x -a 'no always on-success on-failure on-abnormal on-watchdog on-abort' -d 'systemd\'s Restart= (on-failure): no, always, on-failure, ...'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -l restart-sec -x -d 'systemd\'s RestartSec='
+complete -c rootlet -n '__rootlet_is "generate systemd"' -l separator -x -d 'Between prefix and name (-)'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -s t -l time -x -d 'Time from the stop signal to SIGKILL'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -l wants -x -d 'Start with another unit'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -a '(__rootlet_containers)'
+
 complete -c rootlet -n '__rootlet_is load "image load"' -s i -l input -r -F -d 'Archive or OCI directory to read (default: standard input)'
 complete -c rootlet -n '__rootlet_is load "image load"' -s q -l quiet -d 'No progress on stderr'
 
@@ -563,4 +604,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec help history image images import info inspect kill list load logs ls pause ps remove rename restart rm rmi run save spec start stats stop system tag unpause untag update version volume wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec generate help history image images import info inspect kill list load logs ls pause ps quadlet remove rename restart rm rmi run save spec start stats stop system tag unpause untag update version volume wait why'

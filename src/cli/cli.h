@@ -58,3 +58,7 @@ extern const struct cmd cli_stats_cmds[];   /* stats */
 
 extern const struct cmd cli_volume_cmds[];    /* volume create rm prune exists */
 extern const struct cmd cli_volume_ls_cmds[]; /* volume ls inspect */
+extern const struct cmd cli_quadlet_cmds[];       /* quadlet check, print, keys */
+extern const struct cmd cli_quadlet_files_cmds[]; /* quadlet install, rm */
+extern const struct cmd cli_quadlet_list_cmds[];  /* quadlet list */
+extern const struct cmd cli_generate_cmds[];      /* generate systemd */

@@ -71,6 +71,10 @@ static const struct cmd *const tables[] = {
     cli_volume_ls_cmds,
     cli_update_cmds,
     cli_stats_cmds,
+    cli_quadlet_cmds,
+    cli_quadlet_files_cmds,
+    cli_quadlet_list_cmds,
+    cli_generate_cmds,
 };
 /* clang-format on */
 

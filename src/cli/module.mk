@@ -7,11 +7,12 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/runopts.c 
 	src/cli/follow.h src/cli/unit.c src/cli/unit.h src/cli/start.c src/cli/stop.c src/cli/pause.c src/cli/rm.c src/cli/exec.c \
 	src/cli/exec_session.c src/cli/exec_session.h src/cli/ps.c src/cli/psfilter.c \
 	src/cli/psfilter.h src/cli/inspect.c src/cli/images.c src/cli/logs.c src/cli/events.c src/cli/system.c \
-	src/cli/doctor.c src/cli/why.c src/cli/help.c src/cli/later.c src/cli/probes.h src/cli/probes_host.c \
+	src/cli/doctor.c src/cli/why.c src/cli/quadlet.c src/cli/quadlet.h \
+	src/cli/quadlet_files.c src/cli/quadlet_list.c src/cli/generate.c src/cli/help.c src/cli/later.c src/cli/probes.h src/cli/probes_host.c \
 	src/cli/probes_session.c src/cli/volume.c src/cli/volume_ls.c src/cli/volume_filter.h
 rootlet_SOURCES += src/cli/stats.c src/cli/stats_set.c src/cli/stats_screen.c src/cli/stats.h
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
-rootlet_LDADD = src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
+rootlet_LDADD = src/quadlet/libquadlet.a src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
 	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a \
 	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a \
 	src/term/libterm.a src/userns/libuserns.a src/conf/libconf.a src/format/libformat.a \

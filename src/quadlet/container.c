@@ -219,6 +219,7 @@ void translate_container(struct job *j)
     scoped_command struct command run = command_of(j, "run --unit --rm --replace");
     scoped_command struct command rm = command_of(j, "rm --force --ignore --volumes");
     scoped_strv char **exec = last_words(j, "Exec");
+    size_t verb = strv_len(run.words) - 3; /* --unit --rm --replace */
     command_add(&run, "--name=%s", name);
     add_type(&run);
     command_keys(&run);
@@ -241,6 +242,8 @@ void translate_container(struct job *j)
     job_default(j, "SyslogIdentifier", "%N");
     str_add(&j->service, "Environment=PODMAN_SYSTEMD_UNIT=%n\n");
     job_exec(j, "ExecStart", "", &run);
+    strv_free(j->file->run);
+    j->file->run = strv_dup(run.words + verb);
     command_add(&rm, "%s", name);
     job_exec(j, "ExecStopPost", "-", &rm);
     add_reload(j, name);

@@ -140,16 +140,16 @@ static const struct key pod_keys[] = {
 };
 
 static const struct key volume_keys[] = {
-    {"Copy", KEY_CODE, "--opt=copy or nocopy"},
+    {"Copy", KEY_CODE, "true is as it is; false: nocopy behind Volume=NAME.volume:/DIR:"},
     {"Device", KEY_CODE, "--opt=device="},
-    {"Driver", KEY_CODE, "--driver"},
-    {"GID", KEY_STRING, "--gid"},
+    {"Driver", KEY_CODE, "--driver; local is the only one"},
+    {"GID", KEY_REFUSED, "a volume belongs to the root of its first container"},
     {"Group", KEY_CODE, "--opt=o=gid="},
-    {"Image", KEY_CODE, "--opt=image= of Driver=image"},
+    {"Image", KEY_REFUSED, "Driver=image is not there; a container's files are its image's"},
     {"Label", KEY_PAIRS, "--label"},
     {"Options", KEY_CODE, "--opt=o="},
     {"Type", KEY_CODE, "--opt=type="},
-    {"UID", KEY_STRING, "--uid"},
+    {"UID", KEY_REFUSED, "a volume belongs to the root of its first container"},
     {"User", KEY_CODE, "--opt=o=uid="},
     {"VolumeName", KEY_CODE, "the volume's name"},
     COMMON_KEYS,

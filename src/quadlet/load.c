@@ -61,6 +61,15 @@ void quadlet_dirs_add(struct quadlet_dirs *d, const char *path, bool own)
     add_tree(d, path, own, false, 0);
 }
 
+void quadlet_dirs_add_one(struct quadlet_dirs *d, const char *path)
+{
+    scoped_free char *real = realpath(path, NULL);
+    add_tree(d, path, true, false, DEPTH_MAX);
+    for (size_t i = 0; i < d->n; i++)
+        if (streq(d->v[i].path, real))
+            d->v[i].own = true;
+}
+
 static char *config_dir(const char *below)
 {
     const char *x = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");

@@ -20,6 +20,8 @@ struct quadlet_dirs {
 void quadlet_dirs_default(struct quadlet_dirs *d);
 /* A directory and those in it but for drop-ins ("*.d"). */
 void quadlet_dirs_add(struct quadlet_dirs *d, const char *path, bool own);
+/* A directory without those in it, as one of rootlet's own, whoever's it was. */
+void quadlet_dirs_add_one(struct quadlet_dirs *d, const char *path);
 void quadlet_dirs_release(struct quadlet_dirs *d);
 /* $XDG_CONFIG_HOME/rootlet/systemd; owned. */
 char *quadlet_own_dir(void);

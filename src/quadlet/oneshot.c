@@ -28,19 +28,6 @@ static char *value_of(const struct job *j, const char *key)
     return v ? v : xstrdup("");
 }
 
-static void add_image_option(struct job *j, struct command *c)
-{
-    scoped_free char *image = value_of(j, "Image");
-    if (!*image) {
-        job_fail(j, "Driver", "Driver=image wants Image=");
-    } else if (str_ends(image, ".image") || str_ends(image, ".build")) {
-        scoped_free char *name = job_reference(j, job_line(j, "Image"), image);
-        command_add(c, "--opt=image=%s", name ? name : "");
-    } else {
-        command_add(c, "--opt=image=%s", image);
-    }
-}
-
 /* o=uid=1,gid=2,OPTIONS */
 static void add_mount_options(struct job *j, struct command *c)
 {
@@ -61,8 +48,10 @@ static void add_mount_options(struct job *j, struct command *c)
 static void add_volume_options(struct job *j, struct command *c)
 {
     scoped_free char *device = value_of(j, "Device"), *type = value_of(j, "Type");
-    if (job_line(j, "Copy"))
-        command_add(c, "--opt=%s", job_bool(j, "Copy", true) ? "copy" : "nocopy");
+    if (!job_bool(j, "Copy", true)) {
+        job_fail(j, "Copy", "a volume cannot say that the image's files are not copied");
+        quadlet_hint(j->file, "Volume=%s:/DIR:nocopy does", j->file->name);
+    }
     if (*device)
         command_add(c, "--opt=device=%s", device);
     if (*type && !*device)
@@ -79,12 +68,9 @@ void translate_volume(struct job *j)
     scoped_free char *name = quadlet_resource_name(j->file), *driver = value_of(j, "Driver");
     scoped_command struct command c = command_of(j, "volume create --ignore");
     command_keys(&c);
-    if (*driver)
-        command_add(&c, "--driver=%s", driver);
-    if (streq(driver, "image"))
-        add_image_option(j, &c);
-    else
-        add_volume_options(j, &c);
+    if (*driver && !streq(driver, "local"))
+        job_fail(j, "Driver", "there is no driver %s, local is the only one", driver);
+    add_volume_options(j, &c);
     command_own_args(&c);
     command_add(&c, "%s", name);
     add_service(j, &c, true);

@@ -37,6 +37,7 @@ struct quadlet_file {
     enum quadlet_kind kind;
     bool shared; /* set by who loads it: podman's generator makes the same service */
     struct unit unit;
+    char **run; /* of a container, once translated: what follows "rootlet run" */
     struct quadlet_problem *problems;
     size_t n_problems;
 };

@@ -84,6 +84,7 @@ static void file_free(struct quadlet_file *f)
         free(f->problems[i].hint);
     }
     free(f->problems);
+    strv_free(f->run);
     unit_release(&f->unit);
     free(f->name);
     free(f->path);
