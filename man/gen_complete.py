@@ -31,7 +31,7 @@ ROOTLET = Program(
         "cap-add": "@cap",
         "cap-drop": "@cap",
         "cgroupns": "private host",
-        "cgroups": "enabled disabled",
+        "cgroups": "enabled disabled split systemd cgroupfs",
         "cidfile": "@file",
         "condition": "stopped running removed",
         "device": "@file",

@@ -53,7 +53,7 @@ end
 
 complete -c rootlet -f
 
-complete -c rootlet -n __rootlet_none -l cgroups -x -a 'enabled disabled' -d 'enabled or disabled'
+complete -c rootlet -n __rootlet_none -l cgroups -x -a 'enabled disabled split systemd cgroupfs' -d 'enabled or disabled'
 complete -c rootlet -n __rootlet_none -l log-level -x -a 'error warn info debug' -d 'error, warn, info or debug'
 complete -c rootlet -n __rootlet_none -l root -x -a '(__fish_complete_directories)' -d 'Where images and containers are kept'
 complete -c rootlet -n __rootlet_none -l runroot -x -a '(__fish_complete_directories)' -d 'Where the state of running containers is kept'
@@ -168,7 +168,7 @@ complete -c rootlet -n '__rootlet_is run "container run"' -l cap-drop -x -a 'ALL
 complete -c rootlet -n '__rootlet_is run "container run"' -l cgroup-conf -x -d 'Write any cgroup v2 file'
 complete -c rootlet -n '__rootlet_is run "container run"' -l cgroup-parent -x -d 'Slice or cgroup to live in'
 complete -c rootlet -n '__rootlet_is run "container run"' -l cgroupns -x -a 'private host' -d 'Cgroup namespace: private or host'
-complete -c rootlet -n '__rootlet_is run "container run"' -l cgroups -x -a 'enabled disabled' -d 'enabled, or disabled: no resource control'
+complete -c rootlet -n '__rootlet_is run "container run"' -l cgroups -x -a 'enabled disabled split systemd cgroupfs' -d 'enabled, or disabled: no resource control'
 complete -c rootlet -n '__rootlet_is run "container run"' -l cidfile -r -F -d 'Write the container\'s id to a file'
 complete -c rootlet -n '__rootlet_is run "container run"' -l cpu-period -x -d 'CPU period in microseconds (100000)'
 complete -c rootlet -n '__rootlet_is run "container run"' -l cpu-quota -x -d 'CPU time per period in microseconds; 0: no limit'
@@ -264,7 +264,7 @@ complete -c rootlet -n '__rootlet_is create "container create"' -l cap-drop -x -
 complete -c rootlet -n '__rootlet_is create "container create"' -l cgroup-conf -x -d 'Write any cgroup v2 file'
 complete -c rootlet -n '__rootlet_is create "container create"' -l cgroup-parent -x -d 'Slice or cgroup to live in'
 complete -c rootlet -n '__rootlet_is create "container create"' -l cgroupns -x -a 'private host' -d 'Cgroup namespace: private or host'
-complete -c rootlet -n '__rootlet_is create "container create"' -l cgroups -x -a 'enabled disabled' -d 'enabled, or disabled: no resource control'
+complete -c rootlet -n '__rootlet_is create "container create"' -l cgroups -x -a 'enabled disabled split systemd cgroupfs' -d 'enabled, or disabled: no resource control'
 complete -c rootlet -n '__rootlet_is create "container create"' -l cidfile -r -F -d 'Write the container\'s id to a file'
 complete -c rootlet -n '__rootlet_is create "container create"' -l cpu-period -x -d 'CPU period in microseconds (100000)'
 complete -c rootlet -n '__rootlet_is create "container create"' -l cpu-quota -x -d 'CPU time per period in microseconds; 0: no limit'

@@ -190,8 +190,23 @@ static int refuse_disabled(const struct choosing *x, const char *what, struct er
                     "leave out the limit or --cgroups=disabled; --ulimit bounds single processes");
 }
 
+/* Delegate= knows no others. systemd.resource-control(5) */
+static bool of_systemd(const char *controller)
+{
+    static const char *const known[] = {"cpu", "cpuset", "io", "memory", "pids"};
+    for (size_t i = 0; i < N_ELEMENTS(known); i++)
+        if (streq(known[i], controller))
+            return true;
+    return false;
+}
+
 static int explain_missing(const struct choosing *x, const char *name, int r, struct err *e)
 {
+    if (!of_systemd(name) && !streq(x->c.driver, "cgroupfs"))
+        return err_hint(e, r,
+                        "systemd does not delegate %s: as root write \"+%s\" to "
+                        "cgroup.subtree_control of each group from " CGROUP_MOUNT " down to %s",
+                        name, name, x->base);
     scoped_free char *user = xasprintf("user@%u.service", (unsigned)geteuid());
     bool in_user = x->base && strstr(x->base, user);
     if (streq(x->c.driver, "inplace") && !in_user)

@@ -18,6 +18,7 @@
 
 /* A start that has begun is waited for so long. */
 #define START_MS 10000
+#define RESTART_MS 1000 /* one that only waits for its next start reads the configuration then */
 #define STEP_MS 20
 
 /* clang-format off */
@@ -129,7 +130,8 @@ static int runs(struct update *u, struct err *e)
         scoped_fd int lock = container_lock(cli_conf(), u->c->id, NULL);
         if (lock >= 0)
             container_remove_run(cli_conf(), u->c->id);
-        if (lock >= 0 || waited >= START_MS)
+        bool waits = u->c->state.status == CTR_RESTARTING;
+        if (lock >= 0 || waited >= (waits ? RESTART_MS : START_MS))
             return 0;
         usleep(STEP_MS * 1000);
     }
