@@ -4,7 +4,7 @@ src_cgroup_libcgroup_a_SOURCES = src/cgroup/cgroup.h src/cgroup/driver.h src/cgr
 	src/cgroup/session.c src/cgroup/session.h src/cgroup/session-priv.h src/cgroup/session-scope.c src/cgroup/scope-helper.c src/cgroup/scope-helper.h src/cgroup/cgroupfs.c src/cgroup/devices.h src/cgroup/devices.c src/cgroup/dir.c \
 	src/cgroup/driver.c src/cgroup/fields.c src/cgroup/gvariant.c src/cgroup/gvariant.h \
 	src/cgroup/systemd.c src/cgroup/systemd-unit.c src/cgroup/systemd-unit.h src/cgroup/resources.c src/cgroup/stats.c src/cgroup/tasks.c
-src_cgroup_libcgroup_a_SOURCES += src/cgroup/meter.h src/cgroup/meter.c
+src_cgroup_libcgroup_a_SOURCES += src/cgroup/meter.h src/cgroup/meter.c src/cgroup/pressure.h src/cgroup/pressure.c
 
 CGROUP_TEST_LIBS = src/cgroup/libcgroup.a src/conf/libconf.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 if ENABLE_TESTS

@@ -54,6 +54,7 @@ int build_process(struct build *b, struct err *e);  /* args, env, cwd, user, ter
 int build_mounts(struct build *b, struct err *e);   /* /dev, /proc..., tmpfs, read-only, init */
 int build_volumes(struct build *b, struct err *e);  /* -v, --mount, image VOLUMEs, --volumes-from */
 int build_restart(struct build *b, struct err *e);  /* restart policy */
+int build_watch(struct build *b, struct err *e);    /* --on-pressure, --oomd */
 int build_names(struct build *b, struct err *e);    /* namespaces, ids, network, host name */
 int build_security(struct build *b, struct err *e); /* capabilities, seccomp, masks */
 

@@ -93,6 +93,8 @@ int build_from_file(struct build *b, struct err *e)
     if (r == 0)
         r = build_restart(b, e);
     if (r == 0)
+        r = build_watch(b, e);
+    if (r == 0)
         r = spec_root(b, file, e);
     if (r == 0)
         r = spec_seccomp(b);

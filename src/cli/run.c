@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "cgroup/pressure.h"
 #include "cli/cli.h"
 #include "cli/create.h"
 #include "cli/follow.h"
@@ -73,10 +74,14 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
     /* The sockets of systemd come first, as its protocol wants; --preserve-fds follow. */
     f.preserve_fds = f.listen_fds + (o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0);
     struct cli_groups groups scoped_groups = {0};
+    scoped_strv char **oomd = NULL;
+    if (r == 0)
+        r = oomd_properties(o->oomd, &oomd, e);
     if (r == 0 && !o->spec)
         r = cli_choose_groups(o, NULL, &groups, e);
     f.cgroups = groups.choice.driver;
     f.cgroup_parent = o->cgroup_parent;
+    f.scope_properties = oomd;
     if (r == 0 && !o->unit)
         r = follow_spawn_early(&f, e);
     if (r < 0)

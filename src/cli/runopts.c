@@ -21,6 +21,11 @@
     TEXT("sdnotify", 0, sdnotify, "MODE", "Who tells systemd: container, monitor, healthy, ignore"), \
     LATER("systemd", "leave it out, and give systemd --tmpfs /run --tmpfs /tmp")
 
+/* When resources run short. */
+#define WATCH_OPTIONS \
+    LIST("on-pressure", 0, on_pressure, "ACTION[:SPEC]", "notify, freeze or restart when tasks wait too long for a resource"), \
+    TEXT("oomd", 0, oomd, "MODE", "What systemd-oomd does: kill, avoid, omit or auto")
+
 /* Pods. */
 #define POD_OPTIONS \
     LATER("pod", "--network, --ipc, --pid and --uts container:ID share namespaces")
@@ -111,7 +116,8 @@
     LATER("runtime", "rootlet is the runtime"), \
     {"preserve-fds", 0, OPT_INT, O(preserve_fds), "N", "Hand on N descriptors from 3 on"}
 
-#define ALL_OPTIONS LIMIT_OPTIONS, LIFE_OPTIONS, UNIT_OPTIONS, POD_OPTIONS, COMMON_OPTIONS
+#define ALL_OPTIONS \
+    LIMIT_OPTIONS, LIFE_OPTIONS, UNIT_OPTIONS, WATCH_OPTIONS, POD_OPTIONS, COMMON_OPTIONS
 
 const struct opt run_table[] = {
     ALL_OPTIONS,

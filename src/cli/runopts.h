@@ -17,6 +17,10 @@ struct run_opts {
     char *log_driver;
     char **log_opt;
 
+    /* When resources run short. */
+    char **on_pressure;
+    char *oomd;
+
     /* The rest. */
     bool detach, interactive, tty, rm, init, privileged, read_only, publish_all, quiet, replace;
     bool ignored, env_host, read_only_tmpfs, read_only_tmpfs_set, sig_proxy, sig_proxy_set;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/proc.h"
+#include "base/timefmt.h"
 #include "cli/cli.h"
 #include "security/filter.h"
 #include "security/why.h"
@@ -57,13 +58,44 @@ static int explain_seccomp(const struct container *c, const char *typed, struct 
     return 0;
 }
 
+/* "64MiB" as it would be typed: exact where it was typed so. */
+static const char *size_typed(uint64_t bytes, char *buf, size_t size)
+{
+    static const char units[] = "bkmgt";
+    size_t i = 0;
+    while (bytes >= 1024 && bytes % 1024 == 0 && units[i + 1]) {
+        bytes /= 1024;
+        i++;
+    }
+    snprintf(buf, size, "%llu%c", (unsigned long long)bytes, units[i]);
+    return buf;
+}
+
+/* docker's meaning: at least one process in it was killed for want of memory during this run. */
+static void explain_oom(const struct ctr_state *s, const char *typed)
+{
+    char limit[40], more[40], peak[40];
+    bool ended = s->exit_code == 128 + SIGKILL && !s->pid;
+    printf("%s: the kernel killed %s for want of memory", typed, ended ? "it" : "a process in it");
+    if (s->memory_limit)
+        printf(" at its limit, --memory %s", size_typed(s->memory_limit, limit, sizeof(limit)));
+    else
+        printf(": the host, or a group above it, had no more");
+    if (s->memory_peak)
+        printf("; it used %s at most", size_human(s->memory_peak, peak, sizeof(peak)));
+    if (!s->pid)
+        printf(" (exit code %d)", s->exit_code);
+    putchar('\n');
+    if (s->memory_limit)
+        printf("hint: rootlet update --memory %s %s\n",
+               size_typed(2 * s->memory_limit, more, sizeof(more)), s->name);
+}
+
 static void explain_exit(const struct ctr_state *s, const char *typed)
 {
     char reason[2000];
     if (s->reason && *s->reason)
         printf("%s: %s\n", typed, err_escape(reason, sizeof(reason), s->reason));
-    else if (s->oom_killed)
-        printf("%s: the kernel killed it because its memory limit was reached\n", typed);
     else if (s->stop_requested)
         printf("%s: it was stopped on request (exit code %d)\n", typed, s->exit_code);
     else if (s->signal)
@@ -81,8 +113,10 @@ static int why_one(struct container *c, const char *typed, void *data, struct er
     (void)data;
     if (c->state.exit_code == WHY_SIGSYS_CODE || c->state.signal == SIGSYS)
         return explain_seccomp(c, typed, e);
-    if (c->state.status == CTR_EXITED || c->state.status == CTR_STOPPED ||
-        c->state.status == CTR_DEAD || (c->state.reason && *c->state.reason))
+    if (c->state.oom_killed)
+        explain_oom(&c->state, typed);
+    else if (c->state.status == CTR_EXITED || c->state.status == CTR_STOPPED ||
+             c->state.status == CTR_DEAD || (c->state.reason && *c->state.reason))
         explain_exit(&c->state, typed);
     else
         printf("%s: it has not ended (%s)\n", typed, ctr_status_names[c->state.status]);

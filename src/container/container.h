@@ -75,6 +75,7 @@ struct ctr_record {
     char *cgroup_parent; /* --cgroup-parent: a slice or a group's path; NULL */
     char *sdnotify;      /* "container", "monitor", "healthy", "ignore"; NULL: as "monitor" */
     char **on_pressure;  /* --on-pressure as typed: "notify", "restart:memory=full:150ms/2s" ... */
+    char *oomd;          /* --oomd: "kill", "avoid", "omit"; NULL: as systemd has it */
     char *pod;           /* name of the pod; NULL */
     struct ctr_health health;
     char *seccomp; /* "builtin:default", "file" (seccomp.bpf beside), "unconfined" */
@@ -110,6 +111,7 @@ struct ctr_state {
     char **namespaces; /* "pid=/proc/PID/ns/pid" ... */
     char **ports, **networks, **labels;
     bool user_stopped; /* the user wanted this end (stop, kill): "unless-stopped" stays down */
+    uint64_t memory_limit, memory_peak; /* bytes, when oom_killed; 0: not known */
     json_t *extra;
 };
 extern const struct jfield ctr_state_fields[];

@@ -76,6 +76,7 @@ const struct jfield ctr_record_fields[] = {
     {F_RECORD(cgroup_parent, J_STRING)},
     {F_RECORD(sdnotify, J_STRING)},
     {F_RECORD(on_pressure, J_STRV)},
+    {F_RECORD(oomd, J_STRING)},
     {F_RECORD(pod, J_STRING)},
     {F_RECORD(health, J_STRUCT), .sub = health_fields},
     {F_RECORD(seccomp, J_STRING)},
@@ -127,6 +128,8 @@ const struct jfield ctr_state_fields[] = {
     {F_STATE("networks", networks, J_STRV)},
     {F_STATE("labels", labels, J_MAP)},
     {F_STATE("user_stopped", user_stopped, J_BOOL)},
+    {F_STATE("memory_limit", memory_limit, J_UINT64)},
+    {F_STATE("memory_peak", memory_peak, J_UINT64)},
     {"", J_EXTRA, offsetof(struct ctr_state, extra)},
     {NULL},
 };

@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/timefmt.h"
+#include "supervise/watch.h"
 
 /* After the init's end nobody writes but processes that it shared its pid namespace with: what
  * they hold open is waited for so long. */
@@ -65,6 +66,7 @@ void finish_init_ended(struct sup *s)
     st->exit_code = wait_status_code(status);
     st->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     state_clear_init(st);
+    oom_end(s);
     char code[24];
     snprintf(code, sizeof(code), "exitCode=%d", st->exit_code);
     sup_journal(s, "died", code);

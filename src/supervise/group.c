@@ -10,6 +10,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "cgroup/pressure.h"
 #include "events/events.h"
 
 int group_begin(struct sup *s, struct err *e)
@@ -30,7 +31,9 @@ int group_begin_recorded(struct sup *s, const struct ctr_record *rec, struct err
         return 0;
     s->groups.driver = rec->cgroups;
     s->groups.parent = rec->cgroup_parent;
-    int r = group_begin(s, e);
+    int r = oomd_properties(rec->oomd, &s->groups.properties, e);
+    if (r == 0)
+        r = group_begin(s, e);
     s->groups.driver = s->groups.parent = NULL; /* the record's, which goes */
     return r;
 }

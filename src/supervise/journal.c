@@ -5,17 +5,20 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "base/strv.h"
 #include "events/events.h"
 
 void sup_journal(struct sup *s, const char *action, const char *attribute)
 {
-    scoped_free char *pod = s->pod ? xasprintf("pod=%s", s->pod) : NULL;
-    char *attributes[3] = {NULL};
-    size_t n = 0;
-    if (attribute)
-        attributes[n++] = (char *)(uintptr_t)attribute;
-    if (pod)
-        attributes[n] = pod;
+    char *attributes[] = {(char *)(uintptr_t)attribute, NULL};
+    sup_journal_all(s, action, attributes);
+}
+
+void sup_journal_all(struct sup *s, const char *action, char *const *given)
+{
+    scoped_strv char **attributes = strv_dup(given);
+    if (s->pod)
+        strv_addf(&attributes, "pod=%s", s->pod);
     struct event_entry ev = {.type = "container",
                              .action = action,
                              .id = s->id,

@@ -194,6 +194,7 @@ int main(int argc, char **argv)
         .listen_fd = -1,
         .sig_fd = -1,
         .owner_fd = OWNER_FD,
+        .oom_fd = -1,
         .stdin_fd = -1,
         .stream_fd = {-1, -1},
         .stop_timer = -1,

@@ -18,6 +18,7 @@
 #include "base/timefmt.h"
 #include "security/filter.h"
 #include "security/secopt.h"
+#include "supervise/watch.h"
 #include "sys/clone.h"
 
 /* A supervisor that is just ending, or a command at work, is waited for so long. */
@@ -232,6 +233,8 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r == 0)
         r = group_container(s, e);
     if (r == 0)
+        r = pressure_prepare(s, p.ctr.rec.on_pressure, e);
+    if (r == 0)
         r = create_init(s, &p, e);
     if (r == 0)
         r = stdio_watch(s, e);
@@ -262,6 +265,8 @@ void sup_run_end(struct sup *s)
         cancel(s, &s->run_timer);
     }
     stdio_close(s);
+    oom_end(s);
+    pressure_end(s);
     if (s->engine) {
         loop_forget(s->loop, engine_pidfd(s->engine));
         if (engine_listener(s->engine) >= 0)
@@ -343,6 +348,7 @@ int sup_start(struct sup *s, struct err *e)
         return r;
     peers_send(s, PROTO_STARTED, s->state.pid, 0, NULL, 0);
     notify_started(s);
+    oom_watch(s);
     return 0;
 }
 

@@ -128,6 +128,9 @@ struct sup {
     struct cgroup_session *session; /* of all runs; NULL: no control groups */
     struct cgroup *cgroup;          /* the container's */
     bool init_ended, paused_by_signal;
+    int oom_fd;         /* memory.events of the group; -1: it has none */
+    uint64_t oom_kills; /* that have been told */
+    struct pressure *pressure;
     int stop_timer, drain_timer, run_timer, trim_timer;
     int64_t stop_due_ns;
 
@@ -182,6 +185,7 @@ const char *phase_name(enum phase p);
 /* journal.c */
 /* An event of the container for the journal; attribute: "key=value" or NULL. */
 void sup_journal(struct sup *s, const char *action, const char *attribute);
+void sup_journal_all(struct sup *s, const char *action, char *const *attributes);
 
 /* restart.c */
 /* The run has ended, its exit code is in the state: does another follow? */

@@ -1,0 +1,20 @@
+/* watch - what the supervisor sees of the container's group: kills for want of memory, pressure. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct sup;
+
+/* oom.c */
+/* Once a run, when the container has been started: it costs nothing where there is no controller
+ * for memory. */
+void oom_watch(struct sup *s);
+/* The run has ended: a kill that nobody has been told of yet counts. */
+void oom_end(struct sup *s);
+
+/* pressure.c */
+/* Takes what the record asks for (NULL: nothing) and sets the triggers on the group. */
+int pressure_prepare(struct sup *s, char *const *rules, struct err *e);
+void pressure_end(struct sup *s);
