@@ -44,6 +44,8 @@ ROOTLET = Program(
         "mount": "type=bind, type=volume, type=tmpfs,",
         "net": "none host container: ns:",
         "network": "none host container: ns:",
+        "on-pressure": "notify freeze restart",
+        "oomd": "kill avoid omit auto",
         "output": "@file",
         "pid": "private host container:",
         "pidfile": "@file",

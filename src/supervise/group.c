@@ -11,7 +11,6 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "cgroup/pressure.h"
-#include "events/events.h"
 
 int group_begin(struct sup *s, struct err *e)
 {
@@ -125,7 +124,7 @@ static int signal_each(struct sup *s, int sig, struct err *e)
 static int set_status(struct sup *s, enum ctr_status status, const char *event)
 {
     state_set(s, status);
-    event_container(&s->conf, event, s->id, s->state.name, s->state.image, NULL);
+    sup_journal(s, event, NULL);
     return 0;
 }
 
