@@ -86,6 +86,17 @@ job_directory() {
     chmod -R a+rX "$1"
 }
 
+# small_job DIR: the stripped programs and images to load (power/images.py), for scripts of their own.
+small_job() {
+    local program
+    mkdir -p "$1/build"
+    for program in "$BUILDDIR"/rootlet*; do
+        [ ! -f "$program" ] || [ ! -x "$program" ] || strip -o "$1/build/${program##*/}" "$program"
+    done
+    PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$VM_HERE/power/images.py" "$1/images"
+    chmod -R a+rX "$1"
+}
+
 # run_bed BED [PYTEST ARGUMENT...]: the tests with the marker BED, those marked "root" too as root,
 # the others as tester; by the function exec_as USER COMMAND... Results: BUILDDIR/tests-BED*.xml.
 run_bed() {
