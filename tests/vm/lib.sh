@@ -86,6 +86,12 @@ job_directory() {
     chmod -R a+rX "$1"
 }
 
+# results NAME TESTS FAILURES: for the count at the end of .ci/run (tests/count.py).
+results() {
+    [ ! -w "$BUILDDIR" ] || printf '<testsuites><testsuite name="%s" tests="%d" failures="%d" errors="0" skipped="0"/></testsuites>\n' \
+        "$1" "$2" "$3" >"$BUILDDIR/tests-$1.xml"
+}
+
 # small_job DIR: the stripped programs and images to load (power/images.py), for scripts of their own.
 small_job() {
     local program
@@ -98,7 +104,7 @@ small_job() {
 }
 
 # run_bed BED [PYTEST ARGUMENT...]: the tests with the marker BED, those marked "root" too as root,
-# the others as tester; by the function exec_as USER COMMAND... Results: BUILDDIR/tests-BED*.xml.
+# the others as tester; by the function exec_as USER COMMAND... Results: BUILDDIR/tests-BED-SUITE*.xml.
 run_bed() {
     local bed=$1 user arg status=0 result xml ran=0
     local files=() bed_args=''
@@ -115,7 +121,7 @@ run_bed() {
     [ ${#files[@]} -gt 0 ] || die "no file of the tests has a test marked $bed"
     [ "${files[0]}" != named ] || files=()
     for user in tester root; do
-        xml=tests-$bed$([ $user = tester ] || echo -root).xml
+        xml=tests-$bed-$VM_SUITE$([ $user = tester ] || echo -root).xml
         rm -f "$BUILDDIR/$xml"
         result=0
         # shellcheck disable=SC2086 # words

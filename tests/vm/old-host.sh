@@ -10,13 +10,14 @@ check() { # check WHAT COMMAND...
     failed=1
 }
 groups() { find /sys/fs/cgroup -type d ! -path '*session*' 2>/dev/null | sort; }
+# shellcheck disable=SC2317 # called by check
 refused() { # refused WORD ARGUMENT...: with a message that has the words; no container is left
     local words=$1 out status=0
     shift
     out=$(rootlet "$@" 2>&1 </dev/null) || status=$?
     echo "\$ rootlet $*"
     printf '%s\n' "$out"
-    [ $status = 125 ] && grep -q -- "$words" <<<"$out" && [ -z "$(rootlet ps -aq)" ]
+    [ "$status" = 125 ] && grep -q -- "$words" <<<"$out" && [ -z "$(rootlet ps -aq)" ]
 }
 
 case $(stat -f -c %T /sys/fs/cgroup):$1:$([ -d /sys/fs/cgroup/unified ] && echo both) in
