@@ -47,7 +47,9 @@ ROOTLET = Program(
         "on-pressure": "notify freeze restart",
         "oomd": "kill avoid omit auto",
         "output": "@file",
+        "auto-update": "local registry disabled",
         "pid": "private host container:",
+        "pod": "@pod new:",
         "pidfile": "@file",
         "pull": "missing never",
         "restart-policy": "no always on-success on-failure on-abnormal on-watchdog on-abort",
@@ -77,11 +79,15 @@ ROOTLET = Program(
         ("ps", "sort"): "created command id image names runningfor size status",
         ("list", "sort"): "created command id image names runningfor size status",
         ("images", "sort"): "created id repository size tag",
-        ("ps", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
-        ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command=",
+        ("ps", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command= pod=",
+        ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command= pod=",
         ("stats", "format"): "json jsonl table",
         ("events", "format"): "json jsonl",
         ("events", "filter"): "container= event= image= label= pod= type= volume=",
+        ("pod ps", "filter"): "id= name= status= label= ctr-names= ctr-ids= ctr-status= ctr-number=",
+        ("pod ps", "format"): "json jsonl table",
+        ("pod create", "exit-policy"): "continue stop",
+        ("pod create", "share"): "net ipc uts pid none",
         ("volume ls", "filter"): "name= label= dangling= anonymous= driver= until=",
         ("volume prune", "filter"): "name= label= anonymous= driver= until=",
         ("volume ls", "format"): "json jsonl table",
@@ -94,11 +100,13 @@ ROOTLET = Program(
         "wait": "@running", "import": "@file", "inspect": "@container @image", "help": "@command",
         "images": "@image", "image exists": "@image", "volume rm": "@volume",
         "quadlet check": "@file", "quadlet print": "@file", "quadlet install": "@file",
+        "pod start": "@pod", "pod stop": "@pod", "pod restart": "@pod", "pod kill": "@pod", "pod pause": "@pod",
+        "pod unpause": "@pod", "pod rm": "@pod", "pod exists": "@pod", "pod inspect": "@pod", "pod create": "",
         "volume inspect": "@volume", "volume exists": "@volume", "volume create": "",
     },
     stop=("run", "create", "exec"),
     lists={"@container": f"ps -a {NAMES}", "@running": f"ps {NAMES}", "@image": f"images {IMAGES}",
-           "@volume": "volume ls -q"})
+           "@volume": "volume ls -q", "@pod": "pod ps --format '{{.Name}}'"})
 OCI = Program(
     "rootlet-oci",
     values={
@@ -357,7 +365,7 @@ def bash(prog, tables):
 
 ZSH_KINDS = {"@file": "_files", "@dir": "_directories", "@container": "_rootlet_containers",
              "@running": "_rootlet_running", "@image": "_rootlet_images", "@command": "_rootlet_commands",
-             "@volume": "_rootlet_volumes",
+             "@volume": "_rootlet_volumes", "@pod": "_rootlet_pods",
              "@container @image": "_rootlet_objects", "@cap": f"({CAPS})", "@signal": f"({SIGNALS})"}
 
 ZSH_HEAD = """\
@@ -512,7 +520,7 @@ end
 
 FISH_KINDS = {"@container": "(__rootlet_containers)", "@running": "(__rootlet_running)",
               "@image": "(__rootlet_images)", "@container @image": "(__rootlet_containers) (__rootlet_images)",
-              "@volume": "(__rootlet_volumes)", "@dir": "(__fish_complete_directories)", "@cap": CAPS, "@signal": SIGNALS}
+              "@volume": "(__rootlet_volumes)", "@pod": "(__rootlet_pods)", "@dir": "(__fish_complete_directories)", "@cap": CAPS, "@signal": SIGNALS}
 
 
 def fish_quote(text):

@@ -23,6 +23,17 @@ dist_man1_MANS += \
 	man/rootlet-ls.1 \
 	man/rootlet-oci.1 \
 	man/rootlet-pause.1 \
+	man/rootlet-pod-create.1 \
+	man/rootlet-pod-exists.1 \
+	man/rootlet-pod-inspect.1 \
+	man/rootlet-pod-kill.1 \
+	man/rootlet-pod-pause.1 \
+	man/rootlet-pod-ps.1 \
+	man/rootlet-pod-restart.1 \
+	man/rootlet-pod-rm.1 \
+	man/rootlet-pod-start.1 \
+	man/rootlet-pod-stop.1 \
+	man/rootlet-pod-unpause.1 \
 	man/rootlet-ps.1 \
 	man/rootlet-remove.1 \
 	man/rootlet-rename.1 \
@@ -79,6 +90,17 @@ man_prose = \
 	man/prose/rootlet-logs.md \
 	man/prose/rootlet-oci.md \
 	man/prose/rootlet-pause.md \
+	man/prose/rootlet-pod-create.md \
+	man/prose/rootlet-pod-exists.md \
+	man/prose/rootlet-pod-inspect.md \
+	man/prose/rootlet-pod-kill.md \
+	man/prose/rootlet-pod-pause.md \
+	man/prose/rootlet-pod-ps.md \
+	man/prose/rootlet-pod-restart.md \
+	man/prose/rootlet-pod-rm.md \
+	man/prose/rootlet-pod-start.md \
+	man/prose/rootlet-pod-stop.md \
+	man/prose/rootlet-pod-unpause.md \
 	man/prose/rootlet-ps.md \
 	man/prose/rootlet-rename.md \
 	man/prose/rootlet-restart.md \

@@ -11,9 +11,12 @@
 #define TMPFS_OPTIONS "nosuid,nodev,mode=1777"
 #define BIND_FILE_OPTIONS "bind,rprivate,rw"
 
-static void bind_own_file(struct build *b, const char *name, const char *destination)
+/* In a pod that shares what the file tells of, it is the infra container's. */
+static void bind_own_file(struct build *b, const char *name, const char *destination, bool shared)
 {
-    scoped_free char *source = path_join(b->dir, name);
+    scoped_free char *infra =
+        shared && b->rec->pod_id ? container_dir(b->conf, b->rec->pod_id) : NULL;
+    scoped_free char *source = path_join(infra ? infra : b->dir, name);
     spec_add_mount(b->spec, destination, "bind", source, BIND_FILE_OPTIONS);
 }
 
@@ -125,9 +128,13 @@ int build_mounts(struct build *b, struct err *e)
         r = build_devices(b, e);
     if (r < 0)
         return r;
-    bind_own_file(b, "hosts", "/etc/hosts");
-    bind_own_file(b, "hostname", "/etc/hostname");
-    bind_own_file(b, "resolv.conf", "/etc/resolv.conf");
+    const struct run_opts *o = b->o;
+    bool uts = strv_env_get(b->rec->joins, "uts") != NULL;
+    bool net = streq(b->rec->network.target, b->rec->pod_id);
+    bind_own_file(b, "hosts", "/etc/hosts", net && uts && !o->add_host);
+    bind_own_file(b, "hostname", "/etc/hostname", uts);
+    bind_own_file(b, "resolv.conf", "/etc/resolv.conf",
+                  net && !o->dns && !o->dns_search && !o->dns_option);
     if (b->o->init) {
         scoped_free char *init = path_join(b->conf->libexec, "rootlet-init");
         spec_add_mount(b->spec, "/dev/rootlet-init", "bind", init, "bind,ro,rprivate,nosuid,nodev");

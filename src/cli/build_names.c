@@ -16,19 +16,24 @@ void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *re
         (*ret)[i] = (struct spec_id_map){m->v[i].inside, m->v[i].outside, m->v[i].count, NULL};
 }
 
-/* The namespace file of a running container, for --pid container:ID and its like. */
+/* --pid container:ID and its like: which process has the namespace is found at every start, but so
+ * is who will never have one. */
 static int container_ns(struct build *b, const char *flag, const char *ref, const char *type,
-                        char **ret, struct err *e)
+                        char **ret_id, struct err *e)
 {
     scoped_container struct container c = {.dir_fd = -1};
     int r = container_open(b->conf, ref, &c, e);
     if (r < 0)
         return err_add(e, r, "%s container:%s", flag, ref);
-    if (c.state.status != CTR_RUNNING && c.state.status != CTR_PAUSED)
+    /* A pod is started with its first member. */
+    bool of_pod = streq(c.id, b->rec->pod_id);
+    if (!of_pod && c.state.status != CTR_RUNNING && c.state.status != CTR_PAUSED)
         return err_hint(e, err_msg(e, EINVAL, "%s container:%s: it is not running", flag, ref),
                         "rootlet start %s", ref);
     const char *file = streq(type, "network") ? "net" : type;
-    *ret = xasprintf("/proc/%d/ns/%s", c.state.pid, file);
+    scoped_free char *path = xasprintf("/proc/%d/ns/%s", c.state.pid, file);
+    spec_namespace_set(b->spec, type, path);
+    *ret_id = xstrdup(c.id);
     return 0;
 }
 
@@ -44,10 +49,10 @@ static int simple_ns(struct build *b, const char *flag, const char *mode, const 
         return 0;
     }
     if ((ref = str_after(mode, "container:"))) {
-        scoped_free char *path = NULL;
-        int r = container_ns(b, flag, ref, type, &path, e);
+        scoped_free char *id = NULL;
+        int r = container_ns(b, flag, ref, type, &id, e);
         if (r == 0)
-            spec_namespace_set(b->spec, type, path);
+            strv_addf(&b->rec->joins, "%s=%s", type, id);
         return r;
     }
     return err_hint(e, err_msg(e, EINVAL, "%s %s: unknown mode", flag, mode),
@@ -65,11 +70,12 @@ static int build_network(struct build *b, struct err *e)
     if (!d)
         return -EINVAL;
     if (streq(p->mode, "container")) {
-        scoped_free char *path = NULL;
-        r = container_ns(b, "--network", p->target, "network", &path, e);
+        char *id = NULL;
+        r = container_ns(b, "--network", p->target, "network", &id, e);
         if (r < 0)
             return r;
-        spec_namespace_set(b->spec, "network", path);
+        free(p->target); /* the name may become another's */
+        p->target = id;
         return 0;
     }
     return d->plan ? d->plan(p, b->spec, e) : 0;

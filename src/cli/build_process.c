@@ -29,7 +29,7 @@ static int build_args(struct build *b, struct err *e)
         b->rec->cmd = strv_dup(img->cmd);
     strv_extend(&b->rec->command, b->rec->entrypoint);
     strv_extend(&b->rec->command, b->rec->cmd);
-    if (strv_len(b->rec->command) == 0)
+    if (strv_len(b->rec->command) == 0 && !b->rec->pod_infra) /* that one is the init itself */
         return err_hint(e,
                         err_msg(e, EINVAL,
                                 "no command given, and the image has neither CMD nor "

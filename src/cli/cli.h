@@ -34,6 +34,9 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e);
  * ends, or NULL. It points into *ret_text; the caller frees both. help.c */
 struct cmd *cli_image_commands(char **ret_text);
 
+/* The whole command line of this process, for inspect; owned. run.c */
+char **cli_command_line(void);
+
 /* -ENOSYS with what to do instead when argv names a command of docker or podman that is not there
  * yet ("pull", "container prune"), else 0. later.c */
 int cli_later(char **argv, struct err *e);
@@ -56,9 +59,12 @@ extern const struct cmd cli_update_cmds[];  /* update */
 extern const struct cmd cli_events_cmds[];  /* events */
 extern const struct cmd cli_stats_cmds[];   /* stats */
 
-extern const struct cmd cli_volume_cmds[];    /* volume create rm prune exists */
-extern const struct cmd cli_volume_ls_cmds[]; /* volume ls inspect */
+extern const struct cmd cli_volume_cmds[];        /* volume create rm prune exists */
+extern const struct cmd cli_volume_ls_cmds[];     /* volume ls inspect */
 extern const struct cmd cli_quadlet_cmds[];       /* quadlet check, print, keys */
 extern const struct cmd cli_quadlet_files_cmds[]; /* quadlet install, rm */
 extern const struct cmd cli_quadlet_list_cmds[];  /* quadlet list */
 extern const struct cmd cli_generate_cmds[];      /* generate systemd */
+extern const struct cmd cli_pod_cmds[];           /* pod start stop kill rm exists and others */
+extern const struct cmd cli_pod_create_cmds[];    /* pod create */
+extern const struct cmd cli_pod_ls_cmds[];        /* pod ps inspect */

@@ -13,6 +13,7 @@
 #include "cli/build.h"
 #include "cli/build_limits.h"
 #include "cli/cli.h"
+#include "cli/pod.h"
 #include "storage/storage.h"
 #include "volume/volume.h"
 
@@ -27,6 +28,7 @@ struct creation {
     char **layer_dirs;
     const struct storage_driver *driver;
     struct cli_groups *groups;
+    struct pod_member member;
     struct spec spec;
     struct ctr_record rec;
     struct build b;
@@ -36,6 +38,7 @@ static void creation_release(struct creation *c)
 {
     fd_close(&c->store_lock);
     build_release(&c->b);
+    pod_member_release(&c->member);
     store_image_release(&c->image);
     image_config_release(&c->config);
     userns_map_release(&c->map);
@@ -187,6 +190,29 @@ static void rebase(char **path, const char *from, const char *to)
     *path = moved;
 }
 
+/* The infra container has a root of its own that holds mount points only: under some maps its root
+ * could not make them. */
+static int make_root(const char *dir, struct ctr_record *rec, struct err *e)
+{
+    static const char *const points[] = {"", "/dev", "/proc", "/sys", "/etc"};
+    static const char *const files[] = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"};
+    scoped_free char *root = path_join(dir, "rootfs");
+    for (size_t i = 0; i < N_ELEMENTS(points); i++) {
+        scoped_free char *path = xasprintf("%s%s", root, points[i]);
+        if (mkdir(path, 0755) < 0)
+            return err_set(e, errno, "make %s", path);
+    }
+    for (size_t i = 0; i < N_ELEMENTS(files); i++) {
+        scoped_free char *path = xasprintf("%s%s", root, files[i]);
+        scoped_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd < 0)
+            return err_set(e, errno, "make %s", path);
+    }
+    rec->storage.driver = xstrdup("dir");
+    rec->storage.dir = take_ptr(root);
+    return 0;
+}
+
 /* Called with the new directory before it gets its final name. */
 static int prepare(const char *dir, struct ctr_record *rec, void *data, struct err *e)
 {
@@ -194,6 +220,8 @@ static int prepare(const char *dir, struct ctr_record *rec, void *data, struct e
     int r = c->o->spec ? 0 : build_files(&c->b, dir, e);
     if (r == 0)
         r = compile_seccomp(c, dir, e);
+    if (r == 0 && rec->pod_infra)
+        r = make_root(dir, rec, e);
     if (r < 0 || !c->has_image)
         return r;
     struct storage_create s = {
@@ -265,6 +293,8 @@ static int take_groups(struct creation *c, struct err *e)
         cli_notice(g->choice.notice);
     c->rec.cgroups = xstrdup(g->choice.driver);
     c->rec.cgroup_parent = xstrdup(c->o->cgroup_parent);
+    if (c->rec.pod && !c->o->cgroup_parent && streq(g->choice.driver, "systemd"))
+        c->rec.cgroup_parent = pod_slice(c->rec.pod);
     return 0;
 }
 
@@ -272,6 +302,8 @@ static int choose_ids(struct creation *c, struct err *e)
 {
     const struct run_opts *o = c->o;
     scoped_free char *notice = NULL;
+    if (c->member.pod) /* as it is, whatever would be chosen today */
+        return container_map(c->member.pod->infra.dir_fd, &c->map, e);
     const char *mode = o->userns ? o->userns : o->uidmap || o->gidmap ? "" : cli_conf()->userns;
     int r = userns_map_build(mode, o->uidmap, o->gidmap, &c->map, &notice, e);
     if (r == 0 && !o->quiet)
@@ -365,6 +397,26 @@ static int create(struct creation *c, char *const *words, struct err *e)
     return r == 0 ? container_create(conf, &c->rec, &c->spec, prepare, c, e) : r;
 }
 
+/* What a pod means for the record: of a member, or of the infra itself. */
+static int join_pod(struct creation *c, struct err *e)
+{
+    const struct pod_wish *w = c->o->infra;
+    if (w) {
+        c->rec.pod = xstrdup(w->name);
+        c->rec.pod_infra = true;
+        c->rec.pod_share = strv_dup(w->share);
+        c->rec.pod_exit = xstrdup(w->exit_policy);
+        c->rec.image = xstrdup("rootlet-init");
+    }
+    int r = c->o->pod ? pod_member_begin(&c->member, c->o, e) : 0;
+    if (r < 0 || !c->member.pod)
+        return r;
+    c->o = &c->member.o;
+    c->rec.pod = xstrdup(c->member.pod->infra.rec.pod);
+    c->rec.pod_id = xstrdup(c->member.pod->infra.id);
+    return 0;
+}
+
 /* Anonymous volumes of a container that did not come to be. */
 static void forget_volumes(struct creation *c)
 {
@@ -378,15 +430,18 @@ static void forget_volumes(struct creation *c)
 int cli_create(const struct run_opts *o, char *const *words, char *const *command_line,
                const char *id, struct cli_groups *g, struct err *e)
 {
-    struct creation c SCOPED(creation_release) = {.o = o, .store_lock = -1, .groups = g};
+    struct creation c SCOPED(creation_release) = {
+        .o = o, .store_lock = -1, .groups = g, .member = POD_MEMBER_INIT};
     c.rec.id = xstrdup(id);
     c.rec.create_command = strv_dup(command_line);
-    if (!words[0] && !o->spec)
+    if (!words[0] && !o->spec && !o->infra)
         return err_hint(e, err_msg(e, EINVAL, "no image given"), "rootlet run IMAGE [COMMAND]");
     scoped_fd int cidfile = o->cidfile ? open_cidfile(o->cidfile, e) : -1;
     if (o->cidfile && cidfile < 0)
         return cidfile;
-    int r = create(&c, words, e);
+    int r = join_pod(&c, e);
+    if (r == 0)
+        r = create(&c, words, e);
     if (r < 0)
         forget_volumes(&c);
     if (r == 0 && cidfile >= 0) {

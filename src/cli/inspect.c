@@ -229,6 +229,7 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     json_object_set_new(j, "Rootfs", text(rec->storage.dir));
     json_object_set_new(j, "Name", text(c->state.name ? c->state.name : rec->name));
     json_object_set_new(j, "RestartCount", json_integer(c->state.restart_count));
+    json_object_set_new(j, "Pod", text(rec->pod_infra ? c->id : rec->pod_id));
     json_object_set_new(j, "Driver", text(rec->storage.driver));
     json_object_set_new(j, "MountLabel", text(spec.linux_ ? spec.linux_->mount_label : NULL));
     json_object_set_new(j, "AppArmorProfile", text(spec.process->apparmor_profile));

@@ -34,7 +34,6 @@ static const struct {
     {"system df", "du -sh $(rootlet info -f '{{.Storage.Root}}')"},
     {"container exists", "rootlet inspect --type container NAME fails when there is none"},
     {"network", "no network has to be made: run takes --network none, host, container:ID, ns:PATH"},
-    {"pod", "--network, --ipc, --pid and --uts container:ID share a container's namespaces"},
     {"login",
      "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},
     {"logout", "registries come later; there is nothing to log out of"},

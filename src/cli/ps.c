@@ -8,10 +8,11 @@
 #include "base/timefmt.h"
 #include "cli/cli.h"
 #include "cli/psfilter.h"
+#include "container/pod.h"
 #include "format/format.h"
 
 struct ps_opts {
-    bool all, quiet, size, latest, no_trunc, no_header, ns, sync, external;
+    bool pod, all, quiet, size, latest, no_trunc, no_header, ns, sync, external;
     int64_t last;
     bool last_set;
     char **filter;
@@ -22,7 +23,7 @@ struct ps_opts {
 static const struct opt ps_table[] = {
     {"all", 'a', OPT_FLAG, O(all), NULL, "Ended and created ones too"},
     {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE",
-     "id, name, status, label, ancestor, exited, before, since, volume, network, command"},
+     "id, name, status, label, ancestor, exited, before, since, volume, network, command, pod"},
     {"format", 0, OPT_STRING, O(format), "TEMPLATE", "json, jsonl, table ..., or a Go template"},
     {"last", 'n', OPT_INT, O(last), "N", "The N created last, in any state", 0, NULL, NULL,
      O(last_set)},
@@ -30,6 +31,7 @@ static const struct opt ps_table[] = {
     {"no-trunc", 0, OPT_FLAG, O(no_trunc), NULL, "Full ids and commands"},
     {"noheading", 0, OPT_FLAG, O(no_header), NULL, "No line of titles"},
     {"ns", 0, OPT_FLAG, O(ns), NULL, "Show namespaces"},
+    {"pod", 'p', OPT_FLAG, O(pod), NULL, "Show id and name of the pod"},
     {"quiet", 'q', OPT_FLAG, O(quiet), NULL, "Ids only"},
     {"size", 's', OPT_FLAG, O(size), NULL, "Show the size of what was written"},
     {"sort", 0, OPT_STRING, O(sort), "KEY",
@@ -147,9 +149,6 @@ static void set_details(json_t *row, const struct ctr_state *s, bool lists)
     json_object_set_new(row, "Command", json_from_strv(c.rec.command));
     json_object_set_new(row, "Networks", json_from_strv(s->networks));
     json_object_set_new(row, "Ports", json_from_strv(s->ports));
-    json_object_set_new(row, "IsInfra", json_false());
-    set_text(row, "Pod", "");
-    set_text(row, "PodName", "");
     if (!json_object_get(row, "Size"))
         json_object_set_new(row, "Size", json_null());
 }
@@ -192,6 +191,9 @@ static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
     set_text(row, "Ports", ports);
     set_text(row, "Networks", nets);
     set_text(row, "IP", "");
+    json_object_set_new(row, "IsInfra", json_boolean(pod_is_infra(s)));
+    set_text(row, "PodName", s->pod);
+    set_text(row, "Pod", s->pod_id ? short_id(s->pod_id, o->no_trunc || as_json(o), id) : "");
     set_number(row, "Restarts", s->restart_count);
     json_object_set_new(row, "Labels", json_from_pairs(s->labels));
     json_object_set_new(row, "Namespaces", json_from_pairs(s->namespaces));
@@ -261,8 +263,9 @@ static int print_quiet(const json_t *rows, bool full)
     return 0;
 }
 
-static const char *const ps_headers[] = {"ID=CONTAINER ID", "CreatedHuman=CREATED", "Pid=PID",
-                                         "IP=IP", NULL};
+static const char *const ps_headers[] = {
+    "ID=CONTAINER ID", "Pod=POD ID", "PodName=PODNAME", "CreatedHuman=CREATED", "Pid=PID",
+    "IP=IP",           NULL};
 
 static int print_rows(struct ps_opts *o, const char *table, struct err *e)
 {
@@ -302,7 +305,10 @@ static int ps(const struct cmd *cmd, void *opts, char **args, struct err *e)
     struct ps_opts *o = opts;
     (void)cmd;
     (void)args;
-    return print_rows(o, o->ns ? NS_COLUMNS : o->size ? PS_COLUMNS "\t{{.Size}}" : PS_COLUMNS, e);
+    scoped_free char *columns =
+        xasprintf("%s%s%s", o->ns ? NS_COLUMNS : PS_COLUMNS, o->size && !o->ns ? "\t{{.Size}}" : "",
+                  o->pod ? "\t{{.Pod}}\t{{.PodName}}" : "");
+    return print_rows(o, columns, e);
 }
 
 /* All containers with what the mission's `list` names (row A63). */

@@ -14,7 +14,7 @@
 static const char *const keys[] = {
     "id",    "name",    "status",  "label",  "ancestor", "exited",         "before",
     "since", "network", "command", "volume", "health",   "restart-policy", "should-start-on-boot",
-    NULL};
+    "pod",   NULL};
 
 static char *key_of(const char *term)
 {
@@ -137,6 +137,8 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
         return s->created_ns > f->since_ns;
     if (streq(key, "network"))
         return strv_has(s->networks, value);
+    if (streq(key, "pod"))
+        return s->pod_id && (streq(s->pod, value) || str_after(s->pod_id, value));
     if (streq(key, "command"))
         return s->command && strstr(s->command, value);
     if (streq(key, "health")) /* docker's "none": it has no check */

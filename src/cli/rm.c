@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "cli/cli.h"
 #include "container/client.h"
+#include "container/pod.h"
 
 struct rm_opts {
     bool force, volumes, all, latest, ignore;
@@ -50,9 +51,26 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e)
     return r == -ENOENT ? 0 : r; /* --rm was quicker */
 }
 
+/* A pod is removed as a whole; without members its infra container is one like others. */
+static int refuse_infra(const struct container *c, struct err *e)
+{
+    scoped_pod_set struct pod_set set = {.n = 0};
+    const struct pod *p = NULL;
+    struct err none = ERR_INIT;
+    if (!c->rec.pod_infra || pod_set_load(cli_conf(), &set, &none) < 0 ||
+        pod_find(&set, c->id, &p, &none) < 0 || p->n == 0)
+        return 0;
+    return err_hint(
+        e, err_msg(e, EBUSY, "%s is the infra container of pod %s", c->rec.name, c->rec.pod),
+        "rootlet pod rm %s", c->rec.pod);
+}
+
 static int rm_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct rm_opts *o = data;
+    int p = refuse_infra(c, e);
+    if (p < 0)
+        return p;
     if (o->time_set && o->time > 0 && ctr_state_alive(&c->state) && o->force)
         container_stop(cli_conf(), c->id, SIGTERM, (int)(o->time * 1000), NULL);
     int r = cli_remove(c, o->force, o->volumes, e);
@@ -100,8 +118,10 @@ static int rm_all(struct rm_opts *o, struct err *e)
     int r = container_list(cli_conf(), &list, &n, e);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < n; i++)
-        strv_add(&ids, list[i].id);
+    for (int infra = 0; infra < 2; infra++) /* behind the members of their pods */
+        for (size_t i = 0; i < n; i++)
+            if (pod_is_infra(&list[i]) == infra)
+                strv_add(&ids, list[i].id);
     container_list_free(list, n);
     return ids ? rm_known(ids, o, e) : 0;
 }

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/create.h"
 #include "cli/follow.h"
+#include "cli/pod.h"
 #include "cli/unit.h"
 #include "term/term.h"
 
@@ -41,8 +42,7 @@ static int streams(const struct run_opts *o, struct follow *f, struct err *e)
     return 0;
 }
 
-/* The whole command line, for inspect. */
-static char **command_line(void)
+char **cli_command_line(void)
 {
     char **v = NULL;
     scoped_free char *text = NULL;
@@ -50,6 +50,18 @@ static char **command_line(void)
     for (char *word = text; n > 0 && word < text + n; word += strlen(word) + 1)
         strv_add(&v, word);
     return v;
+}
+
+/* The pod of a container that has just been made, started with it. */
+static int pod_up_for(const char *id, const struct run_opts *o, struct err *e)
+{
+    scoped_container struct container c = {.dir_fd = -1};
+    int r = container_open_id(cli_conf(), id, &c, e);
+    if (r == 0)
+        r = cli_pod_of(&c.rec, e);
+    if (r < 0 && o->rm)
+        (void)!container_remove(cli_conf(), &c, true, NULL);
+    return r;
 }
 
 static int run_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
@@ -62,7 +74,7 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
     };
     char id[ID_LEN + 1];
-    scoped_strv char **line = command_line();
+    scoped_strv char **line = cli_command_line();
     (void)cmd;
     id_random(id);
     f.id = id;
@@ -79,7 +91,7 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         r = oomd_properties(o->oomd, &oomd, e);
     if (r == 0 && !o->spec)
         r = cli_choose_groups(o, NULL, &groups, e);
-    f.cgroups = groups.choice.driver;
+    f.cgroups = o->pod ? NULL : groups.choice.driver; /* the pod's slice is found later */
     f.cgroup_parent = o->cgroup_parent;
     f.scope_properties = oomd;
     if (r == 0 && !o->unit)
@@ -87,6 +99,8 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
     if (r < 0)
         return r;
     r = cli_create(o, args, line, id, &groups, e);
+    if (r == 0 && o->pod)
+        r = pod_up_for(id, o, e);
     if (r == 0 && o->unit)
         return follow_become(&f, e);
     if (r < 0) {
@@ -103,7 +117,7 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
 static int create_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     char id[ID_LEN + 1];
-    scoped_strv char **line = command_line();
+    scoped_strv char **line = cli_command_line();
     (void)cmd;
     struct cli_groups groups scoped_groups = {0};
     id_random(id);

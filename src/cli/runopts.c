@@ -28,7 +28,8 @@
 
 /* Pods. */
 #define POD_OPTIONS \
-    LATER("pod", "--network, --ipc, --pid and --uts container:ID share namespaces")
+    TEXT("auto-update", 0, auto_update, "POLICY", "local, registry or disabled; see rootlet-auto-update(1)"), \
+    TEXT("pod", 0, pod, "POD", "Pod to be a member of; new:NAME makes it first")
 
 /* The rest. */
 #define COMMON_OPTIONS \

@@ -4,6 +4,12 @@
 #include "base/opt.h"
 #include "cli/runopts_limits.h"
 
+/* What `pod create` says of the pod itself. */
+struct pod_wish {
+    const char *name, *exit_policy;
+    char **share;
+};
+
 struct run_opts {
     struct limit_opts limit;
 
@@ -20,6 +26,10 @@ struct run_opts {
     /* When resources run short. */
     char **on_pressure;
     char *oomd;
+
+    /* Pods. */
+    char *pod, *auto_update;
+    const struct pod_wish *infra; /* it is a pod's infra container that is made */
 
     /* The rest. */
     bool detach, interactive, tty, rm, init, privileged, read_only, publish_all, quiet, replace;

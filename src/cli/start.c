@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/follow.h"
+#include "cli/pod.h"
 #include "cli/psfilter.h"
 
 struct start_opts {
@@ -69,6 +70,9 @@ static int start_one(struct container *c, const char *typed, void *data, struct 
     const struct start_opts *o = data;
     struct follow f = follow_for(c, o);
     f.in = o->interactive;
+    int p = ctr_state_alive(&c->state) ? 0 : cli_pod_of(&c->rec, e);
+    if (p < 0)
+        return err_add(e, p, "start %s", typed);
     if (o->unit)
         return start_unit(c, &f, e);
     /* One between two runs is as good as running, as docker has it. */

@@ -9,6 +9,7 @@
 #include "base/proc.h"
 #include "cli/cli.h"
 #include "cli/follow.h"
+#include "cli/pod.h"
 #include "container/client.h"
 
 struct stop_opts {
@@ -145,6 +146,8 @@ static int restart_one(struct container *c, const char *typed, void *data, struc
 {
     struct follow f = {.id = c->id};
     int r = do_stop(c, data, e);
+    if (r == 0)
+        r = cli_pod_of(&c->rec, e);
     if (r == 0)
         r = follow_detached(&f, e);
     if (r < 0)

@@ -77,6 +77,12 @@ struct ctr_record {
     char **on_pressure;  /* --on-pressure as typed: "notify", "restart:memory=full:150ms/2s" ... */
     char *oomd;          /* --oomd: "kill", "avoid", "omit"; NULL: as systemd has it */
     char *pod;           /* name of the pod; NULL */
+    bool pod_infra;      /* this one is the pod, see pod.h */
+    char **pod_share;    /* of the infra: "net", "ipc", "uts", "pid" */
+    char *pod_exit;      /* of the infra: "continue", "stop" (with its last member) */
+    char *pod_id;        /* of a member: the infra's id */
+    char **joins;        /* "ipc=ID": the namespace of another container; network has its own */
+    char *auto_update;   /* "local", "registry": the user's word, never an image's label; NULL */
     struct ctr_health health;
     char *seccomp; /* "builtin:default", "file" (seccomp.bpf beside), "unconfined" */
     char *security_profile;
@@ -112,6 +118,7 @@ struct ctr_state {
     char **ports, **networks, **labels;
     bool user_stopped; /* the user wanted this end (stop, kill): "unless-stopped" stays down */
     uint64_t memory_limit, memory_peak; /* bytes, when oom_killed; 0: not known */
+    char *pod, *pod_id;                 /* of its pod, whose infra container has that id */
     json_t *extra;
 };
 extern const struct jfield ctr_state_fields[];

@@ -6,7 +6,7 @@ src_container_libcontainer_a_SOURCES = src/container/container.h src/container/c
 	src/container/spawn.c src/container/group.c \
 	src/container/journal.c \
 	src/container/restart.c src/container/restart.h \
-	src/container/volumes.c
+	src/container/volumes.c src/container/pod.h src/container/pod.c
 
 if ENABLE_TESTS
 CONTAINER_TEST_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/cgroup/libcgroup.a src/storage/libstorage.a \

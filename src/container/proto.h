@@ -25,6 +25,7 @@ enum proto_type {
     PROTO_RENAME, /* data: the new name, which this peer has reserved */
     PROTO_CLOSED, /* a: PROTO_WANT_STDOUT/STDERR: nobody reads it any more (fd 3 only): the
                      container gets EPIPE, as if it wrote to that pipe itself */
+    PROTO_MEMBER, /* to a pod's infra container: as long as this peer is there, so is a member */
     /* from the supervisor */
     PROTO_CREATED = 64, /* a: pid of the container's init; everything but execve is done */
     PROTO_STARTED,      /* a: pid; execve has succeeded (fd 3 only) */

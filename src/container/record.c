@@ -78,6 +78,12 @@ const struct jfield ctr_record_fields[] = {
     {F_RECORD(on_pressure, J_STRV)},
     {F_RECORD(oomd, J_STRING)},
     {F_RECORD(pod, J_STRING)},
+    {F_RECORD(pod_infra, J_BOOL)},
+    {F_RECORD(pod_share, J_STRV)},
+    {F_RECORD(pod_exit, J_STRING)},
+    {F_RECORD(pod_id, J_STRING)},
+    {F_RECORD(joins, J_MAP)},
+    {F_RECORD(auto_update, J_STRING)},
     {F_RECORD(health, J_STRUCT), .sub = health_fields},
     {F_RECORD(seccomp, J_STRING)},
     {F_RECORD(security_profile, J_STRING)},
@@ -127,6 +133,8 @@ const struct jfield ctr_state_fields[] = {
     {F_STATE("ports", ports, J_STRV)},
     {F_STATE("networks", networks, J_STRV)},
     {F_STATE("labels", labels, J_MAP)},
+    {F_STATE("pod", pod, J_STRING)},
+    {F_STATE("pod_id", pod_id, J_STRING)},
     {F_STATE("user_stopped", user_stopped, J_BOOL)},
     {F_STATE("memory_limit", memory_limit, J_UINT64)},
     {F_STATE("memory_peak", memory_peak, J_UINT64)},
@@ -302,6 +310,8 @@ void container_state_init(const struct ctr_record *rec, struct ctr_state *ret)
         .status = CTR_CREATED,
         .created_ns = rec->created_ns,
         .labels = strv_dup(rec->labels),
+        .pod = xstrdup(rec->pod),
+        .pod_id = xstrdup(rec->pod_infra ? rec->id : rec->pod_id),
     };
     const struct storage_root *root = &rec->storage;
     ret->rootfs = xstrdup(root->dir ? root->dir : root->upper ? root->upper : "");

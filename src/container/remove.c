@@ -71,6 +71,7 @@ void sweep_debris(const struct conf *c, int containers_fd, const char *name)
     sweep_entry(c, containers_fd, name);
     if (entry_exists(containers_fd, name) || entry_exists(containers_fd, id))
         return;
+    container_remove_run(c, id);
     scoped_free char *known_as = name_of_id(c, id);
     if (known_as)
         name_free(c, known_as, id);

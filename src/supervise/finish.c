@@ -129,6 +129,7 @@ static void conclude(struct sup *s)
     sup_run_end(s);
     if (s->auto_remove)
         remove_container(s);
+    join_leave(s);
     peers_send(s, PROTO_EXIT, s->state.exit_code, s->state.signal, NULL, 0);
     farewell(s);
 }

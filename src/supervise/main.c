@@ -196,6 +196,7 @@ int main(int argc, char **argv)
         .owner_fd = OWNER_FD,
         .oom_fd = -1,
         .stdin_fd = -1,
+        .pod_fd = -1,
         .stream_fd = {-1, -1},
         .stop_timer = -1,
         .drain_timer = -1,

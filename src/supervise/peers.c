@@ -67,6 +67,7 @@ static void free_peer(struct sup *s, struct peer *p)
         stdio_input(s, NULL, NULL, 0);
     if (was_owner)
         s->owner = NULL;
+    join_member_gone(s, p);
     free(p->reply);
     free(p);
     if (was_owner)
@@ -360,6 +361,9 @@ static void dispatch(struct sup *s, struct peer *p, const struct proto_msg *m)
         break;
     case PROTO_UNPAUSE:
         do_event(s, p, EV_UNPAUSE, h);
+        break;
+    case PROTO_MEMBER:
+        join_member(s, p);
         break;
     case PROTO_FINISH:
         do_event(s, p, EV_FINISH, h);

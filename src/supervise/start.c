@@ -31,7 +31,7 @@ struct prep {
     struct seccomp_prog seccomp;
     bool confined;
     int child_fd[3];
-    int userns_fd;
+    struct join join;
 };
 
 static void prep_release(struct prep *p)
@@ -40,7 +40,7 @@ static void prep_release(struct prep *p)
     seccomp_prog_release(&p->seccomp);
     for (int i = 0; i < 3; i++)
         fd_close(&p->child_fd[i]);
-    fd_close(&p->userns_fd);
+    join_release(&p->join);
 }
 #define scoped_prep SCOPED(prep_release)
 
@@ -99,6 +99,8 @@ static int read_records(struct sup *s, struct prep *p, struct err *e)
     s->pidfile = xstrdup(rec->pidfile);
     free(s->pod);
     s->pod = xstrdup(rec->pod);
+    s->pod_infra = rec->pod_infra;
+    s->pod_stops = rec->pod_infra && streq(rec->pod_exit, "stop");
     int sig = rec->stop_signal ? signal_parse(rec->stop_signal) : DEFAULT_STOP_SIGNAL;
     s->stop_signal = sig > 0 ? sig : DEFAULT_STOP_SIGNAL;
     struct err why = ERR_INIT;
@@ -128,29 +130,6 @@ static int load_seccomp(struct sup *s, struct prep *p, struct err *e)
     int r = seccomp_filter_open(p->ctr.rec.seccomp, caps, s->dir_fd, &p->seccomp, e);
     p->confined = r > 0;
     return r < 0 ? r : 0;
-}
-
-/* --network container:ID: that container may have another process now than when we were made. */
-static int join_network(struct sup *s, struct prep *p, struct err *e)
-{
-    const struct network_plan *plan = &p->ctr.rec.network;
-    if (!streq(plan->mode, "container"))
-        return 0;
-    struct container other;
-    int r = container_open(&s->conf, plan->target, &other, e);
-    if (r < 0)
-        return err_add(e, r, "join the network of a container");
-    pid_t pid = other.state.status == CTR_RUNNING ? other.state.pid : 0;
-    scoped_free char *name = xstrdup(other.rec.name);
-    container_release(&other);
-    if (pid <= 0)
-        return err_msg(e, ESRCH, "join the network of container %s: it is not running", name);
-    scoped_free char *net = xasprintf("/proc/%d/ns/net", (int)pid);
-    scoped_free char *user = xasprintf("/proc/%d/ns/user", (int)pid);
-    spec_namespace_set(&s->spec, "network", net);
-    p->userns_fd = open(user, O_RDONLY | O_CLOEXEC);
-    return p->userns_fd < 0 ? err_set(e, errno, "open the user namespace of container %s", name)
-                            : 0;
 }
 
 /* Only when the user asked for it: a listener that lets everything run is no protection. */
@@ -184,7 +163,7 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .files = s->unit.files,
         .n_files = s->unit.n_files,
         .listen_pid = s->unit.listen_fds > 0,
-        .userns_fd = p->userns_fd,
+        .userns_fd = p->join.userns_fd,
         .cgroup = s->cgroup,
         .trace_stages = s->trace_stages,
     };
@@ -209,7 +188,7 @@ static int open_log(struct sup *s, const struct ctr_record *rec, struct err *e)
 
 int sup_run_begin(struct sup *s, struct err *e)
 {
-    scoped_prep struct prep p = {.ctr.dir_fd = -1, .child_fd = {-1, -1, -1}, .userns_fd = -1};
+    scoped_prep struct prep p = {.ctr.dir_fd = -1, .child_fd = {-1, -1, -1}, .join.userns_fd = -1};
     int r = read_records(s, &p, e);
     if (r == 0)
         r = group_begin_recorded(s, &p.ctr.rec, e);
@@ -218,7 +197,7 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r == 0)
         r = load_seccomp(s, &p, e);
     if (r == 0)
-        r = join_network(s, &p, e);
+        r = join_all(s, &p.ctr.rec, &p.join, e);
     if (r == 0 && !s->log) /* one log for all runs */
         r = open_log(s, &p.ctr.rec, e);
     if (r == 0)

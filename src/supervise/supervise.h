@@ -68,6 +68,7 @@ struct peer {
     struct peer *next;
     struct sup *sup;
     int fd;
+    bool member;         /* it keeps the pod running whose infra container is ours */
     bool owner;          /* it started us: gets all output, at the price of the container waiting */
     bool detached, gone; /* nothing is sent any more; to be freed at the end of the event */
     unsigned want;       /* PROTO_WANT_* */
@@ -111,8 +112,11 @@ struct sup {
     int stop_signal;
     int64_t stop_timeout_s, timeout_s;
     char *pidfile;
-    char *pod;    /* NULL: in none */
-    char *bundle; /* containers/ID, for the engine */
+    char *pod;                 /* NULL: in none */
+    bool pod_infra, pod_stops; /* ours is the pod; it ends with its last member */
+    unsigned members;          /* peers that are members of it */
+    int pod_fd;                /* as a member: our connection to it, or -1 */
+    char *bundle;              /* containers/ID, for the engine */
 
     enum phase phase;
     bool removed, final_written;
@@ -161,6 +165,21 @@ void sup_run_end(struct sup *s);
 int sup_start(struct sup *s, struct err *e);
 /* Frees what only the start needed. */
 void sup_shrink(struct sup *s);
+
+/* join.c */
+#define JOIN_MAX 8
+struct join {
+    int fd[JOIN_MAX]; /* owned */
+    size_t n;
+    int userns_fd; /* owned, or -1 */
+};
+/* Puts the namespaces of other containers into the specification, as descriptors that are open in
+ * j; tells the pod's infra container, if there is one, that we are there. */
+int join_all(struct sup *s, const struct ctr_record *rec, struct join *j, struct err *e);
+void join_release(struct join *j);
+void join_leave(struct sup *s);                  /* of the pod: we have ended for good */
+void join_member(struct sup *s, struct peer *p); /* p is a member's supervisor */
+void join_member_gone(struct sup *s, const struct peer *p);
 
 /* state.c */
 /* Writes the state with this status; a failure is noted in the reason and else survived. */

@@ -1,0 +1,123 @@
+/* pod_member - run and create --pod; and a pod is started before its first member. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/lock.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "cli/cli.h"
+#include "cli/follow.h"
+#include "cli/pod.h"
+
+#define UP_MS 10000
+
+static int refuse_own(const struct run_opts *o, const struct ctr_record *infra, struct err *e)
+{
+    if (o->spec)
+        return err_msg(e, EINVAL, "--pod excludes --spec");
+    if (o->userns || o->uidmap || o->gidmap)
+        return err_hint(e,
+                        err_msg(e, EINVAL, "--%s: the containers of a pod share its user namespace",
+                                o->userns   ? "userns"
+                                : o->uidmap ? "uidmap"
+                                            : "gidmap"),
+                        "give it to 'rootlet pod create'");
+    if (o->network && pod_shares(infra, "net"))
+        return err_hint(e, err_msg(e, EINVAL, "--network: pod %s shares its network", infra->pod),
+                        "give it to 'rootlet pod create', or make a pod with --share ipc,uts");
+    return 0;
+}
+
+/* A network that is not the infra's own is joined as the infra has joined it. */
+static void share_network(struct pod_member *m, const struct ctr_record *infra, const char *self)
+{
+    const struct network_plan *n = &infra->network;
+    if (streq(n->mode, "host"))
+        m->network = xstrdup("host");
+    else if (streq(n->mode, "ns") || streq(n->mode, "container"))
+        m->network = xasprintf("%s:%s", n->mode, n->target);
+    else
+        m->network = xstrdup(self);
+    m->o.network = m->network;
+}
+
+/* What the container says itself wins. */
+static void share(struct pod_member *m, const struct ctr_record *infra, char *self)
+{
+    struct run_opts *o = &m->o;
+    const struct {
+        const char *type;
+        char **mode;
+    } simple[] = {{"ipc", &o->ipc}, {"uts", &o->uts}, {"pid", &o->pid}};
+    if (pod_shares(infra, "net"))
+        share_network(m, infra, self);
+    for (size_t i = 0; i < N_ELEMENTS(simple); i++)
+        if (!*simple[i].mode && pod_shares(infra, simple[i].type))
+            *simple[i].mode = self;
+    o->userns = infra->userns;
+}
+
+int pod_member_begin(struct pod_member *m, const struct run_opts *o, struct err *e)
+{
+    const char *name = str_after(o->pod, "new:");
+    int r = name ? cli_pod_make(name, e) : 0;
+    if (r < 0)
+        return err_add(e, r, "--pod");
+    name = name ? name : o->pod;
+    m->lock = pod_lock(cli_conf(), false, e);
+    r = m->lock < 0 ? m->lock : pod_set_load(cli_conf(), &m->set, e);
+    if (r == 0)
+        r = pod_find(&m->set, name, &m->pod, e);
+    if (r < 0)
+        return err_add(e, r, "--pod");
+    struct ctr_record *infra = (struct ctr_record *)(uintptr_t)&m->pod->infra.rec;
+    r = refuse_own(o, infra, e);
+    if (r < 0)
+        return r;
+    m->o = *o;
+    free(m->self);
+    m->self = xasprintf("container:%s", m->pod->infra.id);
+    share(m, infra, m->self);
+    return 0;
+}
+
+void pod_member_release(struct pod_member *m)
+{
+    pod_set_release(&m->set);
+    fd_close(&m->lock);
+    free(m->network);
+    free(m->self);
+}
+
+static bool is_up(const struct container *c)
+{
+    return c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED;
+}
+
+int cli_pod_up(const char *infra_id, struct err *e)
+{
+    scoped_container struct container infra = {.dir_fd = -1};
+    int r = container_open_id(cli_conf(), infra_id, &infra, e);
+    if (r < 0 || is_up(&infra))
+        return r;
+    /* Two members that are started at once start it once. */
+    scoped_fd int run = conf_open_run(cli_conf(), infra_id, true, e);
+    if (run < 0)
+        return run;
+    scoped_fd int lock = lock_take(run, "up", LOCK_EXCLUSIVE, UP_MS, e);
+    if (lock < 0)
+        return err_add(e, lock, "start pod %s", infra.rec.pod);
+    container_release(&infra);
+    infra = (struct container){.dir_fd = -1};
+    r = container_open_id(cli_conf(), infra_id, &infra, e);
+    if (r < 0 || is_up(&infra))
+        return r;
+    struct follow f = {.id = infra.id};
+    r = follow_detached(&f, e);
+    return r < 0 ? err_add(e, r, "start pod %s", infra.rec.pod) : 0;
+}
+
+int cli_pod_of(const struct ctr_record *rec, struct err *e)
+{
+    return rec->pod_id ? cli_pod_up(rec->pod_id, e) : 0;
+}
