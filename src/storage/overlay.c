@@ -168,9 +168,11 @@ static int mount_any_form(const struct storage_root *r, const struct storage_fds
 {
     int q = overlay_mount_form(r, f, OVERLAY_BY_FD, e);
     struct err second = ERR_INIT;
-    /* EINVAL: descriptors are taken since 6.13, "lowerdir+" since 6.5. The first error is the one
-     * with the reason when all of them fail. */
-    for (int form = OVERLAY_BY_NAME; q == -EINVAL && form <= OVERLAY_CLASSIC; form++) {
+    /* Descriptors are taken since 6.13, and until then those that are O_PATH not even looked at
+     * (EBADF); "lowerdir+" since 6.5 (EINVAL). The first error is the one with the reason when all
+     * of them fail. */
+    bool old = q == -EINVAL || q == -EBADF;
+    for (int form = OVERLAY_BY_NAME; old && form <= OVERLAY_CLASSIC; form++) {
         int again = overlay_mount_form(r, f, form, &second);
         if (again >= 0) {
             err_clear(e);
