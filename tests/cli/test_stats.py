@@ -1,7 +1,10 @@
 """stats: what containers use."""
 import json
 import os
+import pwd
 import re
+import shutil
+import tempfile
 import termios
 import time
 
@@ -152,9 +155,10 @@ def test_values(rootlet):
     """Against the files of the group, within 5 %."""
     image = rootlet.image()
     # 20 MiB of page cache that has been written and waited for, and 8 MiB in memory.
-    work = ("dd if=/dev/urandom of=/f bs=1M count=20 conv=fsync 2>/dev/null; cat /dev/zero | head -c 8M >/dev/shm/m; "
+    area = tempfile.mkdtemp(dir=pwd.getpwuid(os.getuid()).pw_dir)  # on the disk
+    work = ("dd if=/dev/urandom of=/area/f bs=1M count=20 conv=fsync 2>/dev/null; cat /dev/zero | head -c 8M >/dev/shm/m; "
             "sleep 100 & sleep 100 & touch /ready; sleep 100")
-    rootlet.ok("run", "-d", "--name", "c", "-m", "128m", "--pids-limit", "50", image, "sh", "-c", work, cgroups=None)
+    rootlet.ok("run", "-d", "--name", "c", "-m", "128m", "--pids-limit", "50", "-v", f"{area}:/area", image, "sh", "-c", work, cgroups=None)
     rootlet.wait_for(lambda: rootlet("exec", "c", "test", "-e", "/ready").rc == 0, 60)
     before = usage(rootlet, "c")
     row = stats(rootlet, "c", cgroups=None)[0]
@@ -172,6 +176,7 @@ def test_values(rootlet):
     assert shown.endswith("MB") and near(float(shown[:-2]) * 1e6, memory) and limit == "134MB"
     assert near(float(row["mem_percent"].rstrip("%")), 100 * memory / (128 << 20))
     assert os.path.exists(f"{group(rootlet, 'c')}/memory.pressure") and set(row["pressure"]) == {"cpu", "memory", "io"}
+    shutil.rmtree(area)
     # A paused one is still there.
     rootlet.ok("pause", "c", cgroups=None)
     assert stats(rootlet, "c", cgroups=None)[0]["pids"] == "3"
