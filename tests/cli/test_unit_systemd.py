@@ -1,0 +1,181 @@
+"""run --unit in units of the user's systemd."""
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from lib import rows, units as units_
+
+pytestmark = pytest.mark.systemd
+SH = ("sh", "-c")
+SERVE = ("sh", "-c", "trap 'echo stopped; exit 0' TERM; echo serving; while :; do sleep 0.1; done")
+PYTHON = ("-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro")
+
+
+@pytest.fixture
+def units(rootlet):
+    u = units_.Units(rootlet)
+    yield u
+    u.end()
+
+
+@rows("A42", "A44")
+def test_one_clean_tree(units, rootlet):
+    """Ready when the command runs; the supervisor is the main process, and nothing of ours beside it."""
+    name = units.service(command=SERVE)
+    units.start(name)
+    assert units.show(name, "ActiveState", "StatusText") == ["active", f"container {name}"]
+    pid = int(units.show(name, "MainPID")[0])
+    assert os.readlink(f"/proc/{pid}/exe").endswith("rootlet-supervise")
+    groups = units.processes(name)
+    assert set(groups) == {"supervisor", "container"}, groups
+    assert len(groups["supervisor"]) == 1 and any("sh -c" in line for line in groups["container"])
+    state = rootlet.inspect(name)["State"]
+    assert state["Running"] and state["Pid"] != pid
+    units.wait_output(name, "serving\n")
+    assert rootlet.ok("exec", name, "echo", "inside", cgroups=None).text == "inside"
+    rootlet.fails("logs", name, match="journalctl --user")
+    units.ctl("stop", name)
+    assert units.show(name, "ActiveState", "Result", "ExecMainStatus") == ["inactive", "success", "0"]
+    units.wait_output(name, "stopped\n")
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
+@rows("A42")
+def test_stop_of_what_does_not_listen(units, rootlet):
+    """SIGKILL after --stop-timeout; a death by the stop signal is a clean end."""
+    deaf = units.service("--stop-timeout", "1", command=("sleep", "1000"))
+    clean = units.service("--pid", "host", command=("sleep", "1000"))
+    for name in (deaf, clean):
+        units.start(name)
+        units.ctl("stop", name)
+    assert units.show(deaf, "Result", "ExecMainCode", "ExecMainStatus") == ["signal", "2", "9"]
+    assert units.show(clean, "Result", "ExecMainCode", "ExecMainStatus") == ["success", "2", "15"]
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
+@rows("A42")
+def test_exit_status_and_restart(units):
+    """Restart=on-failure, SuccessExitStatus and a start that fails all see the container's status."""
+    again = units.service(command=(*SH, "exit 3"), lines="Restart=on-failure\nRestartSec=50ms\n")
+    fine = units.service(command=(*SH, "exit 3"), kind="exec", lines="Restart=on-failure\nSuccessExitStatus=3\n")
+    broken = units.service(command=("/nowhere",))
+    units.start(again, check=False)
+    units.start(fine, check=False)
+    assert units.start(broken, check=False).returncode != 0
+    units.wait(fine, Result="success", ExecMainStatus="3", NRestarts="0", ActiveState="inactive")
+    assert units.show(broken, "Result", "ExecMainStatus") == ["exit-code", "127"]
+    units.wait_output(broken, "Error: ")
+    end = time.monotonic() + 20
+    while int(units.show(again, "NRestarts")[0]) < 2:
+        assert time.monotonic() < end
+
+
+@rows("A42", "B42")
+@pytest.mark.parametrize("whole", [False, True])
+def test_kill_of_the_main_process(units, rootlet, whole):
+    """Of it alone, or of all: systemd takes the rest, and the next start finds no debris."""
+    name = units.service(command=SERVE, lines="Restart=on-failure\nRestartSec=50ms\n")
+    units.start(name)
+    pid = int(units.show(name, "MainPID")[0])
+    payload = rootlet.inspect(name)["State"]["Pid"]
+    if whole:
+        units.ctl("kill", "-s", "KILL", name)
+    else:
+        os.kill(pid, signal.SIGKILL)
+    units.wait(name, NRestarts="1", ActiveState="active")
+    rootlet.wait_for(lambda: not os.path.exists(f"/proc/{payload}"), what="the old payload's end")
+    assert int(units.show(name, "MainPID")[0]) != pid
+    assert len(rootlet.ok("ps", "-q").out.split()) == 1
+    assert len(units.processes(name)["supervisor"]) == 1
+    units.ctl("stop", name)
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
+@rows("A42")
+def test_exec_stop_and_an_existing_container(units, rootlet):
+    """start --unit, with ExecStop=rootlet stop."""
+    rootlet.ok("create", "--name", "kept", "--log-driver", "passthrough", rootlet.image(), *SERVE, cgroups=None)
+    env = "".join(f'Environment="{k}={v}"\n' for k, v in rootlet.store.environment().items())
+    name = f"rltest-kept-{os.getpid()}"
+    units.write(f"{name}.service", f"[Service]\nType=notify\n{env}Delegate=yes\nKillMode=mixed\n"
+                f"ExecStart={rootlet.program} start --unit kept\nExecStop={rootlet.program} stop kept\n")
+    for _ in range(2):
+        units.start(name)
+        units.wait_output(name, "serving\n")
+        units.ctl("stop", name)
+        assert units.show(name, "Result") == ["success"]
+        assert rootlet.inspect("kept")["State"]["Status"] in ("exited", "stopped")
+
+
+NOTIFY = ("import os,socket,time\n"
+          "s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.connect(os.environ['NOTIFY_SOCKET'])\n")
+
+
+@rows("A44")
+def test_container_notifies_and_is_watched(units):
+    """READY and STATUS are the payload's; when it stops its watchdog messages, systemd restarts it."""
+    program = NOTIFY + ("time.sleep(0.3); s.send(b'READY=1\\nSTATUS=from inside')\n"
+                        "for i in range(12): s.send(b'WATCHDOG=1'); time.sleep(0.1)\n"
+                        "time.sleep(1000)\n")
+    name = units.service("--sdnotify", "container", "--user", "1000", "--stop-timeout", "1", *PYTHON,
+                         command=("/usr/bin/python3", "-c", program),
+                         lines="WatchdogSec=700ms\nRestart=on-watchdog\nRestartSec=50ms\n")
+    units.start(name)
+    assert units.show(name, "StatusText") == ["from inside"]
+    units.wait(name, NRestarts="1")
+    units.wait(name, ActiveState="active")
+
+
+@rows("A44")
+def test_a_container_that_is_never_ready(units, rootlet):
+    name = units.service("--sdnotify", "container", command=SERVE, lines="TimeoutStartSec=1\n")
+    assert units.start(name, check=False).returncode != 0
+    assert units.show(name, "Result") == ["timeout"]
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
+@rows("A44")
+def test_supervisor_keeps_the_watchdog(units):
+    """monitor: our loop is what is watched."""
+    name = units.service(command=SERVE, lines="WatchdogSec=300ms\n")
+    units.start(name)
+    time.sleep(1)
+    assert units.show(name, "ActiveState", "NRestarts") == ["active", "0"]
+    os.kill(int(units.show(name, "MainPID")[0]), signal.SIGSTOP)
+    units.wait(name, Result="watchdog")
+
+
+@rows("A43")
+def test_socket_unit(units, rootlet):
+    """The first connection starts a service without any network."""
+    program = ("import socket,os\n"
+               "assert os.environ['LISTEN_FDNAMES'] == 'web' and int(os.environ['LISTEN_PID']) == os.getpid()\n"
+               "s = socket.socket(fileno=3)\n"
+               "while True:\n"
+               "    c, _ = s.accept(); c.sendall(b'hello from ' + ' '.join(os.listdir('/sys/class/net')).encode())\n"
+               "    c.close()\n")
+    name = units.service("--network", "none", *PYTHON, command=("/usr/bin/python3", "-c", program))
+    units.write(f"{name}.socket", "[Socket]\nListenStream=127.0.0.1:18080\nFileDescriptorName=web\n")
+    units.ctl("daemon-reload")
+    units.ctl("start", f"{name}.socket")
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", 18080), timeout=20) as c:
+            assert c.makefile().read() == "hello from lo"
+        assert rootlet.inspect(name)["State"]["Running"]
+        units.ctl("stop", f"{name}.service")
+
+
+@rows("A45")
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_credentials(units, rootlet, user):
+    source = rootlet.user.tmp / "a-credential"
+    source.write_text("from a file\n")
+    name = units.service("--user", user, command=(*SH, "cd $CREDENTIALS_DIRECTORY && cat a b && stat -c %a:%u a b"),
+                         kind="oneshot", lines=f"SetCredential=b:set\nLoadCredential=a:{source}\n")
+    units.start(name, check=False)
+    units.wait_output(name, f"400:{user}\n400:{user}\n")
+    assert "from a file\nset" in units.output(name)
+    source.unlink()
