@@ -17,6 +17,14 @@ static bool is_delegated(const char *group)
     return n == 1 && value[0] == '1';
 }
 
+/* A unit of the user's manager? That one marks nothing, and all groups there are the user's: who
+ * asks for the unit (run --unit, --cgroups=split) is believed. */
+static bool is_users(const char *group)
+{
+    scoped_free char *manager = xasprintf("/user@%u.service/", (unsigned)geteuid());
+    return strstr(group, manager) != NULL;
+}
+
 bool place_writable(const char *group)
 {
     scoped_free char *procs = xasprintf(CGROUP_MOUNT "%s/cgroup.procs", group);
@@ -30,7 +38,7 @@ char *place_unit(const char *own, bool any)
     for (char *slash; (slash = strrchr(at, '/')) && slash[1]; *slash = '\0') {
         bool service = str_ends(slash, ".service");
         if (service || (any && str_ends(slash, ".scope")))
-            return is_delegated(at) ? take_ptr(at) : NULL;
+            return is_delegated(at) || (any && is_users(at)) ? take_ptr(at) : NULL;
         /* Beyond a unit that is not delegated lies nothing of ours: user@.service is delegated,
          * but to the manager. */
         if (str_ends(slash, ".scope") || str_ends(slash, ".slice"))

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 /* The unit that the group own ("/a/b") belongs to, if it is delegated to us (user.delegate, which
- * systemd sets for Delegate=); owned, NULL: there is none. any: a scope will do, else only a
+ * the system's manager sets for Delegate=; a user's manager sets nothing); owned, NULL: there is none. any: a scope will do, else only a
  * service. own may be a group below the unit's: its DelegateSubgroup=, or our leaf. */
 char *place_unit(const char *own, bool any);
 /* Without a unit: the parent of own or, where that is not ours, own itself. Owned; NULL: neither

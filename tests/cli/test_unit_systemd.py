@@ -100,7 +100,7 @@ def test_exec_stop_and_an_existing_container(units, rootlet):
     rootlet.ok("create", "--name", "kept", "--log-driver", "passthrough", rootlet.image(), *SERVE, cgroups=None)
     env = "".join(f'Environment="{k}={v}"\n' for k, v in rootlet.store.environment().items())
     name = f"rltest-kept-{os.getpid()}"
-    units.write(f"{name}.service", f"[Service]\nType=notify\n{env}Delegate=yes\nKillMode=mixed\n"
+    units.write(f"{name}.service", f"[Service]\nType=notify\nSyslogIdentifier={name}\n{env}Delegate=yes\nKillMode=mixed\n"
                 f"ExecStart={rootlet.program} start --unit kept\nExecStop={rootlet.program} stop kept\n")
     for _ in range(2):
         units.start(name)

@@ -34,7 +34,7 @@ class Units:
         """Writes a service that runs a container of its own name; returns the name without ".service"."""
         name = f"rltest-{os.getpid()}-{next(_numbers)}"
         quoted = " ".join('"' + str(w).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-                          .replace("$", "$$") + '"' for w in
+                          .replace("$", "$$").replace("\n", "\\n") + '"' for w in
                           ("--name", name, "--replace", "--rm", *words, image or self.rootlet.image(), *command))
         env = "".join(f'Environment="{k}={v}"\n' for k, v in self.rootlet.store.environment().items())
         self.write(f"{name}.service", f"[Service]\nType={kind}\nSyslogIdentifier={name}\n{env}Delegate=yes\nKillMode=mixed\n"
