@@ -9,6 +9,7 @@
 #include "base/strv.h"
 #include "cgroup/cgroup-priv.h"
 #include "cgroup/resources.h"
+#include "cgroup/scope-helper.h"
 
 /* What a container gets whether it has limits or not: `stats` reads their files, and a manager of
  * groups inside needs them. Others are switched on for who asks for a limit. */
@@ -231,4 +232,11 @@ static int cgroupfs_create(struct cgroup *c, const struct cgroup_request *r,
     return may_not(rc) ? refuse_limits(plan, rc, e) : rc;
 }
 
-const struct cgroup_driver cgroup_driver_cgroupfs = {.name = "cgroupfs", .create = cgroupfs_create};
+/* A group in a unit of the user's manager, entered from a session. */
+static int cgroupfs_attach(struct cgroup *c, pid_t pid, struct err *e)
+{
+    return scope_helper_attach(c->path, geteuid() != 0, pid, e);
+}
+
+const struct cgroup_driver cgroup_driver_cgroupfs = {
+    .name = "cgroupfs", .create = cgroupfs_create, .attach = cgroupfs_attach};

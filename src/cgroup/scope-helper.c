@@ -93,17 +93,31 @@ int scope_helper_receive(struct scope_helper *h, struct err *e)
     return -answer.errnum;
 }
 
+/* The first unit below the manager: "/user.slice/.../user@1000.service/app.slice/a.service/b.scope"
+ * is of a.service. Returns its end. */
+static const char *unit_of(const char *group, const char **ret_begin)
+{
+    scoped_free char *manager = xasprintf("/user@%u.service/", (unsigned)geteuid());
+    const char *at = strstr(group, manager);
+    at = at ? at + strlen(manager) - 1 : group;
+    while (*at == '/') {
+        size_t n = strcspn(at + 1, "/");
+        scoped_free char *name = xstrndup(at + 1, n);
+        *ret_begin = at + 1;
+        at += 1 + n;
+        if (str_ends(name, ".service") || str_ends(name, ".scope"))
+            return at;
+    }
+    return NULL;
+}
+
 int scope_helper_attach(const char *group, bool user, pid_t pid, struct err *e)
 {
-    const char *end = strstr(group, ".scope");
-    size_t unit = 0;
-    for (const char *c = group; end && c < end; c++)
-        unit = *c == '/' ? (size_t)(c - group) + 1 : unit;
-    if (!end || unit == 0)
-        return err_msg(e, EINVAL, "cgroup %s is not of a scope", group);
-    end += strlen(".scope");
+    const char *unit, *end = unit_of(group, &unit);
+    if (!end)
+        return err_msg(e, EINVAL, "cgroup %s is of no unit of ours", group);
     struct scope_helper h = {.sock = -1};
-    scoped_free char *name = xstrndup(group + unit, (size_t)(end - group) - unit);
+    scoped_free char *name = xstrndup(unit, (size_t)(end - unit));
     scoped_json json_t *request = json_object();
     json_object_set_new(request, "op", json_string("attach"));
     json_object_set_new(request, "unit", json_string(name));

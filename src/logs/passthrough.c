@@ -1,13 +1,23 @@
-/* passthrough - the container writes to what our own standard output and error are, in a unit the
- * journal. Nothing goes through us, but what is for a terminal: whoever holds one can read its
- * keys. */
+/* passthrough - the container writes to what our own standard output and error are.
+ *
+ * Two kinds of them it does not get itself, we copy what it says: a terminal, since whoever holds
+ * one can read its keys; and a socket, which in a unit is the journal's. There each line has the id
+ * and the unit of its writer: those of ids inside would be in journals that the user may not read,
+ * those of processes that have ended already would be of no unit. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/scoped.h"
+#include "base/timefmt.h"
 #include "logs/logs-priv.h"
+
+/* So long a reader that takes nothing is waited for. */
+#define FULL_WAIT_MS 200
 
 static int passthrough_check(char *const *opts, struct err *e)
 {
@@ -32,16 +42,44 @@ static int stream_of(const struct log_writer *w, enum log_stream s)
     return s == LOG_STDERR ? w->err_fd : w->fd;
 }
 
-/* Comes for terminals only. */
+static bool is_socket(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* A journal that hangs costs output, not the container. */
+static void send_all(int fd, const char *p, size_t n)
+{
+    int64_t end = time_monotonic_ns() + FULL_WAIT_MS * INT64_C(1000000);
+    while (n > 0) {
+        ssize_t done = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (done > 0) {
+            p += done;
+            n -= (size_t)done;
+        } else if (done == 0 || (errno != EAGAIN && errno != EINTR) || time_monotonic_ns() > end) {
+            return;
+        } else {
+            struct pollfd wait = {.fd = fd, .events = POLLOUT};
+            poll(&wait, 1, FULL_WAIT_MS);
+        }
+    }
+}
+
+/* Comes for sockets and terminals only. */
 static void passthrough_write(struct log_writer *w, enum log_stream s, const void *data, size_t n)
 {
-    (void)!fs_write_all(stream_of(w, s), data, n);
+    int fd = stream_of(w, s);
+    if (is_socket(fd))
+        send_all(fd, data, n);
+    else
+        (void)!fs_write_all(fd, data, n);
 }
 
 static int passthrough_stream(const struct log_writer *w, enum log_stream s)
 {
     int fd = stream_of(w, s);
-    return isatty(fd) ? -1 : fd;
+    return isatty(fd) || is_socket(fd) ? -1 : fd;
 }
 
 static void passthrough_close(struct log_writer *w)
