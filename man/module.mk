@@ -7,6 +7,7 @@ dist_man1_MANS += \
 	man/rootlet-doctor.1 \
 	man/rootlet-events.1 \
 	man/rootlet-exec.1 \
+	man/rootlet-healthcheck-run.1 \
 	man/rootlet-history.1 \
 	man/rootlet-image-check.1 \
 	man/rootlet-image-exists.1 \
@@ -75,6 +76,7 @@ man_prose = \
 	man/prose/rootlet-doctor.md \
 	man/prose/rootlet-events.md \
 	man/prose/rootlet-exec.md \
+	man/prose/rootlet-healthcheck-run.md \
 	man/prose/rootlet-history.md \
 	man/prose/rootlet-image-check.md \
 	man/prose/rootlet-image-exists.md \

@@ -62,7 +62,7 @@ int build_all(struct build *b, struct err *e)
     b->rec->pidfile = xstrdup(b->o->pidfile);
     b->rec->cidfile = xstrdup(b->o->cidfile);
     if (r == 0)
-        r = build_restart(b, e);
+        r = build_life(b, e);
     if (r == 0)
         r = build_watch(b, e);
     if (r == 0)

@@ -53,7 +53,7 @@ void build_release(struct build *b);
 int build_process(struct build *b, struct err *e);  /* args, env, cwd, user, terminal, limits */
 int build_mounts(struct build *b, struct err *e);   /* /dev, /proc..., tmpfs, read-only, init */
 int build_volumes(struct build *b, struct err *e);  /* -v, --mount, image VOLUMEs, --volumes-from */
-int build_restart(struct build *b, struct err *e);  /* restart policy */
+int build_life(struct build *b, struct err *e);     /* restart policy, health check */
 int build_watch(struct build *b, struct err *e);    /* --on-pressure, --oomd */
 int build_names(struct build *b, struct err *e);    /* namespaces, ids, network, host name */
 int build_security(struct build *b, struct err *e); /* capabilities, seccomp, masks */

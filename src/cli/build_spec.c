@@ -91,7 +91,7 @@ int build_from_file(struct build *b, struct err *e)
     b->dir = xasprintf("%s/containers/%s", b->conf->root, b->rec->id);
     int r = build_log(b, e);
     if (r == 0)
-        r = build_restart(b, e);
+        r = build_life(b, e);
     if (r == 0)
         r = build_watch(b, e);
     if (r == 0)

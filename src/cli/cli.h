@@ -56,6 +56,7 @@ extern const struct cmd cli_system_cmds[];  /* info version spec */
 extern const struct cmd cli_doctor_cmds[];  /* doctor */
 extern const struct cmd cli_why_cmds[];     /* why */
 extern const struct cmd cli_update_cmds[];  /* update */
+extern const struct cmd cli_healthcheck_cmds[]; /* healthcheck run */
 extern const struct cmd cli_events_cmds[];  /* events */
 extern const struct cmd cli_stats_cmds[];   /* stats */
 

@@ -36,6 +36,32 @@ static json_t *when(int64_t ns)
     return json_string(time_rfc3339(ns, buf, sizeof(buf)));
 }
 
+/* What the supervisor has noted, with the status of the state: the run of the notes may have been
+ * killed. */
+static json_t *health_json(const struct container *c)
+{
+    scoped_free char *text = NULL;
+    ssize_t n = fs_read(c->dir_fd, "health.json", 1u << 20, &text, NULL);
+    json_t *j = n > 0 && c->state.health && *c->state.health
+                    ? json_parse(text, (size_t)n, 1u << 20, "health.json", NULL)
+                    : NULL;
+    if (!j)
+        j = json_pack("{s:s, s:i, s:[]}", "Status", "", "FailingStreak", 0, "Log");
+    json_object_set_new(j, "Status", json_string(c->state.health ? c->state.health : ""));
+    return j;
+}
+
+/* docker's Healthcheck, null without one. */
+static json_t *healthcheck_json(const struct ctr_health *h)
+{
+    if (!h->test)
+        return json_null();
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:i}", "Test", json_from_strv(h->test), "Interval",
+                     (json_int_t)h->interval_ns, "Timeout", (json_int_t)h->timeout_ns,
+                     "StartPeriod", (json_int_t)h->start_period_ns, "StartInterval",
+                     (json_int_t)h->start_interval_ns, "Retries", (int)h->retries);
+}
+
 static json_t *state_json(const struct container *c)
 {
     const struct ctr_state *s = &c->state;
@@ -50,8 +76,7 @@ static json_t *state_json(const struct container *c)
                           s->reason ? s->reason : "", "StartedAt", when(s->started_ns),
                           "FinishedAt", when(s->finished_ns), "CgroupPath",
                           s->cgroup_path ? s->cgroup_path : "", "OciVersion", SPEC_OCI_VERSION);
-    json_object_set_new(j, "Health",
-                        json_pack("{s:s, s:i, s:[]}", "Status", "", "FailingStreak", 0, "Log"));
+    json_object_set_new(j, "Health", health_json(c));
     return j;
 }
 
@@ -69,6 +94,9 @@ static json_t *config_json(const struct container *c, const struct spec *spec)
     json_object_set_new(j, "WorkingDir", text(spec->process->cwd));
     json_object_set_new(j, "Labels", json_from_pairs(r->labels));
     json_object_set_new(j, "Annotations", json_from_pairs(spec->annotations));
+    json_object_set_new(j, "Healthcheck", healthcheck_json(&r->health));
+    json_object_set_new(j, "HealthcheckOnFailureAction",
+                        text(r->health.on_failure ? r->health.on_failure : "none"));
     json_object_set_new(j, "StopSignal", text(r->stop_signal));
     json_object_set_new(j, "StopTimeout", json_integer(r->stop_timeout_s));
     json_object_set_new(j, "Timeout", json_integer(r->timeout_s));

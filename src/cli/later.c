@@ -39,7 +39,6 @@ static const struct {
     {"logout", "registries come later; there is nothing to log out of"},
     {"search", "registries come later; 'rootlet images' lists what is here"},
     {"port", "no ports are published yet; --network host shares the host's"},
-    {"healthcheck", "a systemd unit or cron can run: rootlet exec CONTAINER COMMAND"},
     {"compose", "a shell script of 'rootlet run -d' lines does it"},
 };
 

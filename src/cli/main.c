@@ -78,6 +78,7 @@ static const struct cmd *const tables[] = {
     cli_quadlet_files_cmds,
     cli_quadlet_list_cmds,
     cli_generate_cmds,
+    cli_healthcheck_cmds,
 };
 /* clang-format on */
 

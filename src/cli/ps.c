@@ -23,7 +23,8 @@ struct ps_opts {
 static const struct opt ps_table[] = {
     {"all", 'a', OPT_FLAG, O(all), NULL, "Ended and created ones too"},
     {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE",
-     "id, name, status, label, ancestor, exited, before, since, volume, network, command, pod"},
+     "id, name, status, label, ancestor, exited, before, since, volume, network, command, "
+     "health, restart-policy, pod"},
     {"format", 0, OPT_STRING, O(format), "TEMPLATE", "json, jsonl, table ..., or a Go template"},
     {"last", 'n', OPT_INT, O(last), "N", "The N created last, in any state", 0, NULL, NULL,
      O(last_set)},
@@ -54,11 +55,16 @@ static const char *short_id(const char *id, bool full, char buf[static 13])
 static void status_text(const struct ctr_state *s, char *buf, size_t size)
 {
     char since[64];
+    bool starts = streq(s->health, "starting");
     switch (s->status) {
     case CTR_RUNNING:
     case CTR_PAUSED:
         time_human(time_now_ns() - s->started_ns, since, sizeof(since));
-        snprintf(buf, size, "Up %s%s", since, s->status == CTR_PAUSED ? " (Paused)" : "");
+        snprintf(buf, size,
+                 s->status == CTR_PAUSED   ? "Up %s (Paused)"
+                 : s->health && *s->health ? "Up %s (%s%s)"
+                                           : "Up %s",
+                 since, starts ? "health: " : "", s->health);
         break;
     case CTR_STOPPED:
     case CTR_EXITED:

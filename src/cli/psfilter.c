@@ -142,7 +142,7 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
     if (streq(key, "command"))
         return s->command && strstr(s->command, value);
     if (streq(key, "health")) /* docker's "none": it has no check */
-        return streq(s->health ? s->health : "none", value);
+        return streq(s->health && *s->health ? s->health : "none", value);
     if (streq(key, "restart-policy") || streq(key, "should-start-on-boot"))
         return policy_matches(s, key, value);
     return false;

@@ -3,7 +3,7 @@
 
 #include "cli/runopts_lines.h"
 
-#define HEALTH "a systemd timer or cron can run: rootlet exec CONTAINER COMMAND"
+#define STARTUP "--health-start-period and --health-start-interval give a container time to start"
 #define ADDRESS "--network none, host, container:ID or ns:PATH are there; none gives addresses"
 
 /* clang-format off */
@@ -11,8 +11,19 @@
 #define LIFE_OPTIONS \
     FLAG("no-healthcheck", 0, no_healthcheck, "Ignore the image's HEALTHCHECK"), \
     TEXT("restart", 0, restart, "POLICY", "no, on-failure[:N], always or unless-stopped"), \
-    LATER("health-cmd", HEALTH), LATER("health-interval", HEALTH), LATER("health-retries", HEALTH), \
-    LATER("health-start-period", HEALTH), LATER("health-timeout", HEALTH)
+    TEXT("health-cmd", 0, health_cmd, "COMMAND", "Command inside that tells whether it is well"), \
+    TEXT("health-interval", 0, health_interval, "TIME", "Time between two checks (30s)"), \
+    TEXT("health-on-failure", 0, health_on_failure, "ACTION", "none, kill, restart or stop"), \
+    {"health-retries", 0, OPT_INT, O(health_retries), "N", \
+     "Failures in a row that make it unhealthy (3)", 0, NULL, NULL, O(health_retries_set)}, \
+    TEXT("health-start-interval", 0, health_start_interval, "TIME", \
+         "Time between two checks in the start period (5s)"), \
+    TEXT("health-start-period", 0, health_start_period, "TIME", \
+         "Failures in this time after the start do not count (0s)"), \
+    TEXT("health-timeout", 0, health_timeout, "TIME", "A check that takes longer has failed (30s)"), \
+    LATER("health-startup-cmd", STARTUP), LATER("health-startup-interval", STARTUP), \
+    LATER("health-startup-retries", STARTUP), LATER("health-startup-success", STARTUP), \
+    LATER("health-startup-timeout", STARTUP)
 
 /* Units of systemd, messages to it, and where output goes. */
 #define UNIT_OPTIONS \

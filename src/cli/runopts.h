@@ -14,8 +14,10 @@ struct run_opts {
     struct limit_opts limit;
 
     /* Restart policies and health checks. */
-    bool no_healthcheck;
-    char *restart;
+    bool no_healthcheck, health_retries_set;
+    char *restart, *health_cmd, *health_interval, *health_timeout, *health_start_period;
+    char *health_start_interval, *health_on_failure;
+    int64_t health_retries;
 
     /* Units, messages to systemd, where output goes. */
     bool unit;

@@ -46,7 +46,8 @@ static const struct opt kill_table[] = {
     {NULL},
 };
 static const struct opt wait_table[] = {
-    {"condition", 0, OPT_STRING, O(condition), "STATE", "stopped (default), running or removed"},
+    {"condition", 0, OPT_STRING, O(condition), "STATE",
+     "stopped (default), running, removed, healthy, unhealthy"},
     {"ignore", 'i', OPT_FLAG, O(ignore), NULL, "A missing container counts as ended with -1"},
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
     {NULL},
@@ -209,10 +210,37 @@ static int wait_for_end(const struct container *c, int *ret_code, struct err *e)
     return r;
 }
 
+static bool for_health(const struct stop_opts *o)
+{
+    return streq(o->condition, "healthy") || streq(o->condition, "unhealthy");
+}
+
+/* Until the check says so, or the container has ended: then that is the answer. */
+static int wait_for_health(struct container *c, const char *typed, const char *wanted,
+                           struct err *e)
+{
+    if (!c->rec.health.test || streq(c->rec.health.test[0], "NONE"))
+        return err_msg(e, EINVAL, "wait %s: it has no health check", typed);
+    for (;;) {
+        scoped_container struct container now = {.dir_fd = -1};
+        int r = container_open_id(cli_conf(), c->id, &now, e);
+        if (r < 0)
+            return err_add(e, r, "wait %s", typed);
+        bool alive = is_alive(&now);
+        if (!alive || (now.state.status == CTR_RUNNING && streq(now.state.health, wanted))) {
+            printf("%d\n", alive ? -1 : now.state.exit_code);
+            return 0;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+}
+
 static int wait_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct stop_opts *o = data;
     int code = c->state.exit_code;
+    if (for_health(o))
+        return wait_for_health(c, typed, o->condition, e);
     if (o->condition && streq(o->condition, "running") && is_alive(c)) {
         puts("-1");
         return 0;
@@ -231,8 +259,9 @@ static int wait_command(const struct cmd *cmd, void *opts, char **args, struct e
     struct stop_opts *o = opts;
     (void)cmd;
     if (o->condition && !streq(o->condition, "stopped") && !streq(o->condition, "exited") &&
-        !streq(o->condition, "running") && !streq(o->condition, "removed"))
-        return err_msg(e, EINVAL, "wait --condition %s: not stopped, running or removed",
+        !streq(o->condition, "running") && !streq(o->condition, "removed") && !for_health(o))
+        return err_msg(e, EINVAL,
+                       "wait --condition %s: not stopped, running, removed, healthy or unhealthy",
                        o->condition);
     if (o->ignore && *args)
         return each_known(o, args, "-1", wait_one, e);

@@ -59,6 +59,21 @@ int container_signal(const struct conf *c, const char *id, int sig, struct err *
     return client_request(fd, &head, NULL, e);
 }
 
+int container_health(const struct conf *c, const char *id, int *ret_code, struct err *e)
+{
+    scoped_free struct proto_msg *m = xmalloc(sizeof(*m));
+    scoped_fd int fd = container_connect(c, id, e);
+    if (fd < 0)
+        return fd;
+    int r = proto_send(fd, PROTO_HEALTH, 0, 0, NULL, 0);
+    if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+        return err_set(e, -r, "write to the supervisor");
+    r = client_wait(fd, PROTO_HEALTH_RESULT, m, e);
+    if (r == 0)
+        *ret_code = m->head.a;
+    return r;
+}
+
 /* Reads until the supervisor has gone. Its last word about the container, if it came, in *ret. */
 static bool wait_end(int fd, int *ret_code)
 {

@@ -45,6 +45,8 @@ int container_signal(const struct conf *c, const char *id, int sig, struct err *
 /* Sends sig, after timeout_ms SIGKILL (< 0: never), and waits until the container has ended and its
  * supervisor has finished. 0 also when it had ended by itself meanwhile. */
 int container_stop(const struct conf *c, const char *id, int sig, int timeout_ms, struct err *e);
+/* Runs its health check now; *ret_code is the check's exit code, -1 when it gave none in time. */
+int container_health(const struct conf *c, const char *id, int *ret_code, struct err *e);
 /* Waits for the end; *ret_code is the exit code (128 + n for signal n). */
 int container_wait(const struct conf *c, const char *id, int *ret_code, struct err *e);
 

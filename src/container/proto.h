@@ -26,16 +26,18 @@ enum proto_type {
     PROTO_CLOSED, /* a: PROTO_WANT_STDOUT/STDERR: nobody reads it any more (fd 3 only): the
                      container gets EPIPE, as if it wrote to that pipe itself */
     PROTO_MEMBER, /* to a pod's infra container: as long as this peer is there, so is a member */
+    PROTO_HEALTH, /* run the health check now; HEALTH_RESULT or REFUSED follows */
     /* from the supervisor */
-    PROTO_CREATED = 64, /* a: pid of the container's init; everything but execve is done */
-    PROTO_STARTED,      /* a: pid; execve has succeeded (fd 3 only) */
-    PROTO_STDOUT,       /* data */
-    PROTO_STDERR,       /* data */
-    PROTO_EXIT,         /* a: exit code, b: signal or 0; the last message */
-    PROTO_ERROR,        /* data: struct err; the last message when the start failed */
-    PROTO_OK,           /* the request was carried out */
-    PROTO_REFUSED,      /* data: struct err */
-    PROTO_STDIN_ACK,    /* a: bytes of STDIN that the container has taken */
+    PROTO_CREATED = 64,  /* a: pid of the container's init; everything but execve is done */
+    PROTO_STARTED,       /* a: pid; execve has succeeded (fd 3 only) */
+    PROTO_STDOUT,        /* data */
+    PROTO_STDERR,        /* data */
+    PROTO_EXIT,          /* a: exit code, b: signal or 0; the last message */
+    PROTO_ERROR,         /* data: struct err; the last message when the start failed */
+    PROTO_OK,            /* the request was carried out */
+    PROTO_REFUSED,       /* data: struct err */
+    PROTO_STDIN_ACK,     /* a: bytes of STDIN that the container has taken */
+    PROTO_HEALTH_RESULT, /* a: the exit code of the check; -1: it gave none in time */
 };
 
 struct proto_head {

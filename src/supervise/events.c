@@ -11,6 +11,7 @@
 
 #include "base/proc.h"
 #include "base/timefmt.h"
+#include "supervise/health.h"
 
 typedef int handler(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e);
 
@@ -326,6 +327,7 @@ static handler *const table[PH_MAX][EV_MAX] = {
             [EV_INIT_ENDED] = init_ended,
             [EV_RUN_TIME] = run_time_over,
             [EV_TERM] = told_to_end,
+            [EV_KILL] = kill_it,
             [EV_RESTART] = restart_it,
         },
     [PH_STOPPING] =
@@ -395,13 +397,15 @@ static void on_init(void *data, uint32_t events)
 }
 
 /* Orphans that came to us as the sub-reaper. The init's status is taken through its pidfd. */
-static void reap_orphans(struct sup *s)
+void events_reap(struct sup *s)
 {
     pid_t init = s->engine && !s->init_ended ? engine_pid(s->engine) : -1;
+    pid_t check = health_pid(s);
     siginfo_t si = {0};
     while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && si.si_pid > 0) {
-        if (si.si_pid == init)
-            return; /* on_init is next; the rest comes with the next SIGCHLD or goes with us */
+        if (si.si_pid == init || si.si_pid == check)
+            return; /* its own watch is next; the rest comes with the next SIGCHLD or goes with us
+                     */
         waitpid(si.si_pid, NULL, __WALL);
         si.si_pid = 0;
     }
@@ -436,7 +440,7 @@ static void on_signal(void *data, uint32_t events)
     (void)events;
     while (read(s->sig_fd, &si, sizeof(si)) == sizeof(si)) {
         if (si.ssi_signo == SIGCHLD)
-            reap_orphans(s);
+            events_reap(s);
         else if (si.ssi_signo == SIGHUP)
             log_writer_reopen(s->log);
         else if (si.ssi_signo == SIGABRT)

@@ -11,6 +11,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/timefmt.h"
+#include "supervise/health.h"
 #include "supervise/watch.h"
 
 /* After the init's end nobody writes but processes that it shared its pid namespace with: what
@@ -66,6 +67,7 @@ void finish_init_ended(struct sup *s)
     st->exit_code = wait_status_code(status);
     st->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     state_clear_init(st);
+    health_end(s);
     oom_end(s);
     char code[24];
     snprintf(code, sizeof(code), "exitCode=%d", st->exit_code);

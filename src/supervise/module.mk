@@ -6,6 +6,7 @@ rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/s
 	src/supervise/restart.c src/supervise/unit.c src/supervise/unit.h src/supervise/notify.c \
 	src/supervise/notify.h src/supervise/notify-filter.c src/supervise/credentials.c
 rootlet_supervise_SOURCES += src/supervise/watch.h src/supervise/oom.c src/supervise/pressure.c
+rootlet_supervise_SOURCES += src/supervise/health.c src/supervise/health.h src/supervise/check.c
 rootlet_supervise_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_supervise_LDADD = $(SUPERVISE_LIBS)
 SUPERVISE_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/engine/libengine.a \

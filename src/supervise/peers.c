@@ -5,6 +5,8 @@
  * costs more memory. The owner is never dropped: while it lags, nothing more is read. */
 #include "supervise/supervise.h"
 
+#include "supervise/health.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -193,16 +195,26 @@ static void flush(struct peer *p)
     }
 }
 
-void peer_reply(struct peer *p, enum proto_type type, const struct err *e)
+static void reply(struct peer *p, enum proto_type type, int32_t a, const struct err *e)
 {
     if (p->gone || p->reply)
         return;
-    p->reply = chunk_new(type, 0, 0, e, e ? sizeof(*e) : 0);
+    p->reply = chunk_new(type, a, 0, e, e ? sizeof(*e) : 0);
     if (!p->reply)
         p->gone = true;
     flush(p);
     if (!p->gone)
         watch(p);
+}
+
+void peer_reply(struct peer *p, enum proto_type type, const struct err *e)
+{
+    reply(p, type, 0, e);
+}
+
+void peer_answer(struct peer *p, enum proto_type type, int32_t a)
+{
+    reply(p, type, a, NULL);
 }
 
 void peers_dismiss(struct sup *s, int32_t code, int32_t sig)
@@ -367,6 +379,10 @@ static void dispatch(struct sup *s, struct peer *p, const struct proto_msg *m)
         break;
     case PROTO_FINISH:
         do_event(s, p, EV_FINISH, h);
+        break;
+    case PROTO_HEALTH:
+        if (health_ask(s, p, &e) < 0)
+            peer_reply(p, PROTO_REFUSED, &e);
         break;
     case PROTO_RENAME: {
         int r = do_rename(s, m, &e);

@@ -18,6 +18,7 @@
 #include "base/timefmt.h"
 #include "security/filter.h"
 #include "security/secopt.h"
+#include "supervise/health.h"
 #include "supervise/watch.h"
 #include "sys/clone.h"
 
@@ -207,6 +208,7 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r < 0)
         return r;
     keep_network(s, &p);
+    health_prepare(s, &p.ctr.rec.health);
     unit_give_sockets(s);
     r = notify_prepare(s, p.ctr.rec.sdnotify, e);
     if (r == 0)
@@ -243,6 +245,7 @@ void sup_run_end(struct sup *s)
         cancel(s, &s->drain_timer);
         cancel(s, &s->run_timer);
     }
+    health_end(s);
     stdio_close(s);
     oom_end(s);
     pressure_end(s);
@@ -320,6 +323,7 @@ int sup_start(struct sup *s, struct err *e)
     if (r < 0)
         return r;
     s->state.started_ns = time_now_ns();
+    health_begin(s);
     state_set(s, CTR_RUNNING);
     sup_journal(s, "start", NULL);
     r = events_run_time(s, e);

@@ -50,6 +50,7 @@ enum event {
     EV_RUN_TIME,  /* --timeout */
     EV_TERM,      /* we were told to end (SIGTERM) */
     EV_DRAINED,
+    EV_KILL,         /* SIGKILL to the init; the policy decides what follows (health, pressure) */
     EV_RESTART,      /* end this run and begin another, whatever the policy (health, pressure) */
     EV_RESTART_TIME, /* the wait between two runs is over */
     EV_MAX,
@@ -76,6 +77,7 @@ struct peer {
     struct chunk *last;  /* after this one it is let go; NULL: it stays */
     struct chunk *reply; /* to a request; nothing more is read from it before that is sent */
     uint32_t unacked, ack_due; /* bytes of its STDIN */
+    bool asks_health;          /* it waits for the result of a check */
 };
 
 /* Input on its way to the container. */
@@ -135,6 +137,7 @@ struct sup {
     int oom_fd;         /* memory.events of the group; -1: it has none */
     uint64_t oom_kills; /* that have been told */
     struct pressure *pressure;
+    struct health *health; /* NULL: it has no check */
     int stop_timer, drain_timer, run_timer, trim_timer;
     int64_t stop_due_ns;
 
@@ -199,6 +202,7 @@ int events_open(struct sup *s, struct err *e);     /* signals */
 int events_init(struct sup *s, struct err *e);     /* the init's pidfd */
 int events_learn(struct sup *s, struct err *e);    /* the seccomp listener, if there is one */
 int events_run_time(struct sup *s, struct err *e); /* --timeout begins */
+void events_reap(struct sup *s); /* what has come to us as the sub-reaper and has ended */
 const char *phase_name(enum phase p);
 
 /* journal.c */
@@ -253,6 +257,7 @@ void peers_settle(struct sup *s);
  * docker, and let go. Who only waits for the end goes on waiting. */
 void peers_dismiss(struct sup *s, int32_t code, int32_t sig);
 void peer_reply(struct peer *p, enum proto_type type, const struct err *e);
+void peer_answer(struct peer *p, enum proto_type type, int32_t a);
 void peer_ack(struct peer *p, uint32_t bytes);
 bool peers_flushed(const struct sup *s);
 void peers_close(struct sup *s);
