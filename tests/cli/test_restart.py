@@ -271,6 +271,7 @@ def test_every_run_gives_back_what_it_took(rootlet):
 
     def descriptors():
         return sorted(os.readlink(f"/proc/{pid}/fd/{n}").split(":")[0] for n in os.listdir(f"/proc/{pid}/fd"))
+    wait_for(lambda: descriptors().count("socket") == 1)  # the command that started it has gone
     first = descriptors()
     wait_for(lambda: state(rootlet, cid)["restart_count"] == 3)
     wait_status(rootlet, cid, "running")
