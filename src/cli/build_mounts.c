@@ -7,6 +7,7 @@
 
 #include "base/path.h"
 #include "cli/build.h"
+#include "engine/engine.h"
 
 #define TMPFS_OPTIONS "nosuid,nodev,mode=1777"
 #define BIND_FILE_OPTIONS "bind,rprivate,rw"
@@ -22,9 +23,14 @@ static void bind_own_file(struct build *b, const char *name, const char *destina
 
 static int build_shm(struct build *b, struct err *e)
 {
-    if (b->o->ipc && (streq(b->o->ipc, "host") || str_after(b->o->ipc, "container:")) &&
-        !b->o->shm_size)
+    /* It goes with the IPC namespace, unless a size asks for one of its own. */
+    bool host = streq(b->o->ipc, "host"), joined = b->o->ipc && str_after(b->o->ipc, "container:");
+    if ((host || joined) && !b->o->shm_size) {
+        spec_remove_mount(b->spec, "/dev/shm");
+        spec_add_mount(b->spec, "/dev/shm", "bind", host ? "/dev/shm" : ENGINE_SHARED_SHM,
+                       "bind,rprivate,nosuid,noexec,nodev");
         return 0;
+    }
     uint64_t bytes = 64u << 20;
     if (b->o->shm_size && (parse_size(b->o->shm_size, &bytes) < 0 || bytes == 0))
         return err_msg(e, EINVAL, "--shm-size %s: not a size", b->o->shm_size);

@@ -22,6 +22,9 @@ struct engine_file {
     size_t size;
 };
 
+/* Source of a bind that leads nowhere: what is mounted there is engine_params.shm_fd. */
+#define ENGINE_SHARED_SHM "/proc/self/shared-shm"
+
 /* What the pointers name is borrowed and outlives the engine. */
 struct engine_params {
     const struct spec *spec; /* validated */
@@ -44,6 +47,7 @@ struct engine_params {
     bool listen_pid;    /* LISTEN_PID of the payload's environment becomes its pid */
     int userns_fd;      /* >= 0: join this user namespace instead of a new one; -1: the one that
                            owns a network given by path is found by the engine */
+    const int *shm_fd;  /* a detached mount for the mount with the source ENGINE_SHARED_SHM */
     bool trace_stages;  /* times to stderr */
     const char *bundle; /* for the hooks' state, and a relative root.path; may be NULL */
 

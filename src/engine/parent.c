@@ -110,12 +110,33 @@ void parent_close_namespaces(struct start *s)
     s->n_join = 0;
 }
 
+/* A descriptor of the caller's for the mount that has no source. */
+static int take_shm(struct start *s, struct err *e)
+{
+    for (size_t i = 0; i < s->spec->n_mounts; i++) {
+        if (!streq(s->spec->mounts[i].source, ENGINE_SHARED_SHM))
+            continue;
+        fd_close(&s->bind_fds[i]);
+        s->bind_fds[i] = fcntl(*s->p->shm_fd, F_DUPFD_CLOEXEC, 3);
+        if (s->bind_fds[i] < 0)
+            return err_set(e, errno, "copy the descriptor of /dev/shm");
+    }
+    return 0;
+}
+
 /* The container's root may not map the ids of the host's file systems: root of the host does. */
 int parent_open_idmapped(struct start *s, struct err *e)
 {
+    if (s->p->shm_fd) {
+        s->bind_fds = mounts_new_fds(s->spec);
+        int r = take_shm(s, e);
+        if (r < 0)
+            return r;
+    }
     if (geteuid() != 0 || !(s->make_userns || s->join_userns) || !mounts_any_idmapped(s->spec))
         return 0;
-    s->bind_fds = mounts_new_fds(s->spec);
+    if (!s->bind_fds)
+        s->bind_fds = mounts_new_fds(s->spec);
     s->idmapped = true;
     return mounts_open_idmapped(s->spec, s->p->bundle, s->bind_fds, e);
 }

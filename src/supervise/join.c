@@ -36,6 +36,27 @@ static int open_running(struct sup *s, const char *ref, struct container *ret, s
     return err_hint(e, r, "rootlet start %s", ret->state.name);
 }
 
+static bool wants_shm(const struct spec *spec)
+{
+    for (size_t i = 0; i < spec->n_mounts; i++)
+        if (streq(spec->mounts[i].source, ENGINE_SHARED_SHM))
+            return true;
+    return false;
+}
+
+static int share_shm(struct join *j, const struct container *other, struct err *e)
+{
+    scoped_fd int mntns = open_ns(other, "mnt", e);
+    scoped_fd int userns = mntns < 0 ? mntns : open_ns(other, "user", e);
+    if (userns < 0)
+        return userns;
+    fd_close(&j->shm_fd);
+    j->shm_fd = shm_open_shared(userns, mntns, e);
+    return j->shm_fd < 0
+               ? err_add(e, j->shm_fd, "share /dev/shm of container %s", other->state.name)
+               : 0;
+}
+
 static int join_one(struct sup *s, struct join *j, const char *type, const char *ref, struct err *e)
 {
     scoped_container struct container other = {.dir_fd = -1};
@@ -51,7 +72,9 @@ static int join_one(struct sup *s, struct join *j, const char *type, const char 
     /* Theirs is the user namespace that may enter them. */
     if (j->userns_fd < 0)
         j->userns_fd = open_ns(&other, "user", e);
-    return j->userns_fd < 0 ? j->userns_fd : 0;
+    if (j->userns_fd < 0)
+        return j->userns_fd;
+    return streq(type, "ipc") && wants_shm(&s->spec) ? share_shm(j, &other, e) : 0;
 }
 
 /* The infra container's supervisor counts its members by their connections: the kernel ends ours
@@ -91,6 +114,7 @@ void join_release(struct join *j)
         close(j->fd[i]);
     j->n = 0;
     fd_close(&j->userns_fd);
+    fd_close(&j->shm_fd);
 }
 
 void join_leave(struct sup *s)

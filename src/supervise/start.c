@@ -165,6 +165,7 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .n_files = s->unit.n_files,
         .listen_pid = s->unit.listen_fds > 0,
         .userns_fd = p->join.userns_fd,
+        .shm_fd = p->join.shm_fd >= 0 ? &p->join.shm_fd : NULL,
         .cgroup = s->cgroup,
         .trace_stages = s->trace_stages,
     };
@@ -189,7 +190,8 @@ static int open_log(struct sup *s, const struct ctr_record *rec, struct err *e)
 
 int sup_run_begin(struct sup *s, struct err *e)
 {
-    scoped_prep struct prep p = {.ctr.dir_fd = -1, .child_fd = {-1, -1, -1}, .join.userns_fd = -1};
+    scoped_prep struct prep p = {
+        .ctr.dir_fd = -1, .child_fd = {-1, -1, -1}, .join = {.userns_fd = -1, .shm_fd = -1}};
     int r = read_records(s, &p, e);
     if (r == 0)
         r = group_begin_recorded(s, &p.ctr.rec, e);

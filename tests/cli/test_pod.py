@@ -84,6 +84,10 @@ def test_what_is_shared(pods):
         assert len({infra[ns], one[ns], two[ns]}) == 3, ns
     out = rootlet.ok("exec", "one", "sh", "-c", "hostname; cat /etc/hostname; grep podhost /etc/hosts").text.split()
     assert out[:2] == ["podhost", "podhost"] and "p-infra" in out
+    rootlet.ok("exec", "one", "sh", "-c", "echo shm > /dev/shm/f")
+    assert rootlet.ok("exec", "two", "cat", "/dev/shm/f").text == "shm"
+    out = rootlet.ok("exec", "two", "grep", " /dev/shm ", "/proc/mounts").text.split()
+    assert out[2] == "tmpfs" and {"nosuid", "nodev", "noexec"} <= set(out[3].split(","))
     for flags, match in ((["--network", "host"], "shares its network"), (["--hostname", "x"], "--hostname"),
                          (["--userns", "auto"], "share its user namespace"), (["-p", "80:80"], "--publish")):
         rootlet.fails("run", "--pod", "p", *flags, rootlet.image(), "true", match=match)
@@ -221,6 +225,20 @@ def test_members_find_the_infra_of_now(pods):
     rootlet.ok("stop", "-t", "0", "base", "guest")
     rootlet.fails("start", "guest", match="container base: it is not running\nhint: rootlet start base")
     rootlet.ok("rm", "-f", "base", "guest")
+
+
+def test_shm_of_another_container(rootlet):
+    """--ipc container:ID shares /dev/shm; one of its own is for who asks for a size."""
+    rootlet.ok("run", "-d", "--name", "base", "--shm-size", "3m", rootlet.image(), "sleep", "1000")
+    rootlet.ok("exec", "base", "sh", "-c", "echo x > /dev/shm/f")
+    ipc = ("--rm", "--ipc", "container:base")
+    out = rootlet.ok("run", *ipc, rootlet.image(), "sh", "-c", "cat /dev/shm/f; df -k /dev/shm | awk '{print $2}'").text
+    assert out.split() == ["x", "1024-blocks", "3072"] or out.split()[0] == "x" and out.split()[-1] == "3072"
+    assert rootlet.ok("run", *ipc, "--shm-size", "1m", rootlet.image(), "ls", "/dev/shm").text == ""
+    rootlet.ok("run", "-d", "--name", "odd", "--mount", "type=bind,src=/etc,dst=/dev/shm,ro", rootlet.image(), "sleep", "99")
+    rootlet.fails("run", "--rm", "--ipc", "container:odd", rootlet.image(), "true", match="share /dev/shm of container odd")
+    assert rootlet.ok("run", "--rm", "--ipc", "host", rootlet.image(), "sh", "-c", "grep -c ' /dev/shm ' /proc/mounts").text == "1"
+    rootlet.ok("rm", "-f", "base", "odd")
 
 
 def test_many_members_at_once(pods):
