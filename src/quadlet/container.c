@@ -152,7 +152,7 @@ static void add_special(struct command *c)
     }
     if (!update || !*update)
         return;
-    command_add(c, "--label=io.containers.autoupdate=%s", update);
+    command_add(c, "--auto-update=%s", update);
     if (streq(update, "registry")) {
         quadlet_problem(j->file, QUADLET_NOTE, job_line(j, "AutoUpdate"),
                         "registries come with a later version");
@@ -240,7 +240,6 @@ void translate_container(struct job *j)
     add_kill_mode(j);
     job_default(j, "Delegate", "yes");
     job_default(j, "SyslogIdentifier", "%N");
-    str_add(&j->service, "Environment=PODMAN_SYSTEMD_UNIT=%n\n");
     job_exec(j, "ExecStart", "", &run);
     strv_free(j->file->run);
     j->file->run = strv_dup(run.words + verb);

@@ -2,6 +2,7 @@
 #include "quadlet/keys.h"
 
 #define NET "network drivers come later: Network=host, none or another container's does it today"
+#define STARTUP "HealthStartPeriod= is a time in which failures do not count"
 #define PULLS "images come by rootlet load or import, nothing is pulled yet"
 #define NO_MODULES "settings are in rootlet.conf(5) and ROOTLET_... of [Service] Environment="
 #define SECRETS                                                                                    \
@@ -36,7 +37,7 @@ static const struct key container_keys[] = {
     {"AddHost", KEY_EACH, "--add-host"},
     {"Annotation", KEY_PAIRS, "--annotation"},
     {"AppArmor", KEY_STRING, "--security-opt=apparmor"},
-    {"AutoUpdate", KEY_CODE, "--label=io.containers.autoupdate"},
+    {"AutoUpdate", KEY_CODE, "--auto-update"},
     {"CgroupsMode", KEY_STRING, "--cgroups"},
     {"ContainerName", KEY_CODE, "--name"},
     {"DNS", KEY_EACH, "--dns"},
@@ -59,11 +60,11 @@ static const struct key container_keys[] = {
     {"HealthOnFailure", KEY_STRING, "--health-on-failure"},
     {"HealthRetries", KEY_STRING, "--health-retries"},
     {"HealthStartPeriod", KEY_STRING, "--health-start-period"},
-    {"HealthStartupCmd", KEY_STRING, "--health-startup-cmd"},
-    {"HealthStartupInterval", KEY_STRING, "--health-startup-interval"},
-    {"HealthStartupRetries", KEY_STRING, "--health-startup-retries"},
-    {"HealthStartupSuccess", KEY_STRING, "--health-startup-success"},
-    {"HealthStartupTimeout", KEY_STRING, "--health-startup-timeout"},
+    {"HealthStartupCmd", KEY_STRING, "--health-startup-cmd", STARTUP},
+    {"HealthStartupInterval", KEY_STRING, "--health-startup-interval", STARTUP},
+    {"HealthStartupRetries", KEY_STRING, "--health-startup-retries", STARTUP},
+    {"HealthStartupSuccess", KEY_STRING, "--health-startup-success", STARTUP},
+    {"HealthStartupTimeout", KEY_STRING, "--health-startup-timeout", STARTUP},
     {"HealthTimeout", KEY_STRING, "--health-timeout"},
     {"HostName", KEY_STRING, "--hostname"},
     {"HttpProxy", KEY_CODE, "false is as it is; true: Environment=http_proxy=... hands one on"},
@@ -122,7 +123,7 @@ static const struct key pod_keys[] = {
     {"DNS", KEY_EACH, "--dns"},
     {"DNSOption", KEY_EACH, "--dns-option"},
     {"DNSSearch", KEY_EACH, "--dns-search"},
-    {"ExitPolicy", KEY_CODE, "--exit-policy"},
+    {"ExitPolicy", KEY_CODE, "--exit-policy (continue)"},
     {"HostName", KEY_STRING, "--hostname"},
     {"IP", KEY_STRING, "--ip", NET},
     {"IP6", KEY_STRING, "--ip6", NET},
@@ -133,7 +134,7 @@ static const struct key pod_keys[] = {
     {"PublishPort", KEY_EACH, "--publish", NET},
     {"ShmSize", KEY_STRING, "--shm-size"},
     {"StopTimeout", KEY_CODE, "--time of rootlet pod stop"},
-    {"Volume", KEY_CODE, "--volume"},
+    {"Volume", KEY_REFUSED, "give Volume= to the containers of the pod"},
     ID_KEYS,
     COMMON_KEYS,
     {NULL},

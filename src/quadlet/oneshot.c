@@ -238,18 +238,18 @@ void translate_pod(struct job *j)
     scoped_command struct command stop = command_of(j, "pod stop --ignore");
     scoped_command struct command rm = command_of(j, "pod rm --ignore --force");
     add_members(j);
-    command_add(&create, "--exit-policy=%s", *policy ? policy : "stop");
+    /* The service stays active after the last container, so the pod stays up too. */
+    if (*policy)
+        command_add(&create, "--exit-policy=%s", policy);
     command_keys(&create);
     command_ids(&create);
     command_networks(&create);
-    command_volumes(&create);
     command_add(&create, "--name=%s", name);
     command_own_args(&create);
     command_add(&start, "%s", name);
     command_add(&stop, "--time=%s", *time ? time : "10");
     command_add(&stop, "%s", name);
     command_add(&rm, "%s", name);
-    str_add(&j->service, "Environment=PODMAN_SYSTEMD_UNIT=%n\n");
     job_exec(j, "ExecStartPre", "", &create);
     add_service(j, &start, true);
     job_exec(j, "ExecStop", "-", &stop);

@@ -120,6 +120,9 @@ run_bed() {
         grep -rlE "mark\.$bed\b" --include='test_*.py' tests | LC_ALL=C sort)
     [ ${#files[@]} -gt 0 ] || die "no file of the tests has a test marked $bed"
     [ "${files[0]}" != named ] || files=()
+    # As an administrator links the generator of another prefix (rootlet-quadlet(5)).
+    exec_as root bash -c 'mkdir -p /run/systemd/user-generators &&
+        ln -sf /job/build/rootlet-user-generator /run/systemd/user-generators/'
     for user in tester root; do
         xml=tests-$bed-$VM_SUITE$([ $user = tester ] || echo -root).xml
         rm -f "$BUILDDIR/$xml"

@@ -17,7 +17,7 @@ BUILDDIR = pathlib.Path(os.environ.get("BUILDDIR", "build"))
 SRCDIR = pathlib.Path(os.environ.get("SRCDIR", "."))
 SANITIZERS = os.environ.get("SANITIZERS") == "yes"
 PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init", "rootlet-oci",
-            "rootlet-scope")
+            "rootlet-scope", "rootlet-user-generator")
 DEVICES = ("/dev/fuse", "/dev/net/tun")
 LOCK = "/run/lock/rootlet-tests"
 SUBIDS = 65536
