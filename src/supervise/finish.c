@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/timefmt.h"
 #include "supervise/health.h"
+#include "supervise/join.h"
 #include "supervise/watch.h"
 
 /* After the init's end nobody writes but processes that it shared its pid namespace with: what

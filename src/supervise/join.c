@@ -1,6 +1,6 @@
 /* join - namespaces of other containers, by their processes of now: they may have been started anew
  * since we were made. And the pod that we are a member of. */
-#include "supervise/supervise.h"
+#include "supervise/join.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "supervise/join.h"
 #include "sys/sock.h"
 
 #define ACCEPT_RETRY_MS 200

@@ -1,7 +1,7 @@
 /* shm - /dev/shm of the container whose IPC namespace is joined. A mount can only be copied by a
  * process that sees it: one of ours enters that container's user and mount namespaces, and hands
  * the copy back. It executes nothing and takes no path from there but this one. */
-#include "supervise/supervise.h"
+#include "supervise/join.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -19,6 +19,7 @@
 #include "security/filter.h"
 #include "security/secopt.h"
 #include "supervise/health.h"
+#include "supervise/join.h"
 #include "supervise/watch.h"
 #include "sys/clone.h"
 
