@@ -52,8 +52,9 @@ def debris():
     for entry in (ROOT / "names").glob("*"):
         if not (ROOT / "containers" / os.readlink(entry)).exists():
             yield f"names/{entry.name}"
+    # That of a volume's record goes with the volume.
     for entry in ROOT.rglob(".tmp-*"):
-        if entry.relative_to(ROOT).parts[0] not in ("layers", "containers"):
+        if entry.relative_to(ROOT).parts[0] not in ("layers", "containers", "volumes"):
             yield str(entry.relative_to(ROOT))
 
 

@@ -1,0 +1,56 @@
+"""Nothing adds up: ROOTLET_TEST_RUNS (100; the long test 1000) times run --rm (R9, A45)."""
+import os
+import pathlib
+import time
+
+import pytest
+from scopelib import CGROUPS, run, systemctl, units
+
+from lib import rows
+
+pytestmark = pytest.mark.systemd
+RUNS = int(os.environ.get("ROOTLET_TEST_RUNS", "100"))
+
+
+def groups():
+    return {str(p) for p in CGROUPS.glob("**/rootlet*") if p.is_dir() and not p.name.endswith(".slice")}
+
+
+def descriptors(comm):
+    """How many the user's processes of this name have open."""
+    n = 0
+    for pid in run("pgrep", "-u", str(os.getuid()), "-x", comm).stdout.split():
+        n += len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
+    return n
+
+
+def counts(rootlet):
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text().count("\n")
+    users = sum(1 for p in pathlib.Path("/proc").glob("[0-9]*") if p.stat().st_uid == os.getuid())
+    store = {str(p.relative_to(rootlet.store.root)) for p in rootlet.store.root.rglob("*")
+             if "layers" not in p.parts}
+    run_root = {str(p) for p in rootlet.store.runroot.rglob("*") if not p.name.startswith("events")}
+    return {"scopes": units(), "groups": groups(), "mounts": mounts, "processes": users,
+            "store": store, "runroot": run_root, "shm": set(os.listdir("/dev/shm")),
+            "tmp": {n for n in os.listdir("/tmp") if "rootlet" in n},
+            "manager's descriptors": descriptors("systemd"), "bus": descriptors("dbus-daemon"),
+            "failed": systemctl("--failed", "--plain", "--no-legend").stdout}
+
+
+@rows("A45")
+@pytest.mark.timeout(1200)
+def test_nothing_stays_of_many_runs(rootlet):
+    image = rootlet.image()
+    for _ in range(3):  # what is made once
+        rootlet.ok("run", "--rm", image, "true", cgroups=None)
+    time.sleep(0.5)
+    before = counts(rootlet)
+    begin = time.monotonic()
+    for i in range(RUNS):
+        rootlet("run", "--rm", image, "sh", "-c", f"exit {i % 3}", rc=i % 3, cgroups=None)
+    took = time.monotonic() - begin
+    end = time.monotonic() + 10
+    while (after := counts(rootlet)) != before and time.monotonic() < end:
+        time.sleep(0.2)
+    print(f"{RUNS} runs in {took:.1f} s, {took / RUNS * 1000:.0f} ms each")
+    assert after == before, {k: (before[k], after[k]) for k in before if before[k] != after[k]}
