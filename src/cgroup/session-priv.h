@@ -19,6 +19,7 @@ struct cgroup_session {
     char *origin;               /* made: where we have come from; owned */
     char *unit;                 /* systemd: name of the scope; owned */
     struct scope_helper helper; /* systemd */
+    bool foreign;               /* between us and the scope is what only the manager may cross */
     bool asked;                 /* of it, and not yet answered */
     bool fresh;                 /* container/ is there and has never been used */
 };

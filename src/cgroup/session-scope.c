@@ -6,6 +6,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "cgroup/place.h"
 #include "cgroup/session-priv.h"
 #include "cgroup/systemd-unit.h"
 
@@ -41,6 +42,16 @@ static int make_properties(const struct cgroup_session_request *r, json_t *list,
     return 0;
 }
 
+/* Logins are beside the user's manager, not below it. */
+static bool is_foreign(void)
+{
+    scoped_free char *own = NULL;
+    if (cgroup_of_process(0, &own, NULL) < 0)
+        return true;
+    scoped_free char *manager = place_manager_group(own);
+    return geteuid() != 0 && !str_after(own, manager);
+}
+
 int session_scope_begin(struct cgroup_session *s, const struct cgroup_session_request *r,
                         struct err *e)
 {
@@ -50,6 +61,7 @@ int session_scope_begin(struct cgroup_session *s, const struct cgroup_session_re
         rc = scope_helper_start(&s->helper, geteuid() != 0, e);
     if (rc < 0)
         return rc;
+    s->foreign = is_foreign();
     json_object_set_new(request, "op", json_string("session"));
     json_object_set_new(request, "unit", json_sprintf("rootlet-%s.scope", s->id));
     json_object_set_new(request, "pid", json_integer(getpid()));

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -236,6 +237,12 @@ int cgroup_session_container(struct cgroup_session *s, const json_t *resources, 
     else
         *ret = c;
     return r;
+}
+
+bool cgroup_session_late(const struct cgroup_session *s)
+{
+    struct pollfd p = {.fd = s ? s->helper.sock : -1, .events = POLLIN};
+    return s && s->asked && !s->foreign && poll(&p, 1, 0) == 0;
 }
 
 const char *cgroup_session_path(const struct cgroup_session *s)

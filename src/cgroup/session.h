@@ -28,6 +28,10 @@ struct cgroup_session_request {
  * *ret is owned; with "disabled" it is NULL. */
 int cgroup_session_begin(const struct cgroup_session_request *r, struct cgroup_session **ret,
                          struct err *e);
+/* Shall the container's first process be born before the group is waited for, and move there later?
+ * True while a manager is at work, unless the process could only be moved by it: that takes longer
+ * than to be born in the group. */
+bool cgroup_session_late(const struct cgroup_session *s);
 /* Waits for the groups, goes to supervisor/ and makes container/ with these limits
  * (linux.resources; may be NULL), empty and anew when it was there. owner: as in struct
  * cgroup_request. *ret is owned and may be closed before the session; NULL without a session. A

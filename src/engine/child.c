@@ -94,7 +94,7 @@ int child_unshare(struct start *s, struct err *e)
     if (s->null_fd < 0)
         return err_set(e, errno, "open /dev/null");
     uint64_t flags = s->new_flags & ~(uint64_t)(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME);
-    if (s->p->cgroup && !s->in_cgroup)
+    if (enters_cgroup(s))
         flags &=
             ~(uint64_t)CLONE_NEWCGROUP; /* its root is where we are, and we are not there yet */
     if (unshare((int)flags) < 0)
@@ -150,7 +150,7 @@ int child_await_maps(struct start *s, struct err *e)
 /* MSG_MAPPED came after the parent had put us into our cgroup. */
 int child_unshare_cgroup(struct start *s, struct err *e)
 {
-    if (!(s->new_flags & CLONE_NEWCGROUP) || !s->p->cgroup || s->in_cgroup)
+    if (!(s->new_flags & CLONE_NEWCGROUP) || !enters_cgroup(s))
         return 0;
     return unshare(CLONE_NEWCGROUP) < 0 ? err_set(e, errno, "unshare") : 0;
 }

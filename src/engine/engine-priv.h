@@ -151,6 +151,11 @@ struct start {
     int stdio[3];
     unsigned preserve_fds;
 };
+/* The init goes to a cgroup after its birth, so it makes its cgroup namespace late. */
+static inline bool enters_cgroup(const struct start *s)
+{
+    return (s->p->cgroup || s->p->await_cgroup) && !s->in_cgroup;
+}
 enum own { OWN_NET, OWN_PID, OWN_IPC, OWN_UTS, OWN_CGROUP, OWN_TIME, OWN_USER };
 
 /* parent.c */

@@ -56,6 +56,10 @@ struct engine_params {
     bool no_pivot;         /* MS_MOVE and chroot(2) in place of pivot_root(2): root on initramfs */
     bool keep_keyring;     /* no session keyring of its own */
     struct cgroup *cgroup; /* made by the caller, its limits applied; NULL: stays in ours */
+    /* With cgroup NULL: gives it (borrowed) when it is needed. Called while the ids of the init,
+     * which then enters it, are being mapped: what makes it goes on meanwhile. May be NULL. */
+    int (*await_cgroup)(void *data, struct cgroup **ret, struct err *e);
+    void *await_data;
     const int *start_listen; /* listening SOCK_SEQPACKET unix socket, borrowed: after engine_detach
                                the init waits on it for engine_start_at. NULL: engine_start */
 };

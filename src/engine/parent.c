@@ -192,9 +192,11 @@ pid_t parent_clone_into(struct start *s, uint64_t flags, int *ret_pidfd)
 
 int parent_enter_cgroup(struct start *s, struct err *e)
 {
-    if (!s->p->cgroup || s->in_cgroup)
+    if (!enters_cgroup(s))
         return 0;
-    return cgroup_enter(s->p->cgroup, s->en->pid, e);
+    struct cgroup **group = &s->en->p.cgroup;
+    int r = *group ? 0 : s->p->await_cgroup(s->p->await_data, group, e);
+    return r < 0 || !*group ? r : cgroup_enter(*group, s->en->pid, e);
 }
 
 int parent_clone(struct start *s, struct err *e)

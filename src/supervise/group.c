@@ -56,12 +56,12 @@ static uid_t owner(const struct spec *s)
     return 0;
 }
 
-int group_container(struct sup *s, struct err *e)
+int group_container(void *sup, struct cgroup **ret, struct err *e)
 {
+    struct sup *s = sup;
     const json_t *limits = s->spec.linux_ ? s->spec.linux_->resources : NULL;
-    cgroup_close(s->cgroup);
-    s->cgroup = NULL;
     int r = cgroup_session_container(s->session, limits, owner(&s->spec), &s->cgroup, e);
+    *ret = s->cgroup;
     if (r < 0 || !s->cgroup)
         return r;
     json_decref(s->state.cgroup);
@@ -69,6 +69,14 @@ int group_container(struct sup *s, struct err *e)
     free(s->state.cgroup_path);
     s->state.cgroup_path = xstrdup(cgroup_path(s->cgroup));
     return 0;
+}
+
+int group_container_now(struct sup *s, struct err *e)
+{
+    struct cgroup *ignored;
+    cgroup_close(s->cgroup);
+    s->cgroup = NULL;
+    return cgroup_session_late(s->session) ? 0 : group_container(s, &ignored, e);
 }
 
 void group_kill(struct sup *s)

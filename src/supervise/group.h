@@ -16,8 +16,11 @@ struct group_args {
 int group_begin(struct sup *s, struct err *e);
 /* Those of the record, unless they were begun already. */
 int group_begin_recorded(struct sup *s, const struct ctr_record *rec, struct err *e);
-/* Waits for them; the container's group anew, with its limits. For every start. */
-int group_container(struct sup *s, struct err *e);
+/* The container's group anew, with its limits, for every start. As engine_params.await_cgroup. */
+int group_container(void *sup, struct cgroup **ret, struct err *e);
+/* The same, but only if the groups are there already: then the init is born in it, else s->cgroup
+ * is NULL and it goes there later. */
+int group_container_now(struct sup *s, struct err *e);
 /* Everything in the container's group is sent SIGKILL, also when it is paused. */
 void group_kill(struct sup *s);
 /* The init has ended: so do those that shared a pid namespace with others. */

@@ -168,6 +168,8 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .userns_fd = p->join.userns_fd,
         .shm_fd = p->join.shm_fd >= 0 ? &p->join.shm_fd : NULL,
         .cgroup = s->cgroup,
+        .await_cgroup = s->session && !s->cgroup ? group_container : NULL,
+        .await_data = s,
         .trace_stages = s->trace_stages,
     };
     return engine_create(&params, &s->engine, e);
@@ -215,7 +217,7 @@ int sup_run_begin(struct sup *s, struct err *e)
     unit_give_sockets(s);
     r = notify_prepare(s, p.ctr.rec.sdnotify, e);
     if (r == 0)
-        r = group_container(s, e);
+        r = group_container_now(s, e);
     if (r == 0)
         r = pressure_prepare(s, p.ctr.rec.on_pressure, e);
     if (r == 0)
