@@ -35,11 +35,14 @@ static uint64_t read_bytes(const struct sup *s, const char *file)
     return n > 0 ? strtoull(text, NULL, 10) : 0;
 }
 
-static void look(struct sup *s, bool alive)
+/* false: the file cannot be read (any more). */
+static bool look(struct sup *s, bool alive)
 {
     uint64_t kills = 0;
-    if (!read_events(s->oom_fd, &kills) || kills <= s->oom_kills)
-        return;
+    if (!read_events(s->oom_fd, &kills))
+        return false;
+    if (kills <= s->oom_kills)
+        return true;
     s->oom_kills = kills;
     s->state.oom_killed = true;
     s->state.memory_limit = read_bytes(s, "memory.max");
@@ -47,18 +50,20 @@ static void look(struct sup *s, bool alive)
     sup_journal(s, "oom", NULL);
     if (alive)
         state_set(s, (enum ctr_status)s->state.status);
+    return true;
 }
 
 static void on_memory(void *data, uint32_t events)
 {
     struct sup *s = data;
     (void)events;
-    look(s, true);
+    if (!look(s, true))
+        loop_forget(s->loop, s->oom_fd);
 }
 
 void oom_watch(struct sup *s)
 {
-    s->oom_kills = 0;
+    s->oom_kills = s->state.memory_limit = s->state.memory_peak = 0;
     if (!s->cgroup)
         return;
     s->oom_fd =

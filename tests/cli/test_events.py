@@ -74,6 +74,18 @@ def test_images(rootlet):
     assert len({e["ID"] for e in mine}) == 1
 
 
+def test_volumes(rootlet):
+    rootlet.ok("volume", "create", "data")
+    rootlet.ok("run", "--rm", "-v", "made:/m", "-v", "/anonymous", rootlet.image(), "true")
+    rootlet.ok("volume", "rm", "data", "made")
+    mine = [(e["Status"], e["Name"]) for e in events(rootlet, "--filter", "type=volume")]
+    anonymous = mine[2][1]
+    assert len(anonymous) == 64
+    assert sorted(mine) == sorted([("create", "data"), ("create", "made"), ("create", anonymous),
+                                   ("remove", anonymous), ("remove", "data"), ("remove", "made")])
+    assert [e["Status"] for e in events(rootlet, "--filter", "volume=data")] == ["create", "remove"]
+
+
 def test_line_and_templates(rootlet):
     rootlet.ok("run", "--name", "c", "-l", "a=b", rootlet.image(), "true")
     past = ["events", "--stream=false", "--filter", "event=died"]
