@@ -205,7 +205,7 @@ static int explain_missing(const struct choosing *x, const char *name, int r, st
     if (!of_systemd(name) && !streq(x->c.driver, "cgroupfs"))
         return err_hint(e, r,
                         "systemd does not delegate %s: as root write \"+%s\" to "
-                        "cgroup.subtree_control of each group from " CGROUP_MOUNT " down to %s",
+                        "cgroup.subtree_control of each group above " CGROUP_MOUNT "%s",
                         name, name, x->base);
     scoped_free char *user = xasprintf("user@%u.service", (unsigned)geteuid());
     bool in_user = x->base && strstr(x->base, user);

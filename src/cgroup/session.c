@@ -177,10 +177,35 @@ static int clear_container(struct cgroup_session *s, struct err *e)
     return r;
 }
 
+/* Controllers that systemd knows nothing of (hugetlb) it leaves alone: where the user's manager was
+ * given one, it comes down to the scope by us. */
+static void fetch_others(const struct cgroup_session *s, char *const *want)
+{
+    scoped_strv char **have = cgroup_controllers(s->fd, "cgroup.controllers");
+    scoped_strv char **missing = NULL;
+    for (; s->unit && want && *want; want++)
+        if (!strv_has(have, *want))
+            strv_add(&missing, *want);
+    if (!missing)
+        return;
+    scoped_free char *base = place_manager_group(s->path), *at = xstrdup(s->path);
+    scoped_fd int root = cgroup_root_open(NULL);
+    for (size_t i = streq(base, "/") ? 0 : strlen(base); root >= 0 && at[i]; i++) {
+        if (at[i] != '/')
+            continue;
+        at[i] = '\0';
+        scoped_fd int fd = cgroup_dir_open(root, at, NULL);
+        if (fd >= 0)
+            cgroup_enable(fd, missing, NULL);
+        at[i] = '/';
+    }
+}
+
 /* Hands down what is planned and what is usual, as far as it is there. */
 static int hand_down(struct cgroup_session *s, const struct plan *plan, struct err *e)
 {
     scoped_strv char **want = strv_dup(plan->controllers);
+    fetch_others(s, want);
     for (size_t i = 0; i < N_ELEMENTS(usual); i++)
         if (!strv_has(want, usual[i]))
             strv_add(&want, usual[i]);

@@ -137,7 +137,38 @@ static int runs(struct update *u, struct err *e)
     }
 }
 
-/* What the kernel refused in the middle leaves nothing half done: what was before goes back. */
+/* What takes u->change back: what was there before, or no limit. */
+static json_t *undo(const struct update *u)
+{
+    static const struct {
+        const char *section, *member;
+        int none;
+    } numbers[] = {
+        {"memory", "limit", -1}, {"memory", "swap", -1},    {"pids", "limit", -1},
+        {"cpu", "quota", -1},    {"cpu", "period", 100000}, {"cpu", "shares", 1024},
+    };
+    json_t *to = json_object(), *value;
+    for (size_t i = 0; i < N_ELEMENTS(numbers); i++)
+        if (json_object_get(json_object_get(u->change, numbers[i].section), numbers[i].member))
+            json_object_set_new(limits_section(to, numbers[i].section), numbers[i].member,
+                                json_integer(numbers[i].none));
+    const char *list;
+    json_t *rates = json_deep_copy(json_object_get(u->change, "blockIO"));
+    json_object_foreach(rates, list, value)
+    {
+        for (size_t i = 0; i < json_array_size(value) && str_after(list, "throttle"); i++)
+            json_object_set_new(json_array_get(value, i), "rate", json_integer(0));
+        if (str_after(list, "throttle"))
+            json_object_set(limits_section(to, "blockIO"), list, value);
+    }
+    json_decref(rates);
+    if (json_object_get(json_object_get(u->change, "unified"), "memory.high"))
+        json_object_set_new(limits_section(to, "unified"), "memory.high", json_string("max"));
+    build_merge_resources(to, u->was);
+    return to;
+}
+
+/* What the kernel refused in the middle leaves nothing half done. */
 static int apply(struct update *u, struct err *e)
 {
     scoped_cgroup struct cgroup *group = NULL;
@@ -146,8 +177,10 @@ static int apply(struct update *u, struct err *e)
         return 0;
     if (r == 0)
         r = cgroup_update(group, u->change, e);
-    if (r < 0 && group)
-        (void)cgroup_update(group, u->was, NULL);
+    if (r < 0 && group) {
+        scoped_json json_t *before = undo(u);
+        (void)cgroup_update(group, before, NULL);
+    }
     return r;
 }
 
