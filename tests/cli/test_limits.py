@@ -1,5 +1,8 @@
-"""Limits of resources where there is no control group: what is refused, and how; update of what needs
-none. What the limits do is tested where there are controllers (test_limits_guest.py)."""
+"""Limits of resources where there is no control group, or one without controllers: what is refused, and
+how; update. What the limits do is tested where there are controllers (test_limits_guest.py)."""
+import pathlib
+import threading
+
 import pytest
 
 from lib import rows
@@ -72,3 +75,63 @@ def test_inspect_has_all_keys(rootlet):
     assert host["CpusetCpus"] == host["CpusetMems"] == host["CgroupParent"] == ""
     assert host["CgroupConf"] == {} and host["OomKillDisable"] is False
     assert host["OomScoreAdj"] == 100 and host["Cgroups"] == "disabled"
+
+
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+FILE = "cgroup.max.descendants" # a limit that no controller has to be there for
+
+
+def value(rootlet, name):
+    return (CGROUPS / rootlet.inspect(name)["State"]["CgroupPath"].lstrip("/") / FILE).read_text().strip()
+
+
+@pytest.mark.systemd
+@rows("A46")
+def test_what_is_not_delegated(rootlet):
+    """A bed without controllers: a limit that is asked for is refused by its name with the way out, before
+    anything is made; the default one is left out."""
+    image = rootlet.image()
+    for option, given, controller in (("--memory", "64m", "memory"), ("--memory-high", "48m", "memory"),
+                                      ("--cpus", "1", "cpu"), ("--cpu-shares", "512", "cpu"),
+                                      ("--cpuset-cpus", "0", "cpuset"), ("--pids-limit", "9", "pids"),
+                                      ("--blkio-weight", "10", "io"), ("--cgroup-conf", "memory.oom.group=1", "memory")):
+        r = rootlet.fails("run", option, given, image, "true", cgroups=None,
+                          match=f"{option}: controller {controller} is not delegated to user@\\d+.service \\(has: ")
+        assert 'hint: as root put "[Service]\\nDelegate=cpu cpuset io memory pids" into ' \
+               "/etc/systemd/system/user@.service.d/delegate.conf" in r.err
+    assert rootlet.ok("ps", "-aq").out == ""
+    rootlet.ok("run", "-d", "--name", "c", image, "sleep", "100", cgroups=None)
+    assert rootlet.inspect("c")["HostConfig"]["PidsLimit"] == 0
+    r = rootlet.fails("update", "-m", "64m", "c", match="update c: --memory: controller memory is not delegated")
+    assert rootlet.inspect("c")["HostConfig"]["Memory"] == 0
+
+
+@pytest.mark.systemd
+def test_update_of_a_running_container(rootlet):
+    """At once and for the next start; many at a time; what fails changes nothing; told as an event."""
+    rootlet.ok("run", "-d", "--name", "c", "--cgroup-conf", f"{FILE}=5", rootlet.image(), "sleep", "100", cgroups=None)
+    assert value(rootlet, "c") == "5"
+    assert rootlet.ok("update", "--cgroup-conf", f"{FILE}=7", "c").out == "c\n"
+    assert value(rootlet, "c") == "7" and rootlet.inspect("c")["HostConfig"]["CgroupConf"] == {FILE: "7"}
+    rootlet.fails("update", "--cgroup-conf", f"{FILE}=8", "--cgroup-conf", "cgroup.max.nonsense=1", "c",
+                  match="cgroup.max.nonsense")
+    assert value(rootlet, "c") == "7" and rootlet.inspect("c")["HostConfig"]["CgroupConf"] == {FILE: "7"}
+    assert " container update " in rootlet.ok("events", "--stream=false", "--since", "1m").out
+
+    threads = [threading.Thread(target=rootlet.ok, args=("update", "--cgroup-conf", f"{FILE}={n}", "c"))
+               for n in range(20, 30)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    last = value(rootlet, "c")
+    assert 20 <= int(last) < 30 and rootlet.inspect("c")["HostConfig"]["CgroupConf"] == {FILE: last}
+
+    # Beside starts: whatever the order, file and configuration agree.
+    for n in range(40, 46):
+        rootlet.ok("stop", "-t", "0", "c")
+        start = threading.Thread(target=rootlet.ok, args=("start", "c"))
+        start.start()
+        rootlet.ok("update", "--cgroup-conf", f"{FILE}={n}", "c")
+        start.join()
+        assert value(rootlet, "c") == str(n)
