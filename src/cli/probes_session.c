@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "base/timefmt.h"
 #include "cgroup/cgroup.h"
+#include "cli/linger.h"
 #include "cli/probes.h"
 #include "storage/storage.h"
 
@@ -155,16 +156,27 @@ static void probe_bus(const struct conf *c, struct finding *f)
 
 static void probe_linger(const struct conf *c, struct finding *f)
 {
-    const char *user = getenv("USER");
-    scoped_free char *path = path_join("/var/lib/systemd/linger", user ? user : "-");
     (void)c;
-    if (access("/run/systemd/system", F_OK) < 0)
+    if (!linger_has_systemd())
         finding_set(f, FINDING_NOTE, "no systemd runs here");
-    else if (access(path, F_OK) == 0)
+    else if (linger_is_on())
         finding_set(f, FINDING_OK, "on: containers outlive the last logout");
     else {
         finding_set(f, FINDING_NOTE, "off: systemd ends containers at the last logout");
         finding_fix(f, "loginctl enable-linger");
+    }
+}
+
+static void probe_restart(const struct conf *c, struct finding *f)
+{
+    (void)c;
+    if (!linger_has_systemd()) {
+        finding_set(f, FINDING_NOTE, "no systemd runs here");
+    } else if (linger_restart_enabled()) {
+        finding_set(f, FINDING_OK, "rootlet-restart.service is enabled");
+    } else {
+        finding_set(f, FINDING_NOTE, "off: a boot starts no containers");
+        finding_fix(f, "%s", linger_enable_command());
     }
 }
 
@@ -192,6 +204,7 @@ const struct probe session_probes[] = {
     {"cgroups", "limits, stats, pause", probe_cgroup},
     {"user bus", "delegated scopes", probe_bus},
     {"linger", "containers without a login", probe_linger},
+    {"start at boot", "restart policies after a boot", probe_restart},
     {"programs", "everything", probe_programs},
     {NULL},
 };

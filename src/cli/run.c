@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/create.h"
 #include "cli/follow.h"
+#include "cli/linger.h"
 #include "cli/pod.h"
 #include "cli/unit.h"
 #include "term/term.h"
@@ -109,8 +110,11 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         return r;
     }
     r = o->detach ? follow_detached(&f, e) : follow_start(&f, e);
-    if (r == 0 && o->detach)
+    if (r == 0 && o->detach) {
         puts(id);
+        if (!o->quiet)
+            linger_notice(o->restart);
+    }
     return r;
 }
 

@@ -31,7 +31,7 @@ def rootlet(*argv, ok=True):
 
 
 def has_policies():
-    return "unless-stopped" in rootlet("run", "--help") and (UNITS / "rootlet-restart.service").exists()
+    return "unless-stopped" in rootlet("run", "--help") and any(UNITS.glob("rootlet-restart.service*"))
 
 
 def install_unit():
