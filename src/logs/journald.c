@@ -21,8 +21,10 @@
 #include "logs/logs-priv.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
-/* So long a full journal is waited for, and not again before it has taken an entry. */
-#define FULL_WAIT_MS 50
+/* So long a full journal is waited for, and not again before it has taken an entry: longer than it
+ * takes to write its own files. */
+#define FULL_WAIT_MS 1000
+#define SEND_BUFFER (8 << 20) /* as systemd's own writer asks for; the kernel gives what it may */
 #define SHORT_ID 12
 
 struct journal {
@@ -113,6 +115,7 @@ static int journald_open(struct log_writer *w, const struct log_ident *i, struct
     w->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (w->fd < 0)
         return err_set(e, errno, "make a socket");
+    (void)!setsockopt(w->fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER}, sizeof(int));
     w->journal = xcalloc(1, sizeof(*w->journal));
     w->journal->fields = xstrdup(f.s ? f.s : "");
     return 0;

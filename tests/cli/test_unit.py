@@ -174,3 +174,11 @@ def test_credentials(rootlet, words, uid):
     r = rootlet.ok("run", "--rm", "--env-host", rootlet.image(), "sh", "-c", "env; ls /run; true", env=env)
     assert "CREDENTIALS" not in r.out and "credentials" not in r.out, "given without being asked to"
     rootlet.shell(f"chmod 700 {source}; rm -r {source}")
+
+
+@rows("B43")
+@pytest.mark.skipif(os.path.exists("/run/systemd/journal/socket"), reason="there is a journal")
+def test_journald_without_a_journal(rootlet):
+    rootlet.fails("create", "--log-driver", "journald", rootlet.image(),
+                  match="journald.*No such file.*\nhint: .*k8s-file")
+    assert rootlet.ok("ps", "-aq").out == ""
