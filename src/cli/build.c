@@ -64,6 +64,8 @@ int build_all(struct build *b, struct err *e)
     if (r == 0)
         r = build_life(b, e);
     if (r == 0)
+        r = unit_healthy_check(b->rec, e);
+    if (r == 0)
         r = build_watch(b, e);
     if (r == 0)
         r = build_names(b, e);

@@ -174,6 +174,20 @@ static int load_conf(const struct global_opts *o, struct err *e)
     return conf_load(v, &conf, e);
 }
 
+/* Once, when the directory is not there yet. */
+static void tell_makeshift(const char *verb)
+{
+    static const char *const makers[] = {"run", "create", "start", "container", NULL};
+    if (!strv_has((char *const *)(uintptr_t)makers, verb) || !conf_run_is_makeshift(&conf) ||
+        access(conf.run_root, F_OK) == 0)
+        return;
+    scoped_free char *text =
+        xasprintf("no XDG_RUNTIME_DIR and no /run/user/%u: what runs is noted in %s; \"loginctl "
+                  "enable-linger\" gives a place that a login finds too",
+                  geteuid(), conf.run_root);
+    cli_notice(text);
+}
+
 /* "help --dump" prints the tables for the completions and the man page test. */
 static int dump(const struct cmd *const *list)
 {
@@ -245,6 +259,8 @@ static int run(char **argv, struct global_opts *o, struct err *e)
     if (!help &&
         (is_image_verb(args) || (args && streq(args[0], "help") && is_image_verb(args + 1))))
         return run_image_verb(args, e);
+    if (!help && args)
+        tell_makeshift(args[0]);
     return dispatch(help, args, e);
 }
 

@@ -45,6 +45,18 @@ int unit_sdnotify_check(char **mode, struct err *e)
                    "--sdnotify %s: not container, monitor (or conmon), healthy or ignore", *mode);
 }
 
+int unit_healthy_check(const struct ctr_record *rec, struct err *e)
+{
+    bool checked = rec->health.test && !streq(rec->health.test[0], "NONE");
+    if (!streq(rec->sdnotify, "healthy") || checked)
+        return 0;
+    return err_hint(e,
+                    err_msg(e, EINVAL,
+                            "--sdnotify healthy: the container has no health check, and "
+                            "would never be ready"),
+                    "--health-cmd COMMAND gives it one");
+}
+
 bool unit_env_private(const char *name_value)
 {
     static const char *const names[] = {

@@ -155,15 +155,26 @@ static char *home_dir(const char *xdg, const char *below_home)
     return path_join(base, "rootlet");
 }
 
+/* Where the runtime directory goes when the user has none. */
+#define FALLBACK "/tmp/rootlet-"
+
+bool conf_run_is_makeshift(const struct conf *c)
+{
+    scoped_free char *path = xasprintf(FALLBACK "%u", geteuid());
+    return streq(c->run_root, path);
+}
+
 static char *default_run_root(void)
 {
     const char *x = getenv("XDG_RUNTIME_DIR");
     if (x && *x == '/')
         return path_join(x, "rootlet");
+    /* Shells of su and sudo -u, system units with User=: where a login would have put it. */
     scoped_free char *session = xasprintf("/run/user/%u", geteuid());
-    if (access(session, W_OK) == 0)
+    struct stat st;
+    if (stat(session, &st) == 0 && st.st_uid == geteuid() && access(session, W_OK) == 0)
         return path_join(session, "rootlet");
-    return geteuid() == 0 ? xstrdup("/run/rootlet") : xasprintf("/tmp/rootlet-%u", geteuid());
+    return geteuid() == 0 ? xstrdup("/run/rootlet") : xasprintf(FALLBACK "%u", geteuid());
 }
 
 /* The directory of our own binary when our helpers lie beside it (a build tree), else the installed

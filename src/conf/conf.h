@@ -4,6 +4,8 @@
  * /usr/share/rootlet/rootlet.conf: lines "key = value", '#' comments, strings bare or in quotes. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/str.h"
 #include "base/strv.h"
@@ -34,5 +36,7 @@ char *conf_libexec(void);
 /* Opens (making it 0700) the directory SUB below root or run_root; "" is the directory itself. */
 int conf_open_root(const struct conf *c, const char *sub, bool make, struct err *e);
 int conf_open_run(const struct conf *c, const char *sub, bool make, struct err *e);
+/* Is run_root the place in /tmp for who has no runtime directory? */
+bool conf_run_is_makeshift(const struct conf *c);
 /* Environment assignments that give a child program the same view (ROOTLET_ROOT=... ), appended. */
 void conf_env(const struct conf *c, char ***env);

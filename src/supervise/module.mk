@@ -20,3 +20,10 @@ check_PROGRAMS += tests/tools/supervise-tool
 tests_tools_supervise_tool_SOURCES = tests/tools/supervise-tool.c
 tests_tools_supervise_tool_LDADD = $(SUPERVISE_LIBS)
 endif
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-notify
+tests_fuzz_fuzz_notify_SOURCES = tests/fuzz/fuzz-notify.c src/supervise/notify-filter.c
+tests_fuzz_fuzz_notify_LDADD = src/base/libbase.a
+tests_fuzz_fuzz_notify_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif

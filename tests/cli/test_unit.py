@@ -182,3 +182,20 @@ def test_journald_without_a_journal(rootlet):
     rootlet.fails("create", "--log-driver", "journald", rootlet.image(),
                   match="journald.*No such file.*\nhint: .*k8s-file")
     assert rootlet.ok("ps", "-aq").out == ""
+
+
+@rows("A40")
+@pytest.mark.skipif(os.path.exists("/run/systemd/system"), reason="a login would have its place")
+def test_without_a_runtime_directory(rootlet):
+    """As in a shell of su, and in a system unit with User=: told once, and every command finds the container."""
+    image = rootlet.image()
+    env = {"XDG_RUNTIME_DIR": None, "ROOTLET_RUNROOT": None}
+    place = f"/tmp/rootlet-{rootlet.user.uid}"
+    first = rootlet.ok("run", "-d", "--name", "a", image, "sleep", "1000", env=env)
+    assert place in first.err and "enable-linger" in first.err and first.err.count("\n") == 1
+    second = rootlet.ok("run", "--rm", image, "true", env=env)
+    assert second.err == ""
+    assert rootlet.ok("ps", "--format", "{{.Names}}", env=env).text == "a"
+    assert rootlet.ok("exec", "a", "echo", "x", env=env).text == "x"
+    rootlet.ok("rm", "-f", "-t", "0", "a", env=env)
+    rootlet.shell(f"rm -rf {place}")

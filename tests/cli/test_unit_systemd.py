@@ -181,3 +181,54 @@ def test_credentials(units, rootlet, user):
     assert "from a file" in units.journal(f"_SYSTEMD_USER_UNIT={name}.service")
     assert "from a file\nset400" in units.output(name)
     source.unlink()
+
+
+@rows("A44")
+def test_ready_when_healthy(units, rootlet):
+    rootlet.fails("create", "--sdnotify", "healthy", rootlet.image(), match="no health check.*\nhint: --health-cmd")
+    script = "sleep 1; touch /tmp/fine; trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    name = units.service("--sdnotify", "healthy", "--health-cmd", "test -e /tmp/fine", "--health-interval", "300ms",
+                         command=(*SH, script))
+    units.start(name)
+    assert rootlet.inspect(name)["State"]["Health"]["Status"] == "healthy"
+    rootlet.ok("exec", name, "test", "-e", "/tmp/fine", cgroups=None)
+
+
+SYSTEM_UNIT = """[Service]
+User=tester
+Type=notify
+Delegate=yes
+KillMode=mixed
+SyslogIdentifier={name}
+Environment=ROOTLET_ROOT={root}
+ExecStart={program} run --unit --rm --name {name} localhost/box sh -c \
+    "trap 'exit 0' TERM; echo up as $(id -u); while :; do sleep 0.1; done"
+"""
+AS_TESTER = ("runuser", "-u", "tester", "--", "env", "-i", "PATH=/job/build:/usr/bin:/bin", "HOME=/home/tester")
+
+
+@pytest.mark.root
+@rows("A42", "A40")
+def test_system_unit_of_an_ordinary_user(tmp_path):
+    """User= without a session: no XDG_RUNTIME_DIR, the group delegated by the system's manager."""
+    name = f"rltest-system-{os.getpid()}"
+    root = "/home/tester/system-unit"
+    def rootlet(*words):
+        return units_.call(*AS_TESTER, f"ROOTLET_ROOT={root}", "rootlet", *words)
+    units_.call(*AS_TESTER, f"ROOTLET_ROOT={root}", "sh", "-c",
+                "mkdir -p ~/b/bin; cp /bin/busybox ~/b/bin; for a in sh id sleep; do ln -sf busybox ~/b/bin/$a; done; "
+                "tar -C ~/b -c . | rootlet import - box; rm -r ~/b")
+    units = units_.Units(None, system=True)
+    try:
+        units.write(f"{name}.service", SYSTEM_UNIT.format(name=name, root=root, program="/job/build/rootlet"))
+        units.start(name)
+        assert units.show(name, "ActiveState", "StatusText") == ["active", f"container {name}"]
+        assert sorted(g.split("/")[-1] for g in units.processes(name)) == ["container", "supervisor"]
+        units.wait_output(name, "up as 0\n")
+        assert rootlet("ps", "--format", "{{.Names}}").stdout == f"{name}\n"
+        units.ctl("stop", name)
+        assert units.show(name, "Result") == ["success"]
+        assert rootlet("ps", "-aq").stdout == ""
+    finally:
+        units.end()
+        units_.call("rm", "-rf", root)
