@@ -2,6 +2,7 @@
 # option tables and man/prose. tests/check-man.py compares them with the built programs.
 dist_man1_MANS += \
 	man/rootlet-attach.1 \
+	man/rootlet-auto-update.1 \
 	man/rootlet-create.1 \
 	man/rootlet-delete.1 \
 	man/rootlet-doctor.1 \
@@ -72,6 +73,7 @@ dist_man5_MANS += man/rootlet.conf.5 man/rootlet-quadlet.5
 EXTRA_DIST += man/generate.py man/gen_tables.py man/gen_man.py man/gen_complete.py $(man_prose)
 man_prose = \
 	man/prose/rootlet-attach.md \
+	man/prose/rootlet-auto-update.md \
 	man/prose/rootlet-create.md \
 	man/prose/rootlet-doctor.md \
 	man/prose/rootlet-events.md \

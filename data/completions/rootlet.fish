@@ -65,6 +65,7 @@ complete -c rootlet -n __rootlet_none -l storage-driver -x -a 'overlay copy' -d 
 complete -c rootlet -n __rootlet_none -l trace-stages -d 'Print the time of each stage of a start'
 complete -c rootlet -n __rootlet_none -s v -l version -d 'Print the version'
 complete -c rootlet -n __rootlet_none -a attach -d 'Attach to a running container'
+complete -c rootlet -n __rootlet_none -a auto-update -d 'Restart units whose images were replaced'
 complete -c rootlet -n __rootlet_none -a container -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a create -d 'Create a container, to be started later'
 complete -c rootlet -n __rootlet_none -a delete -d 'Remove containers'
@@ -607,6 +608,10 @@ complete -c rootlet -n '__rootlet_is "volume prune"' -s f -l force -d 'Do not as
 
 complete -c rootlet -n '__rootlet_is "volume exists"' -a '(__rootlet_volumes)'
 
+complete -c rootlet -n '__rootlet_is auto-update' -l dry-run -d 'Show what would be done'
+complete -c rootlet -n '__rootlet_is auto-update' -l format -x -d 'json, jsonl, table ..., or a Go template'
+complete -c rootlet -n '__rootlet_is auto-update' -l rollback -d 'Put the old image back when a unit does not come up (default)'
+
 complete -c rootlet -n '__rootlet_is "volume ls" "volume list"' -s f -l filter -x -a 'name= label= dangling= anonymous= driver= until=' -d 'name, label, dangling, anonymous, driver or until'
 complete -c rootlet -n '__rootlet_is "volume ls" "volume list"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
 complete -c rootlet -n '__rootlet_is "volume ls" "volume list"' -s n -l noheading -d 'No line of titles'
@@ -719,4 +724,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach container create delete doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls pause pod ps quadlet remove rename restart rm rmi run save spec start stats stop system tag unpause untag update version volume wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update container create delete doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls pause pod ps quadlet remove rename restart rm rmi run save spec start stats stop system tag unpause untag update version volume wait why'

@@ -142,6 +142,19 @@ static int build_hostname(struct build *b, struct err *e)
     return 0;
 }
 
+/* The label of podman counts where the user gives it. One of an image's does not: what an image
+ * says is no setting. */
+static int build_auto_update(struct build *b, char *const *labels, struct err *e)
+{
+    const char *policy = b->o->auto_update;
+    const char *label = strv_env_get(labels, "io.containers.autoupdate");
+    if (policy && !streq(policy, "local") && !streq(policy, "registry") &&
+        !streq(policy, "disabled"))
+        return err_msg(e, EINVAL, "--auto-update %s: not local, registry or disabled", policy);
+    b->rec->auto_update = xstrdup(policy ? policy : label);
+    return 0;
+}
+
 static int build_labels(struct build *b, struct err *e)
 {
     if (b->image)
@@ -153,6 +166,9 @@ static int build_labels(struct build *b, struct err *e)
             return err_add(e, r, "--label-file");
     }
     strv_extend(&all, b->o->label);
+    int r = build_auto_update(b, all, e);
+    if (r < 0)
+        return r;
     for (char **l = all; l && *l; l++) {
         scoped_free char *pair = strchr(*l, '=') ? xstrdup(*l) : xasprintf("%s=", *l);
         if (*pair == '=')

@@ -66,6 +66,7 @@ extern const struct cmd cli_quadlet_cmds[];       /* quadlet check, print, keys 
 extern const struct cmd cli_quadlet_files_cmds[]; /* quadlet install, rm */
 extern const struct cmd cli_quadlet_list_cmds[];  /* quadlet list */
 extern const struct cmd cli_generate_cmds[];      /* generate systemd */
+extern const struct cmd cli_auto_update_cmds[];   /* auto-update */
 extern const struct cmd cli_pod_cmds[];           /* pod start stop kill rm exists and others */
 extern const struct cmd cli_pod_create_cmds[];    /* pod create */
 extern const struct cmd cli_pod_ls_cmds[];        /* pod ps inspect */

@@ -71,6 +71,7 @@ static const struct cmd *const tables[] = {
     cli_pod_create_cmds,
     cli_pod_ls_cmds,
     cli_volume_cmds,
+    cli_auto_update_cmds,
     cli_volume_ls_cmds,
     cli_update_cmds,
     cli_stats_cmds,

@@ -11,7 +11,7 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/runopts.c 
 	src/cli/quadlet_files.c src/cli/quadlet_list.c src/cli/generate.c src/cli/help.c src/cli/later.c src/cli/probes.h src/cli/probes_host.c \
 	src/cli/probes_session.c src/cli/volume.c src/cli/volume_ls.c src/cli/volume_filter.h
 rootlet_SOURCES += src/cli/stats.c src/cli/stats_set.c src/cli/stats_screen.c src/cli/stats.h src/cli/build_watch.c
-rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_ls.c src/cli/pod_member.c
+rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_ls.c src/cli/pod_member.c src/cli/auto_update.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_LDADD = src/quadlet/libquadlet.a src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
 	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a \
