@@ -108,6 +108,11 @@ small_job() {
 run_bed() {
     local bed=$1 user arg status=0 result xml ran=0
     local files=() bed_args=''
+    # What was set for the tests reaches them there too.
+    local name passed=''
+    for name in "${!ROOTLET_TEST_@}"; do
+        passed+=" $name=$(quoted "${!name}")"
+    done
     [ "$bed" != guest ] || bed_args='--timeout 900' # emulation is about twenty times slower
     shift
     for arg; do
@@ -129,7 +134,7 @@ run_bed() {
         result=0
         # shellcheck disable=SC2086 # words
         exec_as $user bash -c 'cd /job/src && export SRCDIR=/job/src BUILDDIR=/job/build \
-            ROOTLET_TEST_BED='"$bed"' PYTHONDONTWRITEBYTECODE=1 && exec python3 -m pytest \
+            ROOTLET_TEST_BED='"$bed"' PYTHONDONTWRITEBYTECODE=1 '"$passed"' && exec python3 -m pytest \
             -c tests/pytest.ini --rootdir tests -p no:xdist -q "$@"' pytest \
             --junitxml "/tmp/$xml" $bed_args "$@" "${files[@]}" || result=$?
         case $result in
