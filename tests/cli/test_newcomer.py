@@ -10,7 +10,7 @@ import pytest
 from lib import host
 
 LATER = """pull push build network cp diff top commit export
-    prune login logout search port buildx builder healthcheck compose""".split()
+    prune login logout search port buildx builder compose""".split()
 
 
 @pytest.mark.parametrize("words", [[w] for w in LATER] + [
@@ -36,7 +36,7 @@ def test_load_without_input(rootlet):
     rootlet.fails("load", "x.tar", match="hint: rootlet load -i x.tar")
 
 
-@pytest.mark.parametrize("option", ["--gpus=all", "--health-cmd=true", "--ip=10.0.0.2", "--secret=x"])
+@pytest.mark.parametrize("option", ["--gpus=all", "--health-startup-cmd=true", "--ip=10.0.0.2", "--secret=x"])
 def test_planned_options(rootlet, option):
     """Refused by name, and not taken for a misspelt one."""
     name = option.split("=", maxsplit=1)[0]
