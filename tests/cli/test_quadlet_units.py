@@ -175,6 +175,46 @@ def test_templates_drop_ins_volumes_and_boot(units):
     units.rootlet.ok("volume", "rm", "shared")
 
 
+@rows("B42", "B43")
+def test_a_pod_and_its_containers(units):
+    """They start with it, share its network, stop with it; one that is not to start does not."""
+    member = SLEEP.replace("Image=IMAGE", "Image=IMAGE\nPod=shop.pod")
+    units.reload(**{"shop.pod": "[Pod]\nHostName=shop\n", "one.container": member,
+                    "two.container": member,
+                    "off.container": member.replace("Pod=", "StartWithPod=no\nPod=")})
+    units.start("shop-pod")
+    for name in ("one", "two"):
+        until(lambda n=name: show(n, "ActiveState") == "active")
+    assert show("off", "ActiveState") == "inactive"
+    assert units.rootlet.ok("exec", "systemd-one", "hostname").text == "shop"
+    nets = {units.rootlet.ok("exec", f"systemd-{n}", "readlink", "/proc/self/ns/net").text
+            for n in ("one", "two")}
+    assert len(nets) == 1
+    systemctl("restart", "one")
+    assert units.rootlet.ok("exec", "systemd-one", "readlink", "/proc/self/ns/net").text in nets
+    systemctl("stop", "shop-pod")
+    assert show("one", "ActiveState") == "inactive" and show("one", "Result") == "success"
+    assert units.rootlet.ok("ps", "-aq").out == "" and units.rootlet.ok("pod", "ps", "-q").out == ""
+    # From the other end: a container's start brings its pod, and with it the others.
+    units.start("two")
+    assert show("shop-pod", "ActiveState") == "active"
+    systemctl("stop", "shop-pod")
+
+
+@rows("B42", "B43")
+def test_active_when_healthy(units):
+    """Notify=healthy: systemctl start waits for the first good check; Notify=yes for the container."""
+    units.reload(**{"well.container": "[Container]\nImage=IMAGE\nNotify=healthy\n"
+                    "HealthCmd=test -e /ok\nHealthInterval=200ms\n"
+                    "Exec=sh -c \"trap 'exit 0' TERM; sleep 1; touch /ok; while :; do sleep 0.1; done\"\n"})
+    began = time.monotonic()
+    units.start("well")
+    assert time.monotonic() - began > 0.9
+    assert "(healthy)" in units.rootlet.ok("ps", "--format", "{{.Status}}").text
+    systemctl("stop", "well")
+    assert show("well", "Result") == "success"
+
+
 @rows("B42")
 def test_installed_by_the_command(units, tmp_path):
     source = tmp_path / "app"
