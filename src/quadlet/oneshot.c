@@ -70,6 +70,8 @@ void translate_volume(struct job *j)
     command_keys(&c);
     if (*driver && !streq(driver, "local"))
         job_fail(j, "Driver", "there is no driver %s, local is the only one", driver);
+    if (*driver)
+        command_add(&c, "--driver=%s", driver);
     add_volume_options(j, &c);
     command_own_args(&c);
     command_add(&c, "%s", name);
