@@ -236,7 +236,7 @@ void translate_pod(struct job *j)
     scoped_free char *name = quadlet_resource_name(j->file), *time = value_of(j, "StopTimeout");
     scoped_free char *policy = value_of(j, "ExitPolicy");
     scoped_command struct command create = command_of(j, "pod create --replace");
-    scoped_command struct command start = command_of(j, "pod start");
+    scoped_command struct command start = command_of(j, "start --unit");
     scoped_command struct command stop = command_of(j, "pod stop --ignore");
     scoped_command struct command rm = command_of(j, "pod rm --ignore --force");
     add_members(j);
@@ -248,12 +248,18 @@ void translate_pod(struct job *j)
     command_networks(&create);
     command_add(&create, "--name=%s", name);
     command_own_args(&create);
-    command_add(&start, "%s", name);
+    command_add(&start, "%s-infra", name);
     command_add(&stop, "--time=%s", *time ? time : "10");
     command_add(&stop, "%s", name);
     command_add(&rm, "%s", name);
     job_exec(j, "ExecStartPre", "", &create);
-    add_service(j, &start, true);
+    /* The supervisor of the infra container is the main process: the unit ends with the pod. */
+    job_default(j, "Type", "notify");
+    job_default(j, "NotifyAccess", "main");
+    job_default(j, "Delegate", "yes");
+    job_default(j, "KillMode", "mixed");
+    job_default(j, "SyslogIdentifier", "%N");
+    job_exec(j, "ExecStart", "", &start);
     job_exec(j, "ExecStop", "-", &stop);
     job_exec(j, "ExecStopPost", "-", &rm);
 }
