@@ -42,6 +42,11 @@ int build_read_spec(const char *file, struct spec *ret, struct err *e);
 int build_from_file(struct build *b, struct err *e);
 /* HostConfig as inspect prints it, where no member of the record says it. A new reference. */
 json_t *build_host_config(const struct run_opts *o);
+/* Parts of build_life that update does too. text: of --restart; rm: the container goes at its end.
+ * The health check in h is changed by those options that are given. */
+int build_restart(const char *text, bool rm, struct ctr_record *rec, struct err *e);
+bool build_health_given(const struct run_opts *o);
+int build_health_options(const struct run_opts *o, struct ctr_health *h, struct err *e);
 /* Puts b->limits into the spec. */
 void build_put_limits(struct build *b);
 /* Puts b->map into the spec; one map as OCI lines (replaces *ret). */

@@ -8,12 +8,19 @@
 #define MS_NS INT64_C(1000000)
 #define RETRIES_MAX 1000000
 
-static int build_restart(struct build *b, struct err *e)
+int build_restart(const char *text, bool rm, struct ctr_record *rec, struct err *e)
 {
-    const char *text = b->o->restart ? b->o->restart : "no";
-    int r = container_restart_parse(text, &b->rec->restart_policy, &b->rec->restart_retries, e);
-    if (r < 0 || !b->o->rm || streq(b->rec->restart_policy, "no"))
+    scoped_free char *policy = NULL;
+    int32_t retries;
+    int r = container_restart_parse(text, &policy, &retries, e);
+    if (r < 0)
         return r;
+    if (!rm || streq(policy, "no")) {
+        free(rec->restart_policy);
+        rec->restart_policy = take_ptr(policy);
+        rec->restart_retries = retries;
+        return 0;
+    }
     r = err_msg(e, EINVAL, "--restart %s and --rm exclude each other", text);
     return err_hint(e, r, "what is removed at its end cannot be started again");
 }
@@ -161,42 +168,57 @@ static int typed_rest(const struct run_opts *o, struct ctr_health *h, struct err
                        (long long)o->health_retries, RETRIES_MAX);
     if (o->health_retries_set)
         h->retries = (int32_t)o->health_retries;
-    if (!action || streq(action, "none"))
+    if (!action)
         return 0;
+    if (streq(action, "none")) {
+        free(h->on_failure);
+        h->on_failure = NULL;
+        return 0;
+    }
     if (!streq(action, "kill") && !streq(action, "restart") && !streq(action, "stop"))
         return err_msg(e, EINVAL, "--health-on-failure %s: not none, kill, restart or stop",
                        action);
     if (streq(action, "restart") && o->rm)
         return err_msg(e, EINVAL, "--health-on-failure restart and --rm exclude each other");
+    free(h->on_failure);
     h->on_failure = xstrdup(action);
     return 0;
 }
 
-static int build_health(struct build *b, struct err *e)
+/* The first option that says how a check is done. */
+static const char *given_health(const struct run_opts *o)
 {
-    const struct run_opts *o = b->o;
-    struct ctr_health *h = &b->rec->health;
-    const char *given = o->health_interval         ? "--health-interval"
-                        : o->health_timeout        ? "--health-timeout"
-                        : o->health_start_period   ? "--health-start-period"
-                        : o->health_start_interval ? "--health-start-interval"
-                        : o->health_retries_set    ? "--health-retries"
-                        : o->health_on_failure     ? "--health-on-failure"
-                                                   : NULL;
+    return o->health_interval         ? "--health-interval"
+           : o->health_timeout        ? "--health-timeout"
+           : o->health_start_period   ? "--health-start-period"
+           : o->health_start_interval ? "--health-start-interval"
+           : o->health_retries_set    ? "--health-retries"
+           : o->health_on_failure     ? "--health-on-failure"
+                                      : NULL;
+}
+
+bool build_health_given(const struct run_opts *o)
+{
+    return o->no_healthcheck || o->health_cmd || given_health(o);
+}
+
+int build_health_options(const struct run_opts *o, struct ctr_health *h, struct err *e)
+{
+    const char *given = given_health(o);
     if (o->no_healthcheck && (o->health_cmd || given))
         return err_msg(e, EINVAL, "--no-healthcheck and %s exclude each other",
                        given ? given : "--health-cmd");
     if (o->no_healthcheck) {
+        strv_free(h->test);
+        h->test = NULL;
         strv_add(&h->test, "NONE");
         return 0;
     }
-    int r = image_health(b, e);
-    if (r == 0 && o->health_cmd)
-        r = typed_test(o, &h->test, e);
+    int r = o->health_cmd ? typed_test(o, &h->test, e) : 0;
     if (r < 0)
         return r;
     if (!h->test && given)
-        return err_hint(e, err_msg(e, EINVAL, "%s: the image has no health check", given),
+        return err_hint(e, err_msg(e, EINVAL, "%s: there is no health check", given),
                         "give one with --health-cmd");
     r = typed_times(o, h, e);
     return r == 0 ? typed_rest(o, h, e) : r;
@@ -204,6 +226,8 @@ static int build_health(struct build *b, struct err *e)
 
 int build_life(struct build *b, struct err *e)
 {
-    int r = build_restart(b, e);
-    return r == 0 ? build_health(b, e) : r;
+    int r = build_restart(b->o->restart ? b->o->restart : "no", b->o->rm, b->rec, e);
+    if (r == 0 && !b->o->no_healthcheck)
+        r = image_health(b, e);
+    return r == 0 ? build_health_options(b->o, &b->rec->health, e) : r;
 }

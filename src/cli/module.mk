@@ -1,6 +1,6 @@
 bin_PROGRAMS += rootlet
 rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/runopts.c src/cli/runopts.h \
-	src/cli/runopts_lines.h src/cli/runopts_limits.c src/cli/runopts_limits.h src/cli/update.c src/cli/inspect.h src/cli/inspect_limits.c \
+	src/cli/runopts_lines.h src/cli/runopts_limits.c src/cli/runopts_limits.h src/cli/runopts_life.h src/cli/update.c src/cli/inspect.h src/cli/inspect_limits.c \
 	src/cli/build.c src/cli/build.h src/cli/build_env.c src/cli/build_process.c \
 	src/cli/build_life.c src/cli/linger.c src/cli/linger.h src/cli/healthcheck.c src/cli/build_mounts.c src/cli/build_volumes.c src/cli/build_names.c src/cli/build_security.c \
 	src/cli/build_spec.c src/cli/build_resources.c src/cli/build_hardware.c src/cli/build_limits.h src/cli/build_record.c src/cli/create.c src/cli/create.h src/cli/run.c src/cli/follow.c \

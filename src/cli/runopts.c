@@ -1,30 +1,12 @@
 /* runopts - see runopts.h. A group of options per subject; help and manual sort them by name. */
 #include "cli/runopts.h"
 
+#include "cli/runopts_life.h"
 #include "cli/runopts_lines.h"
 
-#define STARTUP "--health-start-period and --health-start-interval give a container time to start"
 #define ADDRESS "--network none, host, container:ID or ns:PATH are there; none gives addresses"
 
 /* clang-format off */
-/* Restart policies and health checks. */
-#define LIFE_OPTIONS \
-    FLAG("no-healthcheck", 0, no_healthcheck, "Ignore the image's HEALTHCHECK"), \
-    TEXT("restart", 0, restart, "POLICY", "no, on-failure[:N], always or unless-stopped"), \
-    TEXT("health-cmd", 0, health_cmd, "COMMAND", "Command inside that tells whether it is well"), \
-    TEXT("health-interval", 0, health_interval, "TIME", "Time between two checks (30s)"), \
-    TEXT("health-on-failure", 0, health_on_failure, "ACTION", "none, kill, restart or stop"), \
-    {"health-retries", 0, OPT_INT, O(health_retries), "N", \
-     "Failures in a row that make it unhealthy (3)", 0, NULL, NULL, O(health_retries_set)}, \
-    TEXT("health-start-interval", 0, health_start_interval, "TIME", \
-         "Time between two checks in the start period (5s)"), \
-    TEXT("health-start-period", 0, health_start_period, "TIME", \
-         "Failures in this time after the start do not count (0s)"), \
-    TEXT("health-timeout", 0, health_timeout, "TIME", "A check that takes longer has failed (30s)"), \
-    LATER("health-startup-cmd", STARTUP), LATER("health-startup-interval", STARTUP), \
-    LATER("health-startup-retries", STARTUP), LATER("health-startup-success", STARTUP), \
-    LATER("health-startup-timeout", STARTUP)
-
 /* Units of systemd, messages to it, and where output goes. */
 #define UNIT_OPTIONS \
     TEXT("log-driver", 0, log_driver, "NAME", "k8s-file, journald, passthrough or none"), \

@@ -1,4 +1,4 @@
-/* update - other limits or another restart policy for containers, running or not. */
+/* update - other limits, another restart policy or health check for containers, running or not. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,10 +10,11 @@
 #include "cgroup/cgroup.h"
 #include "cgroup/driver.h"
 #include "cgroup/resources.h"
+#include "cli/build.h"
 #include "cli/build_limits.h"
 #include "cli/cli.h"
+#include "cli/runopts_life.h"
 #include "cli/runopts_lines.h"
-#include "container/restart.h"
 #include "events/events.h"
 
 /* A start that has begun is waited for so long. */
@@ -24,7 +25,7 @@
 /* clang-format off */
 static const struct opt update_table[] = {
     LIMIT_OPTIONS,
-    TEXT("restart", 0, restart, "POLICY", "no, on-failure[:N], always or unless-stopped"),
+    LIFE_OPTIONS,
     {NULL},
 };
 /* clang-format on */
@@ -102,7 +103,8 @@ static int write_files(const struct update *u, json_t *resources, struct err *e)
     json_decref(l->resources);
     l->resources = json_incref(resources);
     int r = has_limits(u) ? container_write_spec(u->c->dir_fd, &u->spec, e) : 0;
-    return r == 0 && u->o->restart ? container_write_record(u->c->dir_fd, &u->rec, e) : r;
+    bool life = u->o->restart || build_health_given(u->o);
+    return r == 0 && life ? container_write_record(u->c->dir_fd, &u->rec, e) : r;
 }
 
 static int read_state(struct update *u, struct err *e)
@@ -223,7 +225,9 @@ static int update_locked(struct update *u, struct err *e)
     if (has_limits(u))
         r = check_limits(u, e);
     if (r == 0 && o->restart)
-        r = container_restart_parse(o->restart, &u->rec.restart_policy, &u->rec.restart_retries, e);
+        r = build_restart(o->restart, u->rec.auto_remove, &u->rec, e);
+    if (r == 0 && build_health_given(o))
+        r = build_health_options(o, &u->rec.health, e);
     return r == 0 ? change(u, e) : r;
 }
 
@@ -246,7 +250,7 @@ static int update_command(const struct cmd *cmd, void *opts, char **args, struct
     const struct run_opts *o = opts;
     (void)cmd;
     if (!limit_opts_first(&o->limit) && !o->restart && !o->limit.memory_swappiness &&
-        !o->limit.oom_kill_disable)
+        !o->limit.oom_kill_disable && !build_health_given(o))
         return err_hint(e, err_msg(e, EINVAL, "update: nothing to change was given"),
                         "for example: rootlet update -m 128m %s", args[0]);
     return cli_each(args, false, update_one, opts, e);

@@ -48,11 +48,20 @@ def test_update_without_a_cgroup(rootlet):
     rootlet.fails("update", "c", match="nothing to change was given")
     rootlet.fails("update", match="at least 1 argument")
     rootlet.fails("update", "--restart", "never", "c", match="never")
+    rootlet.ok("create", "--name", "goes", "--rm", rootlet.image(), "true")
+    rootlet.fails("update", "--restart", "always", "goes", match="--restart always and --rm exclude each other")
     assert rootlet.inspect("c") == before
     assert rootlet.ok("update", "--restart", "on-failure:3", "c").out == "c\n"
     policy = rootlet.inspect("c")["HostConfig"]["RestartPolicy"]
     assert policy["Name"] == "on-failure" and policy["MaximumRetryCount"] == 3
+    rootlet.fails("update", "--health-interval", "1s", "c", match="--health-interval: there is no health check")
+    rootlet.ok("update", "--health-cmd", "true", "--health-interval", "1s", "--health-on-failure", "kill", "c")
+    rootlet.ok("update", "--health-retries", "7", "--health-on-failure", "none", "c")
+    check = rootlet.inspect("c")["Config"]["Healthcheck"]
+    assert check["Test"] == ["CMD-SHELL", "true"] and check["Interval"] == 10 ** 9 and check["Retries"] == 7
     rootlet.ok("start", "c")
+    rootlet.wait_for(lambda: rootlet.inspect("c")["State"]["Health"]["Status"] == "healthy")
+    rootlet.ok("update", "--no-healthcheck", "c")
     rootlet.ok("update", "--restart", "no", "c")
     assert rootlet.inspect("c")["HostConfig"]["RestartPolicy"]["Name"] == "no"
     rootlet.fails("update", "--cpus", "1", "c", match="--cpus needs a cgroup")
