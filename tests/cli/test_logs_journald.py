@@ -5,8 +5,6 @@ import subprocess
 
 import pytest
 
-from lib import rows
-
 pytestmark = pytest.mark.systemd
 JOURNALD = ("--log-driver", "journald")
 
@@ -22,7 +20,6 @@ def logs(rootlet, want, *words):
     rootlet.wait_for(lambda: rootlet.ok("logs", *words).out == want, what=f"logs {words} being {want!r}")
 
 
-@rows("B43")
 def test_entries_and_logs(rootlet):
     image = rootlet.image()
     script = ("echo one; echo two >&2; printf 'no end'; sleep 0.3; echo; printf 'a\\001b\\377c\\n'; "
@@ -48,7 +45,6 @@ def test_entries_and_logs(rootlet):
     logs(rootlet, "", "--until", "2001-01-01T00:00:00Z", "talks")
 
 
-@rows("B43")
 def test_follow(rootlet):
     """To the container's end, with the last lines."""
     image = rootlet.image()
@@ -58,7 +54,6 @@ def test_follow(rootlet):
     assert r.out == "line 1\nline 2\nline 3\nbye\n"
 
 
-@rows("B43")
 def test_tag(rootlet):
     image = rootlet.image()
     rootlet.ok("run", "--rm", *JOURNALD, "--log-opt", "tag=app-{{.Name}}-{{.ID}}", "--name", "t", image, "echo", "x",
@@ -70,7 +65,6 @@ def test_tag(rootlet):
     rootlet.fails("create", *JOURNALD, "--log-opt", "max-size=1m", image, match="known: tag")
 
 
-@rows("B43")
 def test_a_burst_is_complete(rootlet):
     """More lines than the journal's socket holds at once."""
     image = rootlet.image()

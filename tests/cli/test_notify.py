@@ -5,8 +5,6 @@ import socket
 
 import pytest
 
-from lib import rows
-
 
 class Manager:
     """The end of $NOTIFY_SOCKET that systemd would have."""
@@ -60,7 +58,6 @@ NOTIFY = ("import os,socket,sys,time\n"
           "s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.connect(os.environ['NOTIFY_SOCKET'])\n")
 
 
-@rows("A44")
 @pytest.mark.parametrize("abstract", [False, True])
 def test_monitor_is_the_default_of_a_unit(rootlet, abstract):
     manager = Manager(rootlet, abstract)
@@ -77,7 +74,6 @@ def test_monitor_is_the_default_of_a_unit(rootlet, abstract):
     manager.close()
 
 
-@rows("A44")
 @pytest.mark.parametrize("words", [(), ("--sdnotify", "ignore", "--unit")])
 def test_nothing_is_said_unasked(rootlet, manager, words):
     """Neither without --unit, nor with "ignore"; and the socket is not known inside."""
@@ -87,7 +83,6 @@ def test_nothing_is_said_unasked(rootlet, manager, words):
     manager.silent()
 
 
-@rows("A44")
 def test_failed_start_is_not_ready(rootlet, manager):
     p = run(rootlet, manager, "--unit", rootlet.image(), "/nowhere")
     assert p.wait(20) == 127
@@ -102,7 +97,6 @@ def python_root(rootlet):
     return ["-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro"]
 
 
-@rows("A44")
 @pytest.mark.parametrize("user", ["0", "1000"])
 @pytest.mark.parametrize("how", [("--unit",), ()])
 def test_container_speaks_for_itself(rootlet, manager, user, how):
@@ -126,7 +120,6 @@ s.send(b'READY=2\nSTOPPING=1\n')
     assert p.wait(20) == 0, p.stderr.read()
 
 
-@rows("A44")
 def test_barrier_and_flood(rootlet, manager):
     """A barrier's descriptor comes to the manager; a flood is slowed down and lost nowhere."""
     program = NOTIFY + r"""
@@ -148,7 +141,6 @@ for i in range(300): s.send(b'STATUS=%d' % i)
     assert p.wait(20) == 0, p.stderr.read()
 
 
-@rows("A44")
 def test_a_manager_that_hangs_stops_nobody(rootlet, manager):
     """While it takes nothing, the container's messages wait where it wrote them."""
     program = NOTIFY + r"""

@@ -1,14 +1,11 @@
-"""run --unit by hand: this process becomes the supervisor, with the container's status and streams."""
+"""run --unit by hand: this process becomes the supervisor, with the container's status and streams (pain 6)."""
 import os
 import signal
 import socket
 
 import pytest
 
-from lib import rows
 
-
-@rows("A42")
 def test_exit_status_is_the_containers(rootlet):
     """And nothing stays between: one process, the supervisor's."""
     image = rootlet.image()
@@ -18,7 +15,6 @@ def test_exit_status_is_the_containers(rootlet):
     assert rootlet.ok("ps", "-aq").out == ""
 
 
-@rows("A42")
 @pytest.mark.parametrize("command,rc", [("/nowhere", 127), ("/etc", 126)])
 def test_failed_start(rootlet, command, rc):
     r = rootlet("run", "--unit", "--rm", rootlet.image(), command)
@@ -27,7 +23,6 @@ def test_failed_start(rootlet, command, rc):
     r = rootlet.fails("run", "--unit", "--rm", "localhost/none", "true", match="localhost/none")
 
 
-@rows("A42")
 @pytest.mark.parametrize("words,match", [
     (("-d",), "excludes -d"), (("-t",), "excludes -t"), (("-i",), "excludes -i"),
     (("--restart", "always"), "excludes --restart always"), (("--sdnotify", "x"), "--sdnotify x"),
@@ -43,7 +38,6 @@ def start(rootlet, *words, **kw):
     return p
 
 
-@rows("A42")
 def test_sigterm_is_the_stop_signal(rootlet):
     """The container's own exit status, also after a stop; the supervisor is the process started."""
     script = "trap 'echo got USR1; exit 5' USR1; echo up; while :; do sleep 0.1; done"
@@ -58,7 +52,6 @@ def test_sigterm_is_the_stop_signal(rootlet):
     rootlet.fails("logs", "u", match="not kept.*\nhint: .*journalctl")
 
 
-@rows("A42")
 def test_death_by_signal_and_start_again(rootlet):
     """The supervisor dies of what the container died of; start --unit runs it once more."""
     image = rootlet.image()
@@ -73,7 +66,6 @@ def test_death_by_signal_and_start_again(rootlet):
     rootlet.fails("start", "--unit", "-a", "u", match="without -a")
 
 
-@rows("A42")
 def test_killed_supervisor_leaves_right_records(rootlet):
     p = start(rootlet, "--name", "u", rootlet.image(), "sleep", "1000")
     p.kill()
@@ -107,7 +99,6 @@ def activated(rootlet, fds, count, words, foreign=0, **kw):
 
 
 
-@rows("A43")
 @pytest.mark.parametrize("how", [("--rm",), ("--unit", "--rm"), ("--rm", "--init"),
                                  ("--unit", "--rm", "--init"), ("--rm", "--pid", "host")])
 def test_socket_activation(rootlet, how):
@@ -121,7 +112,6 @@ def test_socket_activation(rootlet, how):
         assert r.out == "1 web:x\nsocket\n", r
 
 
-@rows("A43")
 def test_socket_activation_with_preserved(rootlet):
     """Sockets first, as the protocol wants, then what --preserve-fds counts."""
     image = rootlet.image()
@@ -135,7 +125,6 @@ def test_socket_activation_with_preserved(rootlet):
     os.close(r)
 
 
-@rows("A43")
 def test_sockets_of_another_process(rootlet):
     """LISTEN_PID names somebody else: nothing is handed on."""
     image = rootlet.image()
@@ -146,7 +135,6 @@ def test_sockets_of_another_process(rootlet):
     assert "LISTEN" not in r.out and r.rc != 0
 
 
-@rows("A42")
 def test_passthrough_to_a_terminal(rootlet):
     """A terminal stays ours: what is written there comes through a pipe."""
     t = rootlet.pty("run", "--unit", "--rm", rootlet.image(), "sh", "-c", "test -p /dev/stdout && echo a pipe")
@@ -154,7 +142,6 @@ def test_passthrough_to_a_terminal(rootlet):
     assert t.wait() == 0
 
 
-@rows("A45")
 @pytest.mark.parametrize("words,uid", [((), 0), (("--user", "1000"), 1000), (("--userns", "keep-id"), None),
                                        (("--read-only", "--userns", "auto", "--user", "5"), 5)])
 def test_credentials(rootlet, words, uid):
@@ -176,7 +163,6 @@ def test_credentials(rootlet, words, uid):
     rootlet.shell(f"chmod 700 {source}; rm -r {source}")
 
 
-@rows("B43")
 @pytest.mark.skipif(os.path.exists("/run/systemd/journal/socket"), reason="there is a journal")
 def test_journald_without_a_journal(rootlet):
     rootlet.fails("create", "--log-driver", "journald", rootlet.image(),
@@ -184,7 +170,6 @@ def test_journald_without_a_journal(rootlet):
     assert rootlet.ok("ps", "-aq").out == ""
 
 
-@rows("A40")
 @pytest.mark.skipif(os.path.exists("/run/systemd/system"), reason="a login would have its place")
 def test_without_a_runtime_directory(rootlet):
     """As in a shell of su, and in a system unit with User=: told once, and every command finds the container."""

@@ -21,7 +21,7 @@ def units(rootlet):
     u.end()
 
 
-@rows("A42", "A44")
+@rows("A42")
 def test_one_clean_tree(units, rootlet):
     """Ready when the command runs; the supervisor is the main process, and nothing of ours beside it."""
     name = units.service(command=SERVE)
@@ -43,7 +43,6 @@ def test_one_clean_tree(units, rootlet):
     assert rootlet.ok("ps", "-aq").out == ""
 
 
-@rows("A42")
 def test_stop_of_what_does_not_listen(units, rootlet):
     """SIGKILL after --stop-timeout; a death by the stop signal is a clean end."""
     deaf = units.service("--stop-timeout", "1", command=("sleep", "1000"))
@@ -56,7 +55,6 @@ def test_stop_of_what_does_not_listen(units, rootlet):
     assert rootlet.ok("ps", "-aq").out == ""
 
 
-@rows("A42")
 def test_exit_status_and_restart(units):
     """Restart=on-failure, SuccessExitStatus and a start that fails all see the container's status."""
     again = units.service(command=(*SH, "exit 3"), lines="Restart=on-failure\nRestartSec=50ms\n")
@@ -73,7 +71,6 @@ def test_exit_status_and_restart(units):
         assert time.monotonic() < end
 
 
-@rows("A42", "B42")
 @pytest.mark.parametrize("whole", [False, True])
 def test_kill_of_the_main_process(units, rootlet, whole):
     """Of it alone, or of all: systemd takes the rest, and the next start finds no debris."""
@@ -94,7 +91,6 @@ def test_kill_of_the_main_process(units, rootlet, whole):
     assert rootlet.ok("ps", "-aq").out == ""
 
 
-@rows("A42")
 def test_exec_stop_and_an_existing_container(units, rootlet):
     """start --unit, with ExecStop=rootlet stop."""
     rootlet.ok("create", "--name", "kept", "--log-driver", "passthrough", rootlet.image(), *SERVE, cgroups=None)
@@ -114,7 +110,6 @@ NOTIFY = ("import os,socket,time\n"
           "s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.connect(os.environ['NOTIFY_SOCKET'])\n")
 
 
-@rows("A44")
 def test_container_notifies_and_is_watched(units):
     """READY and STATUS are the payload's; when it stops its watchdog messages, systemd restarts it."""
     program = NOTIFY + ("time.sleep(0.3); s.send(b'READY=1\\nSTATUS=from inside')\n"
@@ -129,7 +124,6 @@ def test_container_notifies_and_is_watched(units):
     units.wait(name, ActiveState="active")
 
 
-@rows("A44")
 def test_a_container_that_is_never_ready(units, rootlet):
     name = units.service("--sdnotify", "container", command=SERVE, lines="TimeoutStartSec=1\n")
     assert units.start(name, check=False).returncode != 0
@@ -137,7 +131,6 @@ def test_a_container_that_is_never_ready(units, rootlet):
     assert rootlet.ok("ps", "-aq").out == ""
 
 
-@rows("A44")
 def test_supervisor_keeps_the_watchdog(units):
     """monitor: our loop is what is watched."""
     name = units.service(command=SERVE, lines="WatchdogSec=300ms\n")
@@ -148,7 +141,6 @@ def test_supervisor_keeps_the_watchdog(units):
     units.wait(name, Result="watchdog")
 
 
-@rows("A43")
 def test_socket_unit(units, rootlet):
     """The first connection starts a service without any network."""
     program = ("import socket,os\n"
@@ -168,7 +160,6 @@ def test_socket_unit(units, rootlet):
         units.ctl("stop", f"{name}.service")
 
 
-@rows("A45")
 @pytest.mark.parametrize("user", ["0", "1000"])
 def test_credentials(units, rootlet, user):
     source = rootlet.user.tmp / "a-credential"
@@ -183,7 +174,6 @@ def test_credentials(units, rootlet, user):
     source.unlink()
 
 
-@rows("A44")
 def test_ready_when_healthy(units, rootlet):
     rootlet.fails("create", "--sdnotify", "healthy", rootlet.image(), match="no health check.*\nhint: --health-cmd")
     script = "sleep 1; touch /tmp/fine; trap 'exit 0' TERM; while :; do sleep 0.1; done"
@@ -208,7 +198,6 @@ AS_TESTER = ("runuser", "-u", "tester", "--", "env", "-i", "PATH=/job/build:/usr
 
 
 @pytest.mark.root
-@rows("A42", "A40")
 def test_system_unit_of_an_ordinary_user(tmp_path):
     """User= without a session: no XDG_RUNTIME_DIR, the group delegated by the system's manager."""
     name = f"rltest-system-{os.getpid()}"
