@@ -67,7 +67,11 @@ int unit_status(const struct sup *s)
 {
     if (s->unit.status)
         return s->unit.status;
-    return s->state.signal > 0 ? -s->state.signal : s->state.exit_code;
+    if (s->state.signal > 0)
+        return -s->state.signal;
+    /* An init or a shell inside tells so that its command died of the stop signal. */
+    bool stopped = s->state.stop_requested && s->state.exit_code == 128 + s->stop_signal;
+    return stopped ? -s->stop_signal : s->state.exit_code;
 }
 
 int unit_leave(int status)
