@@ -1,5 +1,6 @@
 /* stats - what containers use: a live table, or one look. */
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -94,6 +95,8 @@ static int watch(const struct stats_opts *o, struct stats_set *set, struct stats
     int r = look(set, e);
     bool on =
         r == 0 && stats_screen_wait(screen, o->no_stream && o->interval_set ? interval : FIRST_MS);
+    if (r == 0 && !on && o->no_stream)
+        return 128 + SIGINT; /* the one look that was asked for has not been taken */
     while (on) {
         r = look(set, e);
         if (r == 0)
