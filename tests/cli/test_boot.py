@@ -111,3 +111,28 @@ def test_notice_once(rootlet):
     assert "systemctl --user enable" in found["start at boot"]["fix"]
     assert (found["linger"]["level"] == "ok") == linger
     rootlet.ok("rm", "-f", "-a", cgroups=None)
+
+
+@rows("A44", "A45")
+def test_runs_in_one_scope(units, rootlet):
+    """All runs of a container have one scope, and each a group of its own: what the last one left
+    behind is not there any more. The health check is in that group, too."""
+    cid = rootlet.ok("run", "-d", "--name", "c", "--restart", "always", "--pid", "host", "--health-cmd",
+                     "cat /proc/self/cgroup", "--health-interval", "disable", "--cgroupns", "host", rootlet.image(),
+                     "sh", "-c", "sleep 54321 & sleep 1; test -e /stay && exec sleep 1000; exit 1", cgroups=None).text
+    scope = units.show(scope_of(cid), "ControlGroup")[0]
+    group = pathlib.Path("/sys/fs/cgroup" + scope)
+    upper = rootlet.store.root / "containers" / cid / "upper"
+    wait_for(lambda: state(rootlet, cid)["restart_count"] >= 2 and state(rootlet, cid)["status"] == "running",
+             timeout=30)
+    rootlet.ok("exec", "c", "touch", "/stay", cgroups=None)
+    assert (upper / "stay").exists()
+    wait_for(lambda: sum("54321" in pathlib.Path(f"/proc/{p}/cmdline").read_text() for p in
+                         (group / "container/cgroup.procs").read_text().split()) == 1)
+    assert units.show(scope_of(cid), "ControlGroup") == [scope]
+    wait_for(lambda: rootlet("healthcheck", "run", "c", cgroups=None).rc == 0)
+    said = rootlet.inspect("c")["State"]["Health"]["Log"][-1]["Output"]
+    assert said.strip().endswith(scope_of(cid) + "/container"), said
+    rootlet.ok("rm", "-f", "c", cgroups=None)
+    wait_for(lambda: not group.exists())
+    assert units.ctl("list-units", "--all", "--no-legend", scope_of(cid)).stdout == ""
