@@ -35,7 +35,7 @@ int build_log(struct build *b, struct err *e)
         return err_msg(e, EINVAL,
                        "--log-driver passthrough: a container with a terminal (-t) has "
                        "no other output");
-    b->rec->sdnotify = xstrdup(b->o->sdnotify);
+    b->rec->sdnotify = xstrdup(b->o->sdnotify ? b->o->sdnotify : b->o->unit ? "monitor" : NULL);
     int r = unit_sdnotify_check(&b->rec->sdnotify, e);
     return r == 0 ? log_opts_check(b->rec->log_driver, b->rec->log_opts, e) : r;
 }

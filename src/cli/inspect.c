@@ -98,6 +98,7 @@ static json_t *config_json(const struct container *c, const struct spec *spec)
     json_object_set_new(j, "HealthcheckOnFailureAction",
                         text(r->health.on_failure ? r->health.on_failure : "none"));
     json_object_set_new(j, "StopSignal", text(r->stop_signal));
+    json_object_set_new(j, "sdNotifyMode", json_string(r->sdnotify ? r->sdnotify : "ignore"));
     json_object_set_new(j, "StopTimeout", json_integer(r->stop_timeout_s));
     json_object_set_new(j, "Timeout", json_integer(r->timeout_s));
     json_object_set_new(j, "Tty", json_boolean(r->tty));
@@ -188,7 +189,8 @@ static json_t *host_config(const struct container *c, const struct spec *spec)
     json_object_set_new(j, "UsernsMode", text(r->userns));
     json_object_set_new(j, "Cgroups", text(r->cgroups));
     json_object_set_new(j, "LogConfig",
-                        json_pack("{s:s}", "Type", r->log_driver ? r->log_driver : ""));
+                        json_pack("{s:s, s:o}", "Type", r->log_driver ? r->log_driver : "",
+                                  "Config", json_from_pairs(r->log_opts)));
     json_object_set_new(j, "GroupAdd", json_from_strv(r->groups));
     json_object_set_new(j, "Ulimits", ulimits_json(spec->process));
     add_modes(spec, j);
