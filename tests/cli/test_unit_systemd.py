@@ -143,7 +143,8 @@ def test_supervisor_keeps_the_watchdog(units):
 
 def test_socket_unit(units, rootlet):
     """The first connection starts a service without any network."""
-    program = ("import socket,os\n"
+    program = ("import socket,os,signal\n"
+               "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
                "assert os.environ['LISTEN_FDNAMES'] == 'web' and int(os.environ['LISTEN_PID']) == os.getpid()\n"
                "s = socket.socket(fileno=3)\n"
                "while True:\n"
