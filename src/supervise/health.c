@@ -2,11 +2,13 @@
 #include "supervise/health.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -31,8 +33,9 @@
 
 struct health {
     struct ctr_health conf;
-    int timer;        /* of the next check, or of the grace of the one that runs; -1 */
-    struct check run; /* pidfd -1: none runs */
+    struct stat record; /* that conf is from */
+    int timer;          /* of the next check, or of the grace of the one that runs; -1 */
+    struct check run;   /* pidfd -1: none runs */
     int64_t began_ns, due_ns, run_began_ns; /* monotonic, monotonic, since 1970 */
     int32_t streak;
     json_t *log;
@@ -47,9 +50,50 @@ static int64_t or_default(int64_t ns, int64_t dflt)
     return ns > 0 ? ns : dflt;
 }
 
+static bool is_none(const struct ctr_health *check)
+{
+    return !check->test || !check->test[0] || streq(check->test[0], "NONE");
+}
+
+static void release_conf(struct ctr_health *conf)
+{
+    strv_free(conf->test);
+    free(conf->on_failure);
+    json_decref(conf->extra);
+}
+
+/* Every change of the record is a new file. */
+static bool record_is_new(struct sup *s)
+{
+    struct health *h = s->health;
+    struct stat st = {0};
+    if (fstatat(s->dir_fd, "container.json", &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    bool changed = st.st_ino != h->record.st_ino || st.st_ctim.tv_sec != h->record.st_ctim.tv_sec ||
+                   st.st_ctim.tv_nsec != h->record.st_ctim.tv_nsec;
+    h->record = st;
+    return changed;
+}
+
+/* What `rootlet update` has changed. False: there is no check any more. */
+static bool refresh(struct sup *s)
+{
+    struct ctr_record rec = {0};
+    if (!record_is_new(s) || container_read_record(s->dir_fd, &rec, NULL) < 0)
+        return true;
+    bool some = !is_none(&rec.health);
+    if (some) {
+        release_conf(&s->health->conf);
+        s->health->conf = rec.health;
+        rec.health = (struct ctr_health){0};
+    }
+    ctr_record_release(&rec);
+    return some;
+}
+
 void health_prepare(struct sup *s, struct ctr_health *check)
 {
-    if (!check->test || !check->test[0] || streq(check->test[0], "NONE"))
+    if (is_none(check))
         return;
     struct health *h = xcalloc(1, sizeof(*h));
     h->conf = *check;
@@ -57,6 +101,7 @@ void health_prepare(struct sup *s, struct ctr_health *check)
     h->timer = h->run.pidfd = h->run.out_fd = h->run.pid = -1;
     h->log = json_array();
     s->health = h;
+    record_is_new(s);
 }
 
 static bool in_start_period(const struct health *h)
@@ -278,7 +323,7 @@ static void on_timer(void *data, uint32_t events)
         pidfd_signal(h->run.pidfd, SIGKILL); /* on_end is next */
         return;
     }
-    if (!is_due(s) || begin_check(s, NULL) < 0)
+    if (refresh(s) && (!is_due(s) || begin_check(s, NULL) < 0))
         schedule(s);
     peers_settle(s);
 }
@@ -291,6 +336,8 @@ int health_ask(struct sup *s, struct peer *p, struct err *e)
     if (!is_due(s))
         return err_msg(e, EINVAL, "container %s is %s", s->state.name,
                        s->state.status == CTR_PAUSED ? "paused" : phase_name(s->phase));
+    if (h->run.pidfd < 0 && !refresh(s))
+        return err_msg(e, EINVAL, "container %s has no health check", s->state.name);
     int r = h->run.pidfd >= 0 ? 0 : begin_check(s, e);
     if (r == 0)
         p->asks_health = true;
@@ -314,9 +361,7 @@ void health_end(struct sup *s)
     }
     close_run(s);
     tell_askers(s, -1);
-    strv_free(h->conf.test);
-    free(h->conf.on_failure);
-    json_decref(h->conf.extra);
+    release_conf(&h->conf);
     json_decref(h->log);
     free(take_ptr(s->health));
 }

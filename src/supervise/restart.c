@@ -29,6 +29,8 @@ bool restart_wanted(struct sup *s)
         return false;
     if (r->asked)
         return true;
+    if (s->unit.on) /* systemd does it */
+        return false;
     read_policy(s);
     return restart_by_policy(r->policy, r->retries, st->restart_count, st->exit_code);
 }

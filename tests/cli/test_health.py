@@ -238,6 +238,33 @@ def test_refused(rootlet):
     rootlet.ok("run", "--rm", "--health-cmd", "none", box, "true")
 
 
+def test_update(rootlet):
+    """B44: what update changes counts from the next check on."""
+    cid = run(rootlet, "--health-cmd", "exit 1", *FAST, "--health-retries", "1")
+    wait_health(rootlet, cid, "unhealthy")
+    rootlet.ok("update", "--health-cmd", "exit 0", "c")
+    wait_health(rootlet, cid, "healthy")
+    rootlet.ok("update", "--no-healthcheck", "c")
+    wait_for(lambda: rootlet("healthcheck", "run", "c").rc == 125)
+    rootlet.ok("rm", "-f", "c")
+
+
+def test_not_while_paused(rootlet):
+    """B44: nothing is asked of a container that is paused, and what is asked then is no failure."""
+    cid = run(rootlet, *CHECK, "--health-retries", "1")
+    wait_health(rootlet, cid, "healthy")
+    rootlet.ok("pause", "--signal", "c")
+    time.sleep(0.3)  # one that ran then
+    before = health(rootlet)["Log"]
+    time.sleep(0.5)
+    assert health(rootlet)["Log"] == before
+    rootlet.fails("healthcheck", "run", "c", match="paused|not running")
+    rootlet.ok("unpause", "c")
+    wait_for(lambda: health(rootlet)["Log"] != before)
+    assert health(rootlet)["Status"] == "healthy"
+    rootlet.ok("rm", "-f", "c")
+
+
 def test_killed(rootlet):
     """B10: the supervisor's death ends its check; the container's end does too, and nothing is left."""
     cid = run(rootlet, "--health-cmd", "exec sleep 1234", "--health-interval", "100ms",

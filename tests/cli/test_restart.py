@@ -148,6 +148,20 @@ def test_wait_is_for_the_last_run(rootlet):
     assert rootlet.inspect("c")["RestartCount"] == 3
 
 
+def test_logs_follow_all_runs(rootlet):
+    """A44: logs -f goes on over the runs and ends with the last; attach joins the run that comes next."""
+    run(rootlet, "on-failure:3", "echo begin; sleep 0.3; exit 5")
+    assert rootlet.ok("logs", "-f", "c").out == "begin\n" * 4
+    rootlet.ok("rm", "c")
+    cid = run(rootlet, "always", "echo begin; test -e /stay && exec sleep 100; exit 1")
+    wait_backoff(rootlet, cid)
+    (directory(rootlet, cid) / "upper/stay").write_text("")
+    p = rootlet.spawn("start", "-a", "c")
+    assert p.stdout.readline() == "begin\n"
+    rootlet.ok("rm", "-f", "c")
+    assert p.wait(10) == 137
+
+
 def test_restart_verb(rootlet):
     """B44: restart of a running and of a waiting container is a new start, counted from 0."""
     cid = run(rootlet, "always", "echo begin; test -e /stay && exec sleep 100; exit 1")
