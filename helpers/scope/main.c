@@ -69,11 +69,15 @@ int main(int argc, char **argv)
     manager_open(&m, &no_manager);
     for (;;) {
         int fds[SOCK_MAX_FDS];
-        struct err e = no_manager;
+        struct err e = ERR_INIT;
         ssize_t n = sock_recv(0, text, sizeof(text), fds);
         if (n <= 0)
             break;
-        if (m.bus && serve(&m, text, (size_t)n, fds[0], &e) == 0)
+        if (!m.bus)
+            manager_await(&m, &no_manager);
+        if (!m.bus)
+            e = no_manager;
+        else if (serve(&m, text, (size_t)n, fds[0], &e) == 0)
             err_clear(&e);
         for (size_t i = 0; i < SOCK_MAX_FDS; i++)
             fd_close(&fds[i]);

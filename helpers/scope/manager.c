@@ -127,6 +127,18 @@ int manager_open(struct manager *m, struct err *e)
                     dir ? dir : "not set");
 }
 
+int manager_await(struct manager *m, struct err *e)
+{
+    const char *runtime = m->user ? getenv("XDG_RUNTIME_DIR") : "/run";
+    scoped_free char *dir = xasprintf("%s/systemd", runtime ? runtime : "");
+    int r = -ENXIO;
+    for (int i = 0; i < 60 && r < 0 && access(dir, F_OK) == 0; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+        r = manager_open(m, e);
+    }
+    return r;
+}
+
 void manager_close(struct manager *m)
 {
     m->bus = sd_bus_flush_close_unref(m->bus);

@@ -27,6 +27,9 @@ struct manager {
 
 /* Connects to the manager of the user or the system. */
 int manager_open(struct manager *m, struct err *e);
+/* One that executes itself anew (daemon-reexec) has no socket for a moment: waits for it to come
+ * back. At once done where none has ever been. */
+int manager_await(struct manager *m, struct err *e);
 void manager_close(struct manager *m);
 struct scope_request {
     const char *unit;

@@ -166,12 +166,7 @@ static bool mend(struct making *k)
 static bool reconnect(struct making *k)
 {
     manager_close(k->m);
-    for (int i = 0; i < PATIENCE; i++) {
-        if (manager_open(k->m, NULL) == 0)
-            return true;
-        pause_a_moment();
-    }
-    return false;
+    return manager_open(k->m, NULL) == 0 || manager_await(k->m, NULL) == 0;
 }
 
 static bool lost(int r)
@@ -214,8 +209,11 @@ int session_make(struct manager *m, const struct scope_request *q, struct err *e
     if (r < 0)
         return r;
     scoped_free char *group = group_of(&k);
-    if (!group)
-        return err_msg(e, ESRCH, "systemd has made %s, but process %u is not in it", k.unit,
-                       q->pid);
-    return arrange(&k, group, e);
+    r = group
+            ? arrange(&k, group, e)
+            : err_msg(e, ESRCH, "systemd has made %s, but process %u is not in it", k.unit, q->pid);
+    /* Of a process that ended meanwhile an empty scope would stay: nothing in it can end. */
+    if (r < 0)
+        manager_stop(m, k.unit, NULL);
+    return r;
 }

@@ -64,13 +64,13 @@ static const char *last_name(const char *group)
 
 /* --- where --- */
 
-static bool try_inplace(struct choosing *x, bool any)
+static bool try_inplace(struct choosing *x, bool asked)
 {
-    scoped_free char *unit = place_unit(x->own, any);
+    scoped_free char *unit = place_unit(x->own, asked);
     if (!unit || !place_writable(unit))
         return false;
     x->c.where = xstrdup(last_name(unit));
-    decide(x, "inplace", xasprintf("we are in %s, which is delegated", x->c.where));
+    decide(x, "inplace", xasprintf("we are in the unit %s, which is delegated", x->c.where));
     x->base = take_ptr(unit);
     return true;
 }

@@ -32,13 +32,13 @@ bool place_writable(const char *group)
     return access(procs, W_OK) == 0 && access(dir, W_OK) == 0;
 }
 
-char *place_unit(const char *own, bool any)
+char *place_unit(const char *own, bool asked)
 {
     scoped_free char *at = xstrdup(own);
     for (char *slash; (slash = strrchr(at, '/')) && slash[1]; *slash = '\0') {
         bool service = str_ends(slash, ".service");
-        if (service || (any && str_ends(slash, ".scope")))
-            return is_delegated(at) || (any && is_users(at)) ? take_ptr(at) : NULL;
+        if (service || (asked && str_ends(slash, ".scope")))
+            return is_delegated(at) || (asked && is_users(at)) ? take_ptr(at) : NULL;
         /* Beyond a unit that is not delegated lies nothing of ours: user@.service is delegated,
          * but to the manager. */
         if (str_ends(slash, ".scope") || str_ends(slash, ".slice"))

@@ -21,6 +21,7 @@ struct cgroup_session {
     struct scope_helper helper; /* systemd */
     bool foreign;               /* between us and the scope is what only the manager may cross */
     bool asked;                 /* of it, and not yet answered */
+    bool lost;                  /* the helper has died before it answered */
     bool fresh;                 /* container/ is there and has never been used */
 };
 

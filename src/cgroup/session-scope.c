@@ -99,6 +99,7 @@ int session_scope_await(struct cgroup_session *s, struct err *e)
         return 0;
     s->asked = false;
     int r = scope_helper_receive(&s->helper, e);
+    s->lost = r < 0 && s->helper.sock < 0;
     /* It must not stay for as long as a container runs; while it ends we go on. */
     shutdown(s->helper.sock, SHUT_RDWR);
     if (r == 0)
@@ -107,7 +108,24 @@ int session_scope_await(struct cgroup_session *s, struct err *e)
     return r < 0 ? err_add(e, r, "make a scope for the container") : 0;
 }
 
+/* The helper was killed: the scope may be about to be made, and one whose process ended just then
+ * would stay for ever. The manager ends it, and with it us. */
+static void stop_scope(struct cgroup_session *s)
+{
+    struct scope_helper h = {.sock = -1};
+    scoped_json json_t *request = json_object();
+    json_object_set_new(request, "op", json_string("stop"));
+    json_object_set_new(request, "unit", json_sprintf("rootlet-%s.scope", s->id));
+    if (scope_helper_start(&h, geteuid() != 0, NULL) == 0 &&
+        scope_helper_send(&h, request, -1, NULL) == 0)
+        scope_helper_receive(&h, NULL);
+    scope_helper_end(&h, NULL);
+}
+
 void session_scope_end(struct cgroup_session *s)
 {
     scope_helper_end(&s->helper, NULL);
+    if (s->lost)
+        stop_scope(s);
+    s->lost = false;
 }

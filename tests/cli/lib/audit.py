@@ -55,6 +55,11 @@ def cgroups_of(users):
     return found
 
 
+def units_of(users):
+    """Scopes that a user's systemd still knows, failed ones too: it keeps a file of each."""
+    return {str(p) for u in users for p in pathlib.Path(f"/run/user/{u.uid}/systemd/transient").glob("rootlet-*.scope")}
+
+
 def files_in(directory, users):
     """Entries of a shared directory that belong to the test users."""
     found = set()
@@ -94,6 +99,7 @@ class Audit:
         # Not the whole base: other workers have their users in it.
         state["mount"] = mounts_of([f"{d}/" for u in self.users for d in (u.home, u.runtime)])
         state["cgroup"] = cgroups_of(self.users)
+        state["unit"] = units_of(self.users)
         for directory in ("/dev/shm", "/tmp", "/var/tmp", "/dev/mqueue"):
             if self.users[0].made:
                 state["file"] |= files_in(directory, self.users)
