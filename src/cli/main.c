@@ -260,7 +260,7 @@ static int run(char **argv, struct global_opts *o, struct err *e)
     if (!help &&
         (is_image_verb(args) || (args && streq(args[0], "help") && is_image_verb(args + 1))))
         return run_image_verb(args, e);
-    if (!help && args)
+    if (!help && args && *args)
         tell_makeshift(args[0]);
     return dispatch(help, args, e);
 }

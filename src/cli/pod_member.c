@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/follow.h"
 #include "cli/pod.h"
+#include "container/client.h"
 
 #define UP_MS 10000
 
@@ -91,13 +92,20 @@ void pod_member_release(struct pod_member *m)
 
 static bool is_up(const struct container *c)
 {
-    return c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED;
+    return (c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED) &&
+           !c->state.stop_requested;
+}
+
+/* Its last member has just ended, and with it the pod. */
+static bool is_going(const struct container *c)
+{
+    return ctr_state_alive(&c->state) && c->state.stop_requested;
 }
 
 int cli_pod_up(const char *infra_id, struct err *e)
 {
     scoped_container struct container infra = {.dir_fd = -1};
-    int r = container_open_id(cli_conf(), infra_id, &infra, e);
+    int code, r = container_open_id(cli_conf(), infra_id, &infra, e);
     if (r < 0 || is_up(&infra))
         return r;
     /* Two members that are started at once start it once. */
@@ -107,6 +115,8 @@ int cli_pod_up(const char *infra_id, struct err *e)
     scoped_fd int lock = lock_take(run, "up", LOCK_EXCLUSIVE, UP_MS, e);
     if (lock < 0)
         return err_add(e, lock, "start pod %s", infra.rec.pod);
+    if (is_going(&infra))
+        (void)!container_wait(cli_conf(), infra_id, &code, NULL);
     container_release(&infra);
     infra = (struct container){.dir_fd = -1};
     r = container_open_id(cli_conf(), infra_id, &infra, e);

@@ -84,10 +84,13 @@ int pod_find(const struct pod_set *s, const char *ref, const struct pod **ret, s
 
 const char *pod_status(const struct pod *p)
 {
-    size_t count[CTR_DEAD + 8] = {0}, up, total = p->n + 1;
-    count[p->infra.state.status]++;
+    size_t count[CTR_RESTARTING + 1] = {0}, up, total = p->n + 1;
     for (size_t i = 0; i < p->n; i++)
         count[p->members[i]->status]++;
+    /* The infra has nothing to do that could be paused. */
+    if (count[CTR_PAUSED] > 0 && count[CTR_RUNNING] == 0)
+        return "Paused";
+    count[p->infra.state.status]++;
     up = count[CTR_RUNNING] + count[CTR_STARTING];
     if (count[CTR_DEAD] == total)
         return "Dead";
@@ -95,8 +98,6 @@ const char *pod_status(const struct pod *p)
         return "Running";
     if (up > 0)
         return "Degraded";
-    if (count[CTR_PAUSED] > 0)
-        return "Paused";
     if (count[CTR_CREATED] == total)
         return "Created";
     return count[CTR_STOPPED] == total ? "Stopped" : "Exited";

@@ -74,6 +74,10 @@ def test_one_slice(units, rootlet):
         with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
             assert f"/{name}/rootlet-" in f.read()
     assert rootlet.ok("pod", "inspect", "-f", "{{.CgroupParent}}", "my-pod").text == name
+    rootlet.ok("pod", "pause", "my-pod")
+    assert rootlet.ok("pod", "inspect", "-f", "{{.State}}", "my-pod").text == "Paused"
+    rootlet.ok("pod", "unpause", "my-pod")
+    assert rootlet.ok("pod", "inspect", "-f", "{{.State}}", "my-pod").text == "Running"
     rootlet.ok("pod", "rm", "-f", "-t", "0", "my-pod", cgroups=None, env=SESSION)
     assert units.show(name, "ActiveState") == ["inactive"]
     assert not glob.glob("/sys/fs/cgroup/**/rootlet-pod-my*", recursive=True)
