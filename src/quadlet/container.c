@@ -132,6 +132,10 @@ static void add_pod(struct command *c)
         return;
     }
     scoped_free char *name = quadlet_resource_name(f), *service = quadlet_service_name(f);
+    if (!quadlet_is_unit_name(service)) {
+        job_fail(j, "Pod", "%s has no name for its service", pod);
+        return;
+    }
     command_add(c, "--pod=%s", name);
     str_addf(&j->unit, "BindsTo=%s\nAfter=%s\n", service, service);
 }

@@ -16,6 +16,10 @@ char *job_reference(struct job *j, const struct unit_line *at, const char *name)
         return NULL;
     }
     scoped_free char *service = quadlet_service_name(f);
+    if (!quadlet_is_unit_name(service)) {
+        quadlet_problem(j->file, QUADLET_ERROR, at, "%s has no name for its service", name);
+        return NULL;
+    }
     if (f->kind == QUADLET_CONTAINER) {
         /* Specifiers there mean that unit, not this one. */
         char *N = strstr(resource, "%N");

@@ -146,6 +146,8 @@ static void add_dependencies(struct job *j, struct str *out, const struct unit_l
         }
         free(*w);
         *w = quadlet_service_name(f);
+        if (!quadlet_is_unit_name(*w))
+            quadlet_problem(j->file, QUADLET_ERROR, at, "%s has no name for its service", f->name);
         changed = true;
     }
     scoped_free char *joined = strv_join(words, " ");
