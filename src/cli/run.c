@@ -99,6 +99,8 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         r = follow_spawn_early(&f, e);
     if (r < 0)
         return r;
+    if (o->unit)
+        cli_unit_hold_signals();
     r = cli_create(o, args, line, id, &groups, e);
     if (r == 0 && o->pod)
         r = pod_up_for(id, o, e);

@@ -7,6 +7,7 @@
 #include "cli/follow.h"
 #include "cli/pod.h"
 #include "cli/psfilter.h"
+#include "cli/unit.h"
 
 struct start_opts {
     bool all, attach, interactive, latest, sig_proxy, sig_proxy_set, no_stdin, unit;
@@ -60,6 +61,7 @@ static int start_unit(const struct container *c, struct follow *f, struct err *e
                     c->rec.name, policy);
         return err_hint(e, r, "rootlet update --restart no %s", c->rec.name);
     }
+    cli_unit_hold_signals();
     r = follow_listen_fds(&f->listen_fds, e);
     f->preserve_fds = f->listen_fds;
     return r == 0 ? follow_become(f, e) : r;

@@ -2,6 +2,7 @@
 #include "cli/unit.h"
 
 #include <errno.h>
+#include <signal.h>
 
 #include "base/str.h"
 #include "base/strv.h"
@@ -27,6 +28,16 @@ int cli_unit_check(const struct run_opts *o, struct err *e)
             "write Restart=%s into the unit",
             str_after(o->restart, "on-failure") ? "on-failure" : "always");
     return 0;
+}
+
+void cli_unit_hold_signals(void)
+{
+    static const int held[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGABRT};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < N_ELEMENTS(held); i++)
+        sigaddset(&set, held[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 int unit_sdnotify_check(char **mode, struct err *e)

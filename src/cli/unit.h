@@ -6,6 +6,9 @@
 
 /* Refuses what a unit cannot have: a terminal, input, the background, a restart policy. */
 int cli_unit_check(const struct run_opts *o, struct err *e);
+/* Holds the signals of a stop back: the supervisor that this process becomes takes them, and a
+ * container that has just been made does not stay behind. */
+void cli_unit_hold_signals(void);
 /* A value of --sdnotify (may be NULL) in our words: podman's "conmon" is "monitor". */
 int unit_sdnotify_check(char **mode, struct err *e);
 /* --sdnotify healthy without a health check would never be ready. */

@@ -343,7 +343,7 @@ int sup_start(struct sup *s, struct err *e)
 void sup_shrink(struct sup *s)
 {
     if (s->unit.on)
-        credentials_forget(s);
+        unit_started(s);
     /* The engine looks at its specification once more, for the hooks of the end. */
     struct spec rest = {.oci_version = s->spec.oci_version,
                         .hooks = s->spec.hooks,

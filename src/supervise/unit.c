@@ -52,6 +52,15 @@ void unit_give_sockets(struct sup *s)
     }
 }
 
+void unit_started(struct sup *s)
+{
+    credentials_forget(s);
+    /* There is no other run, and who waits for the end of a pipe waits for ours too. */
+    for (unsigned i = 0; i < s->preserve_fds; i++)
+        close((int)(3 + i));
+    s->preserve_fds = s->unit.listen_fds = 0;
+}
+
 void unit_failed(struct sup *s, const struct err *why)
 {
     char text[4 * sizeof(why->msg)];

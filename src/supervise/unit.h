@@ -21,6 +21,8 @@ void unit_clean_environment(struct sup *s);
 /* Our own standard output and error, after the container got its own. */
 int unit_streams_done(struct sup *s, struct err *e);
 void unit_give_sockets(struct sup *s); /* environment of socket activation for the payload */
+/* What only the payload shall have now: sockets, other descriptors, credentials. */
+void unit_started(struct sup *s);
 /* credentials.c: takes them out of the environment; gives them to the payload (returns where they
  * shall be inside, or NULL); forgets them. */
 int credentials_take(struct sup *s, struct err *e);

@@ -2,6 +2,7 @@
 import os
 import signal
 import socket
+import time
 
 import pytest
 
@@ -184,3 +185,28 @@ def test_without_a_runtime_directory(rootlet):
     assert rootlet.ok("exec", "a", "echo", "x", env=env).text == "x"
     rootlet.ok("rm", "-f", "-t", "0", "a", env=env)
     rootlet.shell(f"rm -rf {place}")
+
+
+def test_stop_while_it_starts(rootlet):
+    """At any moment: the container is stopped or was never made, and none stays behind."""
+    image = rootlet.image()
+    for ms in (0, 2, 4, 6, 8, 10, 12, 15, 20, 30):
+        p = rootlet.spawn("run", "--unit", "--rm", "--stop-timeout", "0", image, "sleep", "1000")
+        time.sleep(ms / 1000)
+        p.terminate()
+        assert p.wait(20) in (-signal.SIGTERM, -signal.SIGKILL), p.stderr.read()
+        assert rootlet.ok("ps", "-aq").out == "", ms
+
+
+def test_pipes_end_with_the_payload(rootlet):
+    """Nothing of ours keeps a preserved descriptor open."""
+    r, w = os.pipe()
+    prefix = ["python3", "-c", "import os, sys; w = int(sys.argv[1]); os.dup2(w, 3); w == 3 or os.close(w); "
+              "os.execvp(sys.argv[2], sys.argv[2:])", w]
+    p = rootlet.spawn("run", "--unit", "--rm", "--preserve-fds", "1", "--stop-timeout", "0", rootlet.image(), "sh", "-c",
+                      "echo told >&3; exec 3>&-; sleep 1000", prefix=prefix, pass_fds=(w,))
+    os.close(w)
+    with os.fdopen(r) as reader:
+        assert reader.read() == "told\n"
+    p.terminate()
+    p.wait(20)
