@@ -154,8 +154,7 @@ static int logs(const struct container *ctr, bool follow)
 {
     struct err e = ERR_INIT;
     scoped_fd int stop = follow ? container_connect(&conf, ctr->id, NULL) : -1;
-    struct log_read o = {.dir_fd = ctr->dir_fd,
-                         .opts = ctr->rec.log_opts,
+    struct log_read o = {.ident = {.dir_fd = ctr->dir_fd, .opts = ctr->rec.log_opts},
                          .follow = follow && stop >= 0,
                          .tail = -1,
                          .out_fd = 1,
