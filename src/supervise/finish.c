@@ -2,6 +2,7 @@
 #include "supervise/supervise.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -153,6 +154,7 @@ static void between_runs(struct sup *s)
     write_final(s);
     sup_run_end(s);
     peers_dismiss(s, s->state.exit_code, s->state.signal);
+    malloc_trim(0); /* the wait may be a long one */
 }
 
 void finish_drained(struct sup *s)
