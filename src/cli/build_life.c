@@ -63,7 +63,7 @@ static int check_test(char ***test, char *const *shell, const char *what, struct
 {
     char **t = *test;
     size_t n = strv_len(t);
-    if (n == 0 || (streq(t[0], "NONE") && n == 1) || (streq(t[0], "CMD") && n > 1 && *t[1]))
+    if (!t || n == 0 || (streq(t[0], "NONE") && n == 1) || (streq(t[0], "CMD") && n > 1 && *t[1]))
         return 0;
     if (!streq(t[0], "CMD-SHELL") || n != 2 || !*t[1])
         return err_msg(e, EINVAL, "%s: not CMD and words, CMD-SHELL and a text, or NONE", what);

@@ -13,6 +13,8 @@
 int build_resources(const struct limit_opts *o, const json_t *was, json_t **ret, struct err *e);
 /* Puts the members of from into those of into; entries of lists by device or size of page. */
 void build_merge_resources(json_t *into, const json_t *from);
+/* What a container has after a change: a new reference. was may be NULL. */
+json_t *build_merged_limits(const json_t *was, const json_t *change);
 /* A copy of given (of --spec; may be NULL) with the limits of the options: a new reference. */
 int build_limits(const struct limit_opts *o, const json_t *given, json_t **ret, struct err *e);
 /* Adds what a container has without being asked: settings (conf.extra) pids_limit, or 2048. */

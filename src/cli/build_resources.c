@@ -125,7 +125,7 @@ static int add_swap(const struct limit_opts *o, const json_t *was, int64_t limit
 
 static int add_memory(const struct limit_opts *o, const json_t *was, json_t *to, struct err *e)
 {
-    int64_t limit = get_number(was, "memory", "limit"), value;
+    int64_t limit = get_number(was, "memory", "limit"), value = 0;
     int r = refuse_memory(o, e);
     if (r == 0 && o->memory) {
         r = memory_size("--memory", o->memory, &limit, e);
@@ -196,7 +196,7 @@ static int parse_period(const char *option, const char *text, int64_t *ret, stru
 /* --cpus N, or "QUOTA PERIOD" as in the file cpu.max. */
 static int add_cpus(const char *text, json_t *to, struct err *e)
 {
-    int64_t quota, period = CPU_PERIOD;
+    int64_t quota = 0, period = CPU_PERIOD;
     const char *space = strchr(text, ' ');
     if (space) {
         scoped_free char *first = xstrndup(text, (size_t)(space - text));
@@ -222,7 +222,7 @@ static int add_cpus(const char *text, json_t *to, struct err *e)
 
 static int add_cpu_time(const struct limit_opts *o, json_t *to, struct err *e)
 {
-    int64_t value;
+    int64_t value = 0;
     if (o->cpus && (o->cpu_quota || o->cpu_period))
         return err_hint(e,
                         err_msg(e, EINVAL, "--cpus and %s exclude each other",
@@ -357,15 +357,25 @@ void build_merge_resources(json_t *into, const json_t *from)
     }
 }
 
+json_t *build_merged_limits(const json_t *was, const json_t *change)
+{
+    json_t *all = json_is_object(was) ? json_deep_copy(was) : json_object();
+    build_merge_resources(all, change);
+    /* Two words for one file: the newer one counts. */
+    if (json_object_get(json_object_get(change, "memory"), "reservation"))
+        json_object_del(json_object_get(all, "unified"), "memory.low");
+    else if (json_object_get(json_object_get(change, "unified"), "memory.low"))
+        json_object_del(json_object_get(all, "memory"), "reservation");
+    return all;
+}
+
 int build_limits(const struct limit_opts *o, const json_t *given, json_t **ret, struct err *e)
 {
     scoped_json json_t *change = NULL;
     int r = build_resources(o, given, &change, e);
     if (r < 0)
         return r;
-    json_t *all = json_is_object(given) ? json_deep_copy(given) : json_object();
-    build_merge_resources(all, change);
-    *ret = all;
+    *ret = build_merged_limits(given, change);
     return 0;
 }
 

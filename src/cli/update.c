@@ -97,14 +97,19 @@ static int check_limits(struct update *u, struct err *e)
     return r;
 }
 
-static int write_files(const struct update *u, json_t *resources, struct err *e)
+static int write_limits(const struct update *u, json_t *resources, struct err *e)
 {
     struct spec_linux *l = u->spec.linux_;
     json_decref(l->resources);
     l->resources = json_incref(resources);
-    int r = has_limits(u) ? container_write_spec(u->c->dir_fd, &u->spec, e) : 0;
-    bool life = u->o->restart || build_health_given(u->o);
-    return r == 0 && life ? container_write_record(u->c->dir_fd, &u->rec, e) : r;
+    return has_limits(u) ? container_write_spec(u->c->dir_fd, &u->spec, e) : 0;
+}
+
+/* Policy and health check; last, as nothing is left then that can fail. */
+static int write_life(const struct update *u, struct err *e)
+{
+    bool given = u->o->restart || build_health_given(u->o);
+    return given ? container_write_record(u->c->dir_fd, &u->rec, e) : 0;
 }
 
 static int read_state(struct update *u, struct err *e)
@@ -188,16 +193,11 @@ static int apply(struct update *u, struct err *e)
 
 static int change_running(struct update *u, struct err *e)
 {
-    int r = write_files(u, u->all, e);
     /* Without a group there can be "no limit" only. */
-    if (r < 0 || !has_limits(u) || streq(u->rec.cgroups, "disabled"))
-        return r;
-    r = runs(u, e);
-    if (r > 0)
-        r = apply(u, e);
-    if (r < 0)
-        (void)write_files(u, u->was, NULL);
-    return r;
+    if (!has_limits(u) || streq(u->rec.cgroups, "disabled"))
+        return 0;
+    int r = runs(u, e);
+    return r > 0 ? apply(u, e) : r;
 }
 
 /* Other updates and a removal wait for the lock on the directory; a start waits for the container's
@@ -205,10 +205,17 @@ static int change_running(struct update *u, struct err *e)
 static int change(struct update *u, struct err *e)
 {
     scoped_fd int lock = container_lock(cli_conf(), u->c->id, NULL);
+    int r = write_limits(u, u->all, e);
+    if (r < 0)
+        return r;
     if (lock < 0)
-        return change_running(u, e);
-    int r = write_files(u, u->all, e);
-    container_remove_run(cli_conf(), u->c->id);
+        r = change_running(u, e);
+    if (r == 0)
+        r = write_life(u, e);
+    if (r < 0)
+        (void)write_limits(u, u->was, NULL);
+    if (lock >= 0)
+        container_remove_run(cli_conf(), u->c->id);
     return r;
 }
 
@@ -220,8 +227,7 @@ static int update_locked(struct update *u, struct err *e)
         r = build_resources(&o->limit, u->was, &u->change, e);
     if (r < 0)
         return r;
-    u->all = json_deep_copy(u->was);
-    build_merge_resources(u->all, u->change);
+    u->all = build_merged_limits(u->was, u->change);
     if (has_limits(u))
         r = check_limits(u, e);
     if (r == 0 && o->restart)

@@ -204,6 +204,11 @@ static const struct {
      "{\"memory\":{\"limit\":-1,\"swap\":-1}}", "{\"memory\":{\"limit\":-1,\"swap\":-1}}"},
     {"{}", "--memory-reservation|0", "{\"unified\":{\"memory.low\":\"0\"}}",
      "{\"unified\":{\"memory.low\":\"0\"}}"},
+    {"{\"memory\":{\"reservation\":7}}", "--memory-reservation|0",
+     "{\"unified\":{\"memory.low\":\"0\"}}", "{\"memory\":{},\"unified\":{\"memory.low\":\"0\"}}"},
+    {"{\"unified\":{\"memory.low\":\"0\"}}", "--memory-reservation|8m",
+     "{\"memory\":{\"reservation\":8388608}}",
+     "{\"unified\":{},\"memory\":{\"reservation\":8388608}}"},
     {"{\"cpu\":{\"shares\":512,\"cpus\":\"0\"}}", "-c|0", "{\"cpu\":{\"shares\":1024}}",
      "{\"cpu\":{\"shares\":1024,\"cpus\":\"0\"}}"},
     {"{\"pids\":{\"limit\":5}}", "--cpus|1", "{\"cpu\":{\"quota\":100000,\"period\":100000}}",
@@ -224,10 +229,10 @@ static void test_update(void **state)
         if (strcmp(text, updates[i].want) != 0)
             fail_msg("%s: %s, want %s", updates[i].line, text, updates[i].want);
         const char *was = updates[i].was;
-        scoped_json json_t *into = json_parse(was, strlen(was), 1u << 16, "was", &e);
+        scoped_json json_t *old = json_parse(was, strlen(was), 1u << 16, "was", &e);
         scoped_json json_t *from = json_parse(text, strlen(text), 1u << 16, "change", &e);
-        build_merge_resources(into, from);
-        scoped_free char *merged = json_text(into, false);
+        scoped_json json_t *all = build_merged_limits(old, from);
+        scoped_free char *merged = json_text(all, false);
         assert_string_equal(merged, updates[i].merged);
     }
     struct err e = ERR_INIT;
