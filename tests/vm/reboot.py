@@ -30,10 +30,6 @@ def rootlet(*argv, ok=True):
     return sh(PROGRAM, *argv, ok=ok)
 
 
-def has_policies():
-    return "unless-stopped" in rootlet("run", "--help") and any(UNITS.glob("rootlet-restart.service*"))
-
-
 def install_unit():
     """As make install and "systemctl --user enable" do it."""
     home = pathlib.Path.home() / ".config/systemd/user"
@@ -48,18 +44,16 @@ def install_unit():
 
 def before():
     rootlet("load", "-q", "-i", str(JOB / "images" / "base.tar"))
-    names = {"no": (), "paused": ()}
-    if has_policies():
-        install_unit()
-        names |= {"always": ("--restart", "always"), "unless": ("--restart", "unless-stopped"),
-                  "stopped": ("--restart", "unless-stopped"), "on-failure": ("--restart", "on-failure")}
+    names = {"no": (), "paused": (), "always": ("--restart", "always"),
+             "unless": ("--restart", "unless-stopped"), "stopped": ("--restart", "unless-stopped"),
+             "on-failure": ("--restart", "on-failure")}
+    install_unit()
     for name, options in names.items():
         rootlet("run", "-d", "--name", name, *options, "base", "sleep", "100000")
     rootlet("create", "--name", "created", "base", "true")
     rootlet("run", "--name", "ended", "base", "sh", "-c", "exit 7", ok=False)
-    rootlet("pause", "paused", ok=False)
-    if "stopped" in names:
-        rootlet("stop", "-t", "0", "stopped")
+    rootlet("pause", "paused")
+    rootlet("stop", "-t", "0", "stopped")
     (pathlib.Path.home() / "boot_id").write_text(boot_id())
     print(rootlet("ps", "-a"))
 
@@ -99,18 +93,16 @@ def check_foreign_process():
 
 def after():
     check(boot_id() != (pathlib.Path.home() / "boot_id").read_text(), "that was no reboot")
-    policies = has_policies()
-    if policies:
-        end = time.monotonic() + 120
-        while time.monotonic() < end and state("always")["Status"] != "running":
-            time.sleep(1)
-        sh("systemctl", "--user", "start", "rootlet-restart.service")
+    end = time.monotonic() + 120
+    while time.monotonic() < end and sh("systemctl", "--user", "is-active", "rootlet-restart.service",
+                                        ok=False) != "active":
+        time.sleep(1)
     print(rootlet("ps", "-a"))
-    for name in ("always", "unless") if policies else ():
+    for name in ("always", "unless"):
         s = state(name)
         check(s["Status"] == "running", name, s)
         check(rootlet("exec", name, "echo", "hello") == "hello", name, "exec")
-    for name in ("no", "paused") + (("stopped", "on-failure") if policies else ()):
+    for name in ("no", "paused", "stopped", "on-failure"):
         s = state(name)
         check(s["Status"] in ENDED and not s["Running"] and not s["Pid"], name, s)
     check(state("created")["Status"] == "created", state("created"))

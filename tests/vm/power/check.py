@@ -49,13 +49,27 @@ def debris():
             yield f"{name}/{entry.name}"
     for entry in (ROOT / "containers").glob(".*"):
         yield f"containers/{entry.name}"
-    for entry in (ROOT / "names").glob("*"):
-        if not (ROOT / "containers" / os.readlink(entry)).exists():
-            yield f"names/{entry.name}"
     # That of a volume's record goes with the volume.
     for entry in ROOT.rglob(".tmp-*"):
         if entry.relative_to(ROOT).parts[0] not in ("layers", "containers", "volumes"):
             yield str(entry.relative_to(ROOT))
+
+
+def check_names():
+    """A name that leads to nothing, as a rename that was cut leaves one, is there for the next one."""
+    for entry in (ROOT / "names").glob("*"):
+        rootlet("create", "--name", entry.name, "base", "true")
+        rootlet("rm", entry.name)
+        if os.path.lexists(entry):
+            fault(f"{entry} stays")
+
+
+def check_pods():
+    for name in rootlet("pod", "ps", "--format", "{{.Name}}").stdout.split():
+        rootlet("pod", "inspect", name)
+        rootlet("pod", "rm", "-f", name)
+        rootlet("pod", "create", name)
+        rootlet("pod", "rm", "-f", name)
 
 
 def promised():
@@ -125,11 +139,13 @@ def main():
     containers = len(listed())
     images = check_images()
     rootlet("load", "-i", f"{JOB}/images/base.tar")
+    check_pods()
     dead = check_containers()
     volumes = check_volumes()
     rootlet("load", "-i", f"{JOB}/images/img1.tar")
     rootlet("image", "check", "--quick")
     rootlet("rm", "-af")
+    check_names()
     for path in debris():
         fault(f"{path} stays")
     print(f"{containers} containers ({dead} lost), {images} images, {volumes} volumes")

@@ -39,6 +39,8 @@ volumes() {
         do_ volume create "v$n"
         do_ run --rm -v "v$n:/x" base sh -c 'echo text >/x/f'
         [ $((n % 2)) = 0 ] || do_ volume rm "v$((n - 1))"
+        do_ pod create "p$n"
+        [ $((n % 2)) = 0 ] || do_ pod rm -f "p$((n - 1))"
     done
 }
 do_ load -i "$job/images/base.tar"
