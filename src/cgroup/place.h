@@ -5,9 +5,9 @@
 #include <stdbool.h>
 
 /* The unit that the group own ("/a/b") belongs to, if it is delegated to us (user.delegate, which
- * the system's manager sets for Delegate=); owned, NULL: there is none. asked: the user says that it
- * is to be used: a scope will do then, and one of the user's manager, which sets no mark. own may be
- * a group below the unit's: its DelegateSubgroup=, or our leaf. */
+ * the system's manager sets for Delegate=); owned, NULL: there is none. asked: the user says that
+ * it is to be used: a scope will do then, and one of the user's manager, which sets no mark. own
+ * may be a group below the unit's: its DelegateSubgroup=, or our leaf. */
 char *place_unit(const char *own, bool asked);
 /* Without a unit: the parent of own or, where that is not ours, own itself. Owned; NULL: neither
  * can be written. */

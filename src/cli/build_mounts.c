@@ -124,9 +124,21 @@ static int build_devices(struct build *b, struct err *e)
     return 0;
 }
 
+/* Programs read their limits there. Its own part only, and to be changed by nobody inside: its
+ * limits belong to the same user on the host. --privileged may make groups below it. */
+static void build_cgroup(struct build *b)
+{
+    if (!streq(b->rec->cgroups, "disabled"))
+        spec_add_mount(b->spec, "/sys/fs/cgroup", "cgroup2", "cgroup2",
+                       b->o->privileged && !streq(b->o->cgroupns, "host")
+                           ? "nosuid,noexec,nodev,rw"
+                           : "nosuid,noexec,nodev,ro");
+}
+
 int build_mounts(struct build *b, struct err *e)
 {
     build_devpts(b);
+    build_cgroup(b);
     int r = build_shm(b, e);
     if (r == 0)
         r = build_tmpfs(b, e);

@@ -106,6 +106,18 @@ static void probe_tun(const struct conf *c, struct finding *f)
     probe_device("/dev/net/tun", "for user-mode networking", f);
 }
 
+/* Of the usual controllers, those that are missing; owned. */
+static char *lacking(const struct cgroup_choice *c)
+{
+    static const char *const names[] = {"cpu", "cpuset", "io", "memory", "pids"};
+    scoped_strv char **missing = NULL;
+    for (size_t i = 0; i < N_ELEMENTS(names); i++)
+        if (!cgroup_choice_has(c, names[i]))
+            strv_add(&missing, names[i]);
+    char *text = strv_join(missing, " ");
+    return text ? text : xstrdup("");
+}
+
 static void probe_cgroup(const struct conf *c, struct finding *f)
 {
     struct cgroup_host h;
@@ -124,34 +136,53 @@ static void probe_cgroup(const struct conf *c, struct finding *f)
                                   "rootlet.conf), or boot with systemd.unified_cgroup_hierarchy=1");
         return;
     }
-    finding_set(f, h.delegated ? FINDING_OK : FINDING_NOTE, "v2, %s %s, controllers: %s",
-                h.own_path, h.delegated ? "is delegated" : "is not delegated", h.controllers);
-    if (!h.delegated)
-        finding_fix(f,
-                    "log in through systemd-logind, or systemd-run --user --scope -p Delegate=yes");
+    struct cgroup_choice choice SCOPED(cgroup_choice_release) = {0};
+    const struct cgroup_wish wish = {.setting = c->cgroups, .want_controllers = true};
+    if (cgroup_choose(&wish, &choice, &e) < 0) {
+        from_err(f, FINDING_BAD, &e);
+        return;
+    }
+    scoped_free char *has = strv_join(choice.controllers, " ");
+    scoped_free char *lacks = lacking(&choice);
+    disabled = streq(choice.driver, "disabled");
+    finding_set(f, disabled || *lacks ? FINDING_NOTE : FINDING_OK,
+                "v2, driver %s: %s; controllers: %s%s%s", choice.driver, choice.why,
+                has && *has ? has : "none", *lacks ? ", not delegated: " : "", lacks);
+    if (disabled)
+        finding_fix(f, "log in through systemd-logind, or loginctl enable-linger (su, sudo, cron)");
+    else if (*lacks && geteuid() != 0)
+        finding_fix(f, "sudo sh -c 'd=/etc/systemd/system/user@.service.d; mkdir -p $d; printf "
+                       "\"[Service]\\nDelegate=cpu cpuset io memory pids\\n\" "
+                       ">$d/delegate.conf; systemctl daemon-reload', then log in anew");
 }
 
+static bool answers(const char *dir, const char *socket_name)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/%s", dir, socket_name);
+    scoped_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
+}
+
+/* As the helper that asks for a scope finds it. */
 static void probe_bus(const struct conf *c, struct finding *f)
 {
     const char *run = getenv("XDG_RUNTIME_DIR");
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    char usual[64];
     (void)c;
-    if (!run || !*run) {
-        finding_set(f, FINDING_NOTE,
-                    "XDG_RUNTIME_DIR is not set, so there is no D-Bus of a user "
-                    "session: no systemd scopes");
-        finding_fix(f, "log in by a session of systemd-logind (not by su or sudo)");
+    snprintf(usual, sizeof(usual), "/run/user/%u", (unsigned)geteuid());
+    const char *dirs[] = {run && *run ? run : usual, usual};
+    for (size_t i = 0; i < N_ELEMENTS(dirs); i++) {
+        if (!answers(dirs[i], "systemd/private") && !answers(dirs[i], "bus"))
+            continue;
+        finding_set(f, FINDING_OK, "systemd of the user answers in %s%s", dirs[i],
+                    run && *run && i == 0 ? "" : " (XDG_RUNTIME_DIR does not lead there)");
         return;
     }
-    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/bus", run);
-    scoped_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0) {
-        finding_set(f, FINDING_OK, "%s answers", sa.sun_path);
-        return;
-    }
-    finding_set(f, FINDING_NOTE, "no D-Bus of the user session at %s: no systemd scopes",
-                sa.sun_path);
-    finding_fix(f, "sudo apt-get install dbus-user-session, then log in again (not by su or sudo)");
+    finding_set(f, FINDING_NOTE, "no systemd of the user answers in %s: no scopes, no units",
+                dirs[0]);
+    finding_fix(f, "sudo apt-get install dbus-user-session, then log in again; loginctl "
+                   "enable-linger for su, sudo and cron");
 }
 
 static void probe_linger(const struct conf *c, struct finding *f)
@@ -202,7 +233,7 @@ const struct probe session_probes[] = {
     {"fuse", "fuse-overlayfs", probe_fuse},
     {"tun", "user-mode networking", probe_tun},
     {"cgroups", "limits, stats, pause", probe_cgroup},
-    {"user bus", "delegated scopes", probe_bus},
+    {"user manager", "delegated scopes, units", probe_bus},
     {"linger", "containers without a login", probe_linger},
     {"start at boot", "restart policies after a boot", probe_restart},
     {"programs", "everything", probe_programs},
