@@ -215,6 +215,27 @@ def test_active_when_healthy(units):
     assert show("well", "Result") == "success"
 
 
+@rows("B42", "A39")
+@pytest.mark.guest
+def test_limits_and_reload(units):
+    """Keys of limits are in force below the unit's own group; reload signals the container."""
+    if "memory" not in pathlib.Path("/sys/fs/cgroup/cgroup.controllers").read_text().split():
+        pytest.skip("no controllers in this bed")
+    units.reload(**{"small.container": "[Container]\nImage=IMAGE\nMemory=64m\nPidsLimit=50\n"
+                    "ReloadSignal=USR1\nExec=sh -c \"trap 'echo again' USR1; trap 'exit 0' TERM; "
+                    "echo up; while :; do sleep 0.1; done\"\n"})
+    units.start("small")
+    group = pathlib.Path("/sys/fs/cgroup") / show("small", "ControlGroup").lstrip("/")
+    container = next(group.glob("rootlet-*.scope/container"))
+    assert (container / "memory.max").read_text() == f"{64 << 20}\n"
+    assert (container / "pids.max").read_text() == "50\n"
+    until(lambda: "up" in journal("small"))
+    systemctl("reload", "small")
+    until(lambda: "again" in journal("small"))
+    systemctl("stop", "small")
+    assert show("small", "Result") == "success"
+
+
 @rows("B42")
 def test_installed_by_the_command(units, tmp_path):
     source = tmp_path / "app"
