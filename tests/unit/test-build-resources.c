@@ -262,6 +262,34 @@ static void test_merge_lists(void **state)
                               "{\"pageSize\":\"1GB\",\"limit\":2}]}");
 }
 
+/* What nobody asks for: the setting, or 2048 processes. */
+static void test_default(void **state)
+{
+    static const struct {
+        const char *setting, *want;
+    } cases[] = {
+        {NULL, "{\"pids\":{\"limit\":2048}}"},
+        {"pids_limit=7", "{\"pids\":{\"limit\":7}}"},
+        {"pids_limit=0", "{\"pids\":{\"limit\":-1}}"},
+        {"pids_limit=lots", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct err e = ERR_INIT;
+        scoped_strv char **settings = NULL;
+        scoped_json json_t *to = json_object();
+        if (cases[i].setting)
+            strv_add(&settings, cases[i].setting);
+        int r = build_default_limits(settings, to, &e);
+        scoped_free char *text = json_text(to, false);
+        if (cases[i].want)
+            assert_string_equal(text, cases[i].want);
+        else
+            assert_has(e.msg, "setting pids_limit lots: want a number");
+        assert_int_equal(r == 0, cases[i].want != NULL);
+    }
+}
+
 /* Any text as the value of any option: taken as something that the plan takes, or refused with a
  * message. */
 static void test_random(void **state)
@@ -289,7 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),   cmocka_unit_test(test_bad),
         cmocka_unit_test(test_update), cmocka_unit_test(test_merge_lists),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
