@@ -18,7 +18,7 @@ import tools
 from host import Host
 from measure import Command, add, ratios
 
-SECTIONS = ("start", "exec", "oci", "memory", "unpack", "concurrency", "lists")
+SECTIONS = ("start", "scope", "exec", "oci", "memory", "unpack", "concurrency", "lists")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -145,6 +145,26 @@ class Bench:
                              if not c.name.startswith(("rootlet", "exec"))])
         for peer, limit in (("crun run, bare bundle, one id", 1.0), ("floor, newuidmap", 1.5)):
             self.verdict_of(f"run --rm, full security / {peer}", found.get(peer), "wall", limit)
+
+    def scope(self):
+        """What the scope of systemd costs a start, in pairs: where a user's manager runs, as in the
+        bed of tests/vm/native-systemd."""
+        manager = pathlib.Path(f"/run/user/{self.host.user.pw_uid}/systemd/private")
+        self.title("scope", f"run --rm with and without a scope, {self.options.rounds} rounds")
+        what = "run --rm: a scope more than --cgroups=disabled, ms (wall)"
+        if not manager.exists():
+            self.say("left out: this user has no systemd")
+            self.verdict(what, None, 1.0)
+            return
+        env = self.home("scope")
+        kinds = ("disabled", "systemd")
+        commands = [Command(k, ["rootlet", f"--cgroups={k}", "run", "--rm", "--network", "none",
+                                tools.IMAGE, "/bin/true"]) for k in kinds]
+        samples = self.host.alternate(env, commands, self.options.rounds, 3)
+        self.table("scope", samples)
+        self.compare("scope", samples, "systemd", ("disabled",))
+        pairs = sorted(b - a for a, b in zip(samples["disabled"].wall, samples["systemd"].wall))
+        self.verdict(what, pairs[len(pairs) // 2], 1.0)
 
     def exec(self):
         self.title("exec", f"true in a running container, {self.options.rounds} rounds")
