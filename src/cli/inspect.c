@@ -188,6 +188,8 @@ static json_t *host_config(const struct container *c, const struct spec *spec)
     json_object_set_new(j, "Init", json_boolean(r->init));
     json_object_set_new(j, "UsernsMode", text(r->userns));
     json_object_set_new(j, "Cgroups", text(r->cgroups));
+    json_object_set_new(j, "OnPressure", json_from_strv(r->on_pressure));
+    json_object_set_new(j, "Oomd", text(r->oomd ? r->oomd : "auto"));
     json_object_set_new(j, "LogConfig",
                         json_pack("{s:s, s:o}", "Type", r->log_driver ? r->log_driver : "",
                                   "Config", json_from_pairs(r->log_opts)));

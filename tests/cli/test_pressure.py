@@ -38,7 +38,9 @@ def test_refused_where_it_cannot_work(rootlet):
     rootlet.fails("run", "--rm", "--on-pressure", "restart", image, match="--on-pressure restart and --rm exclude")
     rootlet.fails("create", "--oomd", "maybe", image, match="--oomd maybe: not kill, avoid, omit or auto")
     rootlet.fails("run", "--oomd", "avoid", image, match="--oomd avoid needs a scope of systemd")
-    rootlet.ok("create", "--oomd", "auto", image)
+    rootlet.ok("create", "--name", "c", "--oomd", "auto", image)
+    host = rootlet.inspect("c")["HostConfig"]
+    assert host["Oomd"] == "auto" and host["OnPressure"] == []
 
 
 def prop(rootlet, name, what):
@@ -55,6 +57,7 @@ def test_oomd_properties(rootlet):
                              ("omit", {"ManagedOOMPreference": "omit"})):
         rootlet.ok("run", "-d", "--name", mode, "--oomd", mode, image, "sleep", "100", cgroups=None)
         assert {k: prop(rootlet, mode, k) for k in properties} == properties
+        assert rootlet.inspect(mode)["HostConfig"]["Oomd"] == mode
     # A later start has them too.
     rootlet.ok("restart", "-t", "0", "kill", cgroups=None)
     assert prop(rootlet, "kill", "ManagedOOMSwap") == "kill"
@@ -90,6 +93,7 @@ def test_pressure(rootlet):
     assert {(a["resource"], a["threshold"]) for a in seen} == {("cpu", "some 200ms/2s")}
     assert float(seen[0]["some_avg10"]) > 0
     assert len(events(rootlet, "frozen", "pause")) == 1
+    assert rootlet.inspect("frozen")["HostConfig"]["OnPressure"] == [f"freeze:{cpu}", f"notify:{cpu}", "notify:io"]
     # After its first ten seconds.
     rootlet.wait_for(lambda: len(events(rootlet, "again", "start")) == 2, 40)
     assert events(rootlet, "again", "pressure")[0]["Attributes"]["action"] == "restart"
