@@ -40,6 +40,9 @@ static int streams(const struct run_opts *o, struct follow *f, struct err *e)
         else
             return err_msg(e, EINVAL, "--attach %s: not stdin, stdout or stderr", *a);
     }
+    /* What the supervisor passes through comes here once, not twice. */
+    if (streq(o->log_driver ? o->log_driver : cli_conf()->log_driver, "passthrough"))
+        f->out = f->err = false;
     return 0;
 }
 

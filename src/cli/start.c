@@ -72,6 +72,7 @@ static int start_one(struct container *c, const char *typed, void *data, struct 
     const struct start_opts *o = data;
     struct follow f = follow_for(c, o);
     f.in = o->interactive;
+    bool passes = streq(c->rec.log_driver, "passthrough"); /* comes here once, not twice */
     int p = ctr_state_alive(&c->state) ? 0 : cli_pod_of(&c->rec, e);
     if (p < 0)
         return err_add(e, p, "start %s", typed);
@@ -83,6 +84,7 @@ static int start_one(struct container *c, const char *typed, void *data, struct 
     if (runs && (o->attach || o->interactive))
         return follow_attach(&f, e);
     if (o->attach || o->interactive) {
+        f.out = f.err = !passes;
         int r = follow_start(&f, e);
         return r < 0 ? err_add(e, r, "start %s", typed) : r;
     }

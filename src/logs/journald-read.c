@@ -24,7 +24,8 @@
 struct reading {
     const struct log_read *o;
     struct proc_child child;
-    int fd; /* what journalctl says; owned */
+    int fd;     /* what journalctl says; owned */
+    bool ended; /* it has said all */
     struct str buf, text;
     bool mid_line[2];
     uint64_t entries;
@@ -133,6 +134,7 @@ static int read_some(struct reading *r, int timeout_ms)
     if (!p[0].revents)
         return 0;
     ssize_t got = read(r->fd, chunk, sizeof(chunk));
+    r->ended = got == 0;
     if (got <= 0)
         return got < 0 && errno == EINTR ? 1 : got < 0 ? -errno : 0;
     str_addn(&r->buf, chunk, (size_t)got);
@@ -204,9 +206,9 @@ int journald_read(const struct log_read *o, struct err *e)
     int rc = start(&r, e);
     if (rc == 0) {
         rc = pump(&r, -1, e);
-        if (rc == 0 && o->follow) /* the supervisor has gone, not journalctl */
+        if (rc == 0 && !r.ended) /* the container has, when it is followed */
             rc = pump(&r, LAST_MS, e);
-        int end = finish(&r, o->follow || rc < 0, rc < 0 ? &(struct err)ERR_INIT : e);
+        int end = finish(&r, !r.ended, rc < 0 ? &(struct err)ERR_INIT : e);
         rc = rc < 0 ? rc : end;
     }
     if (rc == 0)

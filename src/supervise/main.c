@@ -87,13 +87,6 @@ static int arrange_fds(struct sup *s, struct err *e)
     return r < 0 ? err_set(e, -r, "close descriptors") : 0;
 }
 
-/* The container may be given the other two: unit_streams_done() ends their time here. */
-static int null_stdin(void)
-{
-    scoped_fd int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    return null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ? -errno : 0;
-}
-
 static int become_supervisor(struct sup *s, struct err *e)
 {
     umask(077);
@@ -111,9 +104,6 @@ static int become_supervisor(struct sup *s, struct err *e)
     r = credentials_take(s, e);
     if (r < 0)
         return r;
-    r = null_stdin();
-    if (r < 0)
-        return err_set(e, -r, "open /dev/null");
     r = s->early && s->groups.driver ? group_begin(s, e) : 0;
     if (r < 0)
         return r;

@@ -26,6 +26,7 @@
 #define RATE_MESSAGES 64
 #define RATE_MS 250
 #define FDS_MAX 8
+#define WATCHDOG_MIN_US 20000
 
 enum mode { MODE_IGNORE, MODE_MONITOR, MODE_HEALTHY, MODE_CONTAINER };
 
@@ -58,6 +59,8 @@ void notify_take_environment(struct sup *s)
         bool ours = !pid || (parse_u32(pid, &watched) == 0 && watched == (uint32_t)getpid());
         if (!ours || !usec || parse_u64(usec, &n->watchdog_us) < 0)
             n->watchdog_us = 0;
+        if (n->watchdog_us && n->watchdog_us < WATCHDOG_MIN_US)
+            n->watchdog_us = WATCHDOG_MIN_US; /* no loop of ours is to spin */
         s->notify = n;
     }
     for (size_t i = 0; i < N_ELEMENTS(names); i++)

@@ -29,7 +29,7 @@ void unit_clean_environment(struct sup *s)
 int unit_streams_done(struct sup *s, struct err *e)
 {
     scoped_fd int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd < 0 || dup2(null_fd, STDOUT_FILENO) < 0)
+    if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0)
         return err_set(e, errno, "open /dev/null");
     /* The times of the stages and a unit's errors are written there. */
     if (!s->trace_stages && !s->unit.on && dup2(null_fd, STDERR_FILENO) < 0)

@@ -18,7 +18,7 @@ struct unit {
 };
 
 void unit_clean_environment(struct sup *s);
-/* Our own standard output and error, after the container got its own. */
+/* Ends the time of our own standard streams here, after the container may have got them. */
 int unit_streams_done(struct sup *s, struct err *e);
 void unit_give_sockets(struct sup *s); /* environment of socket activation for the payload */
 /* What only the payload shall have now: sockets, other descriptors, credentials. */

@@ -210,3 +210,16 @@ def test_pipes_end_with_the_payload(rootlet):
         assert reader.read() == "told\n"
     p.terminate()
     p.wait(20)
+
+
+@pytest.mark.parametrize("words", [(), ("-d",)])
+def test_passthrough_without_a_unit(rootlet, words):
+    """Each line once, on a terminal too; in the background it goes on to where it was started from."""
+    image = rootlet.image()
+    r = rootlet("run", *words, "--name", "p", "--log-driver", "passthrough", image, "sh", "-c",
+                "sleep 0.2; echo said; echo cried >&2; exit 4")
+    assert r.rc == (0 if words else 4) and r.out.endswith("said\n") and r.out.count("said") == 1
+    assert r.err == "cried\n"
+    t = rootlet.pty("start", "-a", "p")
+    t.expect("said")
+    assert t.wait() == 4 and "said" not in t.output

@@ -133,7 +133,7 @@ def test_a_container_that_is_never_ready(units, rootlet):
 
 def test_supervisor_keeps_the_watchdog(units):
     """monitor: our loop is what is watched."""
-    name = units.service(command=SERVE, lines="WatchdogSec=300ms\n")
+    name = units.service("--stop-timeout", "1", command=SERVE, lines="WatchdogSec=300ms\n")
     units.start(name)
     time.sleep(1)
     assert units.show(name, "ActiveState", "NRestarts") == ["active", "0"]
