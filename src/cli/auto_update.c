@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,8 +100,8 @@ static char **session_env(void)
     return env;
 }
 
-static int systemctl(const struct target *t, const char *verb, const char *flag, int timeout_ms,
-                     struct err *e)
+static int systemctl_to(const struct target *t, int out_fd, const char *verb, const char *flag,
+                        int timeout_ms, struct err *e)
 {
     scoped_strv char **argv = NULL;
     strv_add(&argv, "systemctl");
@@ -113,9 +114,29 @@ static int systemctl(const struct target *t, const char *verb, const char *flag,
     strv_add(&argv, t->unit);
     scoped_strv char **env = session_env();
     struct proc_cmd cmd = {
-        .argv = argv, .envp = env, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = timeout_ms};
+        .argv = argv, .envp = env, .stdin_fd = -1, .stdout_fd = out_fd, .timeout_ms = timeout_ms};
     int r = proc_run(&cmd, e);
     return r > 0 ? err_add(e, -EIO, "%s %s", verb, t->unit) : r;
+}
+
+static int systemctl(const struct target *t, const char *verb, const char *flag, int timeout_ms,
+                     struct err *e)
+{
+    return systemctl_to(t, -1, verb, flag, timeout_ms, e);
+}
+
+/* A container that was started by hand may be in the group of a terminal's or a desktop's service:
+ * only the main process of a unit is what its restart is about. */
+static bool is_main_process(const struct target *t)
+{
+    scoped_free char *text = NULL;
+    scoped_free char *want = xasprintf("MainPID=%d\n", (int)t->ctr.state.supervisor_pid);
+    struct err none = ERR_INIT;
+    scoped_fd int out = memfd_create("systemctl", MFD_CLOEXEC);
+    if (out < 0 || systemctl_to(t, out, "show", "-pMainPID", 10000, &none) < 0 ||
+        lseek(out, 0, SEEK_SET) < 0 || fs_read_fd(out, 4096, &text, &none) < 0)
+        return false;
+    return streq(text, want);
 }
 
 /* Restarts the unit and looks whether it stays: with this image, and the same container. */
@@ -211,8 +232,8 @@ static int update_one(struct target *t, const struct update_opts *o, struct err 
 {
     struct err why = ERR_INIT;
     t->updated = "failed";
-    if (!t->unit)
-        return err_hint(e, err_msg(e, EINVAL, "it is in no systemd unit"),
+    if (!t->unit || !is_main_process(t))
+        return err_hint(e, err_msg(e, EINVAL, "it is no systemd unit of its own"),
                         "write a .container file with AutoUpdate=, see rootlet-quadlet-install(1)");
     int r = find_new(t, e);
     if (r < 0)

@@ -199,7 +199,7 @@ static int make_root(const char *dir, struct ctr_record *rec, struct err *e)
     scoped_free char *root = path_join(dir, "rootfs");
     for (size_t i = 0; i < N_ELEMENTS(points); i++) {
         scoped_free char *path = xasprintf("%s%s", root, points[i]);
-        if (mkdir(path, 0755) < 0)
+        if (mkdir(path, 0755) < 0 || chmod(path, 0755) < 0) /* whatever the umask */
             return err_set(e, errno, "make %s", path);
     }
     for (size_t i = 0; i < N_ELEMENTS(files); i++) {

@@ -161,7 +161,7 @@ static int open_locked(const struct conf *c, const char *name, bool make, int ho
 static int fill_new(int dir, const struct volume *v, struct err *e)
 {
     /* The mode that a directory of an image would have: its users differ inside. */
-    if (mkdirat(dir, "_data", 0755) < 0 && errno != EEXIST)
+    if (mkdirat(dir, "_data", 0755) < 0 ? errno != EEXIST : fchmodat(dir, "_data", 0755, 0) < 0)
         return err_set(e, errno, "create volume %s", v->name);
     return write_json(dir, v, e);
 }

@@ -98,6 +98,18 @@ def test_a_unit_that_keeps_its_container(rootlet, units, app):
     assert "starts the container that there was" in err
     assert rootlet.ok("image", "inspect", "-f", "{{.Id}}", NAME).text.endswith(one)
     units.ctl("stop", "rltest-kept.service")
+    # what a service runs beside its main process is not its business
+    app.make(1)
+    line = f"{rootlet.program} run -d --name beside --auto-update local --cgroups disabled {NAME}; exec sleep 1000"
+    units.write("rltest-host.service", f"[Service]\n{env}ExecStart=sh -c '{line}'\n")
+    units.start("rltest-host.service")
+    rootlet.wait_for(lambda: rootlet("exec", "beside", "true", cgroups=None).rc == 0, what="the container beside")
+    app.make(2)
+    found, err = table(rootlet, rc=125)
+    assert found == [["rltest-host.service", "beside", NAME, "local", "failed"]] and "no systemd unit of its own" in err
+    assert version(rootlet, "beside") == "1" and units.show("rltest-host.service", "NRestarts", "ActiveState") == [
+        "0", "active"]
+    rootlet.ok("rm", "-f", "beside")
     rootlet.ok("rm", "-f", "kept")
 
 
@@ -110,7 +122,7 @@ def test_what_is_told_without_a_unit(rootlet, app):
                             "--auto-update", "disabled", "-l", "io.containers.autoupdate=local"])):
         rootlet.ok("run", "-d", "--name", name, *flags, NAME)
     assert rootlet.inspect("plain")["Config"]["Labels"]["io.containers.autoupdate"] == "local"
-    r = rootlet.fails("auto-update", "--format", "{{.ContainerName}} {{.Updated}}", match="it is in no systemd unit")
+    r = rootlet.fails("auto-update", "--format", "{{.ContainerName}} {{.Updated}}", match="it is no systemd unit of its own")
     assert r.out.splitlines() == ["far failed", "near failed"]
     assert "update container far" in r.err and "update container near" in r.err
     rootlet.fails("run", "--auto-update", "nosuch", NAME, match="not local, registry or disabled")
