@@ -15,11 +15,13 @@
 #include "quadlet/load.h"
 
 #define NAME "rootlet-user-generator"
+#define MADE "# Made by rootlet" /* how each unit of the translation begins */
 
 struct generator {
     struct quadlet_set set;
     const char *normal, *early; /* NULL: print */
     bool quiet;                 /* notes are left out */
+    char **written;             /* units of this run, by path */
     int failed;
 };
 
@@ -53,15 +55,25 @@ static void tell_problems(struct generator *g, const struct quadlet_file *f)
     }
 }
 
-/* A file of that name that is there already is another generator's or another file's: it stays. */
-static int write_unit(const char *dir, const char *name, const struct str *text, struct err *e)
+/* Ours of an earlier run? systemd empties its directories; those of a run by hand stay. */
+static bool is_old(const struct generator *g, const char *path)
 {
-    scoped_free char *path = path_join(dir, name);
+    scoped_free char *text = NULL;
+    return !strv_has(g->written, path) &&
+           fs_read(AT_FDCWD, path, UNIT_MAX_BYTES, &text, NULL) >= 0 && str_after(text, MADE);
+}
+
+/* A file of that name that is there already is another generator's or another file's: it stays. */
+static int write_unit(struct generator *g, const char *path, const struct str *text, struct err *e)
+{
+    if (is_old(g, path))
+        unlink(path);
     scoped_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return errno == EEXIST ? err_hint(e, err_msg(e, EEXIST, "%s was made by another", path),
                                           "give one of the two ServiceName=")
                                : err_set(e, errno, "make %s", path);
+    strv_add(&g->written, path);
     int r = fs_write_all(fd, text->s, text->len);
     return r < 0 ? err_set(e, -r, "write %s", path) : 0;
 }
@@ -91,7 +103,10 @@ static void emit(struct generator *g, struct quadlet_file *f, const struct str *
     }
     /* What podman's generator makes too has to be found before it, whoever writes first. */
     const char *dir = f->shared ? g->early : g->normal;
-    int r = write_unit(dir, service, text, &e);
+    scoped_free char *path = path_join(dir, service);
+    int r = fs_mkdirs(dir, 0755, &e);
+    if (r == 0)
+        r = write_unit(g, path, text, &e);
     for (char **l = links; r == 0 && l && *l; l += 2)
         r = link_unit(dir, l[0], l[1], &e);
     if (r < 0)
@@ -146,6 +161,7 @@ static int run(struct generator *g)
     for (size_t i = 0; i < g->set.n; i++)
         tell_problems(g, g->set.files[i]);
     quadlet_set_release(&g->set);
+    strv_free(g->written);
     return fflush(stdout) == 0 ? g->failed : 1;
 }
 

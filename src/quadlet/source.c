@@ -133,7 +133,7 @@ void command_mounts(struct command *c)
 
 static void add_network(struct command *c, const struct unit_line *at)
 {
-    static const char *const today[] = {"none", "host", "private", NULL};
+    static const char *const today[] = {"none", "host", NULL};
     const char *value = at->value;
     size_t n = strcspn(value, ":");
     scoped_free char *name = xstrndup(value, n);

@@ -218,6 +218,13 @@ def test_a_unit_of_that_name_is_not_overwritten(rootlet, home):
     r = generator(rootlet, home / "c", home / "out", rc=1)
     assert tree(home / "out") == ["normal/a.service"]
     assert "a.service was made by another" in r.err
+    # A run by hand, again: what it made before is made anew, what others made stays.
+    (home / "c/rootlet/systemd/a.container").write_text("[Container]\nImage=other\n")
+    (home / "c/rootlet/systemd/b.container").write_text("[Container]\nImage=a\n")
+    (home / "out/normal/b.service").write_text("[Service]\n")
+    r = generator(rootlet, home / "c", home / "out", rc=1)
+    assert " other\n" in (home / "out/normal/a.service").read_text()
+    assert (home / "out/normal/b.service").read_text() == "[Service]\n"
 
 
 @rows("B42")
