@@ -46,8 +46,10 @@ static int find_base(const struct cgroup_session *s, const char *parent, char **
                 : err_msg(e, EPERM, "no group around %s is delegated to us any more", s->origin);
 }
 
-/* A base that holds processes hands nothing down: they go to a leaf first, ourselves among them. */
-static void open_up(int base_fd, const char *base)
+/* Lets the groups in base have controllers. One that holds processes hands nothing down: if they
+ * are ours to move, which is so in our own group and in our unit, they go to a leaf first,
+ * ourselves among them. */
+static void open_up(int base_fd, const char *base, bool ours)
 {
     scoped_strv char **here = cgroup_controllers(base_fd, "cgroup.controllers");
     scoped_strv char **want = NULL;
@@ -57,7 +59,7 @@ static void open_up(int base_fd, const char *base)
             strv_add(&want, usual[i]);
     int failed = 0;
     cgroup_enable(base_fd, want, &failed);
-    if (failed != EBUSY)
+    if (failed != EBUSY || !ours)
         return;
     if (cgroup_evacuate(base_fd, SESSION_LEAF, &why) < 0)
         log_debug("cgroup %s: %s", base, why.msg);
@@ -73,7 +75,7 @@ static int make_whole(struct cgroup_session *s, const char *base, struct err *e)
     scoped_fd int base_fd = cgroup_dir_open(root, base, e);
     if (base_fd < 0)
         return base_fd;
-    open_up(base_fd, base);
+    open_up(base_fd, base, streq(s->driver, "inplace") || streq(base, s->origin));
     scoped_free char *name = xasprintf("rootlet-%s.scope", s->id);
     if (mkdirat(base_fd, name, 0755) < 0 && errno != EEXIST)
         return err_set(e, errno, "make cgroup %s in %s", name, *base ? base : "/");
@@ -97,7 +99,7 @@ static int make_parents(const char *path, struct err *e)
         }
         if (next < 0)
             return err_set(e, -next, "--cgroup-parent %s: open cgroup %s", path, *p);
-        open_up(at, path);
+        open_up(at, path, false);
         fd_close(&at);
         at = next;
     }

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from lib import rows
+
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 pytestmark = pytest.mark.systemd
 
@@ -88,7 +90,7 @@ def here(rootlet):
     assert "rootlet" not in systemctl("--failed", "--no-legend")
 
 
-@pytest.mark.rows("A38", "A42", "A47")
+@rows("A38", "A42", "A47")
 def test_scope(here):
     pid = here.start("c", "sleep", "100")
     state = here.inspect("c")
@@ -126,7 +128,7 @@ def test_place_and_namespace(here):
     systemctl("stop", "rltest.slice")
 
 
-@pytest.mark.rows("A45")
+@rows("A45")
 def test_fifty_leave_nothing(here):
     image = here.rootlet.image()
     for _ in range(10):
@@ -136,7 +138,7 @@ def test_fifty_leave_nothing(here):
     assert not list((CGROUPS / "user.slice").glob("**/rootlet-*.scope"))
 
 
-@pytest.mark.rows("A45")
+@rows("A45")
 def test_whole_group_ends(here):
     """Of a container without a pid namespace of its own, too."""
     fork = "(setsid sleep 301 &) ; (setsid sleep 302 &) ; sleep 303"
@@ -151,7 +153,7 @@ def test_whole_group_ends(here):
         assert not path.exists()
 
 
-@pytest.mark.rows("A45")
+@rows("A45")
 @pytest.mark.parametrize("next_command", [["start", "c"], ["rm", "c"], ["rm", "-f", "c"]], ids=" ".join)
 def test_killed_supervisor(here, next_command):
     pid = here.start("c", "sh", "-c", "(setsid sleep 301 &) ; sleep 303", options=("--pid", "host"))
@@ -173,7 +175,7 @@ def helpers():
     return [int(p) for p in out.split()]
 
 
-@pytest.mark.rows("A45")
+@rows("A45")
 def test_killed_helper(here):
     """The container does not start then, or has started already; nothing stays either way."""
     codes = set()
@@ -262,7 +264,7 @@ def test_in_place(here):
     assert "/rootlet.slice/rootlet-" in r.out, r
 
 
-@pytest.mark.rows("B42", "B43")
+@rows("B42", "B43")
 def test_pause(here):
     r = here.rootlet
     pid = here.start("c", "sh", "-c", "trap 'exit 7' TERM; while :; do echo x; sleep 0.02; done")
@@ -295,7 +297,7 @@ def test_pause(here):
     assert {"pause", "unpause"} <= set(words)
 
 
-@pytest.mark.rows("A46")
+@rows("A46")
 def test_limit_without_its_controller(here):
     if (CGROUPS / "user.slice" / "memory.max").exists():
         pytest.skip("this host hands memory down")

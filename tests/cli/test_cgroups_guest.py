@@ -1,0 +1,38 @@
+"""Control groups where there are controllers: what has run wild ends, and what joins is limited."""
+import pathlib
+import time
+
+import pytest
+
+from lib import rows
+
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+pytestmark = pytest.mark.guest
+
+
+def group(rootlet, name):
+    return CGROUPS / rootlet.ok("inspect", "-f", "{{.State.CgroupPath}}", name, cgroups=None).text[1:]
+
+
+@rows("A38", "A42", "A45", "A47", "B42", "B43")
+def test_fork_bomb(rootlet):
+    """R14 of the list of risks: with a limit of processes the host stays usable, and the bomb goes at once; also while it
+    is paused, and one whose supervisor was killed."""
+    image = rootlet.image()
+    bomb = "f() { f | f & }; f; sleep 1000"
+    for how in ("rm", "paused", "killed"):
+        rootlet.ok("run", "-d", "--name", "c", "--pids-limit", "60", image, "sh", "-c", bomb, cgroups=None)
+        path = group(rootlet, "c")
+        rootlet.wait_for(lambda: "max 0" not in (path / "pids.events").read_text(encoding="ascii"), 60)
+        assert (path / "pids.max").read_text(encoding="ascii") == "60\n"
+        if how == "paused":
+            rootlet.ok("pause", "c", cgroups=None)
+        elif how == "killed":
+            init = rootlet.ok("inspect", "-f", "{{.State.Pid}}", "c", cgroups=None).text
+            stat = pathlib.Path(f"/proc/{init}/stat").read_text(encoding="ascii")
+            rootlet("-9", stat.rsplit(")", 1)[1].split()[1], program="/bin/kill", rc=0)
+        begin = time.monotonic()
+        rootlet.ok("rm", "-f", "c", cgroups=None)
+        print(f"{how}: {time.monotonic() - begin:.2f} s")
+        assert not path.exists()
+        rootlet.wait_for(lambda: not list(CGROUPS.glob("user.slice/**/rootlet-*.scope")), 20)
