@@ -60,12 +60,28 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
     return 0;
 }
 
+/* Who has this volume is in the records, which a list does not read. */
+static int find_users(struct ps_filter *f, const char *term, struct err *e)
+{
+    scoped_strv char **ids = NULL;
+    scoped_free char *key = key_of(term);
+    if (!streq(key, "volume"))
+        return 0;
+    int r = container_volume_users(cli_conf(), value_of(term), &ids, e);
+    for (char **id = ids; id && *id; id++)
+        strv_addf(&f->users, "%s %s", value_of(term), *id);
+    return r;
+}
+
 int ps_filter_resolve(struct ps_filter *f, const struct ctr_state *list, size_t n, struct err *e)
 {
     for (char **t = f->terms; t && *t; t++) {
         const char *before = str_after(*t, "before="), *since = str_after(*t, "since=");
         const char *ref = before ? before : since;
         size_t i = 0;
+        int r = find_users(f, *t, e);
+        if (r < 0)
+            return r;
         if (!ref)
             continue;
         while (i < n && !streq(list[i].name, ref) && !str_after(list[i].id, ref))
@@ -137,6 +153,10 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
         return s->created_ns > f->since_ns;
     if (streq(key, "network"))
         return strv_has(s->networks, value);
+    if (streq(key, "volume")) {
+        scoped_free char *user = xasprintf("%s %s", value, s->id);
+        return strv_has(f->users, user);
+    }
     if (streq(key, "pod"))
         return s->pod_id && (streq(s->pod, value) || str_after(s->pod_id, value));
     if (streq(key, "command"))
@@ -181,6 +201,7 @@ bool ps_filter_match(const struct ps_filter *f, const struct ctr_state *s)
 void ps_filter_release(struct ps_filter *f)
 {
     strv_free(f->terms);
+    strv_free(f->users);
     *f = (struct ps_filter){0};
 }
 

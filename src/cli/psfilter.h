@@ -10,11 +10,13 @@ struct ps_filter {
     char **terms; /* "key=value" or "key!=value" */
     bool has_status;
     int64_t before_ns, since_ns; /* 0: none */
+    char **users;                /* "VOLUME ID" of what volume= asks for */
 };
 
 /* Checks the keys; -EINVAL names an unknown one and the known. */
 int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e);
-/* Turns before= and since= (a container) into points in time. */
+/* Turns before= and since= (a container) into points in time, volume= into the containers that have
+ * it. */
 int ps_filter_resolve(struct ps_filter *f, const struct ctr_state *list, size_t n, struct err *e);
 /* Terms of one key are alternatives, different keys must all hold (as docker's). */
 bool ps_filter_match(const struct ps_filter *f, const struct ctr_state *s);

@@ -66,6 +66,8 @@ def test_filters(rootlet):
     make(rootlet, "--label", "a=2", "two")
     rootlet.ok("create", "--name", "c", "-v", "two:/x", "-v", "/anon", rootlet.image(), "true")
     (anonymous,) = names(rootlet, "--filter", "anonymous=true")
+    for volume, want in (("two", "c\n"), (anonymous, "c\n"), ("one", "")):
+        assert rootlet.ok("ps", "-a", "--filter", f"volume={volume}", "--format", "{{.Names}}").out == want
     assert names(rootlet, "--filter", "name=one") == ["one"]
     assert names(rootlet, "--filter", "label=a") == ["one", "two"]
     assert names(rootlet, "--filter", "label=a=1", "--filter", "label=b") == ["one"]
