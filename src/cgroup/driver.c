@@ -246,7 +246,7 @@ int cgroup_need(const struct cgroup *c, const char *what, struct err *e)
     if (c && c->fd >= 0)
         return 0;
     return err_hint(e, err_msg(e, ENOTSUP, "%s needs a cgroup, and the container has none", what),
-                    "make it with --cgroup-manager systemd or cgroupfs, where we may make groups");
+                    "it was made with cgroups disabled, or where none could be made");
 }
 
 /* path is of a group at or below c's: its descriptor. */

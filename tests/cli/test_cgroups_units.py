@@ -1,0 +1,40 @@
+"""Control groups in units of the system: who is delegated to stays in his unit."""
+import re
+import subprocess
+
+import pytest
+
+from lib import rows
+
+pytestmark = [pytest.mark.systemd, pytest.mark.root]
+
+
+@rows("A38", "A47")
+@pytest.mark.parametrize("properties, setting, driver", [
+    (["Delegate=yes"], None, "inplace"),
+    (["Delegate=yes", "DelegateSubgroup=sub"], None, "inplace"),
+    (["Delegate=yes"], "cgroupfs", "cgroupfs"),
+    ([], None, "disabled"),
+], ids=["delegate", "subgroup", "cgroupfs", "none"])
+def test_unit_of_the_system(rootlet, properties, setting, driver):
+    """As a user without a session, from a unit with User=."""
+    image = rootlet.image()
+    script = ("rootlet info -f '{{.Cgroups.Driver}}'; rootlet run -d --name a IMAGE sleep 100 >/dev/null; "
+              "rootlet run --rm --cgroupns host IMAGE cat /proc/self/cgroup; "
+              "cat /proc/$(rootlet inspect -f '{{.State.Pid}}' a)/cgroup; rootlet exec a true || exit 3; "
+              "[ $1 = disabled ] || { rootlet pause a && rootlet unpause a || exit 4; }; rootlet rm -ft0 a || exit 5; "
+              "cd /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup | sed -E 's,/(main|sub)$,,') && echo left: rootlet-*")
+    env = rootlet.environment(cgroups=setting)
+    env.pop("XDG_RUNTIME_DIR", None)
+    argv = ["systemd-run", "-q", "--wait", "--pipe", "--collect", "-p", f"User={rootlet.user.name}",
+            *(w for p in properties for w in ("-p", p)), *(w for k, v in env.items() for w in ("-E", f"{k}={v}")),
+            "sh", "-c", script.replace("IMAGE", image), "sh", driver]
+    r = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=120)
+    assert r.returncode == 0, r
+    assert r.stdout.startswith(driver + "\n") and "left: rootlet-*\n" in r.stdout, r
+    groups = re.findall(r"^0::(\S+)$", r.stdout, re.M)
+    if driver == "disabled":
+        assert "no cgroup is delegated" in r.stderr, r
+    else:
+        assert len(set(groups)) == 2, r
+        assert all(re.fullmatch(r"/system.slice/run-[^/]+\.service/rootlet-[0-9a-f]{64}\.scope/container", g) for g in groups), r
