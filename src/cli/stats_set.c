@@ -81,10 +81,11 @@ static void take_state(struct stats_set *s, struct stats_entry *to, const struct
     to->name = xstrdup(st->name);
     to->status = st->status;
     to->started_ns = st->started_ns;
-    bool runs = is_running(st->status);
-    if (!runs || to->run != st->pid_start)
-        forget_run(to);
-    if (runs && (to->run != st->pid_start || (!to->meter && st->cgroup)))
+    bool same = is_running(st->status) && to->run == st->pid_start && (to->meter || !st->cgroup);
+    if (same)
+        return;
+    forget_run(to);
+    if (is_running(st->status))
         open_run(to, st);
 }
 

@@ -179,12 +179,11 @@ static int wait_more(const struct reader *r, int watch_fd)
     struct pollfd p[] = {{.fd = watch_fd, .events = POLLIN}, {.fd = r->q->out_fd}};
     if (poll(p, 2, timeout) < 0)
         return errno == EINTR;
-    char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-    ssize_t n = p[0].revents ? read(watch_fd, buf, sizeof(buf)) : 0;
-    const struct inotify_event *first = (const struct inotify_event *)buf;
-    /* The directory itself has gone: the session is over. */
-    bool gone = n >= (ssize_t)sizeof(*first) && (first->mask & IN_IGNORED);
-    return !gone && !(p[1].revents & (POLLERR | POLLHUP | POLLNVAL));
+    /* What has changed is seen in the files; this only empties the queue. */
+    char news[4096];
+    if (p[0].revents)
+        (void)!read(watch_fd, news, sizeof(news));
+    return !(p[1].revents & (POLLERR | POLLHUP | POLLNVAL));
 }
 
 static int watch(const struct reader *r, struct err *e)
