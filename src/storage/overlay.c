@@ -31,7 +31,8 @@ static int set_dir(int fs, const char *key, int fd, enum overlay_form form, stru
 }
 
 /* Before 6.5 there is one option for all layers, and fsconfig(2) takes 255 bytes for it: the names
- * are descriptor numbers, relative to /proc/self/fd. */
+ * are descriptor numbers, relative to /proc/self/fd, where we are until they have been looked up:
+ * with the option or, by those old kernels, when the file system is made. */
 static int set_classic_lowers(int fs, const struct storage_fds *f, struct err *e)
 {
     scoped_str struct str lower = STR_INIT;
@@ -39,15 +40,10 @@ static int set_classic_lowers(int fs, const struct storage_fds *f, struct err *e
         str_addf(&lower, "%s%d", i ? ":" : "", f->lowers[i]);
     if (f->n_data > 0)
         return err_msg(e, ENOTSUP, "this kernel has no data-only layers");
-    scoped_fd int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (chdir("/proc/self/fd") < 0)
-        return err_set(e, errno, "chdir to /proc/self/fd");
     int r = mountfd_string(fs, "lowerdir", lower.s, e);
     if (r == -E2BIG)
         err_msg(e, E2BIG, "%zu layers are too many for this kernel (Linux 6.5 takes 500)",
                 f->n_lowers);
-    if (cwd >= 0 && fchdir(cwd) < 0)
-        return err_set(e, errno, "chdir back");
     return r;
 }
 
@@ -64,8 +60,8 @@ static int set_lowers(int fs, const struct storage_fds *f, enum overlay_form for
     return 0;
 }
 
-int overlay_mount_form(const struct storage_root *r, const struct storage_fds *f,
-                       enum overlay_form form, struct err *e)
+static int mount_form(const struct storage_root *r, const struct storage_fds *f,
+                      enum overlay_form form, struct err *e)
 {
     scoped_fd int fs = mountfd_open("overlay", e);
     if (fs < 0)
@@ -86,6 +82,23 @@ int overlay_mount_form(const struct storage_root *r, const struct storage_fds *f
     if (q == 0 && f->upper >= 0 && r->is_volatile)
         q = mountfd_flag(fs, "volatile", e);
     return q < 0 ? q : mountfd_mount(fs, 0, e);
+}
+
+int overlay_mount_form(const struct storage_root *r, const struct storage_fds *f,
+                       enum overlay_form form, struct err *e)
+{
+    if (form != OVERLAY_CLASSIC)
+        return mount_form(r, f, form, e);
+    scoped_fd int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (cwd < 0 || chdir("/proc/self/fd") < 0)
+        return err_set(e, errno, "chdir to /proc/self/fd");
+    int q = mount_form(r, f, form, e);
+    if (fchdir(cwd) < 0) {
+        if (q >= 0)
+            close(q);
+        return err_set(e, errno, "chdir back");
+    }
+    return q;
 }
 
 /* A name for people: overlay's error for two file systems is a bare EINVAL. */
@@ -168,16 +181,18 @@ static int mount_any_form(const struct storage_root *r, const struct storage_fds
 {
     int q = overlay_mount_form(r, f, OVERLAY_BY_FD, e);
     struct err second = ERR_INIT;
-    /* Descriptors are taken since 6.13, and until then those that are O_PATH not even looked at
-     * (EBADF); "lowerdir+" since 6.5 (EINVAL). The first error is the one with the reason when all
-     * of them fail. */
-    bool old = q == -EINVAL || q == -EBADF;
+    /* Descriptors are taken since 6.13. Until then those that are O_PATH are not even looked at
+     * (EBADF); before 6.5 overlay has no options of the new kind at all (EOPNOTSUPP), nor
+     * "lowerdir+" (EINVAL). The first error is the one with the reason when all of them fail. */
+    bool old = q == -EINVAL || q == -EBADF || q == -EOPNOTSUPP;
     for (int form = OVERLAY_BY_NAME; old && form <= OVERLAY_CLASSIC; form++) {
         int again = overlay_mount_form(r, f, form, &second);
         if (again >= 0) {
             err_clear(e);
             return again;
         }
+        log_debug("overlay, by another way: %s", second.msg);
+        err_clear(&second);
         if (again != -EINVAL)
             break;
     }
