@@ -6,6 +6,7 @@
 #include "container/restart.h"
 
 #define MS_NS INT64_C(1000000)
+#define TIME_MAX_NS (INT64_C(1) << 60) /* can be added to a time of now */
 #define RETRIES_MAX 1000000
 
 int build_restart(const char *text, bool rm, struct ctr_record *rec, struct err *e)
@@ -87,10 +88,10 @@ static int image_health(struct build *b, struct err *e)
     if (!j)
         return 0;
     int r = image_test(j, &h->test, e);
-    r = r < 0 ? r : image_number(j, "Interval", INT64_MAX, &h->interval_ns, e);
-    r = r < 0 ? r : image_number(j, "Timeout", INT64_MAX, &h->timeout_ns, e);
-    r = r < 0 ? r : image_number(j, "StartPeriod", INT64_MAX, &h->start_period_ns, e);
-    r = r < 0 ? r : image_number(j, "StartInterval", INT64_MAX, &h->start_interval_ns, e);
+    r = r < 0 ? r : image_number(j, "Interval", TIME_MAX_NS, &h->interval_ns, e);
+    r = r < 0 ? r : image_number(j, "Timeout", TIME_MAX_NS, &h->timeout_ns, e);
+    r = r < 0 ? r : image_number(j, "StartPeriod", TIME_MAX_NS, &h->start_period_ns, e);
+    r = r < 0 ? r : image_number(j, "StartInterval", TIME_MAX_NS, &h->start_interval_ns, e);
     r = r < 0 ? r : image_number(j, "Retries", RETRIES_MAX, &retries, e);
     r = r < 0 ? r : check_test(&h->test, b->image->shell, "config.Healthcheck.Test", e);
     h->retries = (int32_t)retries;
@@ -136,7 +137,7 @@ static int typed_time(const char *text, const char *option, int64_t *ret, struct
     uint64_t ms = 0;
     if (!text)
         return 0;
-    if (parse_duration_ms(text, &ms) < 0 || ms > INT64_MAX / MS_NS)
+    if (parse_duration_ms(text, &ms) < 0 || ms > TIME_MAX_NS / MS_NS)
         return err_hint(e, err_msg(e, EINVAL, "%s %s: not a time", option, text),
                         "30s, 1m30s, 500ms");
     *ret = (int64_t)ms * MS_NS;

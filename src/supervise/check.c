@@ -62,11 +62,14 @@ static int enter(struct sup *s, char *const *test, int out_fd, struct engine_exe
 
 _Noreturn static void child_main(struct sup *s, char *const *test, int64_t timeout_ms, int out_fd)
 {
+    pid_t supervisor = s->state.supervisor_pid;
     struct err e = ERR_INIT;
     struct engine_exec got = {.pid = -1, .pidfd = -1, .console = -1};
     int status = 0;
     /* Without a supervisor nobody wants to know. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != supervisor)
+        _exit(125);
     fd_close(&s->lock_fd);
     fd_close(&s->listen_fd);
     if (enter(s, test, out_fd, &got, &e) < 0) {

@@ -212,7 +212,8 @@ def test_of_the_image(rootlet):
 @pytest.mark.parametrize("check", [
     {"Test": ["CMD-SHELL"]}, {"Test": ["CMD"]}, {"Test": ["SOMETHING", "x"]}, {"Test": "true"},
     {"Test": ["CMD", 1]}, {"Test": ["CMD", "true"], "Interval": -1},
-    {"Test": ["CMD", "true"], "Retries": 1 << 40}, {"Test": ["CMD", "true"], "Timeout": "1s"}])
+    {"Test": ["CMD", "true"], "Retries": 1 << 40},
+    {"Test": ["CMD", "true"], "Timeout": (1 << 63) - 1}, {"Test": ["CMD", "true"], "Timeout": "1s"}])
 def test_image_without_sense(rootlet, check):
     """B44: a HEALTHCHECK that makes no sense is refused with the way around it, never guessed at."""
     box = load(rootlet, check)
