@@ -76,7 +76,6 @@ int pod_member_begin(struct pod_member *m, const struct run_opts *o, struct err 
     if (r < 0)
         return r;
     m->o = *o;
-    free(m->self);
     m->self = xasprintf("container:%s", m->pod->infra.id);
     share(m, infra, m->self);
     return 0;
