@@ -99,8 +99,9 @@ int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, stru
     scoped_fd int pidfd = -1;
     int pair[2];
     int r = prepare(c, o, &argv, &envp, e);
-    if (r == 0)
-        r = sock_pair(pair, e);
+    if (r < 0)
+        return r;
+    r = sock_pair(pair, e);
     if (r < 0)
         return r;
     struct child child = {argv, envp, pair[1], o->preserve_fds};

@@ -208,7 +208,8 @@ int journald_read(const struct log_read *o, struct err *e)
         rc = pump(&r, -1, e);
         if (rc == 0 && !r.ended) /* the container has, when it is followed */
             rc = pump(&r, LAST_MS, e);
-        int end = finish(&r, !r.ended, rc < 0 ? &(struct err)ERR_INIT : e);
+        struct err later = ERR_INIT; /* what went wrong first is told */
+        int end = finish(&r, !r.ended, rc < 0 ? &later : e);
         rc = rc < 0 ? rc : end;
     }
     if (rc == 0)
