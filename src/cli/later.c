@@ -12,6 +12,8 @@
     "rootlet rm $(rootlet ps -aq -f status=exited) removes ended containers, 'rootlet image "      \
     "prune "                                                                                       \
     "-a' unused images"
+#define VOLUME_TAR "rootlet run --rm -i -v VOLUME:/v IMAGE tar -C /v "
+
 /* A word stands for all commands that begin with it. */
 static const struct {
     const char *name, *instead;
@@ -39,6 +41,12 @@ static const struct {
     {"logout", "registries come later; there is nothing to log out of"},
     {"search", "registries come later; 'rootlet images' lists what is here"},
     {"port", "no ports are published yet; --network host shares the host's"},
+    {"pod logs", "rootlet logs CONTAINER; 'rootlet ps -a --filter pod=POD' lists them"},
+    {"pod stats", "rootlet stats $(rootlet ps -q --filter pod=POD)"},
+    {"pod top", "rootlet exec CONTAINER ps, if it has ps"},
+    {"pod prune", "rootlet pod rm $(rootlet pod ps -q --filter status=exited)"},
+    {"volume export", VOLUME_TAR "-c . > FILE"},
+    {"volume import", VOLUME_TAR "-x < FILE"},
     {"compose", "a shell script of 'rootlet run -d' lines does it"},
 };
 
