@@ -27,7 +27,8 @@ def test_life_of_a_volume(rootlet):
     assert make(rootlet, "--label", "app=web", "-l", "empty", "data") == "data"
     random = make(rootlet)
     assert re.fullmatch("[0-9a-f]{64}", random)
-    assert rootlet.ok("volume", "ls").out.splitlines()[-1].split() == ["local", "data"]
+    assert [line.split() for line in rootlet.ok("volume", "ls").out.splitlines()[1:]] == [
+        ["local", name] for name in sorted(("data", random))]
     (found,) = rootlet.ok("volume", "inspect", "data").json()
     assert set(found) >= {"Name", "Driver", "Mountpoint", "CreatedAt", "Labels", "Scope", "Options", "Anonymous"}
     assert found["Labels"] == {"app": "web", "empty": ""} and found["Anonymous"] is False
