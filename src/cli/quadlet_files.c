@@ -134,7 +134,7 @@ static int check_all(const struct copies *c, struct err *e)
 
 static int check_targets(const struct copies *c, struct err *e)
 {
-    for (char **t = c->to; *t; t++)
+    for (char **t = c->to; t && *t; t++)
         if (access(*t, F_OK) == 0)
             return err_hint(e, err_msg(e, EEXIST, "%s is there already", *t),
                             "--replace replaces it");
@@ -181,7 +181,7 @@ static int install(const struct cmd *cmd, void *opts, char **args, struct err *e
         r = check_all(&c, e);
     if (r == 0 && !o->replace)
         r = check_targets(&c, e);
-    for (size_t i = 0; r == 0 && c.from[i]; i++) {
+    for (size_t i = 0; r == 0 && c.from && c.from[i]; i++) {
         r = copy(c.from[i], c.to[i], e);
         if (r == 0)
             puts(c.to[i]);
