@@ -1,6 +1,7 @@
 /* session-scope - the scope of a supervisor, which the user's (or the system's) systemd makes. */
 #include <errno.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/proc.h"
@@ -26,6 +27,14 @@ const struct cgroup_driver cgroup_driver_scope = {
     .load = scope_load,
     .attach = scope_attach,
 };
+
+void cgroup_session_stop_time(char ***properties, int64_t seconds)
+{
+    enum { DEFAULT = 90, MARGIN = 10, LONGEST = 1000000 };
+    if (seconds > DEFAULT - MARGIN && seconds < LONGEST)
+        strv_addf(properties, "TimeoutStopUSec=uint64 %lld",
+                  (long long)(seconds + MARGIN) * 1000000);
+}
 
 static int make_properties(const struct cgroup_session_request *r, json_t *list, struct err *e)
 {
@@ -112,6 +121,13 @@ int session_scope_await(struct cgroup_session *s, struct err *e)
  * would stay for ever. The manager ends it, and with it us. */
 static void stop_scope(struct cgroup_session *s)
 {
+    /* What the helper has asked for may not have been begun: to stop it would be in vain. */
+    bool there = false;
+    for (int i = 0; i < 100 && !there; i++) {
+        scoped_free char *own = NULL;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        there = cgroup_of_process(0, &own, NULL) == 0 && strstr(own, s->id);
+    }
     struct scope_helper h = {.sock = -1};
     scoped_json json_t *request = json_object();
     json_object_set_new(request, "op", json_string("stop"));

@@ -10,9 +10,15 @@
  * "disabled": there are none. cgroup v2 only. systemd: docs/CGROUP_DELEGATION */
 #pragma once
 
+#include <stdint.h>
+
 #include "cgroup/driver.h"
 
 struct cgroup_session; /* what a supervisor holds; NULL for "disabled" */
+
+/* Adds the property of a scope that lets a container have this time to stop when the manager ends
+ * it: systemd's default will do for short ones. */
+void cgroup_session_stop_time(char ***properties, int64_t seconds);
 
 struct cgroup_session_request {
     const char *driver;      /* as cgroup_choose decided */

@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "cgroup/pressure.h"
+#include "cgroup/session.h"
 #include "cli/cli.h"
 #include "cli/create.h"
 #include "cli/follow.h"
@@ -90,14 +91,15 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
     /* The sockets of systemd come first, as its protocol wants; --preserve-fds follow. */
     f.preserve_fds = f.listen_fds + (o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0);
     struct cli_groups groups scoped_groups = {0};
-    scoped_strv char **oomd = NULL;
+    scoped_strv char **properties = NULL;
     if (r == 0)
-        r = oomd_properties(o->oomd, &oomd, e);
+        r = oomd_properties(o->oomd, &properties, e);
     if (r == 0 && !o->spec)
         r = cli_choose_groups(o, NULL, &groups, e);
     f.cgroups = o->pod ? NULL : groups.choice.driver; /* the pod's slice is found later */
     f.cgroup_parent = o->cgroup_parent;
-    f.scope_properties = oomd;
+    cgroup_session_stop_time(&properties, (int64_t)(o->stop_timeout_ms / 1000));
+    f.scope_properties = properties;
     if (r == 0 && !o->unit)
         r = follow_spawn_early(&f, e);
     if (r < 0)

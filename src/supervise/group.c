@@ -31,6 +31,7 @@ int group_begin_recorded(struct sup *s, const struct ctr_record *rec, struct err
     s->groups.driver = rec->cgroups;
     s->groups.parent = rec->cgroup_parent;
     int r = oomd_properties(rec->oomd, &s->groups.properties, e);
+    cgroup_session_stop_time(&s->groups.properties, rec->stop_timeout_s);
     if (r == 0)
         r = group_begin(s, e);
     s->groups.driver = s->groups.parent = NULL; /* the record's, which goes */

@@ -107,6 +107,9 @@ def test_scope(here):
     # Neither the init nor a process of exec sees where that is; both are in the same group.
     for text in (here.ok("exec", "c", "cat", "/proc/self/cgroup").out, here.ok("exec", "c", "cat", "/proc/1/cgroup").out):
         assert "0::/\n" in text
+    # Its own part of the tree, for reading.
+    assert here.ok("exec", "c", "cat", "/sys/fs/cgroup/cgroup.procs").out.splitlines()[0] == "1"
+    here.rootlet.fails("exec", "c", "mkdir", "/sys/fs/cgroup/x", rc=1, match="Read-only", cgroups=None)
     here.ok("exec", "-d", "c", "sleep", "200")
     procs = (CGROUPS / path[1:] / "cgroup.procs").read_text(encoding="ascii").split()
     assert len(procs) == 2, procs
@@ -119,7 +122,8 @@ def test_scope(here):
 
 
 def test_place_and_namespace(here):
-    pid = here.start("c", "sleep", "100", options=("--cgroup-parent", "rltest-x.slice", "--cgroupns", "host"))
+    pid = here.start("c", "sleep", "100", options=("--cgroup-parent", "rltest-x.slice", "--cgroupns", "host", "--stop-timeout", "100"))
+    assert show(scopes()[0], "TimeoutStopUSec")["TimeoutStopUSec"] == "1min 50s"
     assert "/rltest.slice/rltest-x.slice/rootlet-" in group_of(pid)
     assert group_of(pid) in here.ok("exec", "c", "cat", "/proc/self/cgroup").out
     here.fails("run", "--rm", "--cgroup-parent", "/x", "--cgroups", "systemd", here.rootlet.image(), match="wants a slice")
