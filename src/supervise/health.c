@@ -256,7 +256,8 @@ static void on_end(void *data, uint32_t events)
     (void)events;
     if (pidfd_wait(h->run.pidfd, &status) < 0)
         status = 125 << 8;
-    while (h->run.out_fd >= 0 && read_output(h))
+    /* What is left in the pipe, no more than is kept: what it has started may write for ever. */
+    while (h->run.out_fd >= 0 && h->n_out < HEALTH_OUTPUT_MAX && read_output(h))
         ;
     bool late = time_monotonic_ns() >= h->due_ns;
     int code = wait_status_code(status);

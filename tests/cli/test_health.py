@@ -295,3 +295,12 @@ def test_many_checks_keep_nothing(rootlet):
     time.sleep(2)
     assert min(descriptors() for _ in range(50) if not time.sleep(0.01)) <= least
     rootlet.ok("rm", "-f", "c")
+
+
+def test_writes_for_ever(rootlet):
+    """What a check leaves behind may write as fast as it can: the supervisor goes on."""
+    cid = run(rootlet, "--health-cmd", "yes & exit 0", *FAST)
+    wait_health(rootlet, cid, "healthy")
+    assert len(health(rootlet)["Log"][-1]["Output"]) <= 4096
+    assert rootlet.ok("exec", "c", "echo", "there").text == "there"
+    rootlet.ok("stop", "-t", "0", "c")
