@@ -302,3 +302,21 @@ def test_generate_systemd(units, tmp_path, new):
         assert names == ("" if new else "web")
     finally:
         unit.unlink()
+
+
+@rows("B42")
+def test_systemd_reads_every_unit(tmp_path):
+    """The files of tests/cli/quadlet: no word in a unit that systemd does not know."""
+    files = pathlib.Path(__file__).parent / "quadlet"
+    generator = pathlib.Path(os.environ["BUILDDIR"]) / "rootlet-user-generator"
+    run(generator, tmp_path, env={"QUADLET_UNIT_DIRS": str(files), "HOME": "/nonexistent",
+                                  "SYSTEMD_GENERATOR_PATH": "/nonexistent"})
+    units = sorted(p for p in tmp_path.glob("*.service") if "@." not in p.name)
+    assert len(units) > 35
+    bad = tmp_path / "bad.service"
+    bad.write_text("[Service]\nNoSuchKey=1\nExecStart=/bin/true\n")
+    units.append(bad)
+    r = run("systemd-analyze", "--user", "--man=no", "verify", *units, check=False,
+            env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})
+    told = [line for line in (r.stdout + r.stderr).splitlines() if str(tmp_path) in line]
+    assert [line.partition(":")[0] for line in told] == [str(bad)], "\n".join(told)
