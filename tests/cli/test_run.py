@@ -127,7 +127,7 @@ def test_exit_codes(rootlet, rc, words):
     (["--label-file", "/no/such"], 125, "/no/such"),
     (["--name", "a/b"], 125, "a/b"),
     (["--name", "-x"], 125, "name"),
-    (["--restart", "always"], 125, "always"),
+    (["--restart", "sometimes"], 125, "sometimes"),
     (["--timeout", "soon"], 125, "soon"),
     (["--umask", "9"], 125, "9"),
     (["-a", "stdlog"], 125, "stdlog"),
