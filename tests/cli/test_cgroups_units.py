@@ -30,6 +30,8 @@ def test_unit_of_the_system(rootlet, properties, setting, driver):
             *(w for p in properties for w in ("-p", p)), *(w for k, v in env.items() for w in ("-E", f"{k}={v}")),
             "sh", "-c", script.replace("IMAGE", image), "sh", driver]
     r = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=120)
+    if "Unknown assignment" in r.stderr:
+        pytest.skip("systemd is older than this property")
     assert r.returncode == 0, r
     assert r.stdout.startswith(driver + "\n") and "left: rootlet-*\n" in r.stdout, r
     groups = re.findall(r"^0::(\S+)$", r.stdout, re.M)
