@@ -177,6 +177,8 @@ def test_without_a_runtime_directory(rootlet):
     image = rootlet.image()
     env = {"XDG_RUNTIME_DIR": None, "ROOTLET_RUNROOT": None}
     place = f"/tmp/rootlet-{rootlet.user.uid}"
+    if os.path.exists(place):
+        pytest.skip("the one who runs the suite uses it")
     first = rootlet.ok("run", "-d", "--name", "a", image, "sleep", "1000", env=env)
     assert place in first.err and "enable-linger" in first.err and first.err.count("\n") == 1
     second = rootlet.ok("run", "--rm", image, "true", env=env)
