@@ -183,9 +183,11 @@ static int clear_container(struct cgroup_session *s, struct err *e)
  * given one, it comes down to the scope by us. */
 static void fetch_others(const struct cgroup_session *s, char *const *want)
 {
+    if (!s->unit || !want)
+        return;
     scoped_strv char **have = cgroup_controllers(s->fd, "cgroup.controllers");
     scoped_strv char **missing = NULL;
-    for (; s->unit && want && *want; want++)
+    for (; *want; want++)
         if (!strv_has(have, *want))
             strv_add(&missing, *want);
     if (!missing)
@@ -287,6 +289,8 @@ void cgroup_session_settle(struct cgroup_session *s)
 static void remove_whole(struct cgroup_session *s)
 {
     struct err e = ERR_INIT;
+    if (!s->origin)
+        return;
     scoped_fd int root = cgroup_root_open(&e);
     scoped_fd int origin = root < 0 ? root : cgroup_dir_open(root, s->origin, &e);
     char *name = strrchr(s->path, '/') + 1;
