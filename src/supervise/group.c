@@ -10,6 +10,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "cgroup/cgroup.h"
 #include "cgroup/pressure.h"
 
 int group_begin(struct sup *s, struct err *e)
@@ -24,12 +25,27 @@ int group_begin(struct sup *s, struct err *e)
     return cgroup_session_begin(&r, &s->session, e);
 }
 
+/* Where it is started decides, not where it was made: in a unit of its own it stays there, and
+ * outside it has a scope. Static, or the record's. */
+static const char *driver_now(const struct sup *s, const struct ctr_record *rec)
+{
+    if (streq(rec->cgroups, "disabled") || streq(rec->cgroups, "inplace") == s->unit.on)
+        return rec->cgroups;
+    struct cgroup_choice choice = {0};
+    const struct cgroup_wish wish = {.unit = s->unit.on};
+    int r = cgroup_choose(&wish, &choice, NULL);
+    const char *driver = choice.driver;
+    cgroup_choice_release(&choice);
+    /* A limit is not lost for want of a group: then what the record says is tried, and fails. */
+    return r < 0 || streq(driver, "disabled") ? rec->cgroups : driver;
+}
+
 int group_begin_recorded(struct sup *s, const struct ctr_record *rec, struct err *e)
 {
     if (s->session || s->groups.driver)
         return 0;
-    s->groups.driver = rec->cgroups;
-    s->groups.parent = rec->cgroup_parent;
+    s->groups.driver = driver_now(s, rec);
+    s->groups.parent = streq(s->groups.driver, "inplace") ? NULL : rec->cgroup_parent;
     int r = oomd_properties(rec->oomd, &s->groups.properties, e);
     cgroup_session_stop_time(&s->groups.properties, rec->stop_timeout_s);
     if (r == 0)

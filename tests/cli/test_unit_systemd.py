@@ -101,9 +101,16 @@ def test_exec_stop_and_an_existing_container(units, rootlet):
     for _ in range(2):
         units.start(name)
         units.wait_output(name, "serving\n")
+        # The container was made outside of the unit, and lives in it all the same.
+        assert any(group.endswith("/container") for group in units.processes(name))
         units.ctl("stop", name)
         assert units.show(name, "Result") == ["success"]
         assert rootlet.inspect("kept")["State"]["Status"] in ("exited", "stopped")
+    # Outside of it, it has a scope again.
+    with open(os.devnull, "w") as nothing: # the output is passed through
+        assert rootlet.spawn("start", "kept", cgroups=None, stdout=nothing, stderr=nothing).wait(60) == 0
+    assert f"rootlet.slice/rootlet-{rootlet.inspect('kept')['Id']}.scope/" in rootlet.inspect("kept")["State"]["CgroupPath"]
+    rootlet.ok("stop", "kept", cgroups=None)
 
 
 NOTIFY = ("import os,socket,time\n"
