@@ -248,7 +248,10 @@ def test_ended_with_stalled_owner(rootlet):
     os.kill(p.pid, signal.SIGSTOP)
     pid = rootlet.inspect("c")["State"]["Pid"]
     if pid:
-        os.kill(pid, signal.SIGKILL)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended by itself between the two
     wait_for(lambda: status(rootlet, "c") == "exited")
     rootlet.ok("rm", "c")
     os.kill(p.pid, signal.SIGCONT)
