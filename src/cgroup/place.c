@@ -25,11 +25,19 @@ static bool is_users(const char *group)
     return strstr(group, manager) != NULL;
 }
 
+/* Root may write everywhere, but whoever owns a group can freeze, end and move what is below it: no
+ * place for what sudo starts from a service of a user. */
+static bool is_users_own(const char *dir)
+{
+    struct stat st;
+    return geteuid() == 0 && stat(dir, &st) == 0 && st.st_uid != 0;
+}
+
 bool place_writable(const char *group)
 {
     scoped_free char *procs = xasprintf(CGROUP_MOUNT "%s/cgroup.procs", group);
     scoped_free char *dir = xasprintf(CGROUP_MOUNT "%s", group);
-    return access(procs, W_OK) == 0 && access(dir, W_OK) == 0;
+    return access(procs, W_OK) == 0 && access(dir, W_OK) == 0 && !is_users_own(dir);
 }
 
 char *place_unit(const char *own, bool asked)

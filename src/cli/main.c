@@ -182,10 +182,10 @@ static void tell_makeshift(const char *verb)
     if (!strv_has((char *const *)(uintptr_t)makers, verb) || !conf_run_is_makeshift(&conf) ||
         access(conf.run_root, F_OK) == 0)
         return;
-    scoped_free char *text =
-        xasprintf("no XDG_RUNTIME_DIR and no /run/user/%u: what runs is noted in %s; \"loginctl "
-                  "enable-linger\" gives a place that a login finds too",
-                  geteuid(), conf.run_root);
+    scoped_free char *text = xasprintf(
+        "no XDG_RUNTIME_DIR of ours and no /run/user/%u: what runs is noted in %s; \"loginctl "
+        "enable-linger\" gives a place that a login finds too",
+        geteuid(), conf.run_root);
     cli_notice(text);
 }
 

@@ -198,8 +198,9 @@ static bool is_active(const char *service)
 {
     if (strstr(service, "@."))
         return false;
-    scoped_free char *state = cli_systemctl(
-        (char *[]){(char *)(uintptr_t) "is-active", (char *)(uintptr_t)service, NULL});
+    scoped_free char *state =
+        cli_systemctl((char *[]){(char *)(uintptr_t) "is-active", (char *)(uintptr_t) "--",
+                                 (char *)(uintptr_t)service, NULL});
     return state && (str_after(state, "active") || str_after(state, "activating"));
 }
 
@@ -214,7 +215,8 @@ static int remove_file(const struct quadlet_file *f, const char *own, bool force
                             err_hint(e, err_msg(e, EBUSY, "%s is active", service),
                                      "systemctl --user stop %s, or --force", service),
                             2);
-        free(cli_systemctl((char *[]){(char *)(uintptr_t) "stop", service, NULL}));
+        free(cli_systemctl(
+            (char *[]){(char *)(uintptr_t) "stop", (char *)(uintptr_t) "--", service, NULL}));
     }
     if (unlink(f->path) < 0)
         return err_set(e, errno, "remove %s", f->path);

@@ -62,6 +62,7 @@ static char **states_of(char *const *services)
     strv_add(&words, "show");
     strv_add(&words, "--property=ActiveState");
     strv_add(&words, "--value");
+    strv_add(&words, "--"); /* names may begin with a dash */
     size_t n = strv_len(words);
     for (char *const *s = services; s && *s; s++)
         if (!strstr(*s, "@."))

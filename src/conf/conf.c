@@ -164,10 +164,20 @@ bool conf_run_is_makeshift(const struct conf *c)
     return streq(c->run_root, path);
 }
 
+/* Shells of su and sudo keep the directory of another user, where we may not write or where, as
+ * root, what we note could be taken away and would go with that user's session. */
+static bool is_anothers(const char *dir)
+{
+    struct stat st;
+    if (stat(dir, &st) < 0 || st.st_uid == geteuid())
+        return false;
+    return st.st_uid != 0 || access(dir, W_OK) < 0;
+}
+
 static char *default_run_root(void)
 {
     const char *x = getenv("XDG_RUNTIME_DIR");
-    if (x && *x == '/')
+    if (x && *x == '/' && !is_anothers(x))
         return path_join(x, "rootlet");
     /* Shells of su and sudo -u, system units with User=: where a login would have put it. */
     scoped_free char *session = xasprintf("/run/user/%u", geteuid());

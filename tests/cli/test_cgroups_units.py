@@ -1,10 +1,11 @@
 """Control groups in units of the system: who is delegated to stays in his unit."""
+import os
 import re
 import subprocess
 
 import pytest
 
-from lib import rows
+from lib import host, rows
 
 pytestmark = [pytest.mark.systemd, pytest.mark.root]
 
@@ -40,3 +41,19 @@ def test_unit_of_the_system(rootlet, properties, setting, driver):
     else:
         assert len(set(groups)) == 2, r
         assert all(re.fullmatch(r"/system.slice/run-[^/]+\.service/rootlet-[0-9a-f]{64}\.scope/container", g) for g in groups), r
+
+
+@rows("A38")
+@pytest.mark.parametrize("setting", ["enabled", "split"])
+def test_root_is_not_below_a_user(tmp_path, setting):
+    """sudo from a user's delegated service: who owns the group could freeze, end and move what root puts there."""
+    script = ("echo $$ > /sys/fs/cgroup$1/cgroup.procs || exit 9; grep ^0:: /proc/self/cgroup; "
+              f"exec {host.BUILDDIR / 'rootlet'} --root {tmp_path}/r --runroot {tmp_path}/run info -f '{{{{.Cgroups.Driver}}}}'")
+    subprocess.run(["systemd-run", "-q", "--unit", "of-a-user", "--collect", "-p", "User=tester", "-p", "Delegate=yes", "-p", "Type=exec", "sleep", "1000"], check=True)
+    try:
+        env = {"PATH": os.environ["PATH"], "ROOTLET_CGROUPS": setting}
+        r = subprocess.run(["sh", "-c", script, "sh", "/system.slice/of-a-user.service"], check=False, capture_output=True, text=True, env=env, timeout=60)
+    finally:
+        subprocess.run(["systemctl", "stop", "of-a-user"], check=True)
+    assert "0::/system.slice/of-a-user.service\n" in r.stdout, r
+    assert "inplace" not in r.stdout, r

@@ -172,10 +172,11 @@ def test_journald_without_a_journal(rootlet):
 
 
 @pytest.mark.skipif(os.path.exists("/run/systemd/system"), reason="a login would have its place")
-def test_without_a_runtime_directory(rootlet):
+@pytest.mark.parametrize("set_to", [None, "/run"], ids=["unset", "of-another"])
+def test_without_a_runtime_directory(rootlet, set_to):
     """As in a shell of su, and in a system unit with User=: told once, and every command finds the container."""
     image = rootlet.image()
-    env = {"XDG_RUNTIME_DIR": None, "ROOTLET_RUNROOT": None}
+    env = {"XDG_RUNTIME_DIR": set_to, "ROOTLET_RUNROOT": None}
     place = f"/tmp/rootlet-{rootlet.user.uid}"
     if os.path.exists(place):
         pytest.skip("the one who runs the suite uses it")
