@@ -15,7 +15,8 @@
 #define READ_BYTES (64u << 10)
 /* Longer lines are none of ours. */
 #define LINE_BYTES (1u << 20)
-/* How every line begins. Inside of a text its quotes would be escaped. */
+/* How every line begins, a number behind it. Inside of a text its quotes would be escaped; a label
+ * of this name has a text. */
 #define LINE_BEGIN "{\"timeNano\":"
 
 struct source {
@@ -50,7 +51,8 @@ static const char *last_begin(const char *line)
 {
     const char *found = NULL;
     for (const char *p = line; (p = strstr(p, LINE_BEGIN)); p++)
-        found = p;
+        if (p[sizeof(LINE_BEGIN) - 1] >= '0' && p[sizeof(LINE_BEGIN) - 1] <= '9')
+            found = p;
     return found;
 }
 

@@ -304,3 +304,11 @@ def test_writes_for_ever(rootlet):
     assert len(health(rootlet)["Log"][-1]["Output"]) <= 4096
     assert rootlet.ok("exec", "c", "echo", "there").text == "there"
     rootlet.ok("stop", "-t", "0", "c")
+
+
+@pytest.mark.parametrize("says", ["U64:0", "U64:1234567890123456789"])
+def test_says_what_no_reader_takes(rootlet, says):
+    """What a check says is text, also where it begins as our own numbers do: it hides no results."""
+    cid = run(rootlet, "--health-cmd", f"printf '\\036{says}'", *FAST)
+    wait_health(rootlet, cid, "healthy")
+    assert health(rootlet)["Log"][-1]["Output"] == "\ufffd" + says

@@ -98,6 +98,17 @@ static void test_filter_is_checked(void **state)
     assert_has(e.msg, "--filter type");
 }
 
+/* No label hides what happens to a container. */
+static void test_label_like_a_begin(void **state)
+{
+    (void)state;
+    char *labels[] = {(char[]){"timeNano=1"}, (char[]){"x={\"timeNano\":1}"}, NULL};
+    struct event_entry ev = {
+        .type = "container", .action = "died", .id = "abc", .name = "sly", .labels = labels};
+    event_write(&conf, &ev);
+    assert_seen(NULL, "died sly");
+}
+
 /* A full disk cuts a line: only that event is lost. */
 static void test_cut_line(void **state)
 {
@@ -199,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filter_is_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_label_like_a_begin, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cut_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_labels, setup, teardown),
