@@ -4,28 +4,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
 #include "spec/spec.h"
 #include "supervise/supervise.h"
+#include "sys/clone.h"
 
 #define SOCKET_NAME "notify.sock"
 #define SOCKET_INSIDE "/dev/rootlet-notify"
 /* So many messages in so long; then we stop reading until the time is over. */
 #define RATE_MESSAGES 64
 #define RATE_MS 250
-#define FDS_MAX 8
+#define FDS_MAX 253 /* the kernel's own limit, SCM_MAX_FD */
 #define WATCHDOG_MIN_US 20000
 
 enum mode { MODE_IGNORE, MODE_MONITOR, MODE_HEALTHY, MODE_CONTAINER };
@@ -43,7 +48,7 @@ struct notify {
     /* The one message that systemd has not taken yet. */
     char pending[NOTIFY_MAX + 64];
     size_t pending_len;
-    int pending_fd; /* of a barrier, or -1 */
+    int carrier; /* pidfd of the child that takes a message with descriptors, or -1 */
 };
 
 void notify_take_environment(struct sup *s)
@@ -55,7 +60,7 @@ void notify_take_environment(struct sup *s)
     if (address && *address) {
         struct notify *n = xcalloc(1, sizeof(*n));
         n->address = xstrdup(address);
-        n->fd = n->proxy = n->pending_fd = n->watchdog_timer = n->rate_timer = -1;
+        n->fd = n->proxy = n->carrier = n->watchdog_timer = n->rate_timer = -1;
         bool ours = !pid || (parse_u32(pid, &watched) == 0 && watched == (uint32_t)getpid());
         if (!ours || !usec || parse_u64(usec, &n->watchdog_us) < 0)
             n->watchdog_us = 0;
@@ -88,22 +93,9 @@ static int connect_manager(struct notify *n, struct err *e)
     return 0;
 }
 
-static int send_message(const struct notify *n, const char *text, size_t len, int fd)
+static int send_message(int sock, const char *text, size_t len)
 {
-    struct iovec v = {(void *)(uintptr_t)text, len};
-    union {
-        struct cmsghdr head;
-        char buf[CMSG_SPACE(sizeof(int))];
-    } c = {.buf = {0}};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
-    if (fd >= 0) {
-        m.msg_control = &c;
-        m.msg_controllen = sizeof(c);
-        c.head = (struct cmsghdr){
-            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-        memcpy(CMSG_DATA(&c.head), &fd, sizeof(fd));
-    }
-    return sendmsg(n->fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return send(sock, text, len, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static void update_proxy(struct sup *s);
@@ -113,10 +105,8 @@ static void flush(struct sup *s)
     struct notify *n = s->notify;
     if (!n->pending_len)
         return;
-    if (send_message(n, n->pending, n->pending_len, n->pending_fd) == -EAGAIN)
-        return;
-    n->pending_len = 0;
-    fd_close(&n->pending_fd);
+    if (send_message(n->fd, n->pending, n->pending_len) != -EAGAIN)
+        n->pending_len = 0;
 }
 
 static void on_manager(void *data, uint32_t events)
@@ -133,9 +123,9 @@ static void say(struct sup *s, const char *text)
 {
     struct notify *n = s->notify;
     size_t len = strlen(text);
-    if (n->pending_len == 0 && send_message(n, text, len, -1) != -EAGAIN)
+    if (n->pending_len == 0 && send_message(n->fd, text, len) != -EAGAIN)
         return;
-    if (n->pending_len + len > sizeof(n->pending) || n->pending_fd >= 0)
+    if (n->pending_len + len > sizeof(n->pending))
         return;
     memcpy(n->pending + n->pending_len, text, len);
     n->pending_len += len;
@@ -144,48 +134,89 @@ static void say(struct sup *s, const char *text)
 
 /* --- from the container --- */
 
-/* Its message, and the only descriptor that came along (owned) or -1. Returns 0 when there is
- * none. */
-static ssize_t receive(int sock, char *buf, size_t size, int *ret_fd)
+/* The next message, which stays where it is: a descriptor that we took from a container we should
+ * have to close, and that waits as long as it likes (SO_LINGER of a socket, a file of FUSE). */
+static ssize_t peek(int sock, char *buf, size_t size, bool *ret_fds)
 {
     struct iovec v = {buf, size};
+    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+    ssize_t got = recvmsg(sock, &m, MSG_PEEK | MSG_DONTWAIT);
+    *ret_fds = got >= 0 && (m.msg_flags & MSG_CTRUNC);
+    /* A message that was cut is none. */
+    return got >= 0 && (m.msg_flags & MSG_TRUNC) ? 0 : got;
+}
+
+/* What came in as one descriptor goes out as it is. */
+static bool is_barrier(const struct msghdr *m, size_t n)
+{
+    char out[NOTIFY_MAX];
+    bool barrier = false;
+    if (!(m->msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+        notify_filter(m->msg_iov->iov_base, n, out, &barrier);
+    const struct cmsghdr *h = CMSG_FIRSTHDR(m);
+    return barrier && h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
+           h->cmsg_len == CMSG_LEN(sizeof(int));
+}
+
+/* Takes one message with its descriptors, with nothing of ours open; a barrier's goes on. The end
+ * of a process waits for no socket. */
+_Noreturn static void carrier_main(const struct notify *n)
+{
+    enum { PROXY, MANAGER };
+    char text[NOTIFY_MAX];
     union {
         struct cmsghdr head;
         char buf[CMSG_SPACE(FDS_MAX * sizeof(int))];
     } c;
+    struct iovec v = {text, sizeof(text)};
     struct msghdr m = {
         .msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
-    ssize_t got = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    int fds[FDS_MAX];
-    size_t n_fds = 0;
-    *ret_fd = -1;
-    if (got < 0)
-        return -1;
-    for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
-        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t k = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < k && n_fds < FDS_MAX; i++)
-            memcpy(&fds[n_fds++], CMSG_DATA(h) + i * sizeof(int), sizeof(int));
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (dup2(n->proxy, PROXY) < 0 || dup2(n->fd, MANAGER) < 0 || sys_close_from(MANAGER + 1, 0) < 0)
+        _exit(1);
+    ssize_t got = recvmsg(PROXY, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0 || !is_barrier(&m, (size_t)got))
+        _exit(0);
+    v.iov_len = (size_t)got;
+    while (sendmsg(MANAGER, &m, MSG_NOSIGNAL) < 0 && errno == EAGAIN) {
+        struct pollfd room = {.fd = MANAGER, .events = POLLOUT};
+        poll(&room, 1, -1);
     }
-    if (n_fds == 1)
-        *ret_fd = fds[0];
-    for (size_t i = 0; i < n_fds && n_fds > 1; i++)
-        close(fds[i]);
-    /* A message that was cut is none. */
-    return m.msg_flags & MSG_TRUNC ? 0 : got;
+    _exit(0);
 }
 
-static void take_message(struct sup *s, const char *text, size_t len, int fd)
+static void on_carrier(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    struct notify *n = s->notify;
+    (void)events;
+    loop_forget(s->loop, n->carrier);
+    (void)!pidfd_wait(n->carrier, NULL);
+    fd_close(&n->carrier);
+    update_proxy(s);
+    peers_settle(s);
+}
+
+/* One at a time, and nothing is read beside it: whose descriptor keeps it waits for itself. */
+static void carry(struct sup *s)
+{
+    struct notify *n = s->notify;
+    pid_t pid = fork_pidfd(&n->carrier);
+    if (pid == 0)
+        carrier_main(n);
+    if (pid > 0 && loop_fd(s->loop, n->carrier, EPOLLIN, on_carrier, s, NULL) == 0)
+        return;
+    if (pid > 0)
+        pidfd_signal(n->carrier, SIGKILL);
+    fd_close(&n->carrier);
+    n->rate = RATE_MESSAGES; /* once more, later */
+}
+
+static void take_message(struct sup *s, const char *text, size_t len)
 {
     struct notify *n = s->notify;
     bool barrier;
     size_t kept = notify_filter(text, len, n->pending, &barrier);
-    if (barrier && fd >= 0) {
-        kept = (size_t)snprintf(n->pending, sizeof(n->pending), "BARRIER=1");
-        n->pending_fd = dup(fd);
-        (void)!fcntl(n->pending_fd, F_SETFD, FD_CLOEXEC);
-    }
     /* By a shell around us, say, systemd may not know who we are. */
     if (kept && !n->ready && memmem(n->pending, kept, "READY=1\n", 8)) {
         n->ready = true;
@@ -207,13 +238,17 @@ static void on_proxy(void *data, uint32_t events)
         n->rate_since_ns = now;
         n->rate = 0;
     }
-    while (n->pending_len == 0 && n->rate < RATE_MESSAGES) {
-        scoped_fd int fd = -1;
-        ssize_t got = receive(n->proxy, text, sizeof(text), &fd);
+    while (n->pending_len == 0 && n->carrier < 0 && n->rate < RATE_MESSAGES) {
+        bool fds;
+        ssize_t got = peek(n->proxy, text, sizeof(text), &fds);
         if (got < 0)
             break;
         n->rate++;
-        take_message(s, text, (size_t)got, fd);
+        if (fds)
+            carry(s);
+        else
+            (void)!recv(n->proxy, NULL, 0, MSG_DONTWAIT);
+        take_message(s, text, (size_t)got);
     }
     update_proxy(s);
     peers_settle(s);
@@ -240,7 +275,8 @@ static void update_proxy(struct sup *s)
         flood = false;
     (void)!loop_fd(s->loop, n->fd, n->pending_len ? EPOLLOUT : 0, on_manager, s, NULL);
     if (n->proxy >= 0)
-        (void)!loop_fd(s->loop, n->proxy, n->pending_len || flood ? 0 : EPOLLIN, on_proxy, s, NULL);
+        (void)!loop_fd(s->loop, n->proxy, n->pending_len || flood || n->carrier >= 0 ? 0 : EPOLLIN,
+                       on_proxy, s, NULL);
 }
 
 /* In our run directory, which nobody else may enter; the container gets a mount of it alone. */
@@ -360,18 +396,24 @@ void notify_close(struct sup *s)
         return;
     s->notify = NULL;
     if (n->proxy >= 0) {
-        loop_forget(s->loop, n->proxy);
+        if (s->loop)
+            loop_forget(s->loop, n->proxy);
         unlinkat(s->run_fd, SOCKET_NAME, 0);
     }
     if (n->fd >= 0 && s->loop)
         loop_forget(s->loop, n->fd);
+    if (n->carrier >= 0) {
+        pidfd_signal(n->carrier, SIGKILL);
+        if (s->loop)
+            loop_forget(s->loop, n->carrier);
+    }
     if (s->loop) {
         loop_timer_cancel(s->loop, n->watchdog_timer);
         loop_timer_cancel(s->loop, n->rate_timer);
     }
-    fd_close(&n->proxy);
+    /* The proxy ends with us: descriptors that nobody has taken are in it. */
+    fd_close(&n->carrier);
     fd_close(&n->fd);
-    fd_close(&n->pending_fd);
     free(n->address);
     free(n);
 }

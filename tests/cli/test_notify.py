@@ -157,3 +157,37 @@ print('full', sent < 5000, flush=True); time.sleep(1000)
     assert rootlet.inspect("u")["State"]["Running"]
     rootlet.ok("stop", "-t", "0", "u")
     assert p.wait(20) == -9
+
+
+# A socket that is not empty, and whose close waits: whoever closes it last.
+LINGERS = NOTIFY + r"""
+import struct
+l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen(1)
+def lingering():
+    c = socket.socket(); c.connect(l.getsockname()); keep.append(l.accept()[0])
+    c.setblocking(False)
+    try:
+        while True: c.send(b'x' * 65536)
+    except BlockingIOError: pass
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 100000))
+    return c.detach()
+keep = []
+fds = [lingering() for _ in range(int(sys.argv[1]))]
+def pause():
+    for i in range(64): s.send(b'X=1') # it is not read for a while then
+    time.sleep(0.05)
+def give():
+    socket.send_fds(s, [b'WATCHDOG=1'], fds)
+    for fd in fds: os.close(fd)
+"""
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_descriptors_that_do_not_close(rootlet, manager, count):
+    """A descriptor from inside keeps nobody but its container's messages: not the supervisor."""
+    program = LINGERS + "pause(); give(); s.send(b'READY=1'); time.sleep(1000)"
+    p = run(rootlet, manager, "--unit", "--name", "u", "--sdnotify", "container", *python_root(rootlet),
+            rootlet.image(), "/usr/bin/python3", "-c", program, str(count))
+    assert manager.until("READY")[0] == "WATCHDOG=1\n"
+    rootlet.ok("stop", "-t", "0", "u")
+    assert p.wait(20) == -9
