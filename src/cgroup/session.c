@@ -34,10 +34,18 @@ static void session_free(struct cgroup_session *s)
 
 /* --- groups that we make --- */
 
+/* As /proc/PID/cgroup writes it, with which it is compared: "a//b/" is "/a/b". */
+static char *as_kernel(const char *path)
+{
+    scoped_strv char **parts = strv_split(path, "/", false);
+    scoped_free char *joined = strv_join(parts, "/");
+    return joined && *joined ? xasprintf("/%s", joined) : xstrdup("");
+}
+
 static int find_base(const struct cgroup_session *s, const char *parent, char **ret, struct err *e)
 {
     if (parent)
-        *ret = xstrdup(parent);
+        *ret = as_kernel(parent);
     else if (streq(s->driver, "inplace"))
         *ret = place_unit(s->origin, true);
     else
@@ -285,7 +293,8 @@ void cgroup_session_settle(struct cgroup_session *s)
         session_scope_end(s);
 }
 
-/* We stand in it ourselves: back to where we have come from. */
+/* We stand in it ourselves: back to where we have come from. Where we could not go in we are there
+ * already, and may not even be put there again. */
 static void remove_whole(struct cgroup_session *s)
 {
     struct err e = ERR_INIT;
@@ -293,8 +302,11 @@ static void remove_whole(struct cgroup_session *s)
         return;
     scoped_fd int root = cgroup_root_open(&e);
     scoped_fd int origin = root < 0 ? root : cgroup_dir_open(root, s->origin, &e);
+    scoped_free char *own = NULL;
     char *name = strrchr(s->path, '/') + 1;
-    int r = origin < 0 ? origin : cgroup_add_process(origin, s->origin, getpid(), &e);
+    int r = origin;
+    if (r >= 0 && (cgroup_of_process(0, &own, NULL) < 0 || !streq(own, s->origin)))
+        r = cgroup_add_process(origin, s->origin, getpid(), &e);
     scoped_fd int base = r < 0 ? r : openat(s->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (base >= 0)
         r = cgroup_remove_tree(base, name, &e);

@@ -268,6 +268,25 @@ def test_in_place(here):
     assert "/rootlet.slice/rootlet-" in r.out, r
 
 
+def test_parents_of_all_kinds(here):
+    """A start that may not go there leaves nothing; a path is noted as the kernel writes it."""
+    image = here.rootlet.image()
+    place = f"/user.slice/user-{os.getuid()}.slice/user@{os.getuid()}.service/rootlet.slice"
+    here.ok("run", "--rm", image, "true")  # makes the slice
+    keep = here.start("k", "sleep", "100")
+    here.fails("run", "--cgroup-parent", place, image, "true", match="put process .*\nhint: .*delegated")
+    assert [p.name for p in (CGROUPS / place[1:]).glob("rootlet-*")] == [group_of(keep).split("/")[-2]]
+    script = ("own=$(sed -n 's/^0:://p' /proc/self/cgroup); "
+              f"rootlet run -d --name c --cgroups cgroupfs --cgroup-parent $(echo $own | cut -c2-)//x/ {image} sleep 100 >/dev/null || exit 2; "
+              "echo parent $own/x; rootlet inspect -f 'path {{.State.CgroupPath}}' c; grep -h ^0:: /proc/$(rootlet inspect -f '{{.State.Pid}}' c)/cgroup; "
+              "rootlet exec c true || exit 3; rootlet rm -ft0 c >/dev/null; ls -d /sys/fs/cgroup$own/x/rootlet-* 2>/dev/null; true")
+    r = here.in_unit(script, "Delegate=yes")
+    assert r.rc == 0, r
+    words = dict(re.findall(r"^(parent|path|0:)[ :](\S+)$", r.out, re.M))
+    assert words["path"] == words["0:"] and re.fullmatch(re.escape(words["parent"]) + "/rootlet-[0-9a-f]{64}.scope/container", words["path"]), r
+    assert "\n/sys/fs" not in r.out, r
+
+
 @rows("B42", "B43")
 def test_pause(here):
     r = here.rootlet
