@@ -2,6 +2,7 @@
 #include "cli/pod.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stddef.h>
@@ -9,11 +10,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/proc.h"
+#include "cgroup/place.h"
 #include "cli/cli.h"
 #include "cli/follow.h"
 #include "container/client.h"
 #include "events/events.h"
+
+#define SLICE_TRIES 50
 
 struct pod_opts {
     bool all, force, ignore;
@@ -200,17 +205,35 @@ static int unpause_pod(const struct pod *p, const struct pod_opts *o, struct err
     return some_failed(p, "go on", each_member(p, unpause_one, o), e);
 }
 
+/* A pod of that name of another store (--root) may be in it. Our own supervisors take a moment. */
+static bool slice_is_empty(const char *slice)
+{
+    scoped_free char *manager = place_manager_group("");
+    scoped_free char *path =
+        xasprintf("/sys/fs/cgroup%s/rootlet.slice/rootlet-pod.slice/%s/cgroup.events",
+                  streq(manager, "/") ? "" : manager, slice);
+    for (int i = 0; i < SLICE_TRIES; i++) {
+        scoped_free char *text = NULL;
+        if (fs_read(AT_FDCWD, path, 4096, &text, NULL) < 0 || !strstr(text, "populated 1"))
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
 /* systemd keeps a slice that nothing is in any more. */
 static void stop_slice(const struct ctr_record *infra)
 {
     if (!streq(infra->cgroups, "systemd") || !infra->cgroup_parent)
         return;
-    char program[] = "systemctl", user[] = "--user", stop[] = "stop", quiet[] = "-q";
-    char *const argv[] = {program, user, quiet, stop, infra->cgroup_parent, NULL};
+    char program[] = "systemctl", user[] = "--user", all[] = "--system", stop[] = "stop",
+         quiet[] = "-q", names[] = "--";
+    char *const argv[] = {program, geteuid() == 0 ? all : user, quiet, stop,
+                          names,   infra->cgroup_parent,        NULL};
     scoped_free char *slice = pod_slice(infra->pod);
     struct proc_cmd cmd = {
         .argv = argv, .envp = environ, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = 5000};
-    if (streq(slice, infra->cgroup_parent)) /* and no other one */
+    if (streq(slice, infra->cgroup_parent) && slice_is_empty(slice)) /* and no other one */
         (void)!proc_run(&cmd, NULL);
 }
 

@@ -1,6 +1,7 @@
 """Pods under systemd: the infra container's supervisor is a unit's main process, scopes lie in one slice."""
 import glob
 import os
+import shutil
 import time
 
 import pytest
@@ -81,3 +82,19 @@ def test_one_slice(units, rootlet):
     rootlet.ok("pod", "rm", "-f", "-t", "0", "my-pod", cgroups=None, env=SESSION)
     assert units.show(name, "ActiveState") == ["inactive"]
     assert not glob.glob("/sys/fs/cgroup/**/rootlet-pod-my*", recursive=True)
+
+
+def test_slice_of_two_stores(units, rootlet):
+    """A pod of the same name in another store lives on, whichever goes first."""
+    other = {**SESSION, "ROOTLET_ROOT": str(rootlet.store.root) + "-b", "ROOTLET_RUNROOT": str(rootlet.store.runroot) + "-b"}
+    for env in (SESSION, other):
+        rootlet.ok("pod", "create", "twin", cgroups=None, env=env)
+        rootlet.ok("pod", "start", "twin", cgroups=None, env=env)
+    rootlet.ok("pod", "rm", "-f", "-t", "0", "twin", cgroups=None, env=SESSION)
+    try:
+        assert rootlet.ok("pod", "inspect", "-f", "{{.State}}", "twin", env=other).text == "Running"
+    finally:
+        rootlet.ok("pod", "rm", "-f", "-t", "0", "twin", cgroups=None, env=other)
+        for d in (other["ROOTLET_ROOT"], other["ROOTLET_RUNROOT"]):
+            shutil.rmtree(d, ignore_errors=True)
+    assert units.show("rootlet-pod-twin.slice", "ActiveState") == ["inactive"]
