@@ -188,14 +188,30 @@ static int wait_more(const struct reader *r, int watch_fd)
     return !(p[1].revents & (POLLERR | POLLHUP | POLLNVAL));
 }
 
-static int watch(const struct reader *r, struct err *e)
+/* The directory above tells when ours goes: as we hold ours open, it would not say so itself. /tmp
+ * would wake us all the time, and no logout empties it. */
+static int watch(const struct reader *r, const struct conf *c, struct err *e)
 {
-    char dir[40];
+    char dir[40], above[48];
     scoped_fd int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     snprintf(dir, sizeof(dir), "/proc/self/fd/%d", r->dir_fd);
+    snprintf(above, sizeof(above), "%s/..", dir);
     if (fd < 0 || inotify_add_watch(fd, dir, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
         return err_set(e, errno, "watch the journal of events");
+    if (!conf_run_is_makeshift(c))
+        (void)inotify_add_watch(fd, above, IN_DELETE | IN_MOVED_FROM);
     return take_fd(&fd);
+}
+
+/* A logout removes the user's runtime directory; who comes back gets another one. */
+static int check_removed(const struct reader *r, const struct conf *c, struct err *e)
+{
+    struct stat st;
+    if (fstat(r->dir_fd, &st) < 0 || st.st_nlink > 0)
+        return 0;
+    return err_hint(
+        e, err_msg(e, ENOENT, "the journal of events has gone, with the directory %s", c->run_root),
+        "the last logout removes it, unless \"loginctl enable-linger\" was given");
 }
 
 int event_read(const struct conf *c, const struct event_query *q, event_fn *fn, void *data,
@@ -211,7 +227,7 @@ int event_read(const struct conf *c, const struct event_query *q, event_fn *fn, 
     if (r.dir_fd < 0)
         return r.dir_fd;
     /* First, so that nothing gets lost between the look at what is there and the waiting. */
-    watch_fd = q->follow ? watch(&r, e) : -1;
+    watch_fd = q->follow ? watch(&r, c, e) : -1;
     if (q->follow && watch_fd < 0)
         return watch_fd;
     open_both(&r);
@@ -221,7 +237,10 @@ int event_read(const struct conf *c, const struct event_query *q, event_fn *fn, 
             lseek(r.now.fd, 0, SEEK_END);
     }
     int rc = drain_all(&r, e);
-    while (rc == 0 && q->follow && wait_more(&r, watch_fd))
+    while (rc == 0 && q->follow && wait_more(&r, watch_fd)) {
         rc = drain_all(&r, e);
+        if (rc == 0)
+            rc = check_removed(&r, c, e);
+    }
     return rc;
 }

@@ -183,9 +183,12 @@ def test_live(rootlet):
     # It sleeps while nothing happens: no polling.
     def switches():
         return re.findall(r"ctxt_switches:\s*(\d+)", open(f"/proc/{both.process.pid}/status").read())
-    at = switches()
-    time.sleep(0.5)
-    assert switches() == at
+
+    def quiet():
+        at = switches()
+        time.sleep(0.4)
+        return switches() == at
+    rootlet.wait_for(quiet, what="no wakeup") # but for what others do beside its directory
 
 
 def test_ends_with_its_reader(rootlet):
@@ -254,3 +257,20 @@ def test_writers_at_once(rootlet, journal):
     assert len(live.lines) == len(wanted)
     past = [e["Name"] for e in events(rootlet, "--filter", "event=remove")]
     assert sorted("remove " + n for n in past) == sorted(wanted)
+
+
+def test_it_ends_when_the_journal_goes_at_logout(rootlet):
+    """The run root goes with the session: nothing can come any more, so nobody waits for it."""
+    run = rootlet.user.tmp / "session"
+    follow = rootlet.spawn("--runroot", run, "events")
+    try:
+        rootlet.wait_for(run.exists, what="the run root")
+        rootlet.shell(f"for i in 1 2 3; do rootlet --runroot {run} run --rm {rootlet.image()} true; done")
+        first = follow.stdout.readline()
+        assert " container create " in first
+        rootlet.shell(f"rm -rf {run}")
+        err = follow.communicate(timeout=20)[1]
+        assert follow.returncode == 125
+        assert "Error: the journal of events has gone" in err and "enable-linger" in err
+    finally:
+        follow.kill()
