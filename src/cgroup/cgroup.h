@@ -28,6 +28,7 @@ int cgroup_refuse(struct err *e);
 struct cgroup_wish {
     const char *setting;     /* --cgroups: "enabled" (also NULL and ""), "disabled", "split",
                                 "systemd", "cgroupfs", "no-conmon" */
+    const char *undo;        /* how to take the setting back, for hints; NULL: it was --cgroups */
     const char *parent;      /* --cgroup-parent; NULL */
     bool unit;               /* run --unit: the unit that we are in is the container's */
     const json_t *resources; /* linux.resources; NULL: no limits */

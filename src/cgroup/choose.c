@@ -187,7 +187,8 @@ static int refuse_disabled(const struct choosing *x, const char *what, struct er
                         err_msg(e, ENOTSUP, "%s: the unit is not delegated (%s)", option, x->own),
                         "put Delegate=yes into its [Service] section");
     return err_hint(e, err_msg(e, EINVAL, "%s needs a cgroup, and cgroups are disabled", option),
-                    "leave out the limit or --cgroups=disabled; --ulimit bounds single processes");
+                    "leave out the limit, or %s; --ulimit bounds single processes",
+                    x->w->undo ? x->w->undo : "--cgroups=disabled");
 }
 
 /* Delegate= knows no others. systemd.resource-control(5) */

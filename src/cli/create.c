@@ -252,6 +252,17 @@ void cli_groups_release(struct cli_groups *g)
     cgroup_choice_release(&g->choice);
 }
 
+/* Where the mode of cgroups comes from when no --cgroups of the command says it. */
+static const char *undo_cgroups(const struct run_opts *o)
+{
+    const char *env = getenv("ROOTLET_CGROUPS");
+    if (o->cgroups)
+        return NULL;
+    return env && streq(env, cli_conf()->cgroups)
+               ? "unset ROOTLET_CGROUPS"
+               : "the setting \"cgroups\" (rootlet.conf, or --cgroups before the command)";
+}
+
 /* A limit that was asked for and cannot be set is told before anything is made; the default one
  * only goes along where it can. */
 int cli_choose_groups(const struct run_opts *o, const json_t *given, struct cli_groups *ret,
@@ -266,6 +277,7 @@ int cli_choose_groups(const struct run_opts *o, const json_t *given, struct cli_
         return r;
     const struct cgroup_wish wish = {
         .setting = o->cgroups ? o->cgroups : cli_conf()->cgroups,
+        .undo = undo_cgroups(o),
         .parent = o->cgroup_parent,
         .unit = o->unit,
         .resources = ret->limits,

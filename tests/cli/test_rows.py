@@ -159,7 +159,7 @@ def test_rm_flag_leaves_nothing(rootlet):
 # ---- limits, without a cgroup controller -----------------------------------------------------------
 
 LIMITS = [("--memory", "64m"), ("--memory-reservation", "10m"), ("--memory-high", "10m"),
-          ("--memory-swap", "1g"), ("--cpus", ".5"), ("--cpu-shares", "512"),
+          ("--cpus", ".5"), ("--cpu-shares", "512"),
           ("--cpu-quota", "50000"), ("--cpu-period", "100000"), ("--cpuset-cpus", "0"),
           ("--cpuset-mems", "0"), ("--pids-limit", "20"), ("--device-write-bps", "/dev/vda:1mb")]
 
@@ -172,7 +172,25 @@ def test_limits_are_known_and_never_ignored(rootlet, command, flag, value):
     long = {"-m": "--memory", "-c": "--cpu-shares", "--cpu": "--cpus"}.get(flag, flag)
     r = rootlet.fails(command, flag, value, rootlet.image(), "true")
     assert r.err.startswith(f"Error: {long} needs a cgroup, and cgroups are disabled"), r
+    assert "unset ROOTLET_CGROUPS" in r.err
     assert rootlet.ok("ps", "-aq").out == ""
+
+
+@rows("B5", "B10")
+def test_what_makes_no_sense_is_told_before_what_the_host_lacks(rootlet):
+    """--memory-swap is memory and swap together: alone it is a mistake on every host."""
+    rootlet.fails("run", "--memory-swap", "1g", rootlet.image(), "true", match="needs --memory\n")
+    r = rootlet.fails("run", "-m", "64m", "--memory-swap", "1g", rootlet.image(), "true")
+    assert r.err.startswith("Error: --memory-swap needs a cgroup, and cgroups are disabled"), r
+
+
+@rows("B5")
+def test_the_hint_names_what_has_disabled_cgroups(rootlet):
+    run = ("run", "-m", "64m", rootlet.image(), "true")
+    r = rootlet.fails(*run[:1], "--cgroups=disabled", *run[1:])
+    assert "hint: leave out the limit, or --cgroups=disabled;" in r.err
+    r = rootlet.fails("--cgroups=disabled", *run, env={"ROOTLET_CGROUPS": ""})
+    assert "rootlet.conf, or --cgroups before the command" in r.err
 
 
 @rows("B10")
