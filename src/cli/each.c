@@ -46,7 +46,7 @@ int cli_each(char **names, bool latest, cli_each_fn *fn, void *data, struct err 
     if (latest && *names)
         return err_msg(e, EINVAL, "--latest and names exclude each other");
     if (!latest && !*names)
-        return err_msg(e, EINVAL, "no container given");
+        return err_hint(e, err_msg(e, EINVAL, "no container given"), "names or ids");
     if (latest)
         one_container(&s, NULL, e);
     for (char **n = names; *n; n++)

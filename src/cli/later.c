@@ -47,6 +47,10 @@ static const struct {
     {"pod prune", "rootlet pod rm $(rootlet pod ps -q --filter status=exited)"},
     {"volume export", VOLUME_TAR "-c . > FILE"},
     {"volume import", VOLUME_TAR "-x < FILE"},
+    {"volume mount",
+     "an ordinary user sees it at: rootlet volume inspect -f '{{.Mountpoint}}' VOLUME"},
+    {"kube", "a .pod file and a .container file for each container: man rootlet-quadlet"},
+    {"generate kube", "rootlet generate systemd prints a unit, rootlet inspect what there is"},
     {"compose", "a shell script of 'rootlet run -d' lines does it"},
 };
 

@@ -108,6 +108,7 @@ static const struct cmd **all_commands(void)
 void cli_print_err(const struct err *e)
 {
     char text[4 * sizeof(e->msg)];
+    fflush(stdout); /* "see the errors above": what was printed comes first, in a file too */
     fprintf(stderr, "Error: %s\n", err_escape(text, sizeof(text), e->msg));
     if (e->hint[0])
         fprintf(stderr, "hint: %s\n", err_escape(text, sizeof(text), e->hint));

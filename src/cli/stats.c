@@ -136,7 +136,7 @@ static int stats(const struct cmd *cmd, void *opts, char **args, struct err *e)
     struct stats_screen screen SCOPED(stats_screen_close) = {.signal_fd = -1};
     (void)cmd;
     if (o->interval_set && (o->interval < 1 || o->interval > INT32_MAX))
-        return err_msg(e, EINVAL, "--interval: not a time between looks");
+        return err_msg(e, EINVAL, "--interval: want a time of 1 ms or more, such as 5 or 500ms");
     if (o->all && (*args || o->latest))
         return err_msg(e, EINVAL, "--all: the containers are named already");
     int r = *args || o->latest ? cli_each(args, o->latest, take_id, &set, e) : 0;

@@ -190,7 +190,11 @@ static bool confirmed(void)
           "Go on? [y/N] ",
           stdout);
     fflush(stdout);
-    return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+    if (!fgets(answer, sizeof(answer), stdin)) {
+        putchar('\n');
+        return false;
+    }
+    return answer[0] == 'y' || answer[0] == 'Y';
 }
 
 static int prune_some(const struct volume_filter *f, struct err *e)

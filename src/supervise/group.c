@@ -156,7 +156,7 @@ static int set_status(struct sup *s, enum ctr_status status, const char *event)
 int group_pause(struct sup *s, int how, struct err *e)
 {
     if (s->state.status == CTR_PAUSED)
-        return err_msg(e, EINVAL, "container %s is paused already", s->state.name);
+        return err_msg(e, EINVAL, "it is paused already");
     int r;
     if (how == PROTO_BY_SIGNAL)
         r = signal_each(s, SIGSTOP, e);
