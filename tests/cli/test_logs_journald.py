@@ -54,6 +54,23 @@ def test_follow(rootlet):
     assert r.out == "line 1\nline 2\nline 3\nbye\n"
 
 
+@pytest.mark.root
+def test_nobody_else_writes_it(rootlet):
+    """Another user's entries, here root's, may claim to be the container: no log of ours, also for one
+    who may read the whole journal."""
+    rootlet.ok("run", *JOURNALD, "--name", "mine", rootlet.image(), "echo", "mine")
+    fields = f"CONTAINER_ID_FULL={rootlet.inspect('mine')['Id']}\nPRIORITY=6\nMESSAGE=forged\n"
+    subprocess.run(["logger", "--journald"], input=fields, text=True, check=True)
+    reader = dict(rootlet.user.popen_args(), extra_groups=["systemd-journal"])
+
+    def read():
+        r = subprocess.run([rootlet.program, "logs", "mine"], env=rootlet.environment(), cwd="/", text=True,
+                           capture_output=True, check=True, **reader)
+        return r.stdout
+    rootlet.wait_for(lambda: entries("MESSAGE=forged") and entries("MESSAGE=mine", f"_UID={rootlet.user.uid}"))
+    assert read() == "mine\n"
+
+
 def test_tag(rootlet):
     image = rootlet.image()
     rootlet.ok("run", "--rm", *JOURNALD, "--log-opt", "tag=app-{{.Name}}-{{.ID}}", "--name", "t", image, "echo", "x",
