@@ -44,6 +44,9 @@ int container_rename_state(const struct conf *c, struct container *ctr, const ch
 /* container_derive for many: boot_id is that of this boot. */
 void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s);
 
+/* Does the state name a group of this container, not one that a damaged or copied file leads to? */
+bool group_is_own(const struct ctr_state *s);
+
 /* Takes what an interrupted command left in containers/ away. containers_fd is borrowed. */
 void sweep_entry(const struct conf *c, int containers_fd, const char *name);
 /* The same, and frees the name that it had. */

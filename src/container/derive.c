@@ -115,14 +115,16 @@ void container_derive(const struct conf *c, struct ctr_state *s)
 
 /* Whatever its group still holds: processes that forked away from the init, those of an exec. What
  * is around it a manager removes by itself; what we have made, we do. */
-static int end_group(const json_t *record, struct err *e)
+static int end_group(const struct ctr_state *s, struct err *e)
 {
     scoped_cgroup struct cgroup *c = NULL;
     struct err why = ERR_INIT;
-    int r = cgroup_load(record, &c, &why);
+    if (!group_is_own(s))
+        return 0;
+    int r = cgroup_load(s->cgroup, &c, &why);
     if (r == 0)
         r = cgroup_destroy(c, &why);
-    if (r == 0 && !json_object_get(record, "unit"))
+    if (r == 0 && !json_object_get(s->cgroup, "unit"))
         cgroup_remove_session(cgroup_path(c));
     if (r == 0 || r == -ENOENT || r == -ENOTSUP)
         return 0;
@@ -155,7 +157,7 @@ int container_end_survivor(int dir_fd, struct err *e)
         }
     }
     if (r == 0 && json_is_object(s.cgroup) && streq(s.boot_id, boot_id))
-        r = end_group(s.cgroup, e);
+        r = end_group(&s, e);
     ctr_state_release(&s);
     return r;
 }

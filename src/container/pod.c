@@ -10,6 +10,8 @@
 #include "base/str.h"
 #include "base/strv.h"
 
+#define UNIT_NAME_MAX 255
+
 bool pod_is_infra(const struct ctr_state *s)
 {
     return s->pod_id && streq(s->pod_id, s->id);
@@ -128,5 +130,8 @@ char *pod_slice(const char *name)
         else
             str_addc(&s, *p);
     }
-    return xasprintf("rootlet-pod-%s.slice", s.s);
+    char *slice = xasprintf("rootlet-pod-%s.slice", s.s);
+    if (strlen(slice) > UNIT_NAME_MAX) /* none of its own then */
+        free(take_ptr(slice));
+    return slice;
 }

@@ -37,5 +37,5 @@ const char *pod_status(const struct pod *p);
 int pod_lock(const struct conf *c, bool exclusive, struct err *e);
 /* Are the namespaces of this type ("net", "ipc", "uts", "pid") the pod's? */
 bool pod_shares(const struct ctr_record *infra, const char *type);
-/* The slice of systemd that a pod's scopes are in; owned. */
+/* The slice of systemd that a pod's scopes are in; owned. NULL: its name would be too long. */
 char *pod_slice(const char *name);

@@ -287,6 +287,32 @@ def test_parents_of_all_kinds(here):
     assert "\n/sys/fs" not in r.out, r
 
 
+@rows("A45")
+def test_state_that_names_another_group(here):
+    """A damaged or copied state leads to no group that is not the container's."""
+    here.start("b", "sleep", "100")
+    theirs, mine = here.inspect("b")["State"]["CgroupPath"], group_of(os.getpid())
+    for path in (theirs, theirs.rsplit("/", 2)[0], mine, "/", ""):
+        here.start("a", "sleep", "100")
+        a = here.inspect("a")
+        os.kill(a["State"]["ConmonPid"], signal.SIGKILL)
+        here.rootlet.wait_for(lambda: here.inspect("a")["State"]["Status"] == "exited", 10)
+        file = here.rootlet.store.root / "containers" / a["Id"] / "state.json"
+        state = json.loads(file.read_text())
+        state["cgroup"]["path"] = path
+        file.write_text(json.dumps(state))
+        here.ok("rm", "-f", "a")
+        assert here.inspect("b")["State"]["Status"] == "running", path
+        here.ok("exec", "b", "true")
+
+
+def test_long_name_of_a_pod(here):
+    here.ok("pod", "create", "a" + "-" * 90 + "b")
+    here.ok("pod", "start", "-a")
+    assert group_of(here.pid("a" + "-" * 90 + "b-infra")).split("/")[-3] == "rootlet.slice"
+    here.ok("pod", "rm", "-fa", "-t", "0")
+
+
 @rows("B42", "B43")
 def test_pause(here):
     r = here.rootlet
