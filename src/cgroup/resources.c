@@ -150,6 +150,8 @@ static void plan_cpu_max(const struct res_cpu *c, struct plan *p)
     else
         w = add(p, what, "cpu.max", c->has_quota ? take_ptr(quota) : number(c->period));
     w->flags = PLAN_RETRY | (c->has_quota ? 0 : PLAN_KEEP);
+    if (streq(w->value, "max")) /* no limit is there without the controller, too */
+        w->flags |= PLAN_OPTIONAL;
 }
 
 static int plan_cpuset(const char *list, const char *what, const char *file, struct plan *p,

@@ -109,6 +109,9 @@ def test_what_is_not_delegated(rootlet):
         assert 'hint: as root put "[Service]\\nDelegate=cpu cpuset io memory pids" into ' \
                "/etc/systemd/system/user@.service.d/delegate.conf" in r.err
     assert rootlet.ok("ps", "-aq").out == ""
+    # What is no limit lacks nothing.
+    rootlet.ok("run", "--rm", "--cpus", "0", "-m", "0", "--pids-limit=-1", image, "true", cgroups=None)
+    rootlet.ok("run", "--rm", "--cpu-quota", "0", "--memory-high=-1", image, "true", cgroups=None)
     rootlet.ok("run", "-d", "--name", "c", image, "sleep", "100", cgroups=None)
     assert rootlet.inspect("c")["HostConfig"]["PidsLimit"] == 0
     r = rootlet.fails("update", "-m", "64m", "c", match="update c: --memory: controller memory is not delegated")
