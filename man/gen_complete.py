@@ -83,6 +83,7 @@ ROOTLET = Program(
         ("images", "sort"): "created id repository size tag",
         ("ps", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=",
         ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=",
+        ("start", "filter"): "id= name= status= label= ancestor= restart-policy= pod=",
         ("stats", "format"): "json jsonl table",
         ("events", "format"): "json jsonl",
         ("events", "filter"): "container= event= image= label= pod= type= volume=",
@@ -102,13 +103,15 @@ ROOTLET = Program(
         "wait": "@running", "import": "@file", "inspect": "@container @image", "help": "@command",
         "images": "@image", "image exists": "@image", "volume rm": "@volume",
         "quadlet check": "@file", "quadlet print": "@file", "quadlet install": "@file",
+        "quadlet keys": "container volume network pod image build", "quadlet rm": "@quadlet",
         "pod start": "@pod", "pod stop": "@pod", "pod restart": "@pod", "pod kill": "@pod", "pod pause": "@pod",
         "pod unpause": "@pod", "pod rm": "@pod", "pod exists": "@pod", "pod inspect": "@pod", "pod create": "",
         "volume inspect": "@volume", "volume exists": "@volume", "volume create": "",
     },
     stop=("run", "create", "exec"),
     lists={"@container": f"ps -a {NAMES}", "@running": f"ps {NAMES}", "@image": f"images {IMAGES}",
-           "@volume": "volume ls -q", "@pod": "pod ps --format '{{.Name}}'"})
+           "@volume": "volume ls -q", "@pod": "pod ps --format '{{.Name}}'",
+           "@quadlet": "quadlet list --format '{{.Name}}'"})
 OCI = Program(
     "rootlet-oci",
     values={
@@ -367,7 +370,7 @@ def bash(prog, tables):
 
 ZSH_KINDS = {"@file": "_files", "@dir": "_directories", "@container": "_rootlet_containers",
              "@running": "_rootlet_running", "@image": "_rootlet_images", "@command": "_rootlet_commands",
-             "@volume": "_rootlet_volumes", "@pod": "_rootlet_pods",
+             "@volume": "_rootlet_volumes", "@pod": "_rootlet_pods", "@quadlet": "_rootlet_quadlets",
              "@container @image": "_rootlet_objects", "@cap": f"({CAPS})", "@signal": f"({SIGNALS})"}
 
 ZSH_HEAD = """\
@@ -463,7 +466,7 @@ def zsh(prog, tables):
         if cmd.name in prog.stop:
             specs += [f"'1:argument:{ZSH_KINDS[kind]}'", "'*:: :_normal'"]
         elif kind:
-            specs += [f"'*:argument:{ZSH_KINDS[kind]}'"]
+            specs += ["'*:argument:" + ZSH_KINDS.get(kind, f"({kind})") + "'"]
         out += [f"_rootlet_{cmd.page.removeprefix('rootlet-').replace('-', '_')}_args() {{", f"    _arguments -s -S {stop}\\"]
         out += [" \\\n".join("        " + s for s in specs), "}", ""]
     glob = " \\\n".join("        " + s for o in shown(tables[""]) for s in zsh_spec(prog, tables[""], o)) + " \\"
@@ -522,7 +525,8 @@ end
 
 FISH_KINDS = {"@container": "(__rootlet_containers)", "@running": "(__rootlet_running)",
               "@image": "(__rootlet_images)", "@container @image": "(__rootlet_containers) (__rootlet_images)",
-              "@volume": "(__rootlet_volumes)", "@pod": "(__rootlet_pods)", "@dir": "(__fish_complete_directories)", "@cap": CAPS, "@signal": SIGNALS}
+              "@volume": "(__rootlet_volumes)", "@pod": "(__rootlet_pods)", "@quadlet": "(__rootlet_quadlets)",
+              "@dir": "(__fish_complete_directories)", "@cap": CAPS, "@signal": SIGNALS}
 
 
 def fish_quote(text):
@@ -568,7 +572,7 @@ def fish(prog, tables):
         elif kind == "@command":
             out.append(f"complete -c rootlet -n {condition} -a {fish_quote(' '.join(first_words(tables)))}")
         elif kind:
-            out.append(f"complete -c rootlet -n {condition} -a {fish_quote(FISH_KINDS[kind])}")
+            out.append(f"complete -c rootlet -n {condition} -a {fish_quote(FISH_KINDS.get(kind, kind))}")
     return "\n".join(out) + "\n"
 
 

@@ -55,6 +55,10 @@ function __rootlet_pods
     rootlet pod ps --format '{{.Name}}' 2>/dev/null
 end
 
+function __rootlet_quadlets
+    rootlet quadlet list --format '{{.Name}}' 2>/dev/null
+end
+
 complete -c rootlet -f
 
 complete -c rootlet -n __rootlet_none -l cgroups -x -a 'enabled disabled split systemd cgroupfs' -d 'enabled or disabled'
@@ -393,7 +397,7 @@ complete -c rootlet -n '__rootlet_is create "container create"' -a '(__rootlet_i
 complete -c rootlet -n '__rootlet_is start "container start"' -l all -d 'All containers that do not run'
 complete -c rootlet -n '__rootlet_is start "container start"' -s a -l attach -d 'Stay with it: its output, its exit status'
 complete -c rootlet -n '__rootlet_is start "container start"' -l detach-keys -x -d 'Keys that detach (ctrl-p,ctrl-q)'
-complete -c rootlet -n '__rootlet_is start "container start"' -s f -l filter -x -d 'With --all: only those, as of ps'
+complete -c rootlet -n '__rootlet_is start "container start"' -s f -l filter -x -a 'id= name= status= label= ancestor= restart-policy= pod=' -d 'With --all: only those, as of ps'
 complete -c rootlet -n '__rootlet_is start "container start"' -s i -l interactive -d 'Send standard input to it'
 complete -c rootlet -n '__rootlet_is start "container start"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is start "container start"' -l sig-proxy -d 'Send received signals on (default with -a)'
@@ -525,7 +529,7 @@ complete -c rootlet -n '__rootlet_is events "system events"' -l format -x -a 'js
 complete -c rootlet -n '__rootlet_is events "system events"' -l no-trunc -d 'Full ids (the default; =false cuts them)'
 complete -c rootlet -n '__rootlet_is events "system events"' -l since -x -d 'Past events too, from this time: RFC 3339, seconds, or 10m ago'
 complete -c rootlet -n '__rootlet_is events "system events"' -l stream -d 'Wait for what comes (the default; =false ends after what is there)'
-complete -c rootlet -n '__rootlet_is events "system events"' -l until -x -d 'End at this time'
+complete -c rootlet -n '__rootlet_is events "system events"' -l until -x -d 'End at this time; 10m is ten minutes ago'
 
 complete -c rootlet -n '__rootlet_is "pod start"' -s a -l all -d 'All pods'
 complete -c rootlet -n '__rootlet_is "pod start"' -a '(__rootlet_pods)'
@@ -666,6 +670,7 @@ complete -c rootlet -n '__rootlet_is "quadlet check"' -F
 
 complete -c rootlet -n '__rootlet_is "quadlet print"' -F
 
+complete -c rootlet -n '__rootlet_is "quadlet keys"' -a 'container volume network pod image build'
 
 complete -c rootlet -n '__rootlet_is "quadlet install"' -l no-reload -d 'Leave systemctl --user daemon-reload to others'
 complete -c rootlet -n '__rootlet_is "quadlet install"' -s r -l replace -d 'Replace files of the same names'
@@ -674,6 +679,7 @@ complete -c rootlet -n '__rootlet_is "quadlet install"' -F
 complete -c rootlet -n '__rootlet_is "quadlet rm"' -s f -l force -d 'Stop the unit first'
 complete -c rootlet -n '__rootlet_is "quadlet rm"' -s i -l ignore -d 'A missing one is no error'
 complete -c rootlet -n '__rootlet_is "quadlet rm"' -l no-reload -d 'Leave systemctl --user daemon-reload to others'
+complete -c rootlet -n '__rootlet_is "quadlet rm"' -a '(__rootlet_quadlets)'
 
 complete -c rootlet -n '__rootlet_is "quadlet list" "quadlet ls"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
 complete -c rootlet -n '__rootlet_is "quadlet list" "quadlet ls"' -s n -l noheading -d 'No line of titles'

@@ -28,7 +28,7 @@ static const struct opt events_table[] = {
     {"stream", 0, OPT_FLAG, O(stream), NULL,
      "Wait for what comes (the default; =false ends after what is there)", 0, NULL, NULL,
      O(stream_set)},
-    {"until", 0, OPT_STRING, O(until), "TIME", "End at this time"},
+    {"until", 0, OPT_STRING, O(until), "TIME", "End at this time; 10m is ten minutes ago"},
     {NULL},
 };
 

@@ -146,6 +146,10 @@ static int stop_command(const struct cmd *cmd, void *opts, char **args, struct e
 static int restart_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     struct follow f = {.id = c->id};
+    if (is_alive(c) && c->rec.auto_remove)
+        return err_hint(
+            e, err_msg(e, EINVAL, "restart %s: it was made with --rm, its end removes it", typed),
+            "of a service: systemctl --user restart UNIT; else run it anew, without --rm");
     int r = do_stop(c, data, e);
     if (r == 0)
         r = cli_pod_of(&c->rec, e);

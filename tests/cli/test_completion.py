@@ -67,6 +67,8 @@ def test_values(complete):
     assert complete("rootlet run --cap-drop NET_B") == ["NET_BIND_SERVICE"]
     assert complete("rootlet run --name ") == []
     assert complete("rootlet kill -s US") == ["USR1", "USR2"]
+    assert complete("rootlet quadlet keys v") == ["volume"]
+    assert complete("rootlet start --all --filter res") == ["restart-policy="]
 
 
 def test_containers(complete, containers):

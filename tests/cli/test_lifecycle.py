@@ -144,6 +144,12 @@ def test_restart_keeps_the_files_and_changes_the_pid(rootlet):
     assert state(rootlet, "c")["Running"]
 
 
+def test_restart_does_not_end_what_its_end_would_remove(rootlet):
+    rootlet.ok("run", "-d", "--rm", "--name", "c", "--init", rootlet.image(), "sleep", "100")
+    r = rootlet.fails("restart", "c", match="Error: restart c: it was made with --rm")
+    assert "systemctl --user restart" in r.err and state(rootlet, "c")["Running"]
+
+
 def test_start_attached_and_again(rootlet):
     rootlet.ok("create", "-i", "--name", "c", rootlet.image(), "sh", "-c", "cat; echo end >&2; exit 5")
     r = rootlet("start", "-ai", "c", input="in\n", rc=5)
