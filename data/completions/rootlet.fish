@@ -61,7 +61,7 @@ end
 
 complete -c rootlet -f
 
-complete -c rootlet -n __rootlet_none -l cgroups -x -a 'enabled disabled split systemd cgroupfs' -d 'enabled or disabled'
+complete -c rootlet -n __rootlet_none -l cgroups -x -a 'enabled disabled split systemd cgroupfs' -d 'enabled, disabled, split, systemd or cgroupfs'
 complete -c rootlet -n __rootlet_none -l log-level -x -a 'error warn info debug' -d 'error, warn, info or debug'
 complete -c rootlet -n __rootlet_none -l root -x -a '(__fish_complete_directories)' -d 'Where images and containers are kept'
 complete -c rootlet -n __rootlet_none -l runroot -x -a '(__fish_complete_directories)' -d 'Where the state of running containers is kept'

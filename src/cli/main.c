@@ -35,7 +35,7 @@ static const struct opt global_table[] = {
     {"runroot", 0, OPT_STRING, O(runroot), "DIR", "Where the state of running containers is kept"},
     {"log-level", 0, OPT_STRING, O(log_level), "LEVEL", "error, warn, info or debug"},
     {"storage-driver", 0, OPT_STRING, O(storage_driver), "NAME", "overlay or copy, not probed"},
-    {"cgroups", 0, OPT_STRING, O(cgroups), "MODE", "enabled or disabled"},
+    {"cgroups", 0, OPT_STRING, O(cgroups), "MODE", "enabled, disabled, split, systemd or cgroupfs"},
     {"trace-stages", 0, OPT_FLAG, O(trace), NULL, "Print the time of each stage of a start"},
     {"version", 'v', OPT_FLAG, O(version), NULL, "Print the version"},
     {NULL},

@@ -18,6 +18,12 @@ def readme_unit():
     return "\n".join(line[4:] for line in unit.splitlines())
 
 
+def readme_blocks(heading):
+    """The indented blocks of a section, each as one script."""
+    text = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return [re.sub("^    ", "", b, flags=re.M) for b in re.findall(r"(?:^    .*\n)+", text, re.M)]
+
+
 def documented():
     """File name -> text of the blocks that begin with one."""
     found = {}
@@ -80,3 +86,29 @@ def test_all_are_right(units, rootlet):
     assert r.returncode == 0 and not said, r.stderr
     for name in found:
         (rootlet.user.tmp / name).unlink()
+
+
+def test_readme_pods_and_policies(rootlet, user):
+    """What stands there one after the other: a volume with a page, a pod that serves it, a service without
+    a unit whose health check finds the page."""
+    home = user.home / "pods"
+    rootlet.shell(f"mkdir {home}")
+    box = [b for b in readme_blocks("First steps") if "rootlet import" in b][0]
+    pods = [b for b in readme_blocks("Limits") if "rootlet pod create" in b][0]
+    assert rootlet.shell(f"set -e\ncd {home}\n{box}\n{pods}", timeout=120).out.count("hello\n") == 1
+    run = readme_blocks("Services without a unit")[0].split("systemctl")[0]
+    rootlet.shell(run.replace("--health-cmd", "--health-interval 1s --health-cmd"))
+    rootlet.wait_for(lambda: rootlet.inspect("web")["State"]["Health"]["Status"] == "healthy", what="its health")
+    rootlet.ok("rm", "-f", "-t", "0", "web")
+    rootlet.ok("volume", "rm", "pages")
+    rootlet.shell(f"rm -rf {home}")
+
+
+def test_readme_quadlet(rootlet, user):
+    """The file of the section is one that quadlet check takes."""
+    home = user.home / "site"
+    text = README.split("\n### From unit files\n", 1)[1].split("\n## ", 1)[0]
+    unit = re.search(r"^    \[Container\]\n(?:    .*\n|\n(?=    \[))*", text, re.M)[0].replace("    ", "")
+    rootlet.shell(f"mkdir {home}; printf '[Volume]\\n' > {home}/data.volume; cat > {home}/site.container", input=unit)
+    assert "site.container: site.service" in rootlet.ok("quadlet", "check", home / "site.container").out
+    rootlet.shell(f"rm -r {home}")
