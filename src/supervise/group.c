@@ -3,15 +3,20 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/pressure.h"
+
+#define STATUS_MAX (64u << 10)
 
 int group_begin(struct sup *s, struct err *e)
 {
@@ -124,16 +129,30 @@ static bool in_pid_namespace(const char *pid, const struct stat *ns)
     return stat(path, &st) == 0 && st.st_ino == ns->st_ino && st.st_dev == ns->st_dev;
 }
 
+/* The first process of its pid namespace, that is, of one which it shares with no other's init. */
+static bool leads_namespace(pid_t pid)
+{
+    char path[40];
+    scoped_free char *text = NULL;
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    if (fs_read(AT_FDCWD, path, STATUS_MAX, &text, NULL) < 0)
+        return false;
+    const char *ids = strstr(text, "\nNSpid:");
+    size_t n = ids ? strcspn(ids + 1, "\n") : 0;
+    /* The last number is the one inside. */
+    return n > 2 && ids[n] == '1' && ids[n - 1] == '\t';
+}
+
 /* Every process of the container's own pid namespace; in a shared one, the init alone. */
 static int signal_each(struct sup *s, int sig, struct err *e)
 {
-    struct stat ours, ns;
+    struct stat ns;
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)engine_pid(s->engine));
-    if (stat(path, &ns) < 0 || stat("/proc/self/ns/pid", &ours) < 0)
+    if (stat(path, &ns) < 0)
         return err_set(e, errno, "look at the container's processes");
     int r = pidfd_signal(engine_pidfd(s->engine), sig);
-    scoped_dir DIR *d = ns.st_ino == ours.st_ino ? NULL : opendir("/proc");
+    scoped_dir DIR *d = leads_namespace(engine_pid(s->engine)) ? opendir("/proc") : NULL;
     for (struct dirent *entry; d && (entry = readdir(d));) {
         uint32_t pid;
         if (parse_u32(entry->d_name, &pid) < 0 || !in_pid_namespace(entry->d_name, &ns))

@@ -50,7 +50,7 @@ int restart_arm(struct sup *s, struct err *e)
     const struct ctr_state *st = &s->state;
     /* One that never ran has not run long. */
     int64_t ran = st->started_ns > 0 ? st->finished_ns - st->started_ns : 0;
-    r->delay_ms = r->asked ? 0 : restart_delay(r->delay_ms, ran);
+    r->delay_ms = restart_delay(r->delay_ms, ran);
     r->asked = false;
     loop_timer_cancel(s->loop, r->timer);
     r->timer = loop_timer(s->loop, r->delay_ms, on_restart_time, s, e);

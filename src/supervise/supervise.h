@@ -93,7 +93,7 @@ enum { STREAM_OUT, STREAM_ERR, STREAM_MAX };
 struct restart {
     char *policy; /* of the record, when last read */
     int32_t retries;
-    bool asked;        /* EV_RESTART: once, at once */
+    bool asked;        /* EV_RESTART: once, whatever the policy */
     bool again;        /* decided: another run follows this one */
     uint32_t delay_ms; /* the last one, 0: none yet */
     int timer;

@@ -306,6 +306,18 @@ def test_writes_for_ever(rootlet):
     rootlet.ok("stop", "-t", "0", "c")
 
 
+def test_no_storm_of_restarts(rootlet):
+    """A44: one that is never well is started again with the same growing pauses as one that ends."""
+    cid = run(rootlet, "--health-cmd", "false", *FAST, "--health-retries", "1", "--health-on-failure", "restart",
+              "--stop-timeout", "0")
+    wait_for(lambda: state(rootlet, cid)["restart_count"] >= 3)
+    begun = time.monotonic()
+    wait_for(lambda: state(rootlet, cid)["restart_count"] >= 5)
+    assert time.monotonic() - begun > 1.5, "800 ms and 1.6 s, and what the runs take"
+    rootlet.ok("stop", "-t", "0", "c")
+    assert state(rootlet, cid)["status"] == "stopped"
+
+
 @pytest.mark.parametrize("says", ["U64:0", "U64:1234567890123456789"])
 def test_says_what_no_reader_takes(rootlet, says):
     """What a check says is text, also where it begins as our own numbers do: it hides no results."""

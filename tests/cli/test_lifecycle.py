@@ -395,3 +395,15 @@ def test_pause_needs_a_cgroup(rootlet, verb):
     rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "60")
     r = rootlet(verb, "c")
     assert r.rc == 125, r
+
+
+def test_pause_by_signal_in_a_shared_pid_namespace(rootlet):
+    """Only the one that was named stops, not those whose processes it may see."""
+    image = rootlet.image()
+    rootlet.ok("run", "-d", "--name", "other", image, "sh", "-c", "while :; do echo x; sleep 0.05; done")
+    rootlet.ok("run", "-d", "--name", "c", "--pid", "container:other", image, "sleep", "1000")
+    rootlet.ok("pause", "--signal", "c")
+    before = len(rootlet.ok("logs", "other").out)
+    rootlet.wait_for(lambda: len(rootlet.ok("logs", "other").out) > before + 2, what="output of the other")
+    rootlet.ok("unpause", "c")
+    rootlet.ok("rm", "-f", "-t", "0", "c", "other")
