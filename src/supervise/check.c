@@ -40,20 +40,26 @@ static int enter(struct sup *s, char *const *test, int out_fd, struct engine_exe
         r = seccomp_filter_open(rec.seccomp, spec.process->capabilities, s->dir_fd, &prog, e);
     if (r < 0)
         return r;
+    bool filtered = r > 0;
     strv_free(spec.process->args);
     spec.process->args = command(test);
     spec.process->terminal = false;
+    /* A container that has handed its controllers down takes processes below its own group only. */
+    scoped_cgroup struct cgroup *group = NULL;
+    r = s->cgroup ? cgroup_open_child(s->cgroup, NULL, engine_pid(s->engine), &group, e) : 0;
+    if (r < 0)
+        return r;
     scoped_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct engine_exec_params params = {
         .pid = engine_pid(s->engine),
         .pidfd = engine_pidfd(s->engine),
         .spec = &spec,
         .process = spec.process,
-        .seccomp = r > 0 ? &prog : NULL,
+        .seccomp = filtered ? &prog : NULL,
         .user = rec.user,
         .groups = rec.groups,
         .stdio = {null, out_fd, out_fd},
-        .cgroup = s->cgroup,
+        .cgroup = group,
     };
     r = engine_exec(&params, ret, e);
     ctr_record_release(&rec);

@@ -36,3 +36,18 @@ def test_fork_bomb(rootlet):
         print(f"{how}: {time.monotonic() - begin:.2f} s")
         assert not path.exists()
         rootlet.wait_for(lambda: not list(CGROUPS.glob("user.slice/**/rootlet-*.scope")), 20)
+
+
+@rows("A38")
+def test_health_check_below(rootlet):
+    """A container with groups of its own, as systemd in one makes them, holds no process in its own group; a check goes where its init is."""
+    script = ("cd /sys/fs/cgroup && mkdir init && for p in $(cat cgroup.procs); do echo $p > init/cgroup.procs; done; "
+              "echo +pids > cgroup.subtree_control || exit 3; sleep 1000")
+    rootlet.ok("run", "-d", "--name", "c", "--privileged", "--health-cmd", "cat /proc/self/cgroup",
+               "--health-interval", "disable", rootlet.image(), "sh", "-c", script, cgroups=None)
+    path = group(rootlet, "c")
+    rootlet.wait_for(lambda: "pids" in (path / "cgroup.subtree_control").read_text(encoding="ascii"), 30)
+    rootlet.ok("healthcheck", "run", "c", cgroups=None)
+    out = rootlet.ok("inspect", "-f", "{{(index .State.Health.Log 0).Output}}", "c", cgroups=None).out
+    assert "0::/init" in out, out
+    rootlet.ok("rm", "-ft0", "c", cgroups=None)

@@ -108,6 +108,15 @@ def test_as_the_container(rootlet):
     rootlet.ok("rm", "-f", "c")
 
 
+def test_as_confined_as_the_container(rootlet):
+    """B44: an image's check has the filter of system calls and the capabilities of the container, no more."""
+    run(rootlet, "--health-cmd", "grep -E '^(Seccomp|CapEff|CapBnd):' /proc/self/status", "--health-interval", "disable")
+    rootlet.ok("healthcheck", "run", "c")
+    own = rootlet.ok("exec", "c", "grep", "-E", "^(Seccomp|CapEff|CapBnd):", "/proc/1/status").out
+    assert "Seccomp:\t2" in own and health(rootlet)["Log"][0]["Output"] == own
+    rootlet.ok("rm", "-f", "c")
+
+
 def test_words(rootlet):
     """B44: a JSON array is executed without a shell; a program that is not there is a failure with text."""
     run(rootlet, "--health-cmd", '["CMD", "echo", "$HOME"]', "--health-interval", "disable")
