@@ -40,13 +40,18 @@ static bool is_text(const char *s, size_t n, const char *text)
     return n == strlen(text) && memcmp(s, text, n) == 0;
 }
 
-/* Text for a terminal, from inside: no control characters, and not longer than a line. */
+/* Text for a terminal, from inside: no control characters, not those of two bytes (U+0080 to
+ * U+009F) either, and not longer than a line. */
 static size_t clean_text(const char *s, size_t n, char *out)
 {
     size_t len = 0;
-    for (size_t i = 0; i < n && len < STATUS_MAX; i++)
-        if ((unsigned char)s[i] >= 0x20 && s[i] != 0x7f)
+    for (size_t i = 0; i < n && len < STATUS_MAX; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c >= 0x80 && c < 0xa0 && len > 0 && (unsigned char)out[len - 1] == 0xc2)
+            len--; /* looked for in what is left, that nothing left out brings two together */
+        else if (c >= 0x20 && c != 0x7f)
             out[len++] = s[i];
+    }
     /* Not in the middle of a character of several bytes. */
     if (len == STATUS_MAX) {
         while (len > 0 && ((unsigned char)out[len - 1] & 0xc0) == 0x80)

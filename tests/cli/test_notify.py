@@ -103,7 +103,7 @@ def test_container_speaks_for_itself(rootlet, manager, user, how):
     """Whoever it runs as. Only what is about its state goes on."""
     program = NOTIFY + r"""
 assert 'WATCHDOG_PID' not in os.environ and os.environ['WATCHDOG_USEC'] == '3000000'
-s.send(b'MAINPID=1\nREADY=1\nSTATUS=up \x1b[31mred\nFDSTORE=1\nNOTIFYACCESS=all\nX_FOO=1')
+s.send(b'MAINPID=1\nREADY=1\nSTATUS=up \x1b[31mred\xc2\xc2\x9b\x9b\xc2\x01\x9b\xc2\xa7\nFDSTORE=1\nNOTIFYACCESS=all\nX_FOO=1')
 s.send(b'MAINPID=1')
 s.send(b'WATCHDOG=1')
 s.send(b'RELOADING=1\nMONOTONIC_USEC=12345\n')
@@ -114,7 +114,7 @@ s.send(b'READY=2\nSTOPPING=1\n')
     p = run(rootlet, manager, *how, "--sdnotify", "container", "--user", user, *python_root(rootlet),
             rootlet.image(), "/usr/bin/python3", "-c", program, WATCHDOG_USEC="3000000")
     said = manager.until("STOPPING")
-    ready = re.match(r"READY=1\nSTATUS=up \[31mred\nMAINPID=(\d+)\n$", said[0])
+    ready = re.match(r"READY=1\nSTATUS=up \[31mred§\nMAINPID=(\d+)\n$", said[0])
     assert ready and (not how or int(ready[1]) == p.pid), said
     assert said[1:] == ["WATCHDOG=1\n", "RELOADING=1\nMONOTONIC_USEC=12345\n", "ERRNO=2\n", "STOPPING=1\n"]
     assert p.wait(20) == 0, p.stderr.read()
