@@ -101,6 +101,7 @@ static int read_records(struct sup *s, struct prep *p, struct err *e)
     s->pidfile = xstrdup(rec->pidfile);
     free(s->pod);
     s->pod = xstrdup(rec->pod);
+    s->unit.again = streq(rec->health.on_failure, "restart") || rec->on_pressure;
     s->pod_infra = rec->pod_infra;
     s->pod_stops = rec->pod_infra && streq(rec->pod_exit, "stop");
     int sig = rec->stop_signal ? signal_parse(rec->stop_signal) : DEFAULT_STOP_SIGNAL;

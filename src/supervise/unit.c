@@ -54,6 +54,8 @@ void unit_give_sockets(struct sup *s)
 
 void unit_started(struct sup *s)
 {
+    if (s->unit.again)
+        return;
     credentials_forget(s);
     /* There is no other run, and who waits for the end of a pipe waits for ours too. */
     for (unsigned i = 0; i < s->preserve_fds; i++)

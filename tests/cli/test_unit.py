@@ -126,6 +126,18 @@ def test_socket_activation_with_preserved(rootlet):
     os.close(r)
 
 
+def test_socket_activation_of_a_second_run(rootlet):
+    """A restart that a health check asks for has the sockets again."""
+    script = ("[ -S /proc/self/fd/3 ] && echo socket $LISTEN_FDS; [ -e /ran ] && exit 0; touch /ran; "
+              "trap 'exit 1' TERM; while :; do sleep 0.05; done")
+    image = rootlet.image()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        r = activated(rootlet, [server.fileno()], 1, [
+            "run", "--unit", "--health-cmd", "false", "--health-interval", "100ms", "--health-retries", "1",
+            "--health-on-failure", "restart", image, "sh", "-c", script])
+    assert r.rc == 0 and r.out == "socket 1\nsocket 1\n", r
+
+
 def test_sockets_of_another_process(rootlet):
     """LISTEN_PID names somebody else: nothing is handed on."""
     image = rootlet.image()
