@@ -22,8 +22,8 @@ void unit_clean_environment(struct sup *s);
 /* Ends the time of our own standard streams here, after the container may have got them. */
 int unit_streams_done(struct sup *s, struct err *e);
 void unit_give_sockets(struct sup *s); /* environment of socket activation for the payload */
-/* What only the payload shall have now: sockets, other descriptors, credentials; unless its next run
- * is to have them too. */
+/* What only the payload shall have now: sockets, other descriptors, credentials; unless its next
+ * run is to have them too. */
 void unit_started(struct sup *s);
 /* credentials.c: takes them out of the environment; gives them to the payload (returns where they
  * shall be inside, or NULL); forgets them. */
