@@ -150,6 +150,9 @@ static int run(struct generator *g)
     quadlet_dirs_default(&dirs);
     if (dirs.n == 0)
         return 0;
+    if (dirs.n == QUADLET_DIRS_MAX)
+        say(4, "only the first 1000 directories are searched for unit files",
+            "a link that leads out of them?");
     scoped_free char *program = quadlet_program(), *take = read_take(g);
     g->set.program = program;
     g->set.exists = quadlet_path_exists;

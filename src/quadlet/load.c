@@ -41,6 +41,8 @@ static char **names_in(const char *path)
 /* users: the directory's numbers are other users'. */
 static void add_tree(struct quadlet_dirs *d, const char *path, bool own, bool users, int depth)
 {
+    if (d->n == QUADLET_DIRS_MAX)
+        return;
     scoped_free char *real = realpath(path, NULL);
     struct stat st;
     if (!real || stat(real, &st) < 0 || !S_ISDIR(st.st_mode) || is_known(d, real))

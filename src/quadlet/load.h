@@ -8,6 +8,9 @@ struct quadlet_dir {
     bool own; /* rootlet's own; else one that podman's generator reads as well */
 };
 
+/* A link that leads to a whole file system must not keep a session from coming up. */
+#define QUADLET_DIRS_MAX 1000
+
 struct quadlet_dirs {
     struct quadlet_dir *v;
     size_t n;

@@ -150,6 +150,16 @@ def home(rootlet):
     shutil.rmtree(path)
 
 
+def test_too_many_directories(rootlet, home):
+    """A link to a large tree must not hold up a login; what was found before is made."""
+    (home / "c/rootlet/systemd/a.container").write_text("[Container]\nImage=x\n")
+    for i in range(1100):
+        (home / f"bin/tree/{i}").mkdir(parents=True)
+    (home / "c/rootlet/systemd/link").symlink_to(home / "bin/tree")
+    r = generator(rootlet, home / "c", home / "out")
+    assert "only the first 1000 directories" in r.err and (home / "out/normal/a.service").exists()
+
+
 def tree(path):
     return sorted(str(p.relative_to(path)) for p in path.rglob("*") if not p.is_dir())
 
