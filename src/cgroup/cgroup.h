@@ -32,6 +32,7 @@ struct cgroup_wish {
     const char *parent;      /* --cgroup-parent; NULL */
     bool unit;               /* run --unit: the unit that we are in is the container's */
     const json_t *resources; /* linux.resources; NULL: no limits */
+    bool update;             /* they are a change of what a group has */
     /* The option that asked for a member ("memory.limit": "--memory"), or NULL for one that nobody
      * asked for: a default, which is not checked. Without the function all are checked and called
      * "linux.resources.MEMBER". The driver is decided without looking at them. */

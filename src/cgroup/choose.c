@@ -272,7 +272,7 @@ static int choose(struct choosing *x, struct err *e)
     if (!fine)
         return err_hint(e, err_msg(e, EINVAL, "--cgroups %s: unknown", setting),
                         "known are enabled, disabled, split, systemd, cgroupfs and no-conmon");
-    int r = resources_plan(x->w->resources, false, &x->plan, e);
+    int r = resources_plan(x->w->resources, x->w->update, &x->plan, e);
     if (r < 0)
         return r;
     if (streq(setting, "disabled")) {

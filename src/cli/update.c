@@ -83,6 +83,7 @@ static int check_limits(struct update *u, struct err *e)
         .setting = u->rec.cgroups ? u->rec.cgroups : "disabled",
         .parent = u->rec.cgroup_parent,
         .resources = u->change,
+        .update = true,
         .option = build_limit_option,
         .data = &source,
     };

@@ -112,6 +112,9 @@ def test_all_limits(run):
                "cpu.max": "150000 100000", "cpuset.cpus": "0-1"}
     assert group.files(*changed) == changed
     assert "wbps=2097152 riops=100" in group["io.max"]
+    run.ok("update", "--memory-swap", "112m", "c")
+    changed["memory.swap.max"] = str(32 * MIB)
+    assert group.files(*changed) == changed
     run.fails("update", "-m", "128m", "c", match="are less than the memory limit")
     run.fails("update", "--cpus", "1", "--device-write-iops", f"{disk}:7", "--cgroup-conf", "memory.none=1", "c",
               match="memory.none")
