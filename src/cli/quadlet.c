@@ -41,7 +41,7 @@ void cli_quadlet_load(struct quadlet_set *s, char *const *further, struct quadle
 static bool has_specifier(char *const *words)
 {
     for (; words && *words; words++)
-        if (strpbrk(*words, "%$"))
+        if (strpbrk(*words, "%$") && !str_after(*words, "--name=")) /* ours: systemd-%N */
             return true;
     return false;
 }

@@ -116,6 +116,16 @@ def test_what_comes_later_is_told(module_rootlet, line, want):
 
 
 @rows("B42")
+def test_words_that_run_refuses_are_told(module_rootlet):
+    """The %N in the name that it gives itself is no word that only systemd understands."""
+    path = module_rootlet.user.home / "gpu.container"
+    path.write_text("[Container]\nImage=a\nPodmanArgs=--gpus all\n")
+    assert re.search("^not yet: .*gpu.container: rootlet run: --gpus is not there yet",
+                     call(module_rootlet, "check", path, rc=1).out)
+    path.unlink()
+
+
+@rows("B42")
 def test_a_good_file_has_status_0(module_rootlet, where):
     r = call(module_rootlet, "check", where / "basic.container", where / "data.volume", rc=0)
     assert r.out == "basic.container: basic.service\ndata.volume: data-volume.service\n"
