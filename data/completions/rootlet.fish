@@ -694,7 +694,7 @@ complete -c rootlet -n '__rootlet_is "generate systemd"' -l requires -x -d 'Star
 complete -c rootlet -n '__rootlet_is "generate systemd"' -l restart-policy -x -a 'no always on-success on-failure on-abnormal on-watchdog on-abort' -d 'systemd\'s Restart= (on-failure): no, always, on-failure, ...'
 complete -c rootlet -n '__rootlet_is "generate systemd"' -l restart-sec -x -d 'systemd\'s RestartSec='
 complete -c rootlet -n '__rootlet_is "generate systemd"' -l separator -x -d 'Between prefix and name (-)'
-complete -c rootlet -n '__rootlet_is "generate systemd"' -s t -l time -x -d 'Time from the stop signal to SIGKILL'
+complete -c rootlet -n '__rootlet_is "generate systemd"' -s t -l time -l stop-timeout -x -d 'Time from the stop signal to SIGKILL'
 complete -c rootlet -n '__rootlet_is "generate systemd"' -l wants -x -d 'Start with another unit'
 complete -c rootlet -n '__rootlet_is "generate systemd"' -a '(__rootlet_containers)'
 

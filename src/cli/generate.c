@@ -36,6 +36,7 @@ static const struct opt systemd_table[] = {
     {"restart-sec", 0, OPT_INT, O(restart_sec), "SECONDS", "systemd's RestartSec=", 0, NULL, NULL,
      O(restart_sec_set)},
     {"separator", 0, OPT_STRING, O(separator), "TEXT", "Between prefix and name (-)"},
+    {"stop-timeout", 0, OPT_INT, O(time), "SECONDS", NULL, 0, "time", NULL, O(time_set)},
     {"time", 't', OPT_INT, O(time), "SECONDS", "Time from the stop signal to SIGKILL", 0, NULL,
      NULL, O(time_set)},
     {"wants", 0, OPT_STRV, O(wants), "UNIT", "Start with another unit"},

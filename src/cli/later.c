@@ -51,6 +51,7 @@ static const struct {
      "an ordinary user sees it at: rootlet volume inspect -f '{{.Mountpoint}}' VOLUME"},
     {"kube", "a .pod file and a .container file for each container: man rootlet-quadlet"},
     {"generate kube", "rootlet generate systemd prints a unit, rootlet inspect what there is"},
+    {"completion", "'make install' puts completions for bash, zsh and fish where the shells look"},
     {"compose", "a shell script of 'rootlet run -d' lines does it"},
 };
 
