@@ -70,7 +70,7 @@ static uid_t owner(const struct spec *s)
                     !strv_has(s->mounts[i].options, "ro");
     }
     const struct spec_linux *l = s->linux_;
-    if (!writable || !spec_namespace_get(s, "cgroup"))
+    if (!l || !writable || !spec_namespace_get(s, "cgroup"))
         return 0;
     for (size_t i = 0; i < l->n_uid_mappings; i++)
         if (l->uid_mappings[i].container_id == 0)
