@@ -389,11 +389,28 @@ void notify_stopping(struct sup *s)
         say(s, "STOPPING=1\n");
 }
 
+/* What the container said right before its end: no more than fits into the socket. */
+static void last_words(struct sup *s)
+{
+    struct notify *n = s->notify;
+    char text[NOTIFY_MAX];
+    for (unsigned i = 0; i < RATE_MESSAGES && n->pending_len == 0 && n->carrier < 0; i++) {
+        bool fds;
+        ssize_t got = peek(n->proxy, text, sizeof(text), &fds);
+        if (got < 0 || fds)
+            return;
+        (void)!recv(n->proxy, NULL, 0, MSG_DONTWAIT);
+        take_message(s, text, (size_t)got);
+    }
+}
+
 void notify_close(struct sup *s)
 {
     struct notify *n = s->notify;
     if (!n)
         return;
+    if (n->proxy >= 0 && s->loop)
+        last_words(s);
     s->notify = NULL;
     if (n->proxy >= 0) {
         if (s->loop)

@@ -141,6 +141,15 @@ for i in range(300): s.send(b'STATUS=%d' % i)
     assert p.wait(20) == 0, p.stderr.read()
 
 
+def test_last_words(rootlet, manager):
+    """What was said right before the end is told, also while a flood is being slowed down."""
+    program = NOTIFY + "for i in range(72): s.send(b'STATUS=%d' % i)\n"
+    p = run(rootlet, manager, "--unit", "--sdnotify", "container", *python_root(rootlet), rootlet.image(),
+            "/usr/bin/python3", "-c", program)
+    assert [manager.next() for _ in range(72)] == [f"STATUS={i}\n" for i in range(72)]
+    assert p.wait(20) == 0, p.stderr.read()
+
+
 def test_a_manager_that_hangs_stops_nobody(rootlet, manager):
     """While it takes nothing, the container's messages wait where it wrote them."""
     program = NOTIFY + r"""
