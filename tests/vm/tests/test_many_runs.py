@@ -1,4 +1,5 @@
 """Nothing adds up: ROOTLET_TEST_RUNS (100; the long test 1000) times run --rm (R9, A45)."""
+import contextlib
 import os
 import pathlib
 import time
@@ -20,17 +21,26 @@ def descriptors(comm):
     """How many the user's processes of this name have open."""
     n = 0
     for pid in run("pgrep", "-u", str(os.getuid()), "-x", comm).stdout.split():
-        n += len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            n += len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
+    return n
+
+
+def processes():
+    """Of our user; one may end while we look."""
+    n = 0
+    for p in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            n += p.stat().st_uid == os.getuid()
     return n
 
 
 def counts(rootlet):
     mounts = {line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()}
-    users = sum(1 for p in pathlib.Path("/proc").glob("[0-9]*") if p.stat().st_uid == os.getuid())
     store = {str(p.relative_to(rootlet.store.root)) for p in rootlet.store.root.rglob("*")
              if "layers" not in p.parts}
     run_root = {str(p) for p in rootlet.store.runroot.rglob("*") if not p.name.startswith("events")}
-    return {"scopes": set(units()), "groups": groups(), "mounts": mounts, "processes": users,
+    return {"scopes": set(units()), "groups": groups(), "mounts": mounts, "processes": processes(),
             "store": store, "runroot": run_root, "shm": set(os.listdir("/dev/shm")),
             "tmp": {n for n in os.listdir("/tmp") if "rootlet" in n},
             "manager's descriptors": descriptors("systemd"), "bus": descriptors("dbus-daemon"),
