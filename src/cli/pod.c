@@ -283,7 +283,7 @@ int cli_pod_remove(const char *ref, int64_t seconds, struct err *e)
     int r = pod_set_load(cli_conf(), &set, e);
     if (r == 0)
         r = pod_find(&set, ref, &p, e);
-    return r < 0 ? r : rm_pod(p, &o, e);
+    return r < 0 || !p ? r : rm_pod(p, &o, e);
 }
 
 /* --- for each pod that was named --- */
