@@ -119,6 +119,7 @@ man_prose = \
 	man/prose/rootlet-tag.md \
 	man/prose/rootlet-unpause.md \
 	man/prose/rootlet-untag.md \
+	man/prose/rootlet-update.md \
 	man/prose/rootlet-version.md \
 	man/prose/rootlet-volume-create.md \
 	man/prose/rootlet-volume-exists.md \

@@ -57,7 +57,7 @@ static const struct {
     {"{\"cpu\": {\"shares\": 0}}", ""},
     {"{\"cpu\": {\"quota\": 50000}}", "cpu.max=50000 retry"},
     {"{\"cpu\": {\"quota\": 50000, \"period\": 200000}}", "cpu.max=50000 200000 retry"},
-    {"{\"cpu\": {\"quota\": 0}}", "cpu.max=max retry"},
+    {"{\"cpu\": {\"quota\": 0}}", "cpu.max=max optional retry"},
     {"{\"cpu\": {\"quota\": -1, \"period\": 100000}}", "cpu.max=max 100000 retry"},
     {"{\"cpu\": {\"period\": 50000}}", "cpu.max=50000 retry keep"},
     {"{\"cpu\": {\"quota\": 5000, \"burst\": 1000}}",
