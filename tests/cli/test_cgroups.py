@@ -215,6 +215,7 @@ def test_name_that_is_taken(here):
         assert left.wait(10) != 0
     assert f"/{unit}/" in group_of(here.pid("c"))
     here.ok("stop", "-t", "0", "c")
+    here.rootlet.wait_for(lambda: not scopes(), 10)
     # One that has failed is in the way only.
     subprocess.run(["systemd-run", "--user", "--scope", "-q", "-p", "RuntimeMaxSec=1", "--unit", unit, "sleep", "1000"], check=False)
     here.rootlet.wait_for(lambda: show(unit, "ActiveState")["ActiveState"] == "failed", 10)
