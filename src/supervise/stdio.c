@@ -14,6 +14,9 @@
 
 #include "term/term.h"
 
+/* As many as can be in a pipe of the greatest size, read one page at a time. */
+#define DRAIN_READS 256
+
 /* Quiet for so long, and the buffers go back. */
 #define IDLE_MS 1000
 
@@ -141,7 +144,8 @@ bool stdio_drain(struct sup *s)
     bool end = true;
     for (int stream = 0; stream < STREAM_MAX; stream++) {
         int r = 1;
-        while (r > 0 && !s->streams_parked)
+        /* Whoever else holds the pipe may write as fast as we read. */
+        for (unsigned i = 0; i < DRAIN_READS && r > 0 && !s->streams_parked; i++)
             r = read_stream(s, stream);
         end &= s->stream_fd[stream] < 0;
     }
