@@ -30,6 +30,8 @@ bool entry_exists(int dirfd, const char *name);
 int name_reserve(const struct conf *c, const char *name, const char *id, struct err *e);
 /* Frees NAME if it is ID's. */
 void name_free(const struct conf *c, const char *name, const char *id);
+/* Unlinks a name that leads to no container, made or in the making. */
+void name_free_stale(const struct conf *c, const char *name);
 /* The id behind a name: 1 found, 0 not, -errno. */
 int name_lookup(const struct conf *c, const char *name, char ret_id[static ID_LEN + 1],
                 struct err *e);

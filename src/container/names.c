@@ -73,6 +73,13 @@ static bool free_stale(const struct conf *c, int names_fd, const char *name)
     return is_stale(c, names_fd, name) && (unlinkat(names_fd, name, 0) == 0 || errno == ENOENT);
 }
 
+void name_free_stale(const struct conf *c, const char *name)
+{
+    scoped_fd int names_fd = conf_open_root(c, "names", false, NULL);
+    if (names_fd >= 0)
+        (void)free_stale(c, names_fd, name);
+}
+
 int name_reserve(const struct conf *c, const char *name, const char *id, struct err *e)
 {
     scoped_fd int names_fd = conf_open_root(c, "names", true, e);

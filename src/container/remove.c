@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/str.h"
@@ -55,10 +56,19 @@ static int remove_tree(int dirfd, const char *name, const char *path, struct err
     return r == 0 ? fs_remove_tree(dirfd, name, e) : r;
 }
 
+/* Is this still what the name leads to? A lock on what was removed meanwhile protects nothing: its
+ * maker may have made another one since. */
+static bool is_at(int fd, int dirfd, const char *name)
+{
+    struct stat ours, there;
+    return fstat(fd, &ours) == 0 && fstatat(dirfd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
 void sweep_entry(const struct conf *c, int containers_fd, const char *name)
 {
     scoped_fd int fd = openat(containers_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || !is_at(fd, containers_fd, name))
         return; /* gone, or somebody works on it */
     /* The name under which it was known leads to nothing now; whoever wants it takes it over. */
     scoped_free char *path = container_dir(c, name);
@@ -71,10 +81,12 @@ void sweep_debris(const struct conf *c, int containers_fd, const char *name)
     sweep_entry(c, containers_fd, name);
     if (entry_exists(containers_fd, name) || entry_exists(containers_fd, id))
         return;
-    container_remove_run(c, id);
+    /* Its maker may begin again at any time: only what is stale still when looked at goes. */
     scoped_free char *known_as = name_of_id(c, id);
     if (known_as)
-        name_free(c, known_as, id);
+        name_free_stale(c, known_as);
+    if (!entry_exists(containers_fd, name) && !entry_exists(containers_fd, id))
+        container_remove_run(c, id);
 }
 
 static int remove_volumes(const struct conf *c, const struct container *ctr, struct err *e)

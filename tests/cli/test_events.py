@@ -252,7 +252,7 @@ def test_writers_at_once(rootlet, journal):
     journal.add(made_up("filler", 1000) * 1000)
     live = Live(rootlet, "--filter", "event=remove")
     rootlet.shell(f"for i in 1 2 3 4 5 6; do (for j in 1 2 3; do rootlet create --name c$i-$j {image} && "
-                  "rootlet rm c$i-$j; done) & done; wait", timeout=120)
+                  "rootlet rm c$i-$j || touch failed; done) & done; wait; ! test -e failed", timeout=120)
     wanted = [f"remove c{i}-{j}" for i in range(1, 7) for j in range(1, 4)]
     rootlet.wait_for(live.has(*wanted))
     assert len(live.lines) == len(wanted)
