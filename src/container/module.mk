@@ -6,9 +6,14 @@ src_container_libcontainer_a_SOURCES = src/container/container.h src/container/c
 	src/container/spawn.c src/container/group.c \
 	src/container/journal.c \
 	src/container/restart.c src/container/restart.h \
+	src/container/root.c src/container/root.h \
 	src/container/volumes.c src/container/pod.h src/container/pod.c
 
 if ENABLE_TESTS
+check_PROGRAMS += tests/tools/root-tool
+tests_tools_root_tool_SOURCES = tests/tools/root-tool.c
+tests_tools_root_tool_LDADD = $(CONTAINER_TEST_LIBS)
+
 CONTAINER_TEST_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/cgroup/libcgroup.a src/storage/libstorage.a \
 	src/network/libnetwork.a src/events/libevents.a src/mounts/libmounts.a src/userns/libuserns.a src/conf/libconf.a \
 	src/term/libterm.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) \

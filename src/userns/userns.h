@@ -86,6 +86,12 @@ int userns_run_early(const struct userns_map *map, uint64_t extra_flags,
                      int (*early)(void *data, struct err *e), int (*fn)(void *data, struct err *e),
                      void *data, struct err *e);
 
+/* Runs fn in a child that has joined the user namespace of the process behind pidfd (and those of
+ * more_flags, CLONE_NEWNS for instance), as its root. The child cannot be traced from in there.
+ * fn's result as above; -ESRCH when the process has ended. */
+int userns_run_in(int pidfd, uint64_t more_flags, int (*fn)(void *data, struct err *e), void *data,
+                  struct err *e);
+
 /* Whether we are in the user namespace that the machine began with. By the inode number, which is
  * fixed (PROC_USER_INIT_INO of <linux/proc_ns.h>): ids tell nothing, since a nested namespace can
  * map all of them to themselves. */
