@@ -33,7 +33,7 @@ ROOTLET = Program(
         "cgroupns": "private host",
         "cgroups": "enabled disabled split systemd cgroupfs",
         "cidfile": "@file",
-        "condition": "stopped running removed healthy unhealthy",
+        "condition": "stopped exited created running paused removed healthy unhealthy",
         "device": "@file",
         "env-file": "@file",
         "input": "@file",
@@ -83,7 +83,8 @@ ROOTLET = Program(
         ("images", "sort"): "created id repository size tag",
         ("ps", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=",
         ("list", "filter"): "id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=",
-        ("start", "filter"): "id= name= status= label= ancestor= restart-policy= pod=",
+        **{(verb, "filter"): "id= name= status= label= ancestor= restart-policy= pod="
+           for verb in ("start", "stop", "restart", "pause", "unpause", "rm")},
         ("stats", "format"): "json jsonl table",
         ("events", "format"): "json jsonl",
         ("events", "filter"): "container= event= image= label= pod= type= volume=",
@@ -153,7 +154,7 @@ def value_of(prog, cmd, option):
 def argument_of(prog, cmd):
     if cmd.name in prog.arguments:
         return prog.arguments[cmd.name]
-    if cmd.args.startswith(("CONTAINER", "ID")):
+    if cmd.args.lstrip("[").startswith(("CONTAINER", "ID")):
         return "@container"
     return "@image" if cmd.args.startswith("IMAGE") else ""
 

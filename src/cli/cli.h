@@ -27,6 +27,19 @@ int cli_exec_program(const char *name, char *const *argv, struct err *e);
 typedef int cli_each_fn(struct container *c, const char *typed, void *data, struct err *e);
 int cli_each(char **names, bool latest, cli_each_fn *fn, void *data, struct err *e);
 
+/* For work that waits: begin for all containers at once, in processes of their own that print
+ * nothing; then end, here, in the order of the names, with what begin has returned (>= 0). */
+typedef int cli_end_fn(const char *id, const char *typed, int begun, void *data, struct err *e);
+struct cli_parts {
+    cli_each_fn *begin;
+    cli_end_fn *end;
+    void *data;
+    /* For a name that there is no container of: < 0 is an error, as without it. NULL: none. In its
+     * place among the others. */
+    int (*missing)(const char *typed, void *data, struct err *e);
+};
+int cli_each_at_once(char **names, const struct cli_parts *p, struct err *e);
+
 /* Removes a container; force ends a running one first. rm.c */
 int cli_remove(struct container *c, bool force, bool volumes, struct err *e);
 
@@ -44,7 +57,8 @@ int cli_later(char **argv, struct err *e);
 /* Commands by file; each table ends with a NULL name. */
 extern const struct cmd cli_run_cmds[];         /* run create */
 extern const struct cmd cli_start_cmds[];       /* start attach */
-extern const struct cmd cli_stop_cmds[];        /* stop kill wait restart */
+extern const struct cmd cli_stop_cmds[];        /* stop kill restart */
+extern const struct cmd cli_wait_cmds[];        /* wait */
 extern const struct cmd cli_pause_cmds[];       /* pause unpause */
 extern const struct cmd cli_rm_cmds[];          /* rm delete rename */
 extern const struct cmd cli_exec_cmds[];        /* exec */

@@ -56,6 +56,7 @@ static const struct cmd *const tables[] = {
     cli_run_cmds,
     cli_start_cmds,
     cli_stop_cmds,
+    cli_wait_cmds,
     cli_pause_cmds,
     cli_rm_cmds,
     cli_exec_cmds,

@@ -3,27 +3,30 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "cli/cli.h"
+#include "cli/select.h"
 #include "container/client.h"
 
 struct pause_opts {
     bool all, latest, signal;
+    char **cidfile, **filter;
 };
 
 #define O(m) offsetof(struct pause_opts, m)
-#define LATEST                                                                                     \
+#define SELECTION                                                                                  \
+    {"cidfile", 0, OPT_STRV, O(cidfile), "FILE", "The container whose id a file has"},             \
+        {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE", "Only those, as of ps"},                 \
     {                                                                                              \
         "latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"                     \
     }
 static const struct opt pause_table[] = {
     {"all", 'a', OPT_FLAG, O(all), NULL, "All running containers"},
-    LATEST,
+    SELECTION,
     {"signal", 0, OPT_FLAG, O(signal), NULL, "Without a cgroup: stop each process by SIGSTOP"},
     {NULL},
 };
 static const struct opt unpause_table[] = {
     {"all", 'a', OPT_FLAG, O(all), NULL, "All paused containers"},
-    LATEST,
+    SELECTION,
     {NULL},
 };
 
@@ -49,28 +52,29 @@ static int pause_one(struct container *c, const char *typed, void *data, struct 
     return 0;
 }
 
-static int ids_with(enum ctr_status status, char ***ret, struct err *e)
+static bool is_running(const struct ctr_state *s)
 {
-    struct ctr_state *list = NULL;
-    size_t n = 0;
-    int r = container_list(cli_conf(), &list, &n, e);
-    for (size_t i = 0; r == 0 && i < n; i++)
-        if (list[i].status == (int)status)
-            strv_add(ret, list[i].id);
-    container_list_free(list, n);
-    return r;
+    return s->status == CTR_RUNNING;
+}
+
+static bool is_paused(const struct ctr_state *s)
+{
+    return s->status == CTR_PAUSED;
 }
 
 static int run(const struct pause_opts *o, bool pause, char **args, struct err *e)
 {
     struct pausing p = {.o = o, .pause = pause};
-    scoped_strv char **ids = NULL;
-    if (!o->all)
-        return cli_each(args, o->latest, pause_one, &p, e);
-    if (*args || o->latest)
-        return err_msg(e, EINVAL, "--all and %s exclude each other", *args ? "names" : "--latest");
-    int r = ids_with(pause ? CTR_RUNNING : CTR_PAUSED, &ids, e);
-    return r < 0 || !ids ? r : cli_each(ids, false, pause_one, &p, e);
+    const struct cli_selection s = {
+        .all = o->all,
+        .latest = o->latest,
+        .cidfile = o->cidfile,
+        .filter = o->filter,
+        .of_all = pause ? is_running : is_paused,
+    };
+    scoped_strv char **names = NULL;
+    int r = cli_select(&s, args, &names, e);
+    return r < 0 || !names ? r : cli_each(names, false, pause_one, &p, e);
 }
 
 static int pause_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
@@ -91,7 +95,7 @@ static const char *const unpause_aliases[] = {"container unpause", NULL};
 const struct cmd cli_pause_cmds[] = {
     {
         .name = "pause",
-        .args = "CONTAINER [CONTAINER...]",
+        .args = "[CONTAINER...]",
         .summary = "Stop all processes of containers for a while",
         .opts = pause_table,
         .opts_size = sizeof(struct pause_opts),
@@ -99,11 +103,11 @@ const struct cmd cli_pause_cmds[] = {
         .run = pause_command,
         .aliases = pause_aliases,
         .details = "The freezer of its control group stops them, which they cannot notice.",
-        .examples = "rootlet pause web",
+        .examples = "rootlet pause web\nrootlet pause --filter label=stage=test",
     },
     {
         .name = "unpause",
-        .args = "CONTAINER [CONTAINER...]",
+        .args = "[CONTAINER...]",
         .summary = "Let paused containers go on",
         .opts = unpause_table,
         .opts_size = sizeof(struct pause_opts),

@@ -1,18 +1,17 @@
 /* rm - rm (delete) and rename. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 
-#include "base/fs.h"
-#include "cli/cli.h"
+#include "cli/depend.h"
+#include "cli/select.h"
 #include "container/client.h"
 #include "container/pod.h"
 
 struct rm_opts {
-    bool force, volumes, all, latest, ignore;
-    char **cidfile;
+    bool force, volumes, all, latest, ignore, depend;
+    char **cidfile, **filter;
     int64_t time;
     bool time_set;
 };
@@ -21,6 +20,8 @@ struct rm_opts {
 static const struct opt rm_table[] = {
     {"all", 'a', OPT_FLAG, O(all), NULL, "All containers"},
     {"cidfile", 0, OPT_STRV, O(cidfile), "FILE", "Remove the container whose id a file has"},
+    {"depend", 0, OPT_FLAG, O(depend), NULL, "Those that share its namespaces too, before it"},
+    {"filter", 0, OPT_STRV, O(filter), "KEY=VALUE", "Only those, as of ps"},
     {"force", 'f', OPT_FLAG, O(force), NULL,
      "End a running container first; a missing one is fine"},
     {"ignore", 'i', OPT_FLAG, O(ignore), NULL, "A missing container is no error"},
@@ -65,98 +66,79 @@ static int refuse_infra(const struct container *c, struct err *e)
         "rootlet pod rm %s", c->rec.pod);
 }
 
-static int rm_one(struct container *c, const char *typed, void *data, struct err *e)
+/* The end of a running one, which may take its time. */
+static int begin_rm(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct rm_opts *o = data;
-    int p = refuse_infra(c, e);
-    if (p < 0)
-        return p;
-    if (o->time_set && o->time > 0 && ctr_state_alive(&c->state) && o->force)
+    int r = refuse_infra(c, e);
+    if (r == 0 && o->force && o->time_set && o->time > 0 && ctr_state_alive(&c->state))
         container_stop(cli_conf(), c->id, SIGTERM, (int)(o->time * 1000), NULL);
-    int r = cli_remove(c, o->force, o->volumes, e);
-    if (r < 0)
+    return r < 0 ? err_add(e, r, "rm %s", typed) : 0;
+}
+
+static int end_rm(const char *id, const char *typed, int begun, void *data, struct err *e)
+{
+    const struct rm_opts *o = data;
+    scoped_container struct container c = {.dir_fd = -1};
+    (void)begun;
+    int r = container_open_id(cli_conf(), id, &c, e);
+    if (r == 0)
+        r = cli_remove(&c, o->force, o->volumes, e);
+    if (r < 0 && r != -ENOENT) /* --rm was quicker */
         return err_add(e, r, "rm %s", typed);
+    err_clear(e);
     puts(typed);
     return 0;
 }
 
-/* Names that exist; a missing one is exit 1, or nothing with -f and -i. */
-static int rm_known(char **names, struct rm_opts *o, struct err *e)
+static int missing(const char *typed, void *data, struct err *e)
 {
-    int worst = 0;
-    bool failed = false;
-    for (char **n = names; *n; n++) {
-        struct err one = ERR_INIT;
-        scoped_container struct container c = {.dir_fd = -1};
-        int r = container_open(cli_conf(), *n, &c, &one);
-        if (r == -ENOENT && (o->force || o->ignore))
-            continue;
-        if (r == -ENOENT)
-            err_exit(&one, r, 1);
-        if (r == 0)
-            r = rm_one(&c, *n, o, &one);
-        if (r == 0)
-            continue;
-        if (failed)
-            cli_print_err(e);
-        failed = true;
-        *e = one;
-        int status = one.exit_status ? one.exit_status : 125;
-        worst = status > worst ? status : worst;
-    }
-    if (!failed)
-        return 0;
-    e->exit_status = worst;
-    return e->errnum > 0 ? -e->errnum : -EIO;
-}
-
-static int rm_all(struct rm_opts *o, struct err *e)
-{
-    struct ctr_state *list = NULL;
-    size_t n = 0;
-    scoped_strv char **ids = NULL;
-    int r = container_list(cli_conf(), &list, &n, e);
-    if (r < 0)
-        return r;
-    for (int infra = 0; infra < 2; infra++) /* behind the members of their pods */
-        for (size_t i = 0; i < n; i++)
-            if (pod_is_infra(&list[i]) == infra)
-                strv_add(&ids, list[i].id);
-    container_list_free(list, n);
-    return ids ? rm_known(ids, o, e) : 0;
-}
-
-/* The ids in the files that --cidfile names, then the names. */
-static int with_cidfiles(const struct rm_opts *o, char **args, char ***ret, struct err *e)
-{
-    for (char **f = o->cidfile; f && *f; f++) {
-        scoped_free char *id = NULL;
-        ssize_t n = fs_read(AT_FDCWD, *f, 4096, &id, e);
-        if (n == -ENOENT && (o->force || o->ignore))
-            continue;
-        if (n < 0)
-            return err_add(e, (int)n, "--cidfile");
-        id[strcspn(id, "\n")] = '\0';
-        strv_add(ret, id);
-    }
-    strv_extend(ret, args);
+    const struct rm_opts *o = data;
+    (void)typed;
+    if (!o->force && !o->ignore)
+        return err_exit(e, -ENOENT, 1);
+    err_clear(e);
     return 0;
+}
+
+/* Behind the members of their pods. */
+static bool is_infra(const char *name)
+{
+    scoped_container struct container c = {.dir_fd = -1};
+    struct err none = ERR_INIT;
+    return container_open(cli_conf(), name, &c, &none) == 0 && c.rec.pod_infra;
+}
+
+static void infra_last(char **names, char ***ret)
+{
+    for (int infra = 0; infra < 2; infra++)
+        for (char **n = names; n && *n; n++)
+            if (is_infra(*n) == infra)
+                strv_add(ret, *n);
 }
 
 static int rm_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     struct rm_opts *o = opts;
+    const struct cli_selection s = {
+        .all = o->all,
+        .latest = o->latest,
+        .ignore = o->force || o->ignore,
+        .cidfile = o->cidfile,
+        .filter = o->filter,
+    };
+    const struct cli_parts parts = {
+        .begin = begin_rm, .end = end_rm, .missing = missing, .data = o};
+    scoped_strv char **chosen = NULL, **names = NULL;
     (void)cmd;
-    if (o->all)
-        return rm_all(o, e);
-    if (o->latest)
-        return cli_each(args, true, rm_one, o, e);
-    if (!*args && !o->cidfile)
-        return err_hint(e, err_msg(e, EINVAL, "no container given"),
-                        "names or ids, --latest, or --all");
-    scoped_strv char **names = NULL;
-    int r = with_cidfiles(o, args, &names, e);
-    return r < 0 || !names ? r : rm_known(names, o, e);
+    int r = cli_select(&s, args, &chosen, e);
+    if (r == 0 && o->depend)
+        r = cli_dependents(chosen, &names, e);
+    else if (r == 0 && (o->all || o->filter))
+        infra_last(chosen, &names);
+    else
+        names = take_ptr(chosen);
+    return r < 0 ? r : cli_each_at_once(names, &parts, e);
 }
 
 static int rename_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
@@ -177,7 +159,7 @@ static const char *const rename_aliases[] = {"container rename", NULL};
 const struct cmd cli_rm_cmds[] = {
     {
         .name = "rm",
-        .args = "CONTAINER [CONTAINER...]",
+        .args = "[CONTAINER...]",
         .summary = "Remove containers",
         .opts = rm_table,
         .opts_size = sizeof(struct rm_opts),
@@ -185,7 +167,7 @@ const struct cmd cli_rm_cmds[] = {
         .run = rm_command,
         .aliases = rm_aliases,
         .details = "Exit status 1: no such container; 2: it runs and --force was not given.",
-        .examples = "rootlet rm web\nrootlet rm -fv web",
+        .examples = "rootlet rm web\nrootlet rm -fv web\nrootlet rm --filter status=exited",
     },
     {
         .name = "rename",

@@ -6,8 +6,9 @@
 #include "cli/cli.h"
 #include "cli/follow.h"
 #include "cli/pod.h"
-#include "cli/psfilter.h"
+#include "cli/select.h"
 #include "cli/unit.h"
+#include "term/term.h"
 
 struct start_opts {
     bool all, attach, interactive, latest, sig_proxy, sig_proxy_set, no_stdin, unit;
@@ -20,7 +21,7 @@ static const struct opt start_table[] = {
     {"all", 0, OPT_FLAG, O(all), NULL, "All containers that do not run"},
     {"attach", 'a', OPT_FLAG, O(attach), NULL, "Stay with it: its output, its exit status"},
     {"detach-keys", 0, OPT_STRING, O(detach_keys), "KEYS", "Keys that detach (ctrl-p,ctrl-q)"},
-    {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE", "With --all: only those, as of ps"},
+    {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE", "Only those, as of ps"},
     {"interactive", 'i', OPT_FLAG, O(interactive), NULL, "Send standard input to it"},
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
     {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default with -a)", 0,
@@ -94,48 +95,54 @@ static int start_one(struct container *c, const char *typed, void *data, struct 
     return r < 0 ? err_add(e, r, "start %s", typed) : 0;
 }
 
-/* --all: the ids of those that do not run and that the filters let through. */
-static int stopped_ids(const struct start_opts *o, char ***ret, struct err *e)
+static bool can_start(const struct ctr_state *s)
 {
-    struct ctr_state *list = NULL;
-    struct ps_filter f = {0};
-    size_t n = 0;
-    int r = ps_filter_parse(o->filter, &f, e);
-    if (r == 0)
-        r = container_list(cli_conf(), &list, &n, e);
-    if (r == 0)
-        r = ps_filter_resolve(&f, list, n, e);
-    for (size_t i = n; r == 0 && i > 0; i--) /* oldest first: newer ones may need them */
-        if (!ctr_state_alive(&list[i - 1]) && list[i - 1].status != CTR_DEAD &&
-            ps_filter_match(&f, &list[i - 1]))
-            strv_add(ret, list[i - 1].id);
-    container_list_free(list, n);
-    ps_filter_release(&f);
-    return r;
+    return !ctr_state_alive(s) && s->status != CTR_DEAD;
 }
 
-static int start_all(struct start_opts *o, char **args, struct err *e)
+/* Oldest first: newer ones may need them. */
+static void reverse(char **v)
 {
-    scoped_strv char **ids = NULL;
-    if (*args || o->latest || o->attach || o->interactive)
-        return err_msg(e, EINVAL, "start --all takes no container, and neither -a, -i nor -l");
-    int r = stopped_ids(o, &ids, e);
-    return r < 0 || !ids ? r : cli_each(ids, false, start_one, o, e);
+    for (size_t i = 0, n = strv_len(v); i < n / 2; i++) {
+        char *other = v[n - 1 - i];
+        v[n - 1 - i] = v[i];
+        v[i] = other;
+    }
+}
+
+/* docker's and podman's: of two there would be one output and one exit status. */
+static int check_start(const struct start_opts *o, char **args, struct err *e)
+{
+    bool stays = o->attach || o->interactive;
+    struct detach_keys keys;
+    if (o->unit && (stays || strv_len(args) > 1))
+        return err_msg(e, EINVAL, "start --unit takes one container, without -a and -i");
+    if (stays && (o->all || o->filter))
+        return err_msg(e, EINVAL, "start --all and --filter take neither -a nor -i");
+    if (stays && strv_len(args) > 1)
+        return err_msg(e, EINVAL,
+                       "start: you cannot start and attach multiple containers at once: -a and -i "
+                       "take one container");
+    if (!stays && o->sig_proxy_set && o->sig_proxy)
+        return err_msg(e, EINVAL, "start --sig-proxy needs -a");
+    return detach_keys_parse(o->detach_keys, &keys, e);
 }
 
 static int start_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     struct start_opts *o = opts;
+    const struct cli_selection s = {
+        .all = o->all, .latest = o->latest, .filter = o->filter, .of_all = can_start};
+    scoped_strv char **names = NULL;
     (void)cmd;
-    if (o->unit && (o->attach || o->interactive || strv_len(args) > 1))
-        return err_msg(e, EINVAL, "start --unit takes one container, without -a and -i");
-    if (o->all)
-        return start_all(o, args, e);
-    if (o->filter)
-        return err_msg(e, EINVAL, "start --filter needs --all");
-    if ((o->attach || o->interactive) && strv_len(args) > 1)
-        return err_msg(e, EINVAL, "start -a and -i take one container only");
-    return cli_each(args, o->latest, start_one, o, e);
+    int r = check_start(o, args, e);
+    if (r == 0)
+        r = cli_select(&s, args, &names, e);
+    if (r < 0 || !names)
+        return r;
+    if (!*args)
+        reverse(names);
+    return cli_each(names, false, start_one, o, e);
 }
 
 static int attach_one(struct container *c, const char *typed, void *data, struct err *e)
@@ -143,6 +150,8 @@ static int attach_one(struct container *c, const char *typed, void *data, struct
     const struct start_opts *o = data;
     struct follow f = follow_for(c, o);
     f.in = !o->no_stdin && c->rec.open_stdin;
+    if (c->state.status == CTR_PAUSED)
+        cli_notice("the container is paused: 'rootlet unpause' lets it go on");
     if (c->state.status != CTR_RUNNING && c->state.status != CTR_PAUSED)
         return err_hint(e,
                         err_msg(e, EINVAL, "attach %s: it is not running (%s)", typed,
@@ -155,8 +164,10 @@ static int attach_one(struct container *c, const char *typed, void *data, struct
 static int attach_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     struct start_opts *o = opts;
+    struct detach_keys keys;
     (void)cmd;
-    return cli_each(args, o->latest, attach_one, o, e);
+    int r = detach_keys_parse(o->detach_keys, &keys, e);
+    return r < 0 ? r : cli_each(args, o->latest, attach_one, o, e);
 }
 
 static const char *const start_aliases[] = {"container start", NULL};
@@ -184,7 +195,7 @@ const struct cmd cli_start_cmds[] = {
         .max_args = 1,
         .run = attach_command,
         .aliases = attach_aliases,
-        .examples = "rootlet attach shell",
+        .examples = "rootlet attach shell\nrootlet attach --no-stdin --sig-proxy=false web",
     },
     {NULL},
 };

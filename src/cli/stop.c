@@ -1,55 +1,65 @@
-/* stop - stop, kill, wait, restart. */
+/* stop - stop, kill, restart. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/proc.h"
 #include "cli/cli.h"
 #include "cli/follow.h"
 #include "cli/pod.h"
+#include "cli/select.h"
 #include "container/client.h"
 
 struct stop_opts {
-    bool all, latest, ignore;
-    char *signal, *condition;
+    bool all, latest, ignore, running;
+    char *signal;
+    char **filter, **cidfile;
     int64_t time;
     bool time_set;
 };
 
 #define O(m) offsetof(struct stop_opts, m)
-#define ALL_LATEST                                                                                 \
+#define SELECTION                                                                                  \
     {"all", 'a', OPT_FLAG, O(all), NULL, "All running containers"},                                \
+        {"cidfile", 0, OPT_STRV, O(cidfile), "FILE", "The container whose id a file has"},         \
     {                                                                                              \
         "latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"                     \
     }
+#define FILTER                                                                                     \
+    {                                                                                              \
+        "filter", 'f', OPT_STRV, O(filter), "KEY=VALUE", "Only those, as of ps"                    \
+    }
 #define TIME                                                                                       \
-    {"time", 't',  OPT_INT, O(time),    "SECONDS", "Time from the signal to SIGKILL (10)",         \
-     0,      NULL, NULL,    O(time_set)},                                                          \
+    {"signal", 's', OPT_STRING, O(signal), "SIGNAL", "Signal instead of the container's own"},     \
+        {"time",     't',       OPT_INT,                                                           \
+         O(time),    "SECONDS", "Time from the signal to SIGKILL (10; -1: never)",                 \
+         0,          NULL,      NULL,                                                              \
+         O(time_set)},                                                                             \
     {                                                                                              \
         "timeout", 0, OPT_INT, O(time), "SECONDS", NULL, 0, "time", NULL, O(time_set)              \
     }
 
 static const struct opt stop_table[] = {
-    ALL_LATEST,
+    SELECTION,
+    FILTER,
     {"ignore", 'i', OPT_FLAG, O(ignore), NULL, "A missing container is no error"},
-    {"signal", 's', OPT_STRING, O(signal), "SIGNAL", "Signal instead of the container's own"},
     TIME,
     {NULL},
 };
-static const struct opt restart_table[] = {ALL_LATEST, TIME, {NULL}};
-static const struct opt kill_table[] = {
-    ALL_LATEST,
-    {"signal", 's', OPT_STRING, O(signal), "SIGNAL", "Name or number (SIGKILL)"},
+static const struct opt restart_table[] = {
+    {"all", 'a', OPT_FLAG, O(all), NULL, "All containers"},
+    {"cidfile", 0, OPT_STRV, O(cidfile), "FILE", "The container whose id a file has"},
+    {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"running", 0, OPT_FLAG, O(running), NULL, "Only containers that run"},
+    FILTER,
+    TIME,
     {NULL},
 };
-static const struct opt wait_table[] = {
-    {"condition", 0, OPT_STRING, O(condition), "STATE",
-     "stopped (default), running, removed, healthy, unhealthy"},
-    {"ignore", 'i', OPT_FLAG, O(ignore), NULL, "A missing container counts as ended with -1"},
-    {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+static const struct opt kill_table[] = {
+    SELECTION,
+    {"signal", 's', OPT_STRING, O(signal), "SIGNAL", "Name or number (SIGKILL)"},
     {NULL},
 };
 
@@ -58,52 +68,16 @@ static bool is_alive(const struct container *c)
     return ctr_state_alive(&c->state);
 }
 
-/* --all: the ids of what runs. */
-static int running_ids(char ***ret, struct err *e)
+static struct cli_selection selection(const struct stop_opts *o)
 {
-    struct ctr_state *list = NULL;
-    size_t n = 0;
-    int r = container_list(cli_conf(), &list, &n, e);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < n; i++)
-        if (ctr_state_alive(&list[i]))
-            strv_add(ret, list[i].id);
-    container_list_free(list, n);
-    return 0;
-}
-
-/* --ignore: the names that there are; say (wait's answer) is printed for each of the others. */
-static char **known_names(char **args, const char *say)
-{
-    char **known = NULL;
-    for (char **n = args; *n; n++) {
-        scoped_container struct container c = {.dir_fd = -1};
-        struct err e = ERR_INIT;
-        if (container_open(cli_conf(), *n, &c, &e) != -ENOENT)
-            strv_add(&known, *n);
-        else if (say)
-            puts(say);
-    }
-    return known;
-}
-
-static int each_known(struct stop_opts *o, char **args, const char *say, cli_each_fn *fn,
-                      struct err *e)
-{
-    scoped_strv char **known = known_names(args, say);
-    return known ? cli_each(known, o->latest, fn, o, e) : 0;
-}
-
-static int for_containers(struct stop_opts *o, char **args, cli_each_fn *fn, struct err *e)
-{
-    scoped_strv char **ids = NULL;
-    if (!o->all && o->ignore && *args)
-        return each_known(o, args, NULL, fn, e);
-    if (!o->all)
-        return cli_each(args, o->latest, fn, o, e);
-    int r = running_ids(&ids, e);
-    return r < 0 || !ids ? r : cli_each(ids, false, fn, o, e);
+    return (struct cli_selection){
+        .all = o->all,
+        .latest = o->latest,
+        .ignore = o->ignore,
+        .cidfile = o->cidfile,
+        .filter = o->filter,
+        .of_all = cli_is_alive,
+    };
 }
 
 static int stop_signal(const struct container *c, const struct stop_opts *o, struct err *e)
@@ -113,6 +87,13 @@ static int stop_signal(const struct container *c, const struct stop_opts *o, str
     return sig > 0 ? sig : err_msg(e, EINVAL, "signal \"%s\": no such signal", name);
 }
 
+/* As container_stop wants it. */
+static int stop_ms(const struct container *c, const struct stop_opts *o)
+{
+    int64_t seconds = o->time_set ? o->time : c->rec.stop_timeout_s;
+    return seconds < 0 ? -1 : seconds > INT_MAX / 1000 ? INT_MAX : (int)seconds * 1000;
+}
+
 static int do_stop(struct container *c, const struct stop_opts *o, struct err *e)
 {
     if (!is_alive(c))
@@ -120,53 +101,87 @@ static int do_stop(struct container *c, const struct stop_opts *o, struct err *e
     int sig = stop_signal(c, o, e);
     if (sig < 0)
         return sig;
-    int64_t seconds = o->time_set ? o->time : c->rec.stop_timeout_s;
-    int ms = seconds < 0 ? -1 : seconds > INT_MAX / 1000 ? INT_MAX : (int)seconds * 1000;
-    int r = container_stop(cli_conf(), c->id, sig, ms, e);
+    int r = container_stop(cli_conf(), c->id, sig, stop_ms(c, o), e);
     if (r == 0)
         container_event(cli_conf(), &c->rec, "stop", NULL);
     return r == -ENOENT || r == -ECONNREFUSED ? 0 : r;
 }
 
-static int stop_one(struct container *c, const char *typed, void *data, struct err *e)
+static int begin_stop(struct container *c, const char *typed, void *data, struct err *e)
 {
     int r = do_stop(c, data, e);
-    if (r < 0)
-        return err_add(e, r, "stop %s", typed);
+    return r < 0 ? err_add(e, r, "stop %s", typed) : 0;
+}
+
+static int tell(const char *id, const char *typed, int begun, void *data, struct err *e)
+{
+    (void)id, (void)begun, (void)data, (void)e;
     puts(typed);
     return 0;
 }
 
 static int stop_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
+    const struct cli_selection s = selection(opts);
+    const struct cli_parts parts = {.begin = begin_stop, .end = tell, .data = opts};
+    scoped_strv char **names = NULL;
     (void)cmd;
-    return for_containers(opts, args, stop_one, e);
+    int r = cli_select(&s, args, &names, e);
+    return r < 0 ? r : cli_each_at_once(names, &parts, e);
 }
 
-static int restart_one(struct container *c, const char *typed, void *data, struct err *e)
+/* --- restart --- */
+
+/* Its end would remove it: its supervisor ends the run and begins another. */
+static int restart_in_place(const struct container *c, const struct stop_opts *o, struct err *e)
 {
-    struct follow f = {.id = c->id};
-    if (is_alive(c) && c->rec.auto_remove)
-        return err_hint(
-            e, err_msg(e, EINVAL, "restart %s: it was made with --rm, its end removes it", typed),
-            "of a service: systemctl --user restart UNIT; else run it anew, without --rm");
-    int r = do_stop(c, data, e);
-    if (r == 0)
-        r = cli_pod_of(&c->rec, e);
-    if (r == 0)
+    int ms, sig = stop_signal(c, o, e);
+    if (sig < 0)
+        return sig;
+    ms = stop_ms(c, o);
+    int r = container_restart(cli_conf(), c, sig, ms, e);
+    return r < 0 ? r : 1;
+}
+
+/* 1: it has been started again already. */
+static int begin_restart(struct container *c, const char *typed, void *data, struct err *e)
+{
+    int r = is_alive(c) && c->rec.auto_remove ? restart_in_place(c, data, e) : do_stop(c, data, e);
+    return r < 0 ? err_add(e, r, "restart %s", typed) : r;
+}
+
+static int end_restart(const char *id, const char *typed, int begun, void *data, struct err *e)
+{
+    struct follow f = {.id = id};
+    scoped_container struct container c = {.dir_fd = -1};
+    (void)data;
+    int r = container_open_id(cli_conf(), id, &c, e);
+    if (r == 0 && !begun)
+        r = cli_pod_of(&c.rec, e);
+    if (r == 0 && !begun)
         r = follow_detached(&f, e);
     if (r < 0)
         return err_add(e, r, "restart %s", typed);
-    container_event(cli_conf(), &c->rec, "restart", NULL);
+    container_event(cli_conf(), &c.rec, "restart", NULL);
     puts(typed);
     return 0;
 }
 
 static int restart_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
+    const struct stop_opts *o = opts;
+    struct cli_selection s = selection(o);
+    const struct cli_parts parts = {.begin = begin_restart, .end = end_restart, .data = opts};
+    scoped_strv char **names = NULL;
     (void)cmd;
-    return for_containers(opts, args, restart_one, e);
+    s.of_all = o->running ? cli_is_alive : NULL;
+    s.of_names = o->running;
+    s.all |= o->running && !*args && !o->latest && !o->cidfile;
+    int r = cli_select(&s, args, &names, e);
+    return r < 0 ? r : cli_each_at_once(names, &parts, e);
 }
+
+/* --- kill --- */
 
 static int kill_one(struct container *c, const char *typed, void *data, struct err *e)
 {
@@ -189,87 +204,11 @@ static int kill_one(struct container *c, const char *typed, void *data, struct e
 
 static int kill_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
+    const struct cli_selection s = selection(opts);
+    scoped_strv char **names = NULL;
     (void)cmd;
-    return for_containers(opts, args, kill_one, e);
-}
-
-/* The supervisor may have gone between our look at the state and our call: then the state that it
- * has left behind holds the answer. */
-static int wait_for_end(const struct container *c, int *ret_code, struct err *e)
-{
-    int r = container_wait(cli_conf(), c->id, ret_code, e);
-    for (int tries = 0; (r == -ENOENT || r == -ECONNREFUSED) && tries < 200; tries++) {
-        scoped_container struct container now = {.dir_fd = -1};
-        err_clear(e);
-        r = container_open(cli_conf(), c->id, &now, e);
-        if (r < 0)
-            return r;
-        if (!is_alive(&now)) {
-            *ret_code = now.state.exit_code;
-            return 0;
-        }
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* it is on its way out */
-        r = container_wait(cli_conf(), c->id, ret_code, e);
-    }
-    return r;
-}
-
-static bool for_health(const struct stop_opts *o)
-{
-    return streq(o->condition, "healthy") || streq(o->condition, "unhealthy");
-}
-
-/* Until the check says so, or the container has ended: then that is the answer. */
-static int wait_for_health(struct container *c, const char *typed, const char *wanted,
-                           struct err *e)
-{
-    if (!c->rec.health.test || streq(c->rec.health.test[0], "NONE"))
-        return err_msg(e, EINVAL, "wait %s: it has no health check", typed);
-    for (;;) {
-        scoped_container struct container now = {.dir_fd = -1};
-        int r = container_open_id(cli_conf(), c->id, &now, e);
-        if (r < 0)
-            return err_add(e, r, "wait %s", typed);
-        bool alive = is_alive(&now);
-        if (!alive || (now.state.status == CTR_RUNNING && streq(now.state.health, wanted))) {
-            printf("%d\n", alive ? -1 : now.state.exit_code);
-            return 0;
-        }
-        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-    }
-}
-
-static int wait_one(struct container *c, const char *typed, void *data, struct err *e)
-{
-    const struct stop_opts *o = data;
-    int code = c->state.exit_code;
-    if (for_health(o))
-        return wait_for_health(c, typed, o->condition, e);
-    if (o->condition && streq(o->condition, "running") && is_alive(c)) {
-        puts("-1");
-        return 0;
-    }
-    if (is_alive(c)) {
-        int r = wait_for_end(c, &code, e);
-        if (r < 0)
-            return err_add(e, r, "wait %s", typed);
-    }
-    printf("%d\n", code);
-    return 0;
-}
-
-static int wait_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
-{
-    struct stop_opts *o = opts;
-    (void)cmd;
-    if (o->condition && !streq(o->condition, "stopped") && !streq(o->condition, "exited") &&
-        !streq(o->condition, "running") && !streq(o->condition, "removed") && !for_health(o))
-        return err_msg(e, EINVAL,
-                       "wait --condition %s: not stopped, running, removed, healthy or unhealthy",
-                       o->condition);
-    if (o->ignore && *args)
-        return each_known(o, args, "-1", wait_one, e);
-    return cli_each(args, o->latest, wait_one, o, e);
+    int r = cli_select(&s, args, &names, e);
+    return r < 0 || !names ? r : cli_each(names, false, kill_one, opts, e);
 }
 
 #define VERB(n, a, s, t, f, al, ex)                                                                \
@@ -281,16 +220,14 @@ static int wait_command(const struct cmd *cmd, void *opts, char **args, struct e
 static const char *const stop_aliases[] = {"container stop", NULL};
 static const char *const restart_aliases[] = {"container restart", NULL};
 static const char *const kill_aliases[] = {"container kill", NULL};
-static const char *const wait_aliases[] = {"container wait", NULL};
 
 const struct cmd cli_stop_cmds[] = {
-    VERB("stop", "CONTAINER [CONTAINER...]", "End containers: signal, wait, SIGKILL", stop_table,
-         stop_command, stop_aliases, "rootlet stop -t 2 web"),
-    VERB("kill", "CONTAINER [CONTAINER...]", "Send a signal to containers", kill_table,
-         kill_command, kill_aliases, "rootlet kill -s HUP web"),
-    VERB("restart", "CONTAINER [CONTAINER...]", "Stop containers and start them again",
-         restart_table, restart_command, restart_aliases, "rootlet restart web"),
-    VERB("wait", "CONTAINER [CONTAINER...]", "Wait until containers end and print exit codes",
-         wait_table, wait_command, wait_aliases, "rootlet wait web"),
+    VERB("stop", "[CONTAINER...]", "End containers: signal, wait, SIGKILL", stop_table,
+         stop_command, stop_aliases,
+         "rootlet stop -t 2 web\nrootlet stop --filter label=stage=test"),
+    VERB("kill", "[CONTAINER...]", "Send a signal to containers", kill_table, kill_command,
+         kill_aliases, "rootlet kill -s HUP web\nrootlet kill --all"),
+    VERB("restart", "[CONTAINER...]", "Stop containers and start them again", restart_table,
+         restart_command, restart_aliases, "rootlet restart web\nrootlet restart -t 2 --running"),
     {NULL},
 };

@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "container/container-priv.h"
 #include "sys/sock.h"
+
+#define POLL_NS 10000000
 
 int container_connect(const struct conf *c, const char *id, struct err *e)
 {
@@ -102,6 +105,40 @@ int container_stop(const struct conf *c, const char *id, int sig, int timeout_ms
     }
     wait_end(fd, &ignored);
     return 0;
+}
+
+/* Until the run that is in before has given way to another. */
+static int await_next_run(const struct conf *c, const struct container *before, struct err *e)
+{
+    for (;;) {
+        struct container now;
+        int r = container_open_id(c, before->id, &now, e);
+        if (r == -ENOENT)
+            return err_msg(e, ESHUTDOWN, "it did not start again, and was removed (--rm)");
+        if (r < 0)
+            return r;
+        bool over = !ctr_state_alive(&now.state);
+        bool runs = (now.state.status == CTR_RUNNING || now.state.status == CTR_PAUSED) &&
+                    now.state.started_ns != before->state.started_ns;
+        if (over)
+            r = err_msg(e, ESHUTDOWN, "it did not start again: %s",
+                        now.state.reason ? now.state.reason : "it was stopped");
+        container_release(&now);
+        if (over || runs)
+            return r;
+        nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+    }
+}
+
+int container_restart(const struct conf *c, const struct container *ctr, int sig, int timeout_ms,
+                      struct err *e)
+{
+    scoped_fd int fd = container_connect(c, ctr->id, e);
+    if (fd < 0)
+        return fd;
+    struct proto_head head = {.type = PROTO_RESTART, .a = sig, .b = timeout_ms};
+    int r = client_request(fd, &head, NULL, e);
+    return r < 0 ? r : await_next_run(c, ctr, e);
 }
 
 int container_wait(const struct conf *c, const char *id, int *ret_code, struct err *e)

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "conf/conf.h"
+#include "container/container.h"
 #include "container/proto.h"
 
 struct supervisor_opts {
@@ -45,6 +46,10 @@ int container_signal(const struct conf *c, const char *id, int sig, struct err *
 /* Sends sig, after timeout_ms SIGKILL (< 0: never), and waits until the container has ended and its
  * supervisor has finished. 0 also when it had ended by itself meanwhile. */
 int container_stop(const struct conf *c, const char *id, int sig, int timeout_ms, struct err *e);
+/* Ends the run of a container as container_stop does, lets its supervisor begin another, and waits
+ * until that has started: what an end would remove stays. */
+int container_restart(const struct conf *c, const struct container *ctr, int sig, int timeout_ms,
+                      struct err *e);
 /* Runs its health check now; *ret_code is the check's exit code, -1 when it gave none in time. */
 int container_health(const struct conf *c, const char *id, int *ret_code, struct err *e);
 /* Waits for the end; *ret_code is the exit code (128 + n for signal n). */

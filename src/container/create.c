@@ -173,9 +173,10 @@ int container_create(const struct conf *c, struct ctr_record *rec, const struct 
 int container_rename(const struct conf *c, struct container *ctr, const char *name, struct err *e)
 {
     if (!id_name_valid(name))
-        return err_msg(e, EINVAL, "the name \"%s\" is not valid", name);
+        return err_hint(e, err_msg(e, EINVAL, "the name \"%s\" is not valid", name),
+                        "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
     if (streq(name, ctr->rec.name))
-        return 0;
+        return err_msg(e, EEXIST, "it has that name already");
     int r = name_reserve(c, name, ctr->id, e);
     if (r < 0)
         return r;

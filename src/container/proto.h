@@ -27,6 +27,8 @@ enum proto_type {
                      container gets EPIPE, as if it wrote to that pipe itself */
     PROTO_MEMBER, /* to a pod's infra container: as long as this peer is there, so is a member */
     PROTO_HEALTH, /* run the health check now; HEALTH_RESULT or REFUSED follows */
+    PROTO_RESTART, /* as STOP, and then another run at once, whatever the policy; for a container
+                      that its end would remove */
     /* from the supervisor */
     PROTO_CREATED = 64,  /* a: pid of the container's init; everything but execve is done */
     PROTO_STARTED,       /* a: pid; execve has succeeded (fd 3 only) */

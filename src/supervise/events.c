@@ -68,7 +68,8 @@ static int run_again(struct sup *s, struct peer *p, const struct proto_head *h, 
         return 0;
     }
     s->restart.again = s->final_written = s->trace_stages = false;
-    s->state.restart_count++;
+    s->state.restart_count = s->restart.at_once ? 0 : s->state.restart_count + 1;
+    s->restart.at_once = false;
     int r = sup_run_begin(s, &why);
     if (r == 0)
         r = sup_start(s, &why);
@@ -219,6 +220,16 @@ static int restart_it(struct sup *s, struct peer *p, const struct proto_head *h,
     return stop_by_record(s, e);
 }
 
+/* Of one that is to be removed at its end: a stop and a start would come to nothing. */
+static int restart_for_user(struct sup *s, struct peer *p, const struct proto_head *h,
+                            struct err *e)
+{
+    int r = begin_stop(s, p, h, e);
+    if (r == 0)
+        s->restart.asked = s->restart.at_once = true;
+    return r;
+}
+
 static int pause_it(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
 {
     (void)p;
@@ -315,6 +326,7 @@ static handler *const table[PH_MAX][EV_MAX] = {
             [EV_OWNER_GONE] = owner_left_unstarted,
             [EV_INIT_ENDED] = init_died_unstarted,
             [EV_TERM] = owner_left_unstarted,
+            [EV_USER_RESTART] = refuse,
         },
     [PH_RUNNING] =
         {
@@ -329,6 +341,7 @@ static handler *const table[PH_MAX][EV_MAX] = {
             [EV_TERM] = told_to_end,
             [EV_KILL] = kill_it,
             [EV_RESTART] = restart_it,
+            [EV_USER_RESTART] = restart_for_user,
         },
     [PH_STOPPING] =
         {
@@ -342,6 +355,7 @@ static handler *const table[PH_MAX][EV_MAX] = {
             [EV_STOP_TIME] = kill_it,
             [EV_RUN_TIME] = run_time_over,
             [EV_TERM] = told_twice,
+            [EV_USER_RESTART] = refuse,
         },
     [PH_DRAINING] =
         {
@@ -353,6 +367,7 @@ static handler *const table[PH_MAX][EV_MAX] = {
             [EV_FINISH] = finish_it,
             [EV_DRAINED] = drained,
             [EV_TERM] = end_now,
+            [EV_USER_RESTART] = refuse,
         },
     [PH_WAITING] =
         {
@@ -364,6 +379,7 @@ static handler *const table[PH_MAX][EV_MAX] = {
             [EV_FINISH] = refuse,
             [EV_TERM] = end_waiting,
             [EV_RESTART_TIME] = run_again,
+            [EV_USER_RESTART] = refuse,
         },
     [PH_DONE] =
         {
@@ -374,6 +390,7 @@ static handler *const table[PH_MAX][EV_MAX] = {
             [EV_UNPAUSE] = refuse,
             [EV_FINISH] = end_now,
             [EV_TERM] = end_now,
+            [EV_USER_RESTART] = refuse,
         },
 };
 

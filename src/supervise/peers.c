@@ -359,6 +359,9 @@ static void dispatch(struct sup *s, struct peer *p, const struct proto_msg *m)
     case PROTO_STOP:
         do_event(s, p, EV_STOP, h);
         break;
+    case PROTO_RESTART:
+        do_event(s, p, EV_USER_RESTART, h);
+        break;
     case PROTO_START:
         if (p->owner)
             do_event(s, p, EV_START, h);

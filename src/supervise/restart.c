@@ -25,10 +25,12 @@ bool restart_wanted(struct sup *s)
 {
     struct restart *r = &s->restart;
     const struct ctr_state *st = &s->state;
-    if (s->ending || st->user_stopped || st->stop_requested || s->auto_remove)
+    if (s->ending || st->user_stopped || st->stop_requested)
         return false;
     if (r->asked)
         return true;
+    if (s->auto_remove)
+        return false;
     if (s->unit.on) /* systemd does it */
         return false;
     read_policy(s);
@@ -50,7 +52,7 @@ int restart_arm(struct sup *s, struct err *e)
     const struct ctr_state *st = &s->state;
     /* One that never ran has not run long. */
     int64_t ran = st->started_ns > 0 ? st->finished_ns - st->started_ns : 0;
-    r->delay_ms = restart_delay(r->delay_ms, ran);
+    r->delay_ms = r->at_once ? 0 : restart_delay(r->delay_ms, ran);
     r->asked = false;
     loop_timer_cancel(s->loop, r->timer);
     r->timer = loop_timer(s->loop, r->delay_ms, on_restart_time, s, e);

@@ -53,6 +53,7 @@ enum event {
     EV_KILL,         /* SIGKILL to the init; the policy decides what follows (health, pressure) */
     EV_RESTART,      /* end this run and begin another, whatever the policy (health, pressure) */
     EV_RESTART_TIME, /* the wait between two runs is over */
+    EV_USER_RESTART, /* the same because the user wants it, and at once */
     EV_MAX,
 };
 
@@ -94,6 +95,7 @@ struct restart {
     char *policy; /* of the record, when last read */
     int32_t retries;
     bool asked;        /* EV_RESTART: once, whatever the policy */
+    bool at_once;      /* by the user: it does not count, and needs no pause before it */
     bool again;        /* decided: another run follows this one */
     uint32_t delay_ms; /* the last one, 0: none yet */
     int timer;

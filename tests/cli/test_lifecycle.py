@@ -144,10 +144,25 @@ def test_restart_keeps_the_files_and_changes_the_pid(rootlet):
     assert state(rootlet, "c")["Running"]
 
 
-def test_restart_does_not_end_what_its_end_would_remove(rootlet):
-    rootlet.ok("run", "-d", "--rm", "--name", "c", "--init", rootlet.image(), "sleep", "100")
-    r = rootlet.fails("restart", "c", match="Error: restart c: it was made with --rm")
-    assert "systemctl --user restart" in r.err and state(rootlet, "c")["Running"]
+@rows("B20")
+def test_restart_of_what_its_end_would_remove(rootlet):
+    """It is there all the time, keeps its files, and goes at its last end."""
+    rootlet.ok("run", "-d", "--rm", "--name", "c", rootlet.image(), "sh", "-c", LOOP)
+    rootlet.ok("exec", "c", "sh", "-c", "echo kept > /f")
+    before = rootlet.inspect("c")
+    for _ in range(2):
+        assert rootlet.ok("restart", "-t", "2", "c").out == "c\n"
+    after = rootlet.inspect("c")
+    assert after["Id"] == before["Id"] and after["RestartCount"] == 0
+    assert after["State"]["Pid"] != before["State"]["Pid"] and after["State"]["Running"]
+    assert rootlet.ok("exec", "c", "cat", "/f").text == "kept"
+    rootlet.ok("stop", "c")
+    assert rootlet.ok("ps", "-aq").out == ""
+    # One that cannot be started again is removed, and that is told.
+    rootlet.ok("run", "-d", "--rm", "--name", "d", rootlet.image(), "sh", "-c", LOOP)
+    rootlet.ok("exec", "d", "rm", "/bin/sh")
+    rootlet.fails("restart", "-t", "2", "d", match="Error: restart d: it did not start again")
+    assert rootlet.ok("ps", "-aq").out == ""
 
 
 def test_start_attached_and_again(rootlet):
@@ -209,7 +224,7 @@ def test_several_names_go_on_and_return_the_worst(rootlet):
     for verb in ("stop", "kill", "start", "logs", "restart", "wait", "attach", "exec"):
         rootlet.fails(verb, "nosuch", *(["true"] if verb == "exec" else []), match="nosuch")
     assert rootlet.ok("stop", "-i", "nosuch").out == ""
-    assert rootlet.ok("wait", "-i", "nosuch").out == "-1\n"
+    assert rootlet.ok("wait", "--ignore", "nosuch").out == "-1\n"
 
 
 def test_prefixes_latest_and_suggestions(rootlet):
