@@ -23,6 +23,9 @@ dist_man1_MANS += \
 	man/rootlet-load.1 \
 	man/rootlet-logs.1 \
 	man/rootlet-ls.1 \
+	man/rootlet-mount-add.1 \
+	man/rootlet-mount-ls.1 \
+	man/rootlet-mount-rm.1 \
 	man/rootlet-oci.1 \
 	man/rootlet-pause.1 \
 	man/rootlet-pod-create.1 \
@@ -92,6 +95,9 @@ man_prose = \
 	man/prose/rootlet-list.md \
 	man/prose/rootlet-load.md \
 	man/prose/rootlet-logs.md \
+	man/prose/rootlet-mount-add.md \
+	man/prose/rootlet-mount-ls.md \
+	man/prose/rootlet-mount-rm.md \
 	man/prose/rootlet-oci.md \
 	man/prose/rootlet-pause.md \
 	man/prose/rootlet-pod-create.md \

@@ -55,9 +55,10 @@ void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *re
 void build_release(struct build *b);
 
 /* The parts, one file each. */
-int build_process(struct build *b, struct err *e);  /* args, env, cwd, user, terminal, limits */
-int build_mounts(struct build *b, struct err *e);   /* /dev, /proc..., tmpfs, read-only, init */
-int build_volumes(struct build *b, struct err *e);  /* -v, --mount, image VOLUMEs, --volumes-from */
+int build_process(struct build *b, struct err *e); /* args, env, cwd, user, terminal, limits */
+int build_mounts(struct build *b, struct err *e);  /* /dev, /proc..., tmpfs, read-only, init */
+int build_volumes(struct build *b, struct err *e); /* -v, --mount, image VOLUMEs, --volumes-from */
+int build_tmpfs_flag(struct build *b, const char *text, struct err *e); /* "DIR[:OPTIONS]" */
 int build_life(struct build *b, struct err *e);     /* restart policy, health check */
 int build_watch(struct build *b, struct err *e);    /* --on-pressure, --oomd */
 int build_names(struct build *b, struct err *e);    /* namespaces, ids, network, host name */

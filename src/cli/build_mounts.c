@@ -51,8 +51,7 @@ static void build_devpts(struct build *b)
                            : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
 }
 
-/* "--tmpfs DIR[:OPTIONS]" */
-static int add_tmpfs(struct build *b, const char *text, struct err *e)
+int build_tmpfs_flag(struct build *b, const char *text, struct err *e)
 {
     const char *colon = strchr(text, ':');
     scoped_free char *dir = colon ? xstrndup(text, (size_t)(colon - text)) : xstrdup(text);
@@ -74,7 +73,7 @@ static int build_tmpfs(struct build *b, struct err *e)
         spec_add_mount(b->spec, read_only_set[i], "tmpfs", "tmpfs",
                        TMPFS_OPTIONS ",rprivate,tmpcopyup");
     for (char **v = b->o->tmpfs; v && *v; v++) {
-        int r = add_tmpfs(b, *v, e);
+        int r = build_tmpfs_flag(b, *v, e);
         if (r < 0)
             return r;
     }

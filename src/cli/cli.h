@@ -73,6 +73,7 @@ extern const struct cmd cli_update_cmds[];      /* update */
 extern const struct cmd cli_healthcheck_cmds[]; /* healthcheck run */
 extern const struct cmd cli_events_cmds[];      /* events */
 extern const struct cmd cli_stats_cmds[];       /* stats */
+extern const struct cmd cli_mount_cmds[];       /* mount add rm ls */
 
 extern const struct cmd cli_volume_cmds[];        /* volume create rm prune exists */
 extern const struct cmd cli_volume_ls_cmds[];     /* volume ls inspect */

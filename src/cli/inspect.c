@@ -111,23 +111,6 @@ static json_t *config_json(const struct container *c, const struct spec *spec)
     return j;
 }
 
-static json_t *mounts_json(const struct ctr_record *r)
-{
-    json_t *a = json_array();
-    for (size_t i = 0; i < r->n_volumes; i++) {
-        const struct ctr_volume *v = &r->volumes[i];
-        bool ro = v->mode && (streq(v->mode, "ro") || str_after(v->mode, "ro,") ||
-                              strstr(v->mode, ",ro") || strstr(v->mode, "readonly"));
-        json_array_append_new(
-            a, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s}", "Type",
-                         v->type ? v->type : "bind", "Name", v->name ? v->name : "", "Source",
-                         v->source ? v->source : "", "Destination", v->destination, "Driver",
-                         v->name ? "local" : "", "Mode", v->mode ? v->mode : "", "RW", !ro,
-                         "Propagation", "rprivate"));
-    }
-    return a;
-}
-
 static json_t *binds_json(const struct ctr_record *r)
 {
     json_t *a = json_array();
@@ -270,7 +253,7 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     json_object_set_new(j, "SeccompProfile", text(rec->seccomp));
     json_object_set_new(j, "Namespaces", json_from_pairs(c->state.namespaces));
     json_object_set_new(j, "GraphDriver", graph_json(&rec->storage));
-    json_object_set_new(j, "Mounts", mounts_json(rec));
+    json_object_set_new(j, "Mounts", inspect_mounts(rec, &spec));
     json_object_set_new(j, "NetworkSettings", network_json(c));
     json_object_set_new(j, "Config", config_json(c, &spec));
     json_object_set_new(j, "HostConfig", host_config(c, &spec));

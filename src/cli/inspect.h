@@ -5,3 +5,8 @@
 
 /* HostConfig of the limits, in docker's words. inspect_limits.c */
 void inspect_limits(const struct ctr_record *rec, const struct spec *spec, json_t *j);
+
+/* What the user has mounted: binds, volumes, tmpfs. A new array. inspect_mounts.c */
+json_t *inspect_mounts(const struct ctr_record *rec, const struct spec *spec);
+/* A tmpfs that is not one of ours in /dev. */
+bool inspect_is_tmpfs(const struct spec_mount *m);

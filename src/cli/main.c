@@ -75,6 +75,7 @@ static const struct cmd *const tables[] = {
     cli_auto_update_cmds,
     cli_volume_ls_cmds,
     cli_update_cmds,
+    cli_mount_cmds,
     cli_stats_cmds,
     cli_quadlet_cmds,
     cli_quadlet_files_cmds,

@@ -114,6 +114,17 @@ struct engine_exec {
 };
 int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, struct err *e);
 
+/* Mounts of a container that runs: all of them, or none and what was there before. */
+struct engine_live {
+    pid_t pid;
+    int pidfd;                 /* of the container's init */
+    const struct spec *spec;   /* of the container */
+    const struct spec *mounts; /* its mounts are added; their destinations are unmounted */
+    const char *bundle;        /* for relative sources; may be NULL */
+};
+int engine_mounts_add(const struct engine_live *l, struct err *e);
+int engine_mounts_remove(const struct engine_live *l, struct err *e);
+
 /* Called first in main of programs that start or enter containers: when our own binary could be
  * written by ids that are mapped into containers (an install below $HOME), re-executes from a
  * sealed memfd, so that /proc/PID/exe leads to nothing (CVE-2019-5736). No cost otherwise.

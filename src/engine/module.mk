@@ -2,7 +2,7 @@ noinst_LIBRARIES += src/engine/libengine.a
 src_engine_libengine_a_SOURCES = src/engine/engine.h src/engine/engine-priv.h src/engine/parts-priv.h src/engine/user.h src/engine/agent.c \
 	src/engine/child.c src/engine/chroot.c src/engine/command.c src/engine/console.c src/engine/credentials.c src/engine/detach.c \
 	src/engine/engine.c \
-	src/engine/exec.c src/engine/hooks.c src/engine/joiner.c src/engine/message.c src/engine/numa.c \
+	src/engine/exec.c src/engine/hooks.c src/engine/joiner.c src/engine/live.c src/engine/message.c src/engine/numa.c \
 	src/engine/parent.c src/engine/process.c src/engine/protect.c src/engine/sched.c \
 	src/engine/stages.c src/engine/user.c
 

@@ -47,15 +47,49 @@ static int check_mount_point(int fd, struct err *e)
     return 0;
 }
 
+static bool is_below(const char *path, const char *dir)
+{
+    const char *rest = str_after(path, dir);
+    return rest && (*rest == '\0' || *rest == '/');
+}
+
+int mounts_check_removable(const struct spec *spec, const char *path, struct err *e)
+{
+    static const char *const kept[] = {"/", "/proc", "/sys", "/dev"};
+    const struct spec_linux *l = spec->linux_;
+    char **const lists[] = {l ? l->masked_paths : NULL, l ? l->readonly_paths : NULL};
+    scoped_free char *clean = path_clean(path);
+    bool is_kept = false;
+    for (size_t i = 0; i < N_ELEMENTS(kept); i++)
+        is_kept = is_kept || streq(clean, kept[i]);
+    for (size_t i = 0; i < N_ELEMENTS(lists); i++)
+        for (char **p = lists[i]; p && *p; p++)
+            is_kept = is_kept || is_below(clean, *p);
+    return is_kept ? err_msg(e, EPERM, "unmount %s: it protects the host", path) : 0;
+}
+
+/* Where the descriptor has led to: links of the container may have taken us to a mask. */
+static int check_real_path(const struct spec *spec, int fds_dir, const char *number, struct err *e)
+{
+    char real[4097];
+    ssize_t n = readlinkat(fds_dir, number, real, sizeof(real) - 1);
+    if (n < 0)
+        return err_set(e, errno, "look where it is");
+    real[n] = '\0';
+    return mounts_check_removable(spec, real, e);
+}
+
 /* umount2(2) takes a path only: the one that leads to our descriptor, and nowhere else. */
-int mounts_remove(int root, int fds_dir, const char *path, struct err *e)
+int mounts_remove(const struct spec *spec, int root, int fds_dir, const char *path, struct err *e)
 {
     char number[16];
     scoped_fd int fd = path_open_in_root(root, path, O_PATH, 0, e);
     int r = fd < 0 ? fd : check_mount_point(fd, e);
+    snprintf(number, sizeof(number), "%d", fd);
+    if (r == 0)
+        r = check_real_path(spec, fds_dir, number, e);
     if (r == 0 && fchdir(fds_dir) < 0)
         r = err_set(e, errno, "enter the directory of descriptors");
-    snprintf(number, sizeof(number), "%d", fd);
     if (r == 0 && syscall(SYS_umount2, number, MNT_DETACH) < 0)
         r = err_set(e, errno, "unmount");
     return r < 0 ? err_add(e, r, "unmount %s", path) : 0;

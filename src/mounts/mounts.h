@@ -73,9 +73,13 @@ int mounts_enter(const struct spec *spec, const struct mounts_env *env, struct e
  * "/"; bind_fds were opened in a namespace that had the host's mounts. Those before one that fails
  * stay. */
 int mounts_add(const struct spec *spec, const struct mounts_env *env, struct err *e);
-/* Detaches the mount at path below root. -EINVAL when that is no mount point. fds_dir: our own
- * /proc/self/fd, opened outside; the working directory becomes another. */
-int mounts_remove(int root, int fds_dir, const char *path, struct err *e);
+/* -EPERM for "/", /proc, /sys, /dev and what spec masks or makes read-only: it protects the host.
+ */
+int mounts_check_removable(const struct spec *spec, const char *path, struct err *e);
+/* Detaches the mount at path below root, unless it is one of those, whatever links lead to it.
+ * -EINVAL when that is no mount point. fds_dir: our own /proc/self/fd, opened outside; the working
+ * directory becomes another. */
+int mounts_remove(const struct spec *spec, int root, int fds_dir, const char *path, struct err *e);
 
 /* Copy-up: fills an empty volume directory (fd) with what the image holds at path below root_fd:
  * owners, modes, times, xattrs, links. A symbolic link at path is refused by name; a missing path,
