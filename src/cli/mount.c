@@ -353,9 +353,8 @@ static int mount_ls(const struct cmd *cmd, void *opts, char **args, struct err *
     return r;
 }
 
-static const char *const add_aliases[] = {"container mount add", NULL};
-static const char *const rm_aliases[] = {"mount remove", "container mount rm", NULL};
-static const char *const ls_aliases[] = {"mount list", "container mount ls", NULL};
+static const char *const rm_aliases[] = {"mount remove", NULL};
+static const char *const ls_aliases[] = {"mount list", NULL};
 
 const struct cmd cli_mount_cmds[] = {
     {
@@ -367,7 +366,6 @@ const struct cmd cli_mount_cmds[] = {
         .min_args = 1,
         .max_args = -1,
         .run = mount_add,
-        .aliases = add_aliases,
         .details = "What -v, --mount and --tmpfs of run take: a directory or file of the host, a "
                    "volume, a tmpfs.\nThe container keeps it when it is started again.",
         .examples = "rootlet mount add web ~/data:/data:ro\n"

@@ -110,12 +110,6 @@ def test_pod_member(rootlet, d):
     rootlet.ok("pod", "rm", "-f", "-t", "0", "p")
 
 
-def test_single_id(rootlet, d):
-    started(rootlet, "--uidmap", "0:0:1", "--gidmap", "0:0:1")
-    rootlet.ok("mount", "add", "c", f"{d}:/d", "--tmpfs", "/t")
-    assert sh(rootlet, "cat /d/f; touch /t/x && echo rw") == "host\nrw"
-
-
 @pytest.mark.parametrize("args, match", [
     (("/no/such:/x",), "/no/such"), (("{d}:relative",), "relative"), (("{d}:/",), "destination"),
     (("{d}:/x:nosuch",), "nosuch"), (("{d}:/proc",), "/proc"), (("{d}:/proc/kcore",), "/proc"),

@@ -571,4 +571,10 @@ def test_without_subordinate_ids(rootlet_base, images, leak_audit):
     assert r.stdout.split()[:5] == ["0", "0", str(uid), "1", "deny"]
     assert r.stdout.endswith("\n1\n") and "Invalid argument" in r.stderr
     assert "single id" in r.stderr and "--add-subuids" in r.stderr
+    run("run", "-d", "--name", "c", "localhost/busybox", "sleep", "60")
+    run("mount", "add", "c", f"{top}:/new/top:ro", "--tmpfs", "/t")
+    r = run("exec", "c", "sh", "-c", "ls -d /new/top/.local; touch /t/x && echo rw; touch /new/top/x || echo ro")
+    assert r.stdout == "/new/top/.local\nrw\nro\n"
+    run("mount", "rm", "c", "/new/top")
+    run("rm", "-f", "-t", "0", "c")
     shutil.rmtree(top)
