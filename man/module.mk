@@ -3,6 +3,8 @@
 dist_man1_MANS += \
 	man/rootlet-attach.1 \
 	man/rootlet-auto-update.1 \
+	man/rootlet-container-exists.1 \
+	man/rootlet-container-prune.1 \
 	man/rootlet-create.1 \
 	man/rootlet-delete.1 \
 	man/rootlet-doctor.1 \
@@ -33,6 +35,7 @@ dist_man1_MANS += \
 	man/rootlet-pod-inspect.1 \
 	man/rootlet-pod-kill.1 \
 	man/rootlet-pod-pause.1 \
+	man/rootlet-pod-prune.1 \
 	man/rootlet-pod-ps.1 \
 	man/rootlet-pod-restart.1 \
 	man/rootlet-pod-rm.1 \
@@ -77,6 +80,8 @@ EXTRA_DIST += man/generate.py man/gen_tables.py man/gen_man.py man/gen_complete.
 man_prose = \
 	man/prose/rootlet-attach.md \
 	man/prose/rootlet-auto-update.md \
+	man/prose/rootlet-container-exists.md \
+	man/prose/rootlet-container-prune.md \
 	man/prose/rootlet-create.md \
 	man/prose/rootlet-doctor.md \
 	man/prose/rootlet-events.md \
@@ -105,6 +110,7 @@ man_prose = \
 	man/prose/rootlet-pod-inspect.md \
 	man/prose/rootlet-pod-kill.md \
 	man/prose/rootlet-pod-pause.md \
+	man/prose/rootlet-pod-prune.md \
 	man/prose/rootlet-pod-ps.md \
 	man/prose/rootlet-pod-restart.md \
 	man/prose/rootlet-pod-rm.md \

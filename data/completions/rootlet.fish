@@ -119,12 +119,14 @@ complete -c rootlet -n '__rootlet_group container' -a attach -d 'Attach to a run
 complete -c rootlet -n '__rootlet_group container' -a create -d 'Create a container, to be started later'
 complete -c rootlet -n '__rootlet_group container' -a delete -d 'Remove containers'
 complete -c rootlet -n '__rootlet_group container' -a exec -d 'Run a command in a running container'
+complete -c rootlet -n '__rootlet_group container' -a exists -d 'Exit status 0 if there is such a container, 1 if not'
 complete -c rootlet -n '__rootlet_group container' -a inspect -d 'Show everything about containers or images as JSON'
 complete -c rootlet -n '__rootlet_group container' -a kill -d 'Send a signal to containers'
 complete -c rootlet -n '__rootlet_group container' -a list -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a logs -d 'Show what containers have written'
 complete -c rootlet -n '__rootlet_group container' -a ls -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a pause -d 'Stop all processes of containers for a while'
+complete -c rootlet -n '__rootlet_group container' -a prune -d 'Remove all containers that do not run'
 complete -c rootlet -n '__rootlet_group container' -a ps -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a remove -d 'Remove containers'
 complete -c rootlet -n '__rootlet_group container' -a rename -d 'Give a container another name'
@@ -165,6 +167,7 @@ complete -c rootlet -n '__rootlet_group pod' -a kill -d 'Send a signal to all co
 complete -c rootlet -n '__rootlet_group pod' -a list -d 'List pods'
 complete -c rootlet -n '__rootlet_group pod' -a ls -d 'List pods'
 complete -c rootlet -n '__rootlet_group pod' -a pause -d 'Freeze all containers of pods'
+complete -c rootlet -n '__rootlet_group pod' -a prune -d 'Remove all pods that have ended, with their containers'
 complete -c rootlet -n '__rootlet_group pod' -a ps -d 'List pods'
 complete -c rootlet -n '__rootlet_group pod' -a remove -d 'Remove pods with their containers'
 complete -c rootlet -n '__rootlet_group pod' -a restart -d 'Stop pods and start them again'
@@ -473,6 +476,13 @@ complete -c rootlet -n '__rootlet_is rm delete remove "container rm" "container 
 
 complete -c rootlet -n '__rootlet_is rename "container rename"' -a '(__rootlet_containers)'
 
+complete -c rootlet -n '__rootlet_is "container prune"' -l filter -x -d 'until, label or label!'
+complete -c rootlet -n '__rootlet_is "container prune"' -s f -l force -d 'Do not ask'
+
+complete -c rootlet -n '__rootlet_is "container exists"' -a '(__rootlet_containers)'
+
+complete -c rootlet -n '__rootlet_is "pod prune"' -s f -l force -d 'Do not ask'
+
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s d -l detach -d 'Leave it running in the background'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -l detach-keys -x -d 'Keys that detach (ctrl-p,ctrl-q)'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s e -l env -x -d 'Set an environment variable'
@@ -759,6 +769,7 @@ complete -c rootlet -n '__rootlet_is rmi "image rm" "image remove"' -s f -l forc
 complete -c rootlet -n '__rootlet_is rmi "image rm" "image remove"' -a '(__rootlet_images)'
 
 complete -c rootlet -n '__rootlet_is "image prune"' -s a -l all -d 'All images that no container was made from, not only those without a name'
+complete -c rootlet -n '__rootlet_is "image prune"' -l filter -x -d 'until, label or label!'
 complete -c rootlet -n '__rootlet_is "image prune"' -s f -l force -d 'Do not ask'
 
 complete -c rootlet -n '__rootlet_is "image inspect"' -s f -l format -x -d 'json, or a template: \'{{.Id}}\''

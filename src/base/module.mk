@@ -11,6 +11,7 @@ src_base_libbase_a_SOURCES = \
 	src/base/parse.c \
 	src/base/path.c src/base/path.h \
 	src/base/proc.c src/base/proc.h src/base/proc-run.c \
+	src/base/prune.c src/base/prune.h \
 	src/base/scoped.c src/base/scoped.h \
 	src/base/signal.c \
 	src/base/str.c src/base/str.h \

@@ -250,6 +250,7 @@ void cli_groups_release(struct cli_groups *g)
 {
     json_decref(g->limits);
     cgroup_choice_release(&g->choice);
+    fd_close(&g->made_fd);
 }
 
 /* Where the mode of cgroups comes from when no --cgroups of the command says it. */
@@ -406,7 +407,12 @@ static int create(struct creation *c, char *const *words, struct err *e)
     r = c->o->spec ? build_from_file(&c->b, e) : build_all(&c->b, e);
     if (r == 0)
         r = replace_old(c->o, e);
-    return r == 0 ? container_create(conf, &c->rec, &c->spec, prepare, c, e) : r;
+    if (r < 0)
+        return r;
+    r = container_create(conf, &c->rec, &c->spec, prepare, c, e);
+    if (r >= 0)
+        c->groups->made_fd = r;
+    return r < 0 ? r : 0;
 }
 
 /* What a pod means for the record: of a member, or of the infra itself. */

@@ -10,7 +10,12 @@ struct cli_groups {
     bool chosen;
     json_t *limits; /* linux.resources to be; owned */
     struct cgroup_choice choice;
+    int made_fd; /* container_create's descriptor: no prune takes the new container; or -1 */
 };
+#define CLI_GROUPS_INIT                                                                            \
+    {                                                                                              \
+        .made_fd = -1                                                                              \
+    }
 /* given: linux.resources of --spec, or NULL. A limit that was asked for and cannot be set fails. */
 int cli_choose_groups(const struct run_opts *o, const json_t *given, struct cli_groups *ret,
                       struct err *e);

@@ -59,6 +59,7 @@ static const struct cmd *const tables[] = {
     cli_wait_cmds,
     cli_pause_cmds,
     cli_rm_cmds,
+    cli_prune_cmds,
     cli_exec_cmds,
     cli_ps_cmds,
     cli_logs_cmds,

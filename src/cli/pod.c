@@ -15,6 +15,7 @@
 #include "cgroup/place.h"
 #include "cli/cli.h"
 #include "cli/follow.h"
+#include "cli/prune.h"
 #include "container/client.h"
 #include "events/events.h"
 
@@ -258,6 +259,41 @@ static int remove_all(const struct pod *p, struct err *e)
     stop_slice(&p->infra.rec);
     event_named(cli_conf(), "pod", "remove", p->infra.id, p->infra.rec.pod);
     return 0;
+}
+
+static bool is_idle(const struct pod *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (ctr_state_alive(p->members[i]))
+            return false;
+    return !ctr_state_alive(&p->infra.state);
+}
+
+int cli_pod_prune(const char *id, struct err *e)
+{
+    scoped_pod_set struct pod_set set = {.n = 0};
+    const struct pod *p = NULL;
+    scoped_fd int lock = pod_lock(cli_conf(), true, e);
+    int r = lock < 0 ? lock : pod_set_load(cli_conf(), &set, e);
+    if (r == 0)
+        r = pod_find(&set, id, &p, e);
+    if (r < 0 || !is_idle(p)) {
+        if (r == -ENOENT)
+            err_clear(e);
+        return r == -ENOENT ? 0 : r;
+    }
+    for (size_t i = 0; i < p->n && r >= 0; i++) {
+        r = container_prune(cli_conf(), p->members[i]->id, e);
+        if (r == 0) /* it starts at this moment: the pod is needed */
+            return 0;
+    }
+    if (r >= 0)
+        r = container_prune(cli_conf(), p->infra.id, e);
+    if (r <= 0)
+        return r;
+    stop_slice(&p->infra.rec);
+    event_named(cli_conf(), "pod", "remove", p->infra.id, p->infra.rec.pod);
+    return 1;
 }
 
 static int rm_pod(const struct pod *p, const struct pod_opts *o, struct err *e)

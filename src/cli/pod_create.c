@@ -135,7 +135,7 @@ static int make_infra(const struct create_opts *o, const struct pod_wish *wish, 
         .shm_size = o->shm_size,
         .cgroup_parent = o->cgroup_parent,
     };
-    struct cli_groups groups scoped_groups = {0};
+    struct cli_groups groups scoped_groups = CLI_GROUPS_INIT;
     return cli_create(&run, words, o->command_line, id, &groups, e);
 }
 

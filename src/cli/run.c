@@ -90,7 +90,7 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         r = follow_listen_fds(&f.listen_fds, e);
     /* The sockets of systemd come first, as its protocol wants; --preserve-fds follow. */
     f.preserve_fds = f.listen_fds + (o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0);
-    struct cli_groups groups scoped_groups = {0};
+    struct cli_groups groups scoped_groups = CLI_GROUPS_INIT;
     scoped_strv char **properties = NULL;
     if (r == 0)
         r = oomd_properties(o->oomd, &properties, e);
@@ -130,7 +130,7 @@ static int create_command(const struct cmd *cmd, void *opts, char **args, struct
     char id[ID_LEN + 1];
     scoped_strv char **line = cli_command_line();
     (void)cmd;
-    struct cli_groups groups scoped_groups = {0};
+    struct cli_groups groups scoped_groups = CLI_GROUPS_INIT;
     id_random(id);
     int r = cli_create(opts, args, line, id, &groups, e);
     if (r == 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/prune.h"
 #include "cli/cli.h"
 #include "cli/volume_filter.h"
 #include "events/events.h"
@@ -183,20 +184,6 @@ static int rm(const struct cmd *cmd, void *opts, char **args, struct err *e)
     return r < 0 ? r : remove_each(o->all ? names : args, o->force, e);
 }
 
-static bool confirmed(void)
-{
-    char answer[16] = "";
-    fputs("This removes all volumes that no container uses, and what is in them.\n"
-          "Go on? [y/N] ",
-          stdout);
-    fflush(stdout);
-    if (!fgets(answer, sizeof(answer), stdin)) {
-        putchar('\n');
-        return false;
-    }
-    return answer[0] == 'y' || answer[0] == 'Y';
-}
-
 static int prune_some(const struct volume_filter *f, struct err *e)
 {
     struct volume *list = NULL;
@@ -232,8 +219,11 @@ static int prune(const struct cmd *cmd, void *opts, char **args, struct err *e)
     int r = volume_filter_parse(terms, &f, e);
     if (r < 0)
         return r;
-    if (!o->force && !confirmed())
-        return 0;
+    if (!o->force) {
+        r = prune_ask("all local volumes not used by at least one container.", e);
+        if (r <= 0)
+            return r;
+    }
     container_volume_sweep(cli_conf());
     return prune_some(&f, e);
 }

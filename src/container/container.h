@@ -157,7 +157,8 @@ void container_state_init(const struct ctr_record *rec, struct ctr_state *ret);
  * rec->name is NULL), writes config.json, container.json and state.json. rec->id is set when NULL.
  * The storage must be prepared by `prepare` (called with the directory's path before the rename;
  * the paths it puts into rec->storage are moved along). A crash at any moment leaves either nothing
- * that counts or the whole container. No fsync. */
+ * that counts or the whole container. No fsync. Returns an owned descriptor of the directory with
+ * a lock on it: until it is closed container_prune leaves the container alone. */
 int container_create(const struct conf *c, struct ctr_record *rec, const struct spec *spec,
                      int (*prepare)(const char *dir, struct ctr_record *rec, void *data,
                                     struct err *e),
@@ -179,6 +180,8 @@ int container_remove_locked(const struct conf *c, struct container *ctr, bool vo
 /* And for its supervisor, which knows that no process is left; of ctr only dir_fd, id and rec. */
 int container_remove_ended(const struct conf *c, const struct container *ctr, bool volumes,
                            struct err *e);
+/* Removes it if it does not run and nobody works on it: 1, or 0 when it was left alone. */
+int container_prune(const struct conf *c, const char *id, struct err *e);
 /* Removes a volume and what is in it. -ENOENT, -EBUSY: a container uses it, or is being made with
  * it.
  */

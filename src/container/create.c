@@ -162,12 +162,13 @@ int container_create(const struct conf *c, struct ctr_record *rec, const struct 
         if (r < 0)
             name_free(c, rec->name, rec->id);
     }
-    fd_close(&m.dir_fd);
-    if (r < 0)
+    if (r < 0) {
+        fd_close(&m.dir_fd);
         sweep_entry(c, containers_fd, m.tmp);
-    else
-        container_event(c, rec, "create", NULL);
-    return r;
+        return r;
+    }
+    container_event(c, rec, "create", NULL);
+    return m.dir_fd;
 }
 
 int container_rename(const struct conf *c, struct container *ctr, const char *name, struct err *e)

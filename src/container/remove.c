@@ -131,8 +131,9 @@ int container_remove_ended(const struct conf *c, const struct container *ctr, bo
         return containers_fd;
     char gone[sizeof(DIR_RM) + ID_LEN];
     snprintf(gone, sizeof(gone), DIR_RM "%s", ctr->id);
-    /* The lock on the directory tells sweepers that this removal is not an interrupted one. */
-    if (flock(ctr->dir_fd, LOCK_EX) < 0 ||
+    /* The lock on the directory tells sweepers that this removal is not an interrupted one. Its
+     * maker may have it still, which does as well: when that one goes, two delete the same. */
+    if ((flock(ctr->dir_fd, LOCK_EX | LOCK_NB) < 0 && errno != EWOULDBLOCK) ||
         renameat(containers_fd, ctr->id, containers_fd, gone) < 0)
         return err_set(e, errno, "remove container %s", ctr->rec.name);
     name_free(c, ctr->rec.name, ctr->id);
@@ -175,6 +176,41 @@ int container_remove(const struct conf *c, struct container *ctr, bool volumes, 
     if (r == 0)
         container_sweep(c);
     return r;
+}
+
+/* Is it as it was before we had the lock? Its own words: nobody can be its supervisor now. */
+static bool is_unchanged(const struct container *before, int dir_fd)
+{
+    struct ctr_state now;
+    if (container_read_state(dir_fd, &now, NULL) < 0)
+        return before->state.status == CTR_DEAD;
+    bool same = now.started_ns == before->state.started_ns;
+    ctr_state_release(&now);
+    return same;
+}
+
+int container_prune(const struct conf *c, const char *id, struct err *e)
+{
+    scoped_container struct container before = {.dir_fd = -1}, now = {.dir_fd = -1};
+    struct err why = ERR_INIT;
+    if (container_open_id(c, id, &before, &why) < 0 || ctr_state_alive(&before.state))
+        return 0;
+    scoped_fd int lock_fd = container_lock(c, id, &why);
+    int r = lock_fd < 0 ? lock_fd : container_open_id(c, id, &now, &why);
+    if (r == -ENOENT && lock_fd >= 0)
+        container_remove_run(c, id); /* the lock that we have just made */
+    if (r == -EWOULDBLOCK || r == -ENOENT)
+        return 0;
+    if (r < 0) {
+        if (e)
+            *e = why;
+        return r;
+    }
+    /* Whoever made it just now holds a lock on the directory until it has been started. */
+    if (!is_unchanged(&before, now.dir_fd) || flock(now.dir_fd, LOCK_SH | LOCK_NB) < 0)
+        return 0;
+    r = container_remove_locked(c, &now, false, e);
+    return r < 0 ? r : 1;
 }
 
 void container_sweep(const struct conf *c)

@@ -1,4 +1,4 @@
-/* rootlet rmi, image prune */
+/* rootlet rmi */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,13 +20,6 @@ static const struct opt rm_options[] = {
     {"force", 'f', OPT_FLAG, offsetof(struct rm_opts, force), NULL,
      "Also if it has several names or containers were made from it (they keep its layers)"},
     {"all", 'a', OPT_FLAG, offsetof(struct rm_opts, all), NULL, "All images"},
-    {NULL},
-};
-
-static const struct opt prune_options[] = {
-    {"all", 'a', OPT_FLAG, offsetof(struct rm_opts, all), NULL,
-     "All images that no container was made from, not only those without a name"},
-    {"force", 'f', OPT_FLAG, offsetof(struct rm_opts, force), NULL, "Do not ask"},
     {NULL},
 };
 
@@ -151,51 +144,6 @@ static int run_rmi(const struct cmd *cmd, void *opts, char **args, struct err *e
     return r < 0 ? err_add(e, r, "rmi") : worst;
 }
 
-static int confirm(bool all)
-{
-    char answer[8] = "";
-    printf("WARNING: this removes %s.\nGo on? [y/N] ",
-           all ? "all images without a container" : "all images without a name");
-    fflush(stdout);
-    return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
-}
-
-static int prune(const struct conf *c, bool all, struct err *e)
-{
-    struct store_image *v = NULL;
-    size_t n = 0;
-    int r = store_list(c, &v, &n, e);
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        scoped_strv char **users = NULL;
-        if (!all && v[i].digests)
-            continue;
-        r = gc_users(c, v[i].id, &users, e);
-        if (r < 0 || users)
-            continue;
-        r = ref_remove_all(c, &v[i], NULL, e);
-        r = r < 0 ? r : remove_row(c, &v[i], e);
-        if (r == 0)
-            puts(image_digest_hex(v[i].id));
-    }
-    if (r == 0)
-        event_named(c, "image", "prune", NULL, NULL);
-    store_list_free(v, n);
-    return r < 0 ? r : gc_run(c, e);
-}
-
-static int run_prune(const struct cmd *cmd, void *opts, char **args, struct err *e)
-{
-    const struct rm_opts *o = opts;
-    scoped_conf struct conf conf = {0};
-    (void)cmd;
-    (void)args;
-    if (!o->force && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !confirm(o->all))
-        return 0;
-    int r = conf_load(NULL, &conf, e);
-    r = r < 0 ? r : prune(&conf, o->all, e);
-    return r < 0 ? err_add(e, r, "image prune") : 0;
-}
-
 const struct cmd imagetool_rm_cmds[] = {
     {.name = "rmi",
      .args = "IMAGE...",
@@ -208,13 +156,5 @@ const struct cmd imagetool_rm_cmds[] = {
      .details = "An image that has more names loses only the given one. Layers that another image "
                 "or a container needs stay. Exit status: 1 if an image is not known, 2 if one is "
                 "in use by a container."},
-    {.name = "image prune",
-     .args = "",
-     .summary = "Remove images without a name",
-     .opts = prune_options,
-     .opts_size = sizeof(struct rm_opts),
-     .run = run_prune,
-     .details = "Images that a container was made from stay. Unused layers and what interrupted "
-                "commands left behind go too."},
     {NULL},
 };

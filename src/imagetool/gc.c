@@ -274,3 +274,24 @@ int gc_users(const struct conf *c, const char *image_id, char ***ret, struct err
     scoped_fd int root = conf_open_root(c, "", false, NULL);
     return root < 0 ? 0 : each_entry(root, "containers", check_user, &u, e);
 }
+
+static int add_image_of(int dir_fd, const char *name, void *data, struct err *e)
+{
+    scoped_free char *file = xasprintf("%s/container.json", name), *text = NULL;
+    ssize_t n = fs_read(dir_fd, file, RECORD_MAX, &text, e);
+    if (n == -ENOENT)
+        return 0;
+    if (n < 0)
+        return (int)n;
+    scoped_json json_t *doc = json_parse(text, (size_t)n, RECORD_MAX, file, e);
+    const char *id = json_string_value(json_object_get(doc, "image_id"));
+    if (id && !strv_has(*(char ***)data, id))
+        strv_add(data, id);
+    return doc ? 0 : -EUCLEAN; /* it might be any */
+}
+
+int gc_used_images(const struct conf *c, char ***ret, struct err *e)
+{
+    scoped_fd int root = conf_open_root(c, "", false, NULL);
+    return root < 0 ? 0 : each_entry(root, "containers", add_image_of, ret, e);
+}

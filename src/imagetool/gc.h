@@ -19,3 +19,5 @@ int gc_run(const struct conf *c, struct err *e);
 /* Names of the containers that were made from the image (owned). An unreadable record is an
  * error: it might be one. */
 int gc_users(const struct conf *c, const char *image_id, char ***ret, struct err *e);
+/* Ids of all images that containers were made from ("sha256:..."; owned, not sorted). */
+int gc_used_images(const struct conf *c, char ***ret, struct err *e);

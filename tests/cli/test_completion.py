@@ -55,7 +55,7 @@ def test_options(complete):
     assert complete("rootlet --stor") == ["--storage-driver"]
     assert "--detach" in complete("rootlet run --rm -it --de")
     assert "--detach" not in complete("rootlet create --de")
-    assert complete("rootlet image prune --f") == ["--force"]
+    assert complete("rootlet image prune --fo") == ["--force"]
 
 
 def test_values(complete):

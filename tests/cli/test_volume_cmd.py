@@ -97,8 +97,8 @@ def test_prune(rootlet):
     make(rootlet, "--label", "keep", "kept")
     make(rootlet, "gone")
     rootlet.ok("create", "--name", "c", "-v", "used:/x", rootlet.image(), "true")
-    for answer in ("n\n", ""):
-        assert "Go on?" in rootlet.ok("volume", "prune", input=answer).out
+    for answer in ("n\n", "\n"):
+        assert "continue?" in rootlet.ok("volume", "prune", input=answer).out
     assert names(rootlet) == ["gone", "kept", "used"]
     assert rootlet.ok("volume", "prune", "--filter", "label!=keep", input="y\n").out.endswith("gone\n")
     assert rootlet.ok("volume", "prune", "-f").out == "kept\n"

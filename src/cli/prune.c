@@ -1,0 +1,181 @@
+/* prune - container prune and pod prune; container exists. */
+#include "cli/prune.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "events/events.h"
+
+struct prune_opts {
+    bool force, external;
+    char **filter;
+};
+
+#define O(m) offsetof(struct prune_opts, m)
+static const struct opt prune_table[] = {
+    {"filter", 0, OPT_STRV, O(filter), "KEY=VALUE", "until, label or label!"},
+    {"force", 'f', OPT_FLAG, O(force), NULL, "Do not ask"},
+    {NULL},
+};
+static const struct opt pod_prune_table[] = {
+    {"force", 'f', OPT_FLAG, O(force), NULL, "Do not ask"},
+    {NULL},
+};
+static const struct opt exists_table[] = {
+    {"external", 0, OPT_FLAG, O(external), NULL, "For podman's sake, does nothing", OPT_IGNORED},
+    {NULL},
+};
+
+int cli_prunable(const struct prune_filter *f, char ***ret_ids, struct err *e)
+{
+    struct ctr_state *list = NULL;
+    size_t n = 0;
+    int r = container_list(cli_conf(), &list, &n, e);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        if (!ctr_state_alive(&list[i]) && !pod_is_infra(&list[i]) &&
+            prune_filter_match(f, list[i].created_ns, list[i].labels))
+            strv_add(ret_ids, list[i].id);
+    container_list_free(list, n);
+    return r;
+}
+
+/* podman's word for a pod that has ended; one that was never started waits for its start. */
+static bool has_ended(const struct pod *p)
+{
+    const char *status = pod_status(p);
+    return streq(status, "Exited") || streq(status, "Stopped") || streq(status, "Dead");
+}
+
+int cli_prunable_pods(const struct prune_filter *f, char ***ret_ids, struct err *e)
+{
+    scoped_pod_set struct pod_set set = {.n = 0};
+    int r = pod_set_load(cli_conf(), &set, e);
+    for (size_t i = 0; r == 0 && i < set.n; i++)
+        if (has_ended(&set.v[i]) &&
+            prune_filter_match(f, set.v[i].infra.rec.created_ns, set.v[i].infra.rec.labels))
+            strv_add(ret_ids, set.v[i].infra.id);
+    return r;
+}
+
+typedef int prune_one(const char *id, struct err *e);
+
+static int prune_container(const char *id, struct err *e)
+{
+    return container_prune(cli_conf(), id, e);
+}
+
+static int prune_each(char *const *ids, prune_one *fn, const char *title, struct err *e)
+{
+    int worst = 0;
+    bool any = false;
+    for (char *const *id = ids; id && *id; id++) {
+        struct err one = ERR_INIT;
+        int r = fn(*id, &one);
+        if (r > 0 && title && !any)
+            puts(title);
+        if (r > 0)
+            puts(*id);
+        any |= r > 0;
+        if (r >= 0)
+            continue;
+        if (worst < 0)
+            cli_print_err(e);
+        *e = one;
+        worst = r;
+    }
+    if (any && title)
+        putchar('\n');
+    return worst;
+}
+
+int cli_prune_containers(char *const *ids, const char *title, struct err *e)
+{
+    container_sweep(cli_conf());
+    int r = prune_each(ids, prune_container, title, e);
+    event_named(cli_conf(), "container", "prune", NULL, NULL);
+    return r;
+}
+
+int cli_prune_pods(char *const *ids, const char *title, struct err *e)
+{
+    return prune_each(ids, cli_pod_prune, title, e);
+}
+
+static int container_prune_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct prune_opts *o = opts;
+    scoped_prune_filter struct prune_filter f = {.until_ns = 0};
+    scoped_strv char **ids = NULL;
+    (void)cmd, (void)args;
+    int r = prune_filter_parse(o->filter, &f, e);
+    if (r == 0 && !o->force) {
+        r = prune_ask("all stopped containers.", e);
+        if (r <= 0)
+            return r;
+        r = 0;
+    }
+    if (r == 0)
+        r = cli_prunable(&f, &ids, e);
+    return r < 0 ? r : cli_prune_containers(ids, NULL, e);
+}
+
+static int pod_prune_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct prune_opts *o = opts;
+    const struct prune_filter all = {.until_ns = 0};
+    scoped_strv char **ids = NULL;
+    (void)cmd, (void)args;
+    int r = o->force ? 1 : prune_ask("all pods that have ended, with their containers.", e);
+    if (r <= 0)
+        return r;
+    r = cli_prunable_pods(&all, &ids, e);
+    return r < 0 ? r : cli_prune_pods(ids, NULL, e);
+}
+
+static int exists(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    scoped_container struct container c = {.dir_fd = -1};
+    (void)cmd, (void)opts;
+    int r = container_open(cli_conf(), args[0], &c, e);
+    if (r != -ENOENT)
+        return r;
+    err_clear(e);
+    return 1;
+}
+
+const struct cmd cli_prune_cmds[] = {
+    {
+        .name = "container prune",
+        .args = "",
+        .summary = "Remove all containers that do not run",
+        .opts = prune_table,
+        .opts_size = sizeof(struct prune_opts),
+        .run = container_prune_command,
+        .details = "Containers that another command is making or starting stay.",
+        .examples = "rootlet container prune\n"
+                    "rootlet container prune -f --filter until=24h --filter label!=keep",
+    },
+    {
+        .name = "container exists",
+        .args = "CONTAINER",
+        .summary = "Exit status 0 if there is such a container, 1 if not",
+        .opts = exists_table,
+        .opts_size = sizeof(struct prune_opts),
+        .min_args = 1,
+        .max_args = 1,
+        .run = exists,
+        .examples = "rootlet container exists web || rootlet create --name web IMAGE",
+    },
+    {
+        .name = "pod prune",
+        .args = "",
+        .summary = "Remove all pods that have ended, with their containers",
+        .opts = pod_prune_table,
+        .opts_size = sizeof(struct prune_opts),
+        .run = pod_prune_command,
+        .examples = "rootlet pod prune -f",
+    },
+    {NULL},
+};
