@@ -483,6 +483,7 @@ complete -c rootlet -n '__rootlet_is "container exists"' -a '(__rootlet_containe
 
 complete -c rootlet -n '__rootlet_is "pod prune"' -s f -l force -d 'Do not ask'
 
+complete -c rootlet -n '__rootlet_is exec "container exec"' -l cidfile -r -F -d 'In the container whose id a file has'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s d -l detach -d 'Leave it running in the background'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -l detach-keys -x -d 'Keys that detach (ctrl-p,ctrl-q)'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s e -l env -x -d 'Set an environment variable'

@@ -8,27 +8,31 @@
 
 #include "base/proc.h"
 #include "cli/build.h"
-#include "cli/cli.h"
 #include "cli/exec_session.h"
+#include "cli/select.h"
 #include "engine/engine.h"
 #include "security/caps.h"
 #include "security/filter.h"
+#include "security/secopt.h"
+#include "term/term.h"
 
 struct exec_opts {
-    bool detach, interactive, tty, latest, privileged;
-    char *user, *workdir, *detach_keys;
+    bool detach, interactive, tty, latest, privileged, ignored;
+    char *user, *workdir, *detach_keys, *cidfile;
     char **env, **env_file;
     int64_t preserve_fds;
 };
 
 #define O(m) offsetof(struct exec_opts, m)
 static const struct opt exec_table[] = {
+    {"cidfile", 0, OPT_STRING, O(cidfile), "FILE", "In the container whose id a file has"},
     {"detach", 'd', OPT_FLAG, O(detach), NULL, "Leave it running in the background"},
     {"detach-keys", 0, OPT_STRING, O(detach_keys), "KEYS", "Keys that detach (ctrl-p,ctrl-q)"},
     {"env", 'e', OPT_STRV, O(env), "NAME[=VALUE]", "Set an environment variable"},
     {"env-file", 0, OPT_STRV, O(env_file), "FILE", "Read environment variables from a file"},
     {"interactive", 'i', OPT_FLAG, O(interactive), NULL, "Keep standard input open"},
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"no-session", 0, OPT_FLAG, O(ignored), NULL, "For podman's sake, does nothing", OPT_IGNORED},
     {"preserve-fds", 0, OPT_INT, O(preserve_fds), "N", "Hand on N descriptors from 3 on"},
     {"privileged", 0, OPT_FLAG, O(privileged), NULL, "All capabilities of the user namespace"},
     {"tty", 't', OPT_FLAG, O(tty), NULL, "Allocate a terminal"},
@@ -128,6 +132,28 @@ static int open_group(const struct container *c, struct cgroup **ret, struct err
     return r < 0 ? r : cgroup_open_child(top, NULL, c->state.pid, ret, e);
 }
 
+/* Each exec has an id in the events, as podman's. */
+struct telling {
+    const struct ctr_record *rec;
+    char id[ID_LEN + 1];
+};
+
+static void tell(const struct telling *t, const char *action, const char *more)
+{
+    scoped_strv char **attributes = NULL;
+    strv_addf(&attributes, "execID=%s", t->id);
+    if (more)
+        strv_add(&attributes, more);
+    container_event_with(cli_conf(), t->rec, action, attributes);
+}
+
+static void tell_end(void *data, int code)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "exitCode=%d", code);
+    tell(data, "exec_died", code >= 0 ? text : NULL);
+}
+
 static int exec_in(const struct container *c, const struct exec_opts *o, char *const *words,
                    struct err *e)
 {
@@ -158,38 +184,66 @@ static int exec_in(const struct container *c, const struct exec_opts *o, char *c
         .user = o->user ? o->user : c->rec.user,
         .groups = c->rec.groups,
         .cgroup = group,
+        .learn_dir = have_prog && secopt_learns(c->rec.secopts) ? &c->dir_fd : NULL,
         .preserve_fds = o->preserve_fds > 0 ? (unsigned)o->preserve_fds : 0,
     };
+    struct telling telling = {.rec = &c->rec};
     struct exec_session s = {
         .params = &params,
         .detach = o->detach,
         .interactive = o->interactive,
         .tty = o->tty,
         .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
+        .ended = tell_end,
+        .data = &telling,
     };
-    container_event(cli_conf(), &c->rec, "exec", NULL);
+    id_random(telling.id);
+    tell(&telling, "exec", NULL);
     r = exec_session_run(&s, e);
-    if (r >= 0 && !o->detach) {
-        char code[24];
-        snprintf(code, sizeof(code), "exitCode=%d", r);
-        container_event(cli_conf(), &c->rec, "exec_died", code);
-    }
+    if (r < 0) /* 126 or 127, as its end would have told */
+        tell_end(&telling, e->exit_status ? e->exit_status : 125);
     return r;
+}
+
+/* The container and, behind it, the command; with --latest and --cidfile all is the command. */
+static int take_container(const struct exec_opts *o, char **args, struct container *ret,
+                          char ***ret_words, struct err *e)
+{
+    struct cli_selection s = {.latest = o->latest};
+    scoped_strv char **file = NULL, **names = NULL;
+    bool named = !o->latest && !o->cidfile;
+    char *none[] = {NULL};
+    *ret_words = named && *args ? args + 1 : args;
+    if (o->latest && o->cidfile)
+        return err_msg(e, EINVAL, "--latest and --cidfile exclude each other");
+    if (!*args || !**ret_words)
+        return err_hint(e, err_msg(e, EINVAL, "exec: no command given"),
+                        "rootlet exec CONTAINER COMMAND");
+    if (named || o->latest)
+        return open_running(named ? args[0] : NULL, o->latest, ret, e);
+    strv_add(&file, o->cidfile);
+    s.cidfile = file;
+    int r = cli_select(&s, none, &names, e);
+    return r < 0 ? r : open_running(names[0], false, ret, e);
 }
 
 static int exec_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     const struct exec_opts *o = opts;
     scoped_container struct container c = {.dir_fd = -1};
+    struct detach_keys keys;
+    char **words;
     (void)cmd;
-    char **words = o->latest ? args : args + 1;
-    if (!*args || !*words)
-        return err_hint(e, err_msg(e, EINVAL, "exec: no command given"),
-                        "rootlet exec CONTAINER COMMAND");
+    int r = detach_keys_parse(o->detach_keys, &keys, e);
+    if (r < 0)
+        return r;
     if (o->workdir && o->workdir[0] != '/')
         return err_msg(e, EINVAL, "exec: working directory \"%s\" is not an absolute path",
                        o->workdir);
-    int r = open_running(o->latest ? NULL : args[0], o->latest, &c, e);
+    if (o->preserve_fds < 0)
+        return err_msg(e, EINVAL, "exec: --preserve-fds %lld: less than none",
+                       (long long)o->preserve_fds);
+    r = take_container(o, args, &c, &words, e);
     return r < 0 ? r : exec_in(&c, o, words, e);
 }
 
@@ -208,7 +262,8 @@ const struct cmd cli_exec_cmds[] = {
         .aliases = exec_aliases,
         .details = "The command joins the container's namespaces with its capabilities and its "
                    "seccomp filter.\nExit status as of run.",
-        .examples = "rootlet exec -it web sh\nrootlet exec -u postgres db psql",
+        .examples = "rootlet exec -it web sh\nrootlet exec -u postgres db psql\n"
+                    "rootlet exec -d -w /srv web ./reindex",
     },
     {NULL},
 };

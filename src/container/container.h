@@ -202,6 +202,9 @@ int container_rename(const struct conf *c, struct container *ctr, const char *na
  * written here, start, died and what else happens to a running one by its supervisor. */
 void container_event(const struct conf *c, const struct ctr_record *rec, const char *action,
                      const char *attribute);
+/* With several attributes; NULL-terminated, or NULL. */
+void container_event_with(const struct conf *c, const struct ctr_record *rec, const char *action,
+                          char *const *attributes);
 
 /* Corrects a state read from disk: a "running" one whose supervisor is gone becomes exited with
  * "supervisor was killed", or "host rebooted". Does not write. */

@@ -140,7 +140,7 @@ struct start {
     int *bind_fds; /* per spec mount; owned; the caller's ones are opened before the clone */
     bool idmapped;
     struct user user;
-    bool no_setgroups, keep_groups;
+    bool no_setgroups, keep_groups, dies_with_us;
     char **env;
     char *command;
     /* What the payload is given; from the engine's or from exec's parameters. */

@@ -106,12 +106,19 @@ struct engine_exec_params {
     struct cgroup *cgroup;   /* where it goes; NULL: stays in ours */
     const char *id, *bundle; /* for the state that goes to listenerPath; may be NULL */
     bool detach;             /* it outlives us */
+    bool dies_with_us;       /* it is killed when the caller's process ends */
+    const int *learn_dir;    /* as of struct engine_params; the caller serves the listener */
     bool keep_keyring;
 };
 struct engine_exec {
     pid_t pid;
     int pidfd, console; /* owned; console -1 without a terminal */
+    int listener;       /* of one that learns: for why_learn_step (security/why.h); owned, or -1 */
 };
+#define ENGINE_EXEC_INIT                                                                           \
+    {                                                                                              \
+        .pid = -1, .pidfd = -1, .console = -1, .listener = -1                                      \
+    }
 int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, struct err *e);
 
 /* Mounts of a container that runs: all of them, or none and what was there before. */

@@ -5,6 +5,7 @@
  * child of the caller (CLONE_PARENT) and becomes the payload. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "engine/engine-priv.h"
+#include "security/why.h"
 #include "sys/clone.h"
 
 /* What exec needs of the engine's context, on the caller's stack. */
@@ -151,15 +153,31 @@ _Noreturn static void helper_main(struct exec *x)
     _exit(r < 0 ? EXIT_FAILED : 0);
 }
 
+/* Even execve may be a call that waits for the listener. */
+static void serve_until_readable(const struct exec *x, struct why_learn *learn, int listener)
+{
+    struct pollfd p[] = {{.fd = x->en.sock, .events = POLLIN}, {.fd = listener, .events = POLLIN}};
+    while (poll(p, 2, -1) >= 0 || errno == EINTR) {
+        if (p[0].revents)
+            return;
+        if (p[1].revents && why_learn_step(learn, listener, *x->p->learn_dir, NULL) == -ENODEV)
+            p[1].fd = -1;
+        p[0].revents = p[1].revents = 0;
+    }
+}
+
 /* From the first message to the end of the socket, which is a successful execve unless an error
  * was told. It can overtake the message with the pid, so the end is awaited in any case. */
 static int watch(struct exec *x, struct engine_exec *got, struct err *e)
 {
     struct err told = ERR_INIT;
     scoped_fd int listener = -1;
+    struct why_learn learn = {{0}};
     for (;;) {
         struct msg m;
         int fds[SOCK_MAX_FDS];
+        if (got->listener >= 0)
+            serve_until_readable(x, &learn, got->listener);
         int r = msg_recv(x->en.sock, &m, fds);
         if (r < 0)
             return err_set(e, -r, "receive from the process");
@@ -167,8 +185,9 @@ static int watch(struct exec *x, struct engine_exec *got, struct err *e)
             break;
         int *slot = m.type == MSG_PID        ? &got->pidfd
                     : m.type == MSG_CONSOLE  ? &got->console
-                    : m.type == MSG_LISTENER ? &listener
-                                             : NULL;
+                    : m.type != MSG_LISTENER ? NULL
+                    : x->p->learn_dir        ? &got->listener
+                                             : &listener;
         if (m.type == MSG_PID)
             got->pid = m.value;
         if (m.type == MSG_ERROR)
@@ -201,6 +220,7 @@ static void abandon(struct engine_exec *got)
     }
     fd_close(&got->pidfd);
     fd_close(&got->console);
+    fd_close(&got->listener);
 }
 
 static int enter_cgroup(struct exec *x, pid_t helper, struct err *e)
@@ -250,7 +270,7 @@ static int run(struct exec *x, struct engine_exec *ret, struct err *e)
     if (pid < 0)
         return pid;
     fd_close(&theirs);
-    struct engine_exec got = {.pid = -1, .pidfd = -1, .console = -1};
+    struct engine_exec got = ENGINE_EXEC_INIT;
     r = enter_cgroup(x, pid, e);
     if (r < 0)
         pidfd_signal(helper, SIGKILL);
@@ -277,6 +297,7 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
                      .id = p->id,
                      .bundle = p->bundle,
                      .groups = p->groups,
+                     .learn_dir = p->learn_dir,
                      .userns_fd = -1,
                      .keep_keyring = p->keep_keyring}},
         .s = {.spec = p->spec,
@@ -292,7 +313,8 @@ int engine_exec(const struct engine_exec_params *p, struct engine_exec *ret, str
               .user_text = p->user,
               .groups = p->groups,
               .stdio = {p->stdio[0], p->stdio[1], p->stdio[2]},
-              .preserve_fds = p->preserve_fds},
+              .preserve_fds = p->preserve_fds,
+              .dies_with_us = p->dies_with_us},
     };
     x.s.en = &x.en;
     x.s.p = &x.en.p;

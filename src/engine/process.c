@@ -309,7 +309,8 @@ static int last_preparations(struct start *s, struct err *e)
     if (s->process->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_set(e, errno, "set no_new_privs");
     /* The payload outlives its supervisor: an upgrade of rootlet must not stop a service. */
-    prctl(PR_SET_PDEATHSIG, 0);
+    if (!s->dies_with_us)
+        prctl(PR_SET_PDEATHSIG, 0);
     return 0;
 }
 

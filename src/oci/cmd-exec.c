@@ -173,7 +173,7 @@ static int hand_over(const struct exec_opts *o, struct engine_exec *child, struc
 static int start(const struct exec_opts *o, struct engine_exec_params *params, bool paused,
                  struct err *e)
 {
-    struct engine_exec child = {.pid = -1, .pidfd = -1, .console = -1};
+    struct engine_exec child = ENGINE_EXEC_INIT;
     scoped_session struct session session = SESSION_INIT;
     int status = 0;
     session.tty = params->process->terminal;

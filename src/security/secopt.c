@@ -221,3 +221,13 @@ void secopt_release(struct secopt *o)
     strv_free(o->proc_opts);
     *o = (struct secopt)SECOPT_INIT;
 }
+
+bool secopt_learns(char *const *list)
+{
+    struct secopt o;
+    if (secopt_parse(list, &o, NULL) < 0)
+        return false;
+    bool yes = o.seccomp_default == SECOPT_DEFAULT_LEARN;
+    secopt_release(&o);
+    return yes;
+}

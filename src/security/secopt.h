@@ -52,4 +52,6 @@ int secopt_parse(char *const *list, struct secopt *ret, struct err *e);
 /* "errno", "log", "notify", "trap", "kill-process" as rootlet-seccomp --default-action takes it;
  * NULL for SECOPT_DEFAULT_PROFILE. */
 const char *secopt_default_name(enum secopt_default d);
+/* Does a list ask for seccomp-default=learn? */
+bool secopt_learns(char *const *list);
 void secopt_release(struct secopt *o);

@@ -70,7 +70,7 @@ _Noreturn static void child_main(struct sup *s, char *const *test, int64_t timeo
 {
     pid_t supervisor = s->state.supervisor_pid;
     struct err e = ERR_INIT;
-    struct engine_exec got = {.pid = -1, .pidfd = -1, .console = -1};
+    struct engine_exec got = ENGINE_EXEC_INIT;
     int status = 0;
     /* Without a supervisor nobody wants to know. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -135,17 +135,6 @@ static int load_seccomp(struct sup *s, struct prep *p, struct err *e)
     return r < 0 ? r : 0;
 }
 
-/* Only when the user asked for it: a listener that lets everything run is no protection. */
-static bool learns(const struct ctr_record *rec)
-{
-    struct secopt o;
-    if (secopt_parse(rec->secopts, &o, NULL) < 0)
-        return false;
-    bool yes = o.seccomp_default == SECOPT_DEFAULT_LEARN;
-    secopt_release(&o);
-    return yes;
-}
-
 static int create_init(struct sup *s, struct prep *p, struct err *e)
 {
     const struct ctr_record *rec = &p->ctr.rec;
@@ -156,7 +145,8 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .root = rec->storage.driver ? &rec->storage : NULL,
         .network = rec->network.mode ? &s->network : NULL,
         .seccomp = p->confined ? &p->seccomp : NULL,
-        .learn_dir = learns(rec) ? &s->dir_fd : NULL,
+        /* Only when the user asked for it: a listener that lets everything run is no protection. */
+        .learn_dir = secopt_learns(rec->secopts) ? &s->dir_fd : NULL,
         .user = rec->user,
         .login = rec->login,
         .groups = rec->groups,

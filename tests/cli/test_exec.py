@@ -1,4 +1,5 @@
 """exec: a further process in a running container."""
+import json
 import os
 import re
 import time
@@ -157,3 +158,103 @@ def test_exe_of_an_exec_is_no_way_to_rootlet(rootlet, c):
     r = rootlet.shell("rootlet exec c sh -c 'sleep 0.05; ls -l /proc/*/exe' 2>/dev/null")
     assert str(rootlet.user.base) not in r.out
     time.sleep(0)
+
+
+# --- who stays when the command does not ---
+
+def exec_events(rootlet):
+    lines = rootlet.ok("events", "--stream=false", "--since", "1h", "--filter", "type=container", "--format", "json").out
+    found = [json.loads(line) for line in lines.splitlines()]
+    return [(x["Status"], x["Attributes"]["execID"], x["Attributes"].get("exitCode")) for x in found
+            if x["Status"] in ("exec", "exec_died")]
+
+
+@rows("A68")
+def test_events_of_execs(rootlet, c):
+    c("c", "sh", "-c", "exit 3", rc=3)
+    c("-d", "c", "sh", "-c", "sleep 0.2; exit 4", rc=0)
+    c("c", "nosuch", rc=127)
+    rootlet.wait_for(lambda: len(exec_events(rootlet)) == 6)
+    found = exec_events(rootlet)
+    ids = {i for _, i, _ in found}
+    assert len(ids) == 3 and all(re.fullmatch("[0-9a-f]{64}", i) for i in ids)
+    assert {(s, code) for s, _, code in found} == {("exec", None), ("exec_died", "3"), ("exec_died", "4"), ("exec_died", "127")}
+    assert found[0][1] == found[1][1]
+
+
+def test_detached_holds_nothing_of_the_caller(rootlet, c):
+    """It has no output of the caller's, no descriptor, no directory; with -t its terminal stays."""
+    r = rootlet.shell("mkdir -p $HOME/here; cd $HOME/here; exec 9>$HOME/nine;"
+                      "(rootlet exec -d c sleep 51; rootlet exec -dt c sh -c 'tty > /tty; exec sleep 51') | cat;"
+                      "rmdir $HOME/here; rm $HOME/nine", timeout=20)
+    assert (r.out, r.err) == ("", "") and r.seconds < 10
+    rootlet.wait_for(lambda: c("c", "cat", "/tty").text.startswith("/dev/pts/"))
+    keepers = [pid for pid, line in rootlet.user.processes().items() if "rootlet exec -d" in line]
+    assert len(keepers) == 2
+    for pid in keepers:
+        links = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
+        assert not [x for x in links if str(rootlet.user.home) in x or "pipe:" in x], links
+    rootlet.wait_for(lambda: c("c", "sh", "-c", "ps | grep -c '[s]leep 51'").text == "2")
+    rootlet.ok("kill", "c")
+    rootlet.wait_for(lambda: not set(keepers) & set(rootlet.user.processes()), what="they end with the container")
+
+
+def test_detach_by_keys_leaves_it_running(rootlet, c):
+    t = rootlet.pty("exec", "-it", "c", "sh", "-c", "trap 'echo hup > /hup' HUP; echo ready; "
+                    "while [ ! -e /go ]; do echo noise; sleep 0.02; done; echo done > /done; sleep 0.2")
+    t.expect("ready")
+    t.send("\x10\x11")
+    assert t.wait() == 0
+    time.sleep(0.3)
+    c("c", "touch", "/go", rc=0)
+    rootlet.wait_for(lambda: c("c", "cat", "/done").text == "done")
+    assert c("c", "test", "-e", "/hup").rc == 1, "its terminal did not go away"
+    rootlet.wait_for(lambda: not [x for x in rootlet.user.processes().values() if "rootlet exec" in x])
+    assert ("exec_died", None) in [(s, code) for s, _, code in exec_events(rootlet)]
+
+
+def test_detach_keys_off_and_wrong(rootlet, c):
+    rootlet.fails("exec", "--detach-keys", "ctrl-", "c", "true", match="is not a key")
+    t = rootlet.pty("exec", "-it", "--detach-keys", "", "c", "sh", "-c", "stty raw; echo ready; head -c 2 | od -An -tx1; exit 5")
+    t.expect("ready")
+    t.send("\x10\x11")
+    t.expect("10 11")
+    assert t.wait() == 5
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_killed_exec_takes_its_process_along(rootlet, c, tty):
+    if tty:
+        t = rootlet.pty("exec", "-it", "c", "sh", "-c", "echo ready; exec sleep 49")
+        t.expect("ready")
+        p = t.process
+    else:
+        p = rootlet.spawn("exec", "c", "sh", "-c", "echo ready; exec sleep 49")
+        assert p.stdout.readline() == "ready\n"
+    p.kill()
+    p.wait()
+    if tty:
+        t.wait()
+    rootlet.wait_for(lambda: c("c", "sh", "-c", "ps | grep -c '[s]leep 49'").text == "0")
+
+
+def test_container_by_file_and_latest(rootlet):
+    cid = rootlet.user.tmp / "cid"
+    rootlet.ok("run", "-d", "--cidfile", cid, rootlet.image(), "sleep", "60")
+    assert rootlet.ok("exec", "--cidfile", cid, "echo", "file").text == "file"
+    assert rootlet.ok("exec", "-l", "echo", "latest").text == "latest"
+    assert rootlet.ok("exec", "--no-session", "-l", "echo", "x").text == "x"
+    rootlet.fails("exec", "--cidfile", cid, match="no command given")
+    rootlet.fails("exec", "--cidfile", cid, "-l", "true", match="exclude each other")
+    cid.unlink()
+    rootlet.fails("exec", "--cidfile", cid, "true", match="--cidfile")
+
+
+def test_in_a_container_that_learns(rootlet):
+    rootlet.ok("run", "-d", "--name", "l", "--security-opt", "seccomp=minimal", "--security-opt", "seccomp-default=learn",
+               rootlet.image(), "sleep", "60")
+    assert rootlet.ok("exec", "l", "sh", "-c", "chroot / echo in").text == "in"
+    rootlet.ok("exec", "-d", "l", "sh", "-c", "nice -n 5 true; echo done > /done")
+    rootlet.wait_for(lambda: rootlet("exec", "l", "cat", "/done").text == "done")
+    assert rootlet("exec", "l", "sh", "-c", "exit 6").rc == 6
+    assert "chroot" in rootlet.ok("why", "l").out

@@ -112,7 +112,7 @@ static int64_t now_us(void)
 static int exec_once(const struct engine_exec_params *p)
 {
     struct err e = ERR_INIT;
-    struct engine_exec x;
+    struct engine_exec x = ENGINE_EXEC_INIT;
     int status = 0;
     if (engine_exec(p, &x, &e) < 0)
         return fail(&e);
