@@ -101,7 +101,8 @@ ROOTLET = Program(
     },
     arguments={
         "attach": "@running", "stats": "@running", "exec": "@running", "stop": "@running", "kill": "@running",
-        "wait": "@running", "import": "@file", "inspect": "@container @image", "help": "@command",
+        "wait": "@running", "import": "@file", "inspect": "@container @image", "diff": "@container @image",
+        "help": "@command",
         "images": "@image", "image exists": "@image", "volume rm": "@volume",
         "quadlet check": "@file", "quadlet print": "@file", "quadlet install": "@file",
         "quadlet keys": "container volume network pod image build", "quadlet rm": "@quadlet",

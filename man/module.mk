@@ -7,6 +7,7 @@ dist_man1_MANS += \
 	man/rootlet-container-prune.1 \
 	man/rootlet-create.1 \
 	man/rootlet-delete.1 \
+	man/rootlet-diff.1 \
 	man/rootlet-doctor.1 \
 	man/rootlet-events.1 \
 	man/rootlet-exec.1 \
@@ -83,6 +84,7 @@ man_prose = \
 	man/prose/rootlet-container-exists.md \
 	man/prose/rootlet-container-prune.md \
 	man/prose/rootlet-create.md \
+	man/prose/rootlet-diff.md \
 	man/prose/rootlet-doctor.md \
 	man/prose/rootlet-events.md \
 	man/prose/rootlet-exec.md \

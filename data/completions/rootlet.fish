@@ -73,6 +73,7 @@ complete -c rootlet -n __rootlet_none -a auto-update -d 'Restart units whose ima
 complete -c rootlet -n __rootlet_none -a container -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a create -d 'Create a container, to be started later'
 complete -c rootlet -n __rootlet_none -a delete -d 'Remove containers'
+complete -c rootlet -n __rootlet_none -a diff -d 'List the files that a container has changed, or an image\'s last layer'
 complete -c rootlet -n __rootlet_none -a doctor -d 'Check this host and say how to mend what is missing'
 complete -c rootlet -n __rootlet_none -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n __rootlet_none -a exec -d 'Run a command in a running container'
@@ -118,6 +119,7 @@ complete -c rootlet -n __rootlet_none -a why -d 'Explain how containers ended'
 complete -c rootlet -n '__rootlet_group container' -a attach -d 'Attach to a running container'
 complete -c rootlet -n '__rootlet_group container' -a create -d 'Create a container, to be started later'
 complete -c rootlet -n '__rootlet_group container' -a delete -d 'Remove containers'
+complete -c rootlet -n '__rootlet_group container' -a diff -d 'List the files that a container has changed, or an image\'s last layer'
 complete -c rootlet -n '__rootlet_group container' -a exec -d 'Run a command in a running container'
 complete -c rootlet -n '__rootlet_group container' -a exists -d 'Exit status 0 if there is such a container, 1 if not'
 complete -c rootlet -n '__rootlet_group container' -a inspect -d 'Show everything about containers or images as JSON'
@@ -142,6 +144,7 @@ complete -c rootlet -n '__rootlet_group container' -a wait -d 'Wait until contai
 complete -c rootlet -n '__rootlet_group generate' -a systemd -d 'Print a unit of systemd that runs a container'
 complete -c rootlet -n '__rootlet_group healthcheck' -a run -d 'Run a container\'s health check now'
 complete -c rootlet -n '__rootlet_group image' -a check -d 'Verify the digests of everything in the store'
+complete -c rootlet -n '__rootlet_group image' -a diff -d 'List the files that a container has changed, or an image\'s last layer'
 complete -c rootlet -n '__rootlet_group image' -a exists -d 'Exit with 0 if the image is in the store, else with 1'
 complete -c rootlet -n '__rootlet_group image' -a history -d 'Show the steps that an image was built by'
 complete -c rootlet -n '__rootlet_group image' -a import -d 'Make an image of a root file system in a tar'
@@ -537,6 +540,10 @@ complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s s -l size -
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s t -l type -x -a 'container image all' -d 'container, image or all (default)'
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -a '(__rootlet_containers) (__rootlet_images)'
 
+complete -c rootlet -n '__rootlet_is diff "container diff" "image diff"' -l format -x -d 'As JSON, in three lists'
+complete -c rootlet -n '__rootlet_is diff "container diff" "image diff"' -s l -l latest -d 'The container created last'
+complete -c rootlet -n '__rootlet_is diff "container diff" "image diff"' -a '(__rootlet_containers) (__rootlet_images)'
+
 complete -c rootlet -n '__rootlet_is images "image ls" "image list"' -l digests -d 'Show digests'
 complete -c rootlet -n '__rootlet_is images "image ls" "image list"' -s f -l filter -x -a 'reference= id= dangling=' -d 'reference, id or dangling'
 complete -c rootlet -n '__rootlet_is images "image ls" "image list"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
@@ -784,4 +791,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update container create delete doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls mount pause pod ps quadlet remove rename restart rm rmi run save spec start stats stop system tag unpause untag update version volume wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update container create delete diff doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls mount pause pod ps quadlet remove rename restart rm rmi run save spec start stats stop system tag unpause untag update version volume wait why'

@@ -65,6 +65,7 @@ extern const struct cmd cli_exec_cmds[];        /* exec */
 extern const struct cmd cli_prune_cmds[];       /* container prune exists, pod prune */
 extern const struct cmd cli_ps_cmds[];          /* ps list */
 extern const struct cmd cli_inspect_cmds[];     /* inspect */
+extern const struct cmd cli_diff_cmds[];        /* diff */
 extern const struct cmd cli_logs_cmds[];        /* logs */
 extern const struct cmd cli_image_cmds[];       /* images; the others are rootlet-image's */
 extern const struct cmd cli_system_cmds[];      /* info version spec */

@@ -27,8 +27,6 @@ static const struct {
     {"export", "rootlet exec CONTAINER tar -C / -c DIR... > FILE, if it has tar"},
     {"cp", "rootlet exec CONTAINER cat FILE > FILE copies out, rootlet exec -i CONTAINER sh -c "
            "'cat > FILE' < FILE in; or mount a directory with -v"},
-    {"diff", "what a container has changed lies in rootlet inspect -f "
-             "'{{.GraphDriver.Data.UpperDir}}' CONTAINER"},
     {"top", "rootlet exec CONTAINER ps, if it has ps"},
     {"prune", SWEEP},
     {"system prune", SWEEP},

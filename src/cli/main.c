@@ -64,6 +64,7 @@ static const struct cmd *const tables[] = {
     cli_ps_cmds,
     cli_logs_cmds,
     cli_inspect_cmds,
+    cli_diff_cmds,
     cli_image_cmds,
     cli_system_cmds,
     cli_doctor_cmds,

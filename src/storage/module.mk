@@ -2,7 +2,8 @@ noinst_LIBRARIES += src/storage/libstorage.a
 src_storage_libstorage_a_SOURCES = \
 	src/storage/storage.h src/storage/storage-priv.h \
 	src/storage/choose.c src/storage/copy.c src/storage/create.c src/storage/dir.c \
-	src/storage/driver.c src/storage/ids.c src/storage/overlay.c src/storage/probe.c \
+	src/storage/diff.h src/storage/diff-priv.h \
+	src/storage/diff.c src/storage/diff-lower.c src/storage/driver.c src/storage/ids.c src/storage/overlay.c src/storage/probe.c \
 	src/storage/remove.c src/storage/shift.c src/storage/volume.c
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-storage
