@@ -55,6 +55,7 @@ dist_man1_MANS += \
 	man/rootlet-start.1 \
 	man/rootlet-stats.1 \
 	man/rootlet-stop.1 \
+	man/rootlet-system-df.1 \
 	man/rootlet-tag.1 \
 	man/rootlet-unpause.1 \
 	man/rootlet-untag.1 \
@@ -130,6 +131,7 @@ man_prose = \
 	man/prose/rootlet-start.md \
 	man/prose/rootlet-stats.md \
 	man/prose/rootlet-stop.md \
+	man/prose/rootlet-system-df.md \
 	man/prose/rootlet-tag.md \
 	man/prose/rootlet-unpause.md \
 	man/prose/rootlet-untag.md \

@@ -185,6 +185,7 @@ complete -c rootlet -n '__rootlet_group quadlet' -a list -d 'List unit files of 
 complete -c rootlet -n '__rootlet_group quadlet' -a ls -d 'List unit files of containers and the states of their units'
 complete -c rootlet -n '__rootlet_group quadlet' -a print -d 'Print the units that come of unit files of containers'
 complete -c rootlet -n '__rootlet_group quadlet' -a rm -d 'Remove installed unit files of containers'
+complete -c rootlet -n '__rootlet_group system' -a df -d 'Show how much images, containers and volumes hold'
 complete -c rootlet -n '__rootlet_group system' -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n '__rootlet_group system' -a info -d 'Show what rootlet found on this host and what it uses'
 complete -c rootlet -n '__rootlet_group volume' -a create -d 'Make a volume'
@@ -510,7 +511,7 @@ complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "contai
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -l ns -d 'Show namespaces'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s p -l pod -d 'Show id and name of the pod'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s q -l quiet -d 'Ids only'
-complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s s -l size -d 'Show the size of what was written'
+complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s s -l size -d 'Show how much they have written'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -l sort -x -a 'created command id image names runningfor size status' -d 'created, command, id, image, names, runningfor, size or status'
 
 complete -c rootlet -n '__rootlet_is list' -s a -l all -d 'Ended and created ones too'
@@ -523,7 +524,7 @@ complete -c rootlet -n '__rootlet_is list' -l noheading -d 'No line of titles'
 complete -c rootlet -n '__rootlet_is list' -l ns -d 'Show namespaces'
 complete -c rootlet -n '__rootlet_is list' -s p -l pod -d 'Show id and name of the pod'
 complete -c rootlet -n '__rootlet_is list' -s q -l quiet -d 'Ids only'
-complete -c rootlet -n '__rootlet_is list' -s s -l size -d 'Show the size of what was written'
+complete -c rootlet -n '__rootlet_is list' -s s -l size -d 'Show how much they have written'
 complete -c rootlet -n '__rootlet_is list' -l sort -x -a 'created command id image names runningfor size status' -d 'created, command, id, image, names, runningfor, size or status'
 
 complete -c rootlet -n '__rootlet_is logs "container logs"' -s f -l follow -d 'Go on with what comes until the container ends'
@@ -558,6 +559,9 @@ complete -c rootlet -n '__rootlet_is info "system info"' -s f -l format -x -d 'G
 complete -c rootlet -n '__rootlet_is version' -s f -l format -x -d 'Go template, or json'
 
 complete -c rootlet -n '__rootlet_is spec' -s b -l bundle -x -a '(__fish_complete_directories)' -d 'Write DIR/config.json; it must not exist yet'
+
+complete -c rootlet -n '__rootlet_is "system df"' -l format -x -d 'json, jsonl, table ..., or a Go template'
+complete -c rootlet -n '__rootlet_is "system df"' -s v -l verbose -d 'Each image, container and volume'
 
 complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as JSON'
 

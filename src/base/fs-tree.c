@@ -18,6 +18,7 @@
 #define IDLE_PASSES 3
 /* Content below this depth is not measured. */
 #define MEASURE_DEPTH 200
+#define SMALL_FILE 4096
 
 static bool is_dot(const char *name)
 {
@@ -212,35 +213,47 @@ static bool seen_add(struct seen *seen, struct inode id)
     }
 }
 
-static uint64_t measure(int dirfd, const char *name, int depth, struct seen *seen)
+/* What a file holds: of large ones not the holes. (Small ones may lie in the inode, with no block.)
+ */
+static uint64_t content_size(const struct stat *st)
+{
+    uint64_t size = (uint64_t)st->st_size, blocks = (uint64_t)st->st_blocks * 512;
+    return size <= SMALL_FILE || size < blocks ? size : blocks;
+}
+
+static void measure(int dirfd, const char *name, int depth, struct seen *seen, struct fs_size *ret)
 {
     struct stat st;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return 0;
-    uint64_t bytes = (uint64_t)st.st_blocks * 512;
+        return;
     if (!S_ISDIR(st.st_mode)) {
-        bool counted = st.st_nlink > 1 && !seen_add(seen, (struct inode){st.st_dev, st.st_ino});
-        return counted ? 0 : bytes;
+        if ((S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) &&
+            (st.st_nlink < 2 || seen_add(seen, (struct inode){st.st_dev, st.st_ino})))
+            ret->bytes += content_size(&st);
+        return;
     }
     if (depth >= MEASURE_DEPTH)
-        return bytes;
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return;
+    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = depth ? open_part(dirfd, name, O_RDONLY) : openat(dirfd, name, flags);
+    if (fd < 0 && !depth)
+        fd = -errno;
+    ret->hidden |= fd == -EACCES;
     scoped_dir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     if (!d) {
         fd_close(&fd);
-        return bytes;
+        return;
     }
     struct dirent *ent;
     while ((ent = readdir(d)))
         if (!is_dot(ent->d_name))
-            bytes += measure(fd, ent->d_name, depth + 1, seen);
-    return bytes;
+            measure(fd, ent->d_name, depth + 1, seen, ret);
 }
 
-uint64_t fs_tree_bytes(int dirfd, const char *name)
+void fs_tree_size(int dirfd, const char *name, struct fs_size *ret)
 {
     struct seen seen = {0};
-    uint64_t bytes = measure(dirfd, name, 0, &seen);
+    *ret = (struct fs_size){0};
+    measure(dirfd, name, 0, &seen, ret);
     free(seen.slots);
-    return bytes;
 }

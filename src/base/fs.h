@@ -32,5 +32,10 @@ int fs_open_dir(const char *path, bool make, mode_t mode, struct err *e);
 /* rm -rf of name below dirfd, never following a link nor entering a mount (-EBUSY), with bounded
  * descriptors; own directories without permission bits are given them. ENOENT is success. */
 int fs_remove_tree(int dirfd, const char *name, struct err *e);
-/* Bytes on disk (st_blocks * 512) of a tree, links counted once, errors skipped. */
-uint64_t fs_tree_bytes(int dirfd, const char *name);
+/* What the files of a tree hold: no holes, no directories, links counted once, no other mounts.
+ * hidden: there is something that we may not read. Other errors are skipped; nothing there is 0. */
+struct fs_size {
+    uint64_t bytes;
+    bool hidden;
+};
+void fs_tree_size(int dirfd, const char *name, struct fs_size *ret);

@@ -8,6 +8,7 @@
 #include "base/timefmt.h"
 #include "cli/cli.h"
 #include "cli/inspect.h"
+#include "cli/sizes.h"
 #include "format/format.h"
 #include "image/store.h"
 
@@ -214,9 +215,16 @@ static void add_paths(const struct container *c, json_t *j)
     json_object_set_new(j, "PidFile", text(c->rec.pidfile));
 }
 
-static void add_size(const struct container *c, json_t *j)
+static int add_size(const struct container *c, json_t *j, struct err *e)
 {
-    json_object_set_new(j, "SizeRw", json_integer((json_int_t)fs_tree_bytes(c->dir_fd, "upper")));
+    scoped_ctr_sizes struct ctr_sizes sizes = {0};
+    char *const ids[] = {(char *)(uintptr_t)c->id, NULL};
+    int r = cli_sizes(ids, NULL, 0, &sizes, e);
+    if (r < 0)
+        return r;
+    json_object_set_new(j, "SizeRw", json_integer((json_int_t)sizes.v[0].rw));
+    json_object_set_new(j, "SizeRootFs", json_integer((json_int_t)sizes.v[0].root));
+    return 0;
 }
 
 static int container_json(const struct container *c, bool size, json_t **ret, struct err *e)
@@ -258,10 +266,12 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     json_object_set_new(j, "Config", config_json(c, &spec));
     json_object_set_new(j, "HostConfig", host_config(c, &spec));
     add_paths(c, j);
-    if (size)
-        add_size(c, j);
-    *ret = j;
-    return 0;
+    r = size ? add_size(c, j, e) : 0;
+    if (r < 0)
+        json_decref(j);
+    else
+        *ret = j;
+    return r;
 }
 
 /* An image in short: `rootlet image inspect` has the whole. */

@@ -30,7 +30,6 @@ static const struct {
     {"top", "rootlet exec CONTAINER ps, if it has ps"},
     {"prune", SWEEP},
     {"system prune", SWEEP},
-    {"system df", "du -sh $(rootlet info -f '{{.Storage.Root}}')"},
     {"network", "no network has to be made: run takes --network none, host, container:ID, ns:PATH"},
     {"login",
      "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},

@@ -67,6 +67,7 @@ static const struct cmd *const tables[] = {
     cli_diff_cmds,
     cli_image_cmds,
     cli_system_cmds,
+    cli_df_cmds,
     cli_doctor_cmds,
     cli_why_cmds,
     cli_events_cmds,

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/fs.h"
 #include "base/timefmt.h"
 #include "cli/cli.h"
 #include "cli/psfilter.h"
+#include "cli/sizes.h"
 #include "container/pod.h"
 #include "format/format.h"
 
@@ -34,7 +34,7 @@ static const struct opt ps_table[] = {
     {"ns", 0, OPT_FLAG, O(ns), NULL, "Show namespaces"},
     {"pod", 'p', OPT_FLAG, O(pod), NULL, "Show id and name of the pod"},
     {"quiet", 'q', OPT_FLAG, O(quiet), NULL, "Ids only"},
-    {"size", 's', OPT_FLAG, O(size), NULL, "Show the size of what was written"},
+    {"size", 's', OPT_FLAG, O(size), NULL, "Show how much they have written"},
     {"sort", 0, OPT_STRING, O(sort), "KEY",
      "created, command, id, image, names, runningfor, size or status"},
     {"sync", 0, OPT_FLAG, O(sync), NULL, "For podman's sake, does nothing", OPT_IGNORED},
@@ -96,16 +96,6 @@ static void set_text(json_t *row, const char *key, const char *text)
 static void set_number(json_t *row, const char *key, int64_t n)
 {
     json_object_set_new(row, key, json_integer(n));
-}
-
-/* What an upper directory holds; files of subordinate owners in closed directories do not count. */
-static void set_size(json_t *row, const char *id)
-{
-    char human[32];
-    scoped_free char *sub = xasprintf("containers/%s", id);
-    scoped_fd int dir = conf_open_root(cli_conf(), sub, false, NULL);
-    uint64_t bytes = dir < 0 ? 0 : fs_tree_bytes(dir, "upper");
-    set_text(row, "Size", size_human(bytes, human, sizeof(human)));
 }
 
 static void set_times(json_t *row, const struct ctr_state *s)
@@ -209,8 +199,6 @@ static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
         json_object_set_new(row, "Names", json_pack("[s]", s->name ? s->name : ""));
     if (o->ns)
         set_namespaces(row, s);
-    if (o->size)
-        set_size(row, s->id);
     if (needs_record(o))
         set_details(row, s, as_json(o));
     return row;
@@ -287,6 +275,8 @@ static int print_rows(struct ps_opts *o, const char *table, struct err *e)
         return r;
     if (o->quiet)
         return print_quiet(rows, o->no_trunc);
+    if (o->size && (r = cli_size_rows(rows, as_json(o), e)) < 0)
+        return r;
     size_t i;
     json_t *row;
     if (!o->no_trunc && (!o->format || str_after(o->format, "table")))

@@ -80,6 +80,19 @@ int store_layer_dirs(const struct conf *c, const struct store_image *i, char ***
 struct userns_map;
 int store_idmap(const struct conf *c, struct userns_map *ret, struct err *e);
 
+/* What the layers of the store hold, by their records: *ret is an owned array, by hex. images
+ * and containers are for the caller to count in. */
+struct store_layer_size {
+    char hex[65];
+    uint64_t bytes;
+    unsigned images, containers;
+};
+int store_layer_sizes(const struct conf *c, struct store_layer_size **ret, size_t *ret_n,
+                      struct err *e);
+/* The one of a diffID, or NULL. */
+struct store_layer_size *store_layer_size_of(struct store_layer_size *v, size_t n,
+                                             const char *diff_id);
+
 /* Keeps the garbage collector away: hold the returned descriptor from before store_find until a
  * container record or another reference to the image is on disk, then close it. fd or -errno. */
 int store_use(const struct conf *c, struct err *e);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/jfield.h"
 #include "userns/userns.h"
 
@@ -99,6 +100,15 @@ int storage_mount_opened(const struct storage_root *r, struct storage_fds *f, st
 int storage_fill_volume(const struct storage_root *r, const struct userns_map *map,
                         const struct userns_map *store_map, const char *path, int volume_fd,
                         struct err *e);
+
+/* What trees hold, as fs_tree_size. Those with directories of subordinate ids that the user may not
+ * read are measured in a user namespace with the default map: one for all of them, if there is any.
+ * -errno when that could not be had; what could be read is counted then. */
+struct storage_tree {
+    char *path; /* the caller's */
+    struct fs_size size;
+};
+int storage_measure(struct storage_tree *v, size_t n, struct err *e);
 
 /* Deletes upper, work and copies of a container, or the _data of a volume, whose files belong to
  * subordinate ids. map: the container's or the store's. Nothing else in container_dir is touched.

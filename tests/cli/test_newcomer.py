@@ -14,7 +14,7 @@ LATER = """pull push build network cp diff top commit export
 
 
 @pytest.mark.parametrize("words", [[w] for w in LATER] + [
-    ["system", "prune"], ["system", "df"],
+    ["system", "prune"],
     ["container", "cp"], ["image", "pull"], ["image", "build"], ["pod", "stats"], ["pod", "logs"], ["volume", "export"]], ids=" ".join)
 def test_planned_commands(rootlet, words):
     for args in ([*words], [*words, "x", "-q"], [*words, "--help"], ["help", *words]):

@@ -1,4 +1,6 @@
 """What keeps the store small: container, pod and system prune; system df and reset; sizes; unshare."""
+from lib import rows
+
 
 def names(rootlet):
     return sorted(rootlet.ok("ps", "-a", "--format", "{{.Names}}").out.split())
@@ -71,3 +73,75 @@ def test_image_prune_filters(rootlet):
     rootlet.ok("image", "prune", "-f", "--filter", "label!=nosuch", "--filter", "until=0s")
     assert rootlet.ok("images", "-q").out == ""
     rootlet.store.loaded.clear()
+
+
+def kinds(rootlet):
+    """Type -> row of system df."""
+    return {row["Type"]: row for row in rootlet.ok("system", "df", "--format", "json").json()}
+
+
+HIDE = ("mkdir -m 700 /a; dd if=/dev/zero of=/a/f bs=1000 count=%d 2>/dev/null; echo -n twelve_bytes > /b; "
+        "ln /a/f /a/g; chown -R 33:33 /a")
+
+
+@rows("A32", "A62")
+def test_df(rootlet):
+    """Sizes to the byte, also of what only subordinate ids may read; shared layers count once."""
+    assert {t: (r["Total"], r["RawSize"]) for t, r in kinds(rootlet).items()} == {
+        "Images": (0, 0), "Containers": (0, 0), "Local Volumes": (0, 0)}
+    box = rootlet.image()
+    image = rootlet.ok("images", "--format", "json").json()[0]["Size"]
+    rootlet.ok("run", "--name", "a", box, "sh", "-c", HIDE % 3000)
+    rootlet.ok("run", "-d", "--name", "b", "-v", "data:/a", box, "sh", "-c", HIDE % 500 + "; exec sleep 100")
+    rootlet.ok("volume", "create", "idle")
+    rootlet.wait_for(lambda: kinds(rootlet)["Local Volumes"]["RawSize"] == 500_000)
+    df = kinds(rootlet)
+    assert df["Images"]["RawSize"] == image and df["Images"]["RawReclaimable"] == 0
+    assert (df["Images"]["Total"], df["Images"]["Active"]) == (1, 1)
+    assert (df["Containers"]["Total"], df["Containers"]["Active"]) == (2, 1)
+    assert df["Containers"]["RawSize"] == 3_000_000 + 12 + 12
+    assert df["Containers"]["RawReclaimable"] == 3_000_000 + 12
+    assert df["Containers"]["Reclaimable"] == "3MB (99%)"
+    assert (df["Local Volumes"]["Total"], df["Local Volumes"]["Active"]) == (2, 1)
+    assert df["Local Volumes"]["RawReclaimable"] == 0
+    lines = rootlet.ok("system", "df").out.splitlines()
+    assert lines[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
+    assert [line.split("  ")[0] for line in lines[1:]] == ["Images", "Containers", "Local Volumes"]
+
+    # Without a container the image could go, and a second name of it is not a second image.
+    rootlet.ok("tag", box, "localhost/again")
+    rootlet.ok("rm", "-f", "-t0", "a", "b")
+    df = kinds(rootlet)
+    assert df["Images"]["RawSize"] == df["Images"]["RawReclaimable"] == image
+    assert (df["Images"]["Total"], df["Images"]["Active"]) == (1, 0)
+    assert df["Local Volumes"]["RawReclaimable"] == 500_000
+
+
+def test_df_verbose(rootlet):
+    box = rootlet.image()
+    rootlet.ok("run", "--name", "a", "-v", "data:/x", box, "sh", "-c", "echo -n 12345 > /f; echo -n 1234567 > /x/f")
+    out = rootlet.ok("system", "df", "-v").out
+    heads = [line for line in out.splitlines() if line.isupper()]
+    assert [h.split("  ")[0] for h in heads] == ["REPOSITORY", "CONTAINER ID", "VOLUME NAME"]
+    assert "UNIQUE SIZE" in heads[0] and "LOCAL VOLUMES" in heads[1] and "LINKS" in heads[2]
+    assert [line for line in out.splitlines() if line.endswith(":")] == [
+        "Images space usage:", "Containers space usage:", "Local Volumes space usage:"]
+    everything = rootlet.ok("system", "df", "-v", "--format", "json").json()[0]
+    assert everything["Images"][0]["Containers"] == 1
+    assert everything["Images"][0]["SharedSize"] == "0B"
+    assert (everything["Containers"][0]["Size"], everything["Containers"][0]["LocalVolumes"]) == ("5B", 1)
+    assert (everything["Volumes"][0]["Size"], everything["Volumes"][0]["Links"]) == ("7B", 1)
+
+
+def test_size_columns(rootlet):
+    box = rootlet.image()
+    image = rootlet.ok("images", "--format", "json").json()[0]["Size"]
+    rootlet.ok("run", "--name", "a", box, "sh", "-c", HIDE % 3000)
+    rootlet.ok("create", "--name", "b", box, "true")
+    assert rootlet.ok("ps", "-as", "--format", "{{.Names}}: {{.Size}}").out.splitlines()[1].startswith("a: 3MB (virtual ")
+    sizes = {r["Names"][0]: r["Size"] for r in rootlet.ok("ps", "-as", "--format", "json").json()}
+    assert sizes == {"a": {"rwSize": 3_000_012, "rootFsSize": image + 3_000_012},
+                     "b": {"rwSize": 0, "rootFsSize": image}}
+    a = rootlet.ok("inspect", "--size", "a").json()[0]
+    assert (a["SizeRw"], a["SizeRootFs"]) == (3_000_012, image + 3_000_012)
+    assert "SizeRw" not in rootlet.inspect("a")

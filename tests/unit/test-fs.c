@@ -194,23 +194,37 @@ static void test_remove_together(void **state)
     assert_int_equal(status, 0);
 }
 
-static void test_tree_bytes(void **state)
+static uint64_t size_of(int fd, const char *name)
+{
+    struct fs_size size;
+    fs_tree_size(fd, name, &size);
+    assert_false(size.hidden);
+    return size.bytes;
+}
+
+static void test_tree_size(void **state)
 {
     struct unit_dir *d = *state;
     char block[65536];
     memset(block, 'x', sizeof(block));
     mkdirat(d->fd, "t", 0755);
-    uint64_t empty = fs_tree_bytes(d->fd, "t");
+    mkdirat(d->fd, "t/d", 0755);
+    assert_int_equal(size_of(d->fd, "t"), 0);
     fs_write_atomic(d->fd, "t/f", block, sizeof(block), 0600, FS_NO_SYNC, NULL);
-    uint64_t one = fs_tree_bytes(d->fd, "t");
-    assert_true(one >= empty + sizeof(block));
+    fs_write_atomic(d->fd, "t/d/small", block, 12, 0600, FS_NO_SYNC, NULL);
+    assert_int_equal(size_of(d->fd, "t"), sizeof(block) + 12);
     for (int i = 0; i < 300; i++) {
         char name[32];
         snprintf(name, sizeof(name), "t/l%d", i);
         assert_int_equal(linkat(d->fd, "t/f", d->fd, name, 0), 0);
     }
-    assert_true(fs_tree_bytes(d->fd, "t") < one + sizeof(block)); /* links are counted once */
-    assert_int_equal(fs_tree_bytes(d->fd, "nope"), 0);
+    assert_int_equal(size_of(d->fd, "t"), sizeof(block) + 12); /* links are counted once */
+    scoped_fd int sparse = openat(d->fd, "t/sparse", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(sparse, 1 << 30), 0);
+    assert_int_equal(mknodat(d->fd, "t/fifo", S_IFIFO | 0600, 0), 0);
+    assert_int_equal(symlinkat("/usr", d->fd, "t/ln"), 0);
+    assert_true(size_of(d->fd, "t") < 2 * sizeof(block));
+    assert_int_equal(size_of(d->fd, "nope"), 0);
 }
 
 #define IN_DIR(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -218,9 +232,9 @@ static void test_tree_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_DIR(test_read),       IN_DIR(test_write_atomic),    IN_DIR(test_write_text),
-        IN_DIR(test_mkdirs),     IN_DIR(test_remove_tree),     IN_DIR(test_remove_deep),
-        IN_DIR(test_tree_bytes), IN_DIR(test_remove_together),
+        IN_DIR(test_read),      IN_DIR(test_write_atomic),    IN_DIR(test_write_text),
+        IN_DIR(test_mkdirs),    IN_DIR(test_remove_tree),     IN_DIR(test_remove_deep),
+        IN_DIR(test_tree_size), IN_DIR(test_remove_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,185 @@
+/* df - system df: what images, containers and volumes hold, and what of it nobody needs. */
+#include "cli/df.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "format/format.h"
+
+struct df_opts {
+    bool verbose;
+    char *format;
+};
+
+static const struct opt df_table[] = {
+    {"format", 0, OPT_STRING, offsetof(struct df_opts, format), "TEMPLATE",
+     "json, jsonl, table ..., or a Go template"},
+    {"verbose", 'v', OPT_FLAG, offsetof(struct df_opts, verbose), NULL,
+     "Each image, container and volume"},
+    {NULL},
+};
+
+void df_release(struct df *d)
+{
+    container_list_free(d->states, d->n_states);
+    ctr_sizes_release(&d->sizes);
+    store_list_free(d->images, d->n_images);
+    for (size_t i = 0; d->trees && i < d->n_volumes; i++)
+        free(d->trees[i].path);
+    volume_list_free(d->volumes, d->n_volumes);
+    free(d->trees);
+    *d = (struct df){0};
+}
+
+unsigned df_image_users(const struct df *d, const struct store_image *i)
+{
+    unsigned n = 0;
+    for (size_t k = 0; k < d->sizes.n; k++)
+        n += streq(d->sizes.v[k].image_id, i->id);
+    return n;
+}
+
+unsigned df_volume_users(const struct df *d, const struct volume *v)
+{
+    unsigned n = 0;
+    for (size_t k = 0; k < d->sizes.n; k++)
+        n += strv_has(d->sizes.v[k].volumes, v->name);
+    return n;
+}
+
+/* In which images each layer is, once for each. */
+static void count_images(struct df *d)
+{
+    for (size_t i = 0; i < d->n_images; i++)
+        for (char **l = d->images[i].layers; l && *l; l++) {
+            bool again = false;
+            for (char **k = d->images[i].layers; k < l; k++)
+                again |= streq(*k, *l);
+            struct store_layer_size *size =
+                store_layer_size_of(d->sizes.layers, d->sizes.n_layers, *l);
+            if (size && !again)
+                size->images++;
+        }
+}
+
+int df_load(struct df *ret, struct err *e)
+{
+    scoped_strv char **ids = NULL;
+    struct df d SCOPED(df_release) = {0};
+    int r = container_list(cli_conf(), &d.states, &d.n_states, e);
+    for (size_t i = 0; r == 0 && i < d.n_states; i++)
+        strv_add(&ids, d.states[i].id);
+    if (r == 0)
+        r = store_list(cli_conf(), &d.images, &d.n_images, e);
+    if (r == 0)
+        r = volume_list(cli_conf(), &d.volumes, &d.n_volumes, e);
+    d.trees = xcalloc(d.n_volumes + 1, sizeof(*d.trees));
+    for (size_t i = 0; i < d.n_volumes; i++)
+        d.trees[i].path = xstrdup(d.volumes[i].path);
+    if (r == 0)
+        r = cli_sizes(ids, d.trees, d.n_volumes, &d.sizes, e);
+    if (r < 0)
+        return r;
+    count_images(&d);
+    *ret = d;
+    d = (struct df){0};
+    return 0;
+}
+
+struct total {
+    const char *type;
+    unsigned total, active;
+    uint64_t size, reclaimable;
+};
+
+static json_t *total_row(const struct total *t)
+{
+    char size[32], free_size[32];
+    unsigned percent = t->size ? (unsigned)(100.0 * (double)t->reclaimable / (double)t->size) : 0;
+    json_t *row = json_pack("{s:s, s:i, s:i, s:i, s:s, s:I, s:I}", "Type", t->type, "Total",
+                            (int)t->total, "TotalCount", (int)t->total, "Active", (int)t->active,
+                            "Size", cli_size_text(t->size, size), "RawSize", (json_int_t)t->size,
+                            "RawReclaimable", (json_int_t)t->reclaimable);
+    json_object_set_new(
+        row, "Reclaimable",
+        json_sprintf("%s (%u%%)", cli_size_text(t->reclaimable, free_size), percent));
+    return row;
+}
+
+/* Each layer once, however many images have it; what no container needs could go. */
+static json_t *image_row(const struct df *d)
+{
+    struct total t = {.type = "Images", .total = (unsigned)d->n_images};
+    for (size_t i = 0; i < d->n_images; i++)
+        t.active += df_image_users(d, &d->images[i]) > 0;
+    for (size_t i = 0; i < d->sizes.n_layers; i++) {
+        const struct store_layer_size *l = &d->sizes.layers[i];
+        t.size += l->bytes;
+        t.reclaimable += l->containers ? 0 : l->bytes;
+    }
+    return total_row(&t);
+}
+
+static json_t *container_row(const struct df *d)
+{
+    struct total t = {.type = "Containers", .total = (unsigned)d->n_states};
+    for (size_t i = 0; i < d->n_states; i++) {
+        bool alive = ctr_state_alive(&d->states[i]);
+        t.active += alive;
+        t.size += d->sizes.v[i].rw;
+        t.reclaimable += alive ? 0 : d->sizes.v[i].rw;
+    }
+    return total_row(&t);
+}
+
+static json_t *volume_row(const struct df *d)
+{
+    struct total t = {.type = "Local Volumes", .total = (unsigned)d->n_volumes};
+    for (size_t i = 0; i < d->n_volumes; i++) {
+        bool used = df_volume_users(d, &d->volumes[i]) > 0;
+        t.active += used;
+        t.size += d->trees[i].size.bytes;
+        t.reclaimable += used ? 0 : d->trees[i].size.bytes;
+    }
+    return total_row(&t);
+}
+
+static const char *const headers[] = {"TotalCount=TOTAL", NULL};
+
+static int df_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct df_opts *o = opts;
+    struct df d SCOPED(df_release) = {0};
+    scoped_str struct str out = STR_INIT;
+    (void)cmd, (void)args;
+    int r = df_load(&d, e);
+    if (r < 0 || o->verbose)
+        return r < 0 ? r : df_print_verbose(&d, o->format, e);
+    scoped_json json_t *rows =
+        json_pack("[o, o, o]", image_row(&d), container_row(&d), volume_row(&d));
+    struct format_options f = {
+        o->format, "table {{.Type}}\t{{.Total}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}", headers,
+        false};
+    r = format_rows(&f, rows, &out, e);
+    if (r == 0)
+        fputs(out.s, stdout);
+    return r;
+}
+
+const struct cmd cli_df_cmds[] = {
+    {
+        .name = "system df",
+        .args = "",
+        .summary = "Show how much images, containers and volumes hold",
+        .opts = df_table,
+        .opts_size = sizeof(struct df_opts),
+        .run = df_command,
+        .details = "A layer that several images share counts once. RECLAIMABLE is what goes when "
+                   "everything is removed that no container, or no running one, needs.",
+        .examples = "rootlet system df\nrootlet system df -v",
+    },
+    {NULL},
+};
