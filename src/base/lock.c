@@ -10,16 +10,20 @@
 #include "base/scoped.h"
 #include "base/timefmt.h"
 
+int lock_wait(int fd, int operation)
+{
+    int r;
+    do
+        r = flock(fd, operation);
+    while (r < 0 && errno == EINTR);
+    return r;
+}
+
 /* There is no flock with a time limit; steps from 0.2 ms to 20 ms. */
 static int flock_wait(int fd, int op, int wait_ms)
 {
-    if (wait_ms < 0) {
-        int r;
-        do
-            r = flock(fd, op);
-        while (r < 0 && errno == EINTR);
-        return r < 0 ? -errno : 0;
-    }
+    if (wait_ms < 0)
+        return lock_wait(fd, op) < 0 ? -errno : 0;
     int64_t end = time_monotonic_ns() + (int64_t)wait_ms * 1000000;
     long step_ns = 200000;
     for (;;) {

@@ -5,6 +5,9 @@
 
 #include "base/err.h"
 
+/* flock(2) that a signal does not end: 0, or -1 with errno. */
+int lock_wait(int fd, int operation);
+
 enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE };
 
 /* Opens (creating 0600) and locks a file below dirfd. wait_ms 0: try once; < 0: for ever. Returns

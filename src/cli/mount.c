@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "base/path.h"
 #include "base/proc.h"
 #include "cli/build.h"
@@ -214,7 +215,7 @@ static int mount_add(const struct cmd *cmd, void *opts, char **args, struct err 
         return err_hint(e, err_msg(e, EINVAL, "mount add: nothing to mount was given"),
                         "rootlet mount add %s SOURCE:DESTINATION", args[0]);
     int r = container_open(cli_conf(), args[0], &c, e);
-    if (r == 0 && flock(c.dir_fd, LOCK_EX) < 0)
+    if (r == 0 && lock_wait(c.dir_fd, LOCK_EX) < 0)
         r = err_set(e, errno, "lock the container");
     if (r == 0)
         r = add_locked(&ch, &wanted, &b, e);
@@ -312,7 +313,7 @@ static int mount_rm(const struct cmd *cmd, void *opts, char **args, struct err *
     struct change ch SCOPED(change_release) = {.c = &c, .force = o->force, .pidfd = -1};
     (void)cmd;
     int r = container_open(cli_conf(), args[0], &c, e);
-    if (r == 0 && flock(c.dir_fd, LOCK_EX) < 0)
+    if (r == 0 && lock_wait(c.dir_fd, LOCK_EX) < 0)
         r = err_set(e, errno, "lock the container");
     if (r == 0)
         r = rm_locked(&ch, args + 1, e);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/lock.h"
 #include "base/timefmt.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/driver.h"
@@ -241,7 +242,7 @@ static int update_locked(struct update *u, struct err *e)
 static int update_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     struct update u SCOPED(update_release) = {.o = data, .c = c};
-    if (flock(c->dir_fd, LOCK_EX) < 0)
+    if (lock_wait(c->dir_fd, LOCK_EX) < 0)
         return err_set(e, errno, "update %s", typed);
     int r = update_locked(&u, e);
     (void)flock(c->dir_fd, LOCK_UN);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/lock.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "base/strv.h"
@@ -37,10 +38,12 @@ static int make_dir(struct making *m, struct err *e)
         scoped_fd int fd = openat(m->containers_fd, m->tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct stat st;
         /* A sweeper may have seen it before it was locked. */
-        if (fd >= 0 && flock(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0) {
+        if (fd >= 0 && lock_wait(fd, LOCK_EX) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0) {
             m->dir_fd = take_fd(&fd);
             return 0;
         }
+        if (fd < 0 && errno != ENOENT)
+            return err_set(e, errno, "open the new directory of the container");
     }
     return err_msg(e, EBUSY, "make the directory of the container: it is removed again and again");
 }

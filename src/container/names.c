@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/lock.h"
 #include "base/str.h"
 #include "base/strv.h"
 
@@ -68,7 +69,7 @@ static bool is_stale(const struct conf *c, int names_fd, const char *name)
 static bool free_stale(const struct conf *c, int names_fd, const char *name)
 {
     scoped_fd int lock = openat(names_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock < 0 || flock(lock, LOCK_EX) < 0)
+    if (lock < 0 || lock_wait(lock, LOCK_EX) < 0)
         return false;
     return is_stale(c, names_fd, name) && (unlinkat(names_fd, name, 0) == 0 || errno == ENOENT);
 }
@@ -106,7 +107,7 @@ void name_free(const struct conf *c, const char *name, const char *id)
     if (names_fd < 0 || !id_name_valid(name))
         return;
     /* Under the lock: else the link could become another's between the look and the unlink. */
-    if (flock(names_fd, LOCK_EX) < 0)
+    if (lock_wait(names_fd, LOCK_EX) < 0)
         return;
     char owner[ID_LEN + 1];
     if (read_link(names_fd, name, owner) == 1 && streq(owner, id))

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 
+#include "base/lock.h"
 #include "base/opt.h"
 #include "base/str.h"
 #include "base/strv.h"
@@ -110,7 +111,7 @@ int pod_lock(const struct conf *c, bool exclusive, struct err *e)
     scoped_fd int fd = conf_open_root(c, "containers", true, e);
     if (fd < 0)
         return fd;
-    if (flock(fd, exclusive ? LOCK_EX : LOCK_SH) < 0)
+    if (lock_wait(fd, exclusive ? LOCK_EX : LOCK_SH) < 0)
         return err_set(e, errno, "lock the pods");
     return take_fd(&fd);
 }

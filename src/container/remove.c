@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/lock.h"
 #include "base/str.h"
 
 /* A supervisor that writes its last lines is waited for this long. */
@@ -56,6 +57,22 @@ static int remove_tree(int dirfd, const char *name, const char *path, struct err
     return r == 0 ? fs_remove_tree(dirfd, name, e) : r;
 }
 
+/* RUN_ROOT/ID goes before the last of containers/.rm-ID: nothing else would lead a sweeper to it.
+ */
+static int remove_run(const struct conf *c, const char *id, struct err *e)
+{
+    scoped_fd int run_fd = conf_open_run(c, "", false, e);
+    int r = run_fd < 0 ? run_fd : fs_remove_tree(run_fd, id, e);
+    if (r == 0 || r == -ENOENT)
+        return 0;
+    return err_add(e, r, "run root %s", c->run_root);
+}
+
+void container_remove_run(const struct conf *c, const char *id)
+{
+    (void)!remove_run(c, id, NULL);
+}
+
 /* Is this still what the name leads to? A lock on what was removed meanwhile protects nothing: its
  * maker may have made another one since. */
 static bool is_at(int fd, int dirfd, const char *name)
@@ -70,6 +87,9 @@ void sweep_entry(const struct conf *c, int containers_fd, const char *name)
     scoped_fd int fd = openat(containers_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || !is_at(fd, containers_fd, name))
         return; /* gone, or somebody works on it */
+    const char *id = str_after(name, DIR_RM);
+    if (id && remove_run(c, id, NULL) < 0)
+        return;
     /* The name under which it was known leads to nothing now; whoever wants it takes it over. */
     scoped_free char *path = container_dir(c, name);
     (void)!remove_tree(containers_fd, name, path, NULL);
@@ -106,13 +126,6 @@ static int remove_volumes(const struct conf *c, const struct container *ctr, str
     return worst;
 }
 
-void container_remove_run(const struct conf *c, const char *id)
-{
-    scoped_fd int run_fd = conf_open_run(c, "", false, NULL);
-    if (run_fd >= 0)
-        (void)!fs_remove_tree(run_fd, id, NULL);
-}
-
 int container_remove_locked(const struct conf *c, struct container *ctr, bool volumes,
                             struct err *e)
 {
@@ -142,8 +155,9 @@ int container_remove_ended(const struct conf *c, const struct container *ctr, bo
     if (volumes)
         r = remove_volumes(c, ctr, &first);
     scoped_free char *path = container_dir(c, gone);
-    int r2 = remove_tree(containers_fd, gone, path, r < 0 ? NULL : &first);
-    container_remove_run(c, ctr->id);
+    int r2 = remove_run(c, ctr->id, r < 0 ? NULL : &first);
+    if (r2 == 0)
+        r2 = remove_tree(containers_fd, gone, path, r < 0 ? NULL : &first);
     container_event(c, &ctr->rec, "remove", NULL);
     r = r < 0 ? r : r2;
     if (r < 0 && e)

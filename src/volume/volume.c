@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/id.h"
+#include "base/lock.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "base/strv.h"
@@ -148,7 +149,7 @@ static int open_locked(const struct conf *c, const char *name, bool make, int ho
         scoped_fd int dir = volume_dir(c, name, make, e);
         if (dir < 0)
             return dir;
-        if (flock(dir, how) < 0)
+        if (lock_wait(dir, how) < 0)
             return errno == EWOULDBLOCK
                        ? err_msg(e, EBUSY, "volume %s: a container is being made with it", name)
                        : err_set(e, errno, "lock volume %s", name);
