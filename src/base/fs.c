@@ -163,6 +163,14 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *e)
     return err_set(e, why, "make directory %s", path);
 }
 
+struct dirent *fs_next_entry(DIR *d, int *ret)
+{
+    errno = 0;
+    struct dirent *entry = readdir(d);
+    *ret = entry ? 0 : -errno;
+    return entry;
+}
+
 int fs_open_dir(const char *path, bool make, mode_t mode, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,6 +1,7 @@
 /* fs - files and directories of the host that belong to rootlet: read whole, write by rename. */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -29,6 +30,9 @@ int fs_write_text(int dirfd, const char *name, const char *text, struct err *e);
 int fs_mkdirs(const char *path, mode_t mode, struct err *e);
 /* Opens a directory O_RDONLY|O_DIRECTORY|O_CLOEXEC, making it (and its parents) first if wanted. */
 int fs_open_dir(const char *path, bool make, mode_t mode, struct err *e);
+/* The next entry of a directory, NULL at its end; *ret is then 0, or -errno of what could not be
+ * read: half a directory must not pass for a whole one. */
+struct dirent *fs_next_entry(DIR *d, int *ret);
 /* rm -rf of name below dirfd, never following a link nor entering a mount (-EBUSY), with bounded
  * descriptors; own directories without permission bits are given them. ENOENT is success. */
 int fs_remove_tree(int dirfd, const char *name, struct err *e);

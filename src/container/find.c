@@ -40,17 +40,17 @@ static int find_prefix(const struct conf *c, const char *prefix, char ret_id[sta
         fd_close(&fd);
         return 0;
     }
-    int found = 0;
+    int found = 0, ended = 0;
     size_t len = strlen(prefix);
     struct dirent *ent;
-    while ((ent = readdir(d))) {
+    while ((ent = fs_next_entry(d, &ended))) {
         if (!is_container(ent) || memcmp(ent->d_name, prefix, len) != 0)
             continue;
         if (found++)
             return err_msg(e, EEXIST, "\"%s\" begins the ids of several containers", prefix);
         memcpy(ret_id, ent->d_name, ID_LEN + 1);
     }
-    return found;
+    return ended < 0 ? err_set(e, -ended, "list the containers in %s", c->root) : found;
 }
 
 static int find_id(const struct conf *c, const char *ref, char ret_id[static ID_LEN + 1],
@@ -213,8 +213,9 @@ int container_list(const struct conf *c, struct ctr_state **ret, size_t *ret_n, 
     (void)!proc_boot_id(l.boot_id);
     struct ctr_state *v = NULL;
     size_t n = 0, alloc = 0;
+    int ended = 0;
     struct dirent *ent;
-    while ((ent = readdir(d))) {
+    while ((ent = fs_next_entry(d, &ended))) {
         if (str_after(ent->d_name, DIR_RM) || str_after(ent->d_name, DIR_TMP))
             strv_add(&debris, ent->d_name);
         if (!is_container(ent))
@@ -225,6 +226,10 @@ int container_list(const struct conf *c, struct ctr_state **ret, size_t *ret_n, 
     }
     for (char **p = debris; p && *p; p++)
         sweep_debris(c, containers_fd, *p);
+    if (ended < 0) {
+        container_list_free(v, n);
+        return err_set(e, -ended, "list the containers in %s", c->root);
+    }
     if (n)
         qsort(v, n, sizeof(*v), newest_first);
     *ret = v;

@@ -14,21 +14,25 @@
 #include "userns/userns.h"
 #include "volume/volume.h"
 
-/* Adds the names of the volumes of a record, or all of it with its id when it cannot be read. */
-static void add_used(int containers_fd, const char *id, const char *wanted, char ***ids,
-                     char ***names)
+/* Adds the names of the volumes of a record, or all of it with its id when it is broken. What
+ * cannot be read at all may use any. */
+static int add_used(int containers_fd, const char *id, const char *wanted, char ***ids,
+                    char ***names, struct err *e)
 {
     scoped_free char *path = xasprintf("%s/container.json", id);
     scoped_free char *text = NULL;
     struct ctr_record rec = {0};
     struct err ignored = ERR_INIT;
     /* Most records do not even name it: no need to take them apart. */
-    if (fs_read(containers_fd, path, RECORD_MAX_BYTES, &text, NULL) < 0 ||
-        (wanted && !strstr(text, wanted)))
-        return;
+    ssize_t n = fs_read(containers_fd, path, RECORD_MAX_BYTES, &text, &ignored);
+    if (n < 0 && n != -ENOENT && n != -EFBIG)
+        return err_set(e, (int)-n, "read %s, which may use volumes", path);
+    if (n == -ENOENT || (n >= 0 && wanted && !strstr(text, wanted)))
+        return 0;
     scoped_fd int dir = openat(containers_fd, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
-        return;
+        return errno == ENOENT ? 0 : err_set(e, errno, "open container %s", id);
+    err_clear(&ignored);
     /* What a broken record may name is kept. */
     bool used = container_read_record(dir, &rec, &ignored) < 0;
     for (size_t i = 0; i < rec.n_volumes; i++) {
@@ -41,6 +45,7 @@ static void add_used(int containers_fd, const char *id, const char *wanted, char
     if (wanted && used)
         strv_add(ids, id);
     ctr_record_release(&rec);
+    return 0;
 }
 
 static int scan(const struct conf *c, const char *wanted, char ***ids, char ***names, struct err *e)
@@ -55,11 +60,12 @@ static int scan(const struct conf *c, const char *wanted, char ***ids, char ***n
         fd_close(&fd);
         return r;
     }
+    int r = 0, ended = 0;
     struct dirent *ent;
-    while ((ent = readdir(d)))
+    while (r == 0 && (ent = fs_next_entry(d, &ended)))
         if (strlen(ent->d_name) == ID_LEN && id_is_hex(ent->d_name))
-            add_used(dirfd(d), ent->d_name, wanted, ids, names);
-    return 0;
+            r = add_used(dirfd(d), ent->d_name, wanted, ids, names, e);
+    return r == 0 && ended < 0 ? err_set(e, -ended, "list the containers in %s", c->root) : r;
 }
 
 int container_volume_users(const struct conf *c, const char *volume, char ***ret_ids, struct err *e)

@@ -97,7 +97,8 @@ static int find_id(const struct conf *c, const char *prefix, struct store_image 
         close(fd);
         return err_set(e, ENOMEM, "read %s/images", c->root);
     }
-    for (struct dirent *de; (de = readdir(d));) {
+    int ended = 0;
+    for (struct dirent *de; (de = fs_next_entry(d, &ended));) {
         if (strncmp(de->d_name, prefix, len) != 0 || !str_ends(de->d_name, ".json") ||
             strlen(de->d_name) != DIGEST_HEX + strlen(".json"))
             continue;
@@ -106,6 +107,8 @@ static int find_id(const struct conf *c, const char *prefix, struct store_image 
                            de->d_name);
         memcpy(found, de->d_name, DIGEST_HEX);
     }
+    if (ended < 0)
+        return err_set(e, -ended, "read %s/images", c->root);
     if (!found[0])
         return -ENOENT;
     return store_row_read(c, found, ret, e);

@@ -102,6 +102,8 @@ int store_ref_read(int refs_fd, const char *name, const char *tag, struct store_
 static int each_tag(int refs_fd, const char *dir_name, store_ref_fn *fn, void *data, struct err *e)
 {
     int fd = openat(refs_fd, dir_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+        return err_set(e, errno, "open refs/%s", dir_name);
     if (fd < 0)
         return 0; /* removed meanwhile, or no directory */
     scoped_dir DIR *d = fdopendir(fd);
@@ -110,7 +112,8 @@ static int each_tag(int refs_fd, const char *dir_name, store_ref_fn *fn, void *d
         return err_set(e, ENOMEM, "read refs/%s", dir_name);
     }
     scoped_free char *name = image_ref_decode(dir_name);
-    for (struct dirent *de; (de = readdir(d));) {
+    int ended = 0;
+    for (struct dirent *de; (de = fs_next_entry(d, &ended));) {
         SCOPED(store_ref_release) struct store_ref ref = {0};
         struct err why = ERR_INIT;
         if (de->d_name[0] == '.')
@@ -125,7 +128,7 @@ static int each_tag(int refs_fd, const char *dir_name, store_ref_fn *fn, void *d
         if (r != 0)
             return r;
     }
-    return 0;
+    return ended < 0 ? err_set(e, -ended, "read refs/%s", dir_name) : 0;
 }
 
 int store_refs_each(const struct conf *c, const char *name, store_ref_fn *fn, void *data,
@@ -145,14 +148,15 @@ int store_refs_each(const struct conf *c, const char *name, store_ref_fn *fn, vo
         scoped_free char *dir = image_ref_encode(name);
         return each_tag(fd, dir, fn, data, e);
     }
-    for (struct dirent *de; (de = readdir(d));) {
+    int ended = 0;
+    for (struct dirent *de; (de = fs_next_entry(d, &ended));) {
         if (de->d_name[0] == '.')
             continue;
         int r = each_tag(fd, de->d_name, fn, data, e);
         if (r != 0)
             return r;
     }
-    return 0;
+    return ended < 0 ? err_set(e, -ended, "read %s/refs", c->root) : 0;
 }
 
 int store_row_read(const struct conf *c, const char *hex, struct store_image *ret, struct err *e)

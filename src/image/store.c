@@ -127,7 +127,8 @@ static int read_rows(const struct conf *c, struct image_list *list, struct err *
         close(fd);
         return err_set(e, ENOMEM, "read %s/images", c->root);
     }
-    for (struct dirent *de; (de = readdir(d));) {
+    int ended = 0;
+    for (struct dirent *de; (de = fs_next_entry(d, &ended));) {
         scoped_free char *hex = row_hex(de->d_name);
         struct err why = ERR_INIT;
         if (!hex)
@@ -142,7 +143,7 @@ static int read_rows(const struct conf *c, struct image_list *list, struct err *
         else if (r != -ENOENT)
             log_warn("%s", why.msg);
     }
-    return 0;
+    return ended < 0 ? err_set(e, -ended, "read %s/images", c->root) : 0;
 }
 
 int store_list(const struct conf *c, struct store_image **ret, size_t *ret_n, struct err *e)

@@ -78,11 +78,11 @@ static int each_entry(int root_fd, const char *dir, entry_fn *fn, void *data, st
         close(fd);
         return err_set(e, ENOMEM, "read %s", dir);
     }
-    int r = 0;
-    for (struct dirent *de; r == 0 && (de = readdir(d));)
+    int r = 0, ended = 0;
+    for (struct dirent *de; r == 0 && (de = fs_next_entry(d, &ended));)
         if (de->d_name[0] != '.')
             r = fn(dirfd(d), de->d_name, data, e);
-    return r;
+    return r == 0 && ended < 0 ? err_set(e, -ended, "read %s", dir) : r;
 }
 
 static int mark_file(int dir_fd, const char *name, void *data, struct err *e)
