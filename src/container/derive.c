@@ -91,7 +91,8 @@ void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s
 {
     /* Once more when the first look was overtaken by a change. */
     for (int tries = 0; tries < 2 && ctr_state_alive(s); tries++) {
-        if (!streq(s->boot_id, boot_id)) {
+        /* Unknown (no descriptor free, say): start times and the lock tell enough. */
+        if (boot_id[0] && !streq(s->boot_id, boot_id)) {
             set_ended(s, "the host was restarted");
             return;
         }
@@ -142,8 +143,9 @@ int container_end_survivor(int dir_fd, struct err *e)
         return 0;
     int r = 0;
     uint64_t start = 0;
-    (void)!proc_boot_id(boot_id);
-    if (ctr_state_alive(&s) && s.pid > 0 && streq(s.boot_id, boot_id)) {
+    if (proc_boot_id(boot_id) < 0)
+        r = err_msg(e, EIO, "the boot id cannot be read: does an earlier run live?");
+    if (r == 0 && ctr_state_alive(&s) && s.pid > 0 && streq(s.boot_id, boot_id)) {
         /* First the descriptor, then the look: what we signal is what we looked at. */
         scoped_fd int pidfd = pidfd_open_pid(s.pid);
         if (pidfd >= 0 && proc_start_time(s.pid, &start) == 0 && start == s.pid_start) {

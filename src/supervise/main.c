@@ -192,6 +192,7 @@ int main(int argc, char **argv)
         .drain_timer = -1,
         .run_timer = -1,
         .trim_timer = -1,
+        .state_timer = -1,
         .restart.timer = -1,
         .network.mode = NULL,
     };

@@ -274,18 +274,31 @@ static void set_namespaces(struct sup *s, pid_t pid)
     }
 }
 
-static void state_starting(struct sup *s)
+/* What readers tell by that we and the init live: without it nobody could stop them. */
+static int state_identify(struct sup *s, struct err *e)
 {
     struct ctr_state *st = &s->state;
     char boot_id[40] = "";
-    (void)!proc_boot_id(boot_id);
+    int r = proc_boot_id(boot_id);
+    if (r < 0)
+        return err_set(e, -r, "read the boot id");
     free(st->boot_id);
     st->boot_id = xstrdup(boot_id);
     st->supervisor_pid = getpid();
     st->pid = engine_pid(s->engine);
     st->supervisor_start = st->pid_start = 0;
-    (void)!proc_start_time(st->supervisor_pid, &st->supervisor_start);
-    (void)!proc_start_time(st->pid, &st->pid_start);
+    r = proc_start_time(st->supervisor_pid, &st->supervisor_start);
+    if (r == 0)
+        r = proc_start_time(st->pid, &st->pid_start);
+    return r < 0 ? err_set(e, -r, "read start times in /proc") : 0;
+}
+
+static int state_starting(struct sup *s, struct err *e)
+{
+    struct ctr_state *st = &s->state;
+    int r = state_identify(s, e);
+    if (r < 0)
+        return r;
     st->exit_code = st->signal = 0;
     st->oom_killed = st->stop_requested = st->user_stopped = false;
     st->started_ns = st->finished_ns = 0;
@@ -294,8 +307,7 @@ static void state_starting(struct sup *s)
     st->status = CTR_STARTING;
     /* For those who come after our death: it was under way, and must not be started over. One that
      * is removed at its end is never started again. */
-    if (!s->auto_remove)
-        state_set(s, CTR_STARTING);
+    return s->auto_remove ? 0 : state_write(s, e);
 }
 
 static int write_pidfile(struct sup *s, struct err *e)
@@ -310,10 +322,10 @@ static int write_pidfile(struct sup *s, struct err *e)
 int sup_start(struct sup *s, struct err *e)
 {
     int r = write_pidfile(s, e);
-    if (r < 0)
-        return r;
-    state_starting(s);
-    r = engine_start(s->engine, e);
+    if (r == 0)
+        r = state_starting(s, e);
+    if (r == 0)
+        r = engine_start(s->engine, e);
     if (r == 0)
         r = events_learn(s, e);
     if (r < 0)

@@ -10,23 +10,38 @@
 #include "base/strv.h"
 #include "base/timefmt.h"
 
+#define STATE_AGAIN_MS 1000
+#define STATE_TRIES 3
+
 void state_reason(struct sup *s, const char *reason)
 {
     free(s->state.reason);
     s->state.reason = xstrdup(reason);
 }
 
+static void on_state_time(void *data, uint32_t events)
+{
+    struct sup *s = data;
+    (void)events;
+    s->state_timer = -1;
+    state_set(s, (enum ctr_status)s->state.status);
+}
+
+int state_write(struct sup *s, struct err *e)
+{
+    return s->removed ? 0 : container_write_state(s->dir_fd, &s->state, e);
+}
+
 void state_set(struct sup *s, enum ctr_status status)
 {
     s->state.status = status;
-    if (s->removed)
-        return;
-    struct err e = ERR_INIT;
-    int r = container_write_state(s->dir_fd, &s->state, &e);
-    if (r == 0)
-        return;
-    /* A full disk, say. Readers will find out by the lock; here nobody is listening. */
-    state_reason(s, e.msg);
+    for (int tries = 0; tries < STATE_TRIES; tries++)
+        if (state_write(s, NULL) == 0)
+            return;
+    /* A full disk, say. Readers find out by the lock that we live or do not; what they read is old
+     * until there is room again. */
+    if (s->state_timer < 0)
+        s->state_timer = loop_timer(s->loop, STATE_AGAIN_MS, on_state_time, s, NULL);
 }
 
 void state_clear_init(struct ctr_state *st)

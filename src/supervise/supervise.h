@@ -140,7 +140,7 @@ struct sup {
     uint64_t oom_kills; /* that have been told */
     struct pressure *pressure;
     struct health *health; /* NULL: it has no check */
-    int stop_timer, drain_timer, run_timer, trim_timer;
+    int stop_timer, drain_timer, run_timer, trim_timer, state_timer;
     int64_t stop_due_ns;
 
     int stream_fd[STREAM_MAX]; /* our ends; with a tty STREAM_OUT is the pty's master */
@@ -172,8 +172,8 @@ int sup_start(struct sup *s, struct err *e);
 void sup_shrink(struct sup *s);
 
 /* state.c */
-/* Writes the state with this status; a failure is noted in the reason and else survived. */
-void state_set(struct sup *s, enum ctr_status status);
+int state_write(struct sup *s, struct err *e);
+void state_set(struct sup *s, enum ctr_status status); /* what fails is tried again later */
 void state_clear_init(struct ctr_state *st); /* the run has ended */
 void state_clear_run(struct ctr_state *st);  /* and nothing of it runs any more */
 void state_reason(struct sup *s, const char *reason);
