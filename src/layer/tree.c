@@ -63,8 +63,11 @@ int tree_open_dir(int root_fd, const char *path)
         .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
     };
-    long fd = syscall(SYS_openat2, root_fd, path[0] ? path : ".", &how, sizeof(how));
-
+    long fd;
+    int tries = 0;
+    do /* a rename anywhere on the way disturbs the kernel's look */
+        fd = syscall(SYS_openat2, root_fd, path[0] ? path : ".", &how, sizeof(how));
+    while (fd < 0 && (errno == EAGAIN || errno == EINTR) && ++tries < 64);
     return fd < 0 ? -errno : (int)fd;
 }
 
