@@ -67,6 +67,11 @@ tests_oci_differential_probe_SOURCES = tests/oci/differential/probe.c
 tests_oci_differential_probe_CFLAGS = $(WARN_CFLAGS) -fPIE
 tests_oci_differential_probe_LDFLAGS = -static-pie
 
+# Lets system calls fail: tests/cli/test_faults.py.
+check_PROGRAMS += tests/crash/inject
+tests_crash_inject_SOURCES = tests/crash/inject.c
+tests_crash_inject_CFLAGS = $(WARN_CFLAGS)
+
 include $(top_srcdir)/tests/bench/module.mk
 
 # Whole folders, so that a new test is not forgotten.
