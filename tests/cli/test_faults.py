@@ -12,7 +12,7 @@ import pytest
 from lib import faults, images as images_, rows
 
 pytestmark = [pytest.mark.root]
-COUNT = os.environ.get("FAULTS", "120")
+COUNT = os.environ.get("FAULTS", "100")
 SEED = int(os.environ.get("FAULTS_SEED", "5"))
 
 
