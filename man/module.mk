@@ -42,7 +42,9 @@ dist_man1_MANS += \
 	man/rootlet-pod-rm.1 \
 	man/rootlet-pod-start.1 \
 	man/rootlet-pod-stop.1 \
+	man/rootlet-pod-top.1 \
 	man/rootlet-pod-unpause.1 \
+	man/rootlet-port.1 \
 	man/rootlet-ps.1 \
 	man/rootlet-remove.1 \
 	man/rootlet-rename.1 \
@@ -57,6 +59,7 @@ dist_man1_MANS += \
 	man/rootlet-stop.1 \
 	man/rootlet-system-df.1 \
 	man/rootlet-tag.1 \
+	man/rootlet-top.1 \
 	man/rootlet-unpause.1 \
 	man/rootlet-untag.1 \
 	man/rootlet-update.1 \
@@ -119,7 +122,9 @@ man_prose = \
 	man/prose/rootlet-pod-rm.md \
 	man/prose/rootlet-pod-start.md \
 	man/prose/rootlet-pod-stop.md \
+	man/prose/rootlet-pod-top.md \
 	man/prose/rootlet-pod-unpause.md \
+	man/prose/rootlet-port.md \
 	man/prose/rootlet-ps.md \
 	man/prose/rootlet-rename.md \
 	man/prose/rootlet-restart.md \
@@ -133,6 +138,7 @@ man_prose = \
 	man/prose/rootlet-stop.md \
 	man/prose/rootlet-system-df.md \
 	man/prose/rootlet-tag.md \
+	man/prose/rootlet-top.md \
 	man/prose/rootlet-unpause.md \
 	man/prose/rootlet-untag.md \
 	man/prose/rootlet-update.md \

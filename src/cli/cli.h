@@ -77,6 +77,8 @@ extern const struct cmd cli_healthcheck_cmds[]; /* healthcheck run */
 extern const struct cmd cli_events_cmds[];      /* events */
 extern const struct cmd cli_stats_cmds[];       /* stats */
 extern const struct cmd cli_mount_cmds[];       /* mount add rm ls */
+extern const struct cmd cli_top_cmds[];         /* top, pod top */
+extern const struct cmd cli_port_cmds[];        /* port */
 
 extern const struct cmd cli_volume_cmds[];        /* volume create rm prune exists */
 extern const struct cmd cli_volume_ls_cmds[];     /* volume ls inspect */

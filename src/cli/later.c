@@ -27,7 +27,6 @@ static const struct {
     {"export", "rootlet exec CONTAINER tar -C / -c DIR... > FILE, if it has tar"},
     {"cp", "rootlet exec CONTAINER cat FILE > FILE copies out, rootlet exec -i CONTAINER sh -c "
            "'cat > FILE' < FILE in; or mount a directory with -v"},
-    {"top", "rootlet exec CONTAINER ps, if it has ps"},
     {"prune", SWEEP},
     {"system prune", SWEEP},
     {"network", "no network has to be made: run takes --network none, host, container:ID, ns:PATH"},
@@ -35,10 +34,8 @@ static const struct {
      "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},
     {"logout", "registries come later; there is nothing to log out of"},
     {"search", "registries come later; 'rootlet images' lists what is here"},
-    {"port", "no ports are published yet; --network host shares the host's"},
     {"pod logs", "rootlet logs CONTAINER; 'rootlet ps -a --filter pod=POD' lists them"},
     {"pod stats", "rootlet stats $(rootlet ps -q --filter pod=POD)"},
-    {"pod top", "rootlet exec CONTAINER ps, if it has ps"},
     {"volume export", VOLUME_TAR "-c . > FILE"},
     {"volume import", VOLUME_TAR "-x < FILE"},
     {"volume mount",

@@ -79,6 +79,8 @@ static const struct cmd *const tables[] = {
     cli_volume_ls_cmds,
     cli_update_cmds,
     cli_mount_cmds,
+    cli_top_cmds,
+    cli_port_cmds,
     cli_stats_cmds,
     cli_quadlet_cmds,
     cli_quadlet_files_cmds,

@@ -15,6 +15,7 @@ rootlet_SOURCES += src/cli/stats.c src/cli/stats_set.c src/cli/stats_screen.c sr
 rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_ls.c src/cli/pod_member.c src/cli/auto_update.c
 rootlet_SOURCES += src/cli/mount.c src/cli/inspect_mounts.c
 rootlet_SOURCES += src/cli/changes.h src/cli/changes.c src/cli/diff.c
+rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/port.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_LDADD = src/quadlet/libquadlet.a src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
 	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a \

@@ -7,7 +7,7 @@ src_container_libcontainer_a_SOURCES = src/container/container.h src/container/c
 	src/container/journal.c \
 	src/container/restart.c src/container/restart.h \
 	src/container/root.c src/container/root.h \
-	src/container/volumes.c src/container/pod.h src/container/pod.c
+	src/container/volumes.c src/container/pod.h src/container/pod.c src/container/procs.h src/container/procs.c
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/tools/root-tool

@@ -1,0 +1,108 @@
+/* port - the published ports of containers, as their state holds them: "0.0.0.0:8080->80/tcp". */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+struct port_opts {
+    bool all, latest;
+};
+
+#define O(m) offsetof(struct port_opts, m)
+static const struct opt port_table[] = {
+    {"all", 'a', OPT_FLAG, O(all), NULL, "Of all running containers, with their ids in front"},
+    {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {NULL},
+};
+
+/* "80", "80/tcp": a port of the container; tcp unless said otherwise. Owned; NULL: none. */
+static char *wanted_port(const char *text)
+{
+    scoped_free char *number = xstrndup(text, strcspn(text, "/"));
+    const char *proto = strchr(text, '/');
+    uint32_t n;
+    if (parse_u32(number, &n) < 0 || n == 0 || n > UINT16_MAX || (proto && !proto[1]))
+        return NULL;
+    return xasprintf("%u/%s", n, proto ? proto + 1 : "tcp");
+}
+
+/* How many lines were printed. */
+static size_t print_ports(char *const *ports, const char *want, const char *in_front)
+{
+    size_t n = 0;
+    for (char *const *p = ports; p && *p; p++) {
+        const char *arrow = strstr(*p, "->");
+        int host = arrow ? (int)(arrow - *p) : 0;
+        if (!arrow || (want && !streq(arrow + 2, want)))
+            continue;
+        if (want)
+            printf("%.*s\n", host, *p);
+        else
+            printf("%s%s -> %.*s\n", in_front, arrow + 2, host, *p);
+        n++;
+    }
+    return n;
+}
+
+static int all_ports(struct err *e)
+{
+    struct ctr_state *list = NULL;
+    size_t n = 0;
+    int r = container_list(cli_conf(), &list, &n, e);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        scoped_free char *in_front = xasprintf("%.12s\t", list[i].id);
+        if (ctr_state_alive(&list[i]))
+            print_ports(list[i].ports, NULL, in_front);
+    }
+    container_list_free(list, n);
+    return r;
+}
+
+static int port(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    const struct port_opts *o = opts;
+    scoped_container struct container c = {.dir_fd = -1};
+    const char *name = o->latest ? NULL : args[0];
+    (void)cmd;
+    if (o->all && (o->latest || args[0]))
+        return err_msg(e, EINVAL, "port: --all and %s exclude each other",
+                       o->latest ? "--latest" : "names");
+    if (o->all)
+        return all_ports(e);
+    if (!o->latest && !name)
+        return err_hint(e, err_msg(e, EINVAL, "port: no container given"),
+                        "a name or id, --latest or --all");
+    const char *typed = o->latest ? args[0] : args[1];
+    scoped_free char *want = typed ? wanted_port(typed) : NULL;
+    if (typed && !want)
+        return err_hint(e, err_msg(e, EINVAL, "port: \"%s\" is not a port of a container", typed),
+                        "for example 80 or 53/udp");
+    int r =
+        name ? container_open(cli_conf(), name, &c, e) : container_open_latest(cli_conf(), &c, e);
+    if (r < 0)
+        return err_add(e, r, "port");
+    size_t n = ctr_state_alive(&c.state) ? print_ports(c.state.ports, want, "") : 0;
+    if (want && !n)
+        return err_msg(e, ENOENT, "port %s: failed to find published port \"%s\"",
+                       name ? name : c.id, typed);
+    return 0;
+}
+
+static const char *const port_aliases[] = {"container port", NULL};
+
+const struct cmd cli_port_cmds[] = {
+    {
+        .name = "port",
+        .args = "[CONTAINER [PORT[/PROTOCOL]]]",
+        .summary = "Show the published ports of a container",
+        .opts = port_table,
+        .opts_size = sizeof(struct port_opts),
+        .max_args = 2,
+        .run = port,
+        .aliases = port_aliases,
+        .details = "No network of this version publishes ports; --network host shares the host's.",
+        .examples = "rootlet port web\nrootlet port web 80/tcp\nrootlet port --all",
+    },
+    {NULL},
+};
