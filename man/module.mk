@@ -58,8 +58,10 @@ dist_man1_MANS += \
 	man/rootlet-stats.1 \
 	man/rootlet-stop.1 \
 	man/rootlet-system-df.1 \
+	man/rootlet-system-reset.1 \
 	man/rootlet-tag.1 \
 	man/rootlet-top.1 \
+	man/rootlet-unshare.1 \
 	man/rootlet-unpause.1 \
 	man/rootlet-untag.1 \
 	man/rootlet-update.1 \
@@ -137,8 +139,10 @@ man_prose = \
 	man/prose/rootlet-stats.md \
 	man/prose/rootlet-stop.md \
 	man/prose/rootlet-system-df.md \
+	man/prose/rootlet-system-reset.md \
 	man/prose/rootlet-tag.md \
 	man/prose/rootlet-top.md \
+	man/prose/rootlet-unshare.md \
 	man/prose/rootlet-unpause.md \
 	man/prose/rootlet-untag.md \
 	man/prose/rootlet-update.md \

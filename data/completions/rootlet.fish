@@ -112,6 +112,7 @@ complete -c rootlet -n __rootlet_none -a system -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a tag -d 'Give an image more names'
 complete -c rootlet -n __rootlet_none -a top -d 'Show the processes of a container'
 complete -c rootlet -n __rootlet_none -a unpause -d 'Let paused containers go on'
+complete -c rootlet -n __rootlet_none -a unshare -d 'Run a command, or a shell, where the files of containers are yours'
 complete -c rootlet -n __rootlet_none -a untag -d 'Take names away from an image'
 complete -c rootlet -n __rootlet_none -a update -d 'Change the limits of containers'
 complete -c rootlet -n __rootlet_none -a version -d 'Show the version'
@@ -193,6 +194,7 @@ complete -c rootlet -n '__rootlet_group quadlet' -a rm -d 'Remove installed unit
 complete -c rootlet -n '__rootlet_group system' -a df -d 'Show how much images, containers and volumes hold'
 complete -c rootlet -n '__rootlet_group system' -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n '__rootlet_group system' -a info -d 'Show what rootlet found on this host and what it uses'
+complete -c rootlet -n '__rootlet_group system' -a reset -d 'Remove all containers, images, volumes and everything else of the store'
 complete -c rootlet -n '__rootlet_group volume' -a create -d 'Make a volume'
 complete -c rootlet -n '__rootlet_group volume' -a exists -d 'Exit status 0 if there is such a volume, 1 if not'
 complete -c rootlet -n '__rootlet_group volume' -a inspect -d 'Show everything about volumes as JSON'
@@ -568,6 +570,9 @@ complete -c rootlet -n '__rootlet_is spec' -s b -l bundle -x -a '(__fish_complet
 complete -c rootlet -n '__rootlet_is "system df"' -l format -x -d 'json, jsonl, table ..., or a Go template'
 complete -c rootlet -n '__rootlet_is "system df"' -s v -l verbose -d 'Each image, container and volume'
 
+complete -c rootlet -n '__rootlet_is "system reset"' -s f -l force -d 'Do not ask'
+
+
 complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as JSON'
 
 complete -c rootlet -n '__rootlet_is why' -s l -l latest -d 'The container created last'
@@ -810,4 +815,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update container create delete diff doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls mount pause pod port ps quadlet remove rename restart rm rmi run save spec start stats stop system tag top unpause untag update version volume wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update container create delete diff doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls mount pause pod port ps quadlet remove rename restart rm rmi run save spec start stats stop system tag top unpause unshare untag update version volume wait why'

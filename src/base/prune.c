@@ -70,7 +70,7 @@ bool prune_filter_match(const struct prune_filter *f, int64_t created_ns, char *
 int prune_ask(const char *what, struct err *e)
 {
     char answer[32] = "";
-    printf("WARNING! This will remove %s\nAre you sure you want to continue? [y/N] ", what);
+    printf("WARNING! This will remove%s\nAre you sure you want to continue? [y/N] ", what);
     fflush(stdout);
     if (!fgets(answer, sizeof(answer), stdin)) {
         putchar('\n');

@@ -18,7 +18,8 @@ bool prune_filter_match(const struct prune_filter *f, int64_t created_ns, char *
 void prune_filter_release(struct prune_filter *f);
 #define scoped_prune_filter SCOPED(prune_filter_release)
 
-/* "WARNING! This will remove WHAT" on standard output, and the question. Standard input answers: 1
+/* "WARNING! This will removeWHAT" (" all ...", ":\n  - all ...") on standard output, and the
+ * question. Standard input answers: 1
  * yes, 0 no. An answer may come through a pipe; without any (no terminal, and nothing to read) the
  * command must not guess: -EINVAL with the hint to use --force. */
 int prune_ask(const char *what, struct err *e);

@@ -68,6 +68,8 @@ extern const struct cmd cli_inspect_cmds[];     /* inspect */
 extern const struct cmd cli_diff_cmds[];        /* diff */
 extern const struct cmd cli_logs_cmds[];        /* logs */
 extern const struct cmd cli_image_cmds[];       /* images; the others are rootlet-image's */
+extern const struct cmd cli_reset_cmds[];       /* system reset */
+extern const struct cmd cli_unshare_cmds[];     /* unshare */
 extern const struct cmd cli_df_cmds[];          /* system df */
 extern const struct cmd cli_system_cmds[];      /* info version spec */
 extern const struct cmd cli_doctor_cmds[];      /* doctor */

@@ -111,7 +111,7 @@ static int container_prune_command(const struct cmd *cmd, void *opts, char **arg
     (void)cmd, (void)args;
     int r = prune_filter_parse(o->filter, &f, e);
     if (r == 0 && !o->force) {
-        r = prune_ask("all stopped containers.", e);
+        r = prune_ask(" all stopped containers.", e);
         if (r <= 0)
             return r;
         r = 0;
@@ -127,7 +127,7 @@ static int pod_prune_command(const struct cmd *cmd, void *opts, char **args, str
     const struct prune_filter all = {.until_ns = 0};
     scoped_strv char **ids = NULL;
     (void)cmd, (void)args;
-    int r = o->force ? 1 : prune_ask("all pods that have ended, with their containers.", e);
+    int r = o->force ? 1 : prune_ask(" all pods that have ended, with their containers.", e);
     if (r <= 0)
         return r;
     r = cli_prunable_pods(&all, &ids, e);

@@ -220,7 +220,7 @@ static int prune(const struct cmd *cmd, void *opts, char **args, struct err *e)
     if (r < 0)
         return r;
     if (!o->force) {
-        r = prune_ask("all local volumes not used by at least one container.", e);
+        r = prune_ask(" all local volumes not used by at least one container.", e);
         if (r <= 0)
             return r;
     }

@@ -99,8 +99,8 @@ static int run_prune(const struct cmd *cmd, void *opts, char **args, struct err 
     (void)args;
     int r = prune_filter_parse(o->filter, &f, e);
     if (r == 0 && !o->force) {
-        r = prune_ask(o->all ? "all images without at least one container associated to them."
-                             : "all dangling images.",
+        r = prune_ask(o->all ? " all images without at least one container associated to them."
+                             : " all dangling images.",
                       e);
         if (r <= 0)
             return r;

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += src/userns/libuserns.a
 src_userns_libuserns_a_SOURCES = src/userns/userns.h src/userns/subid.h src/userns/subid.c \
 	src/userns/map.c src/userns/write.c src/userns/run.c
+src_userns_libuserns_a_SOURCES += src/userns/enter.c
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-userns

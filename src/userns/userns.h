@@ -92,6 +92,10 @@ int userns_run_early(const struct userns_map *map, uint64_t extra_flags,
 int userns_run_in(int pidfd, uint64_t more_flags, int (*fn)(void *data, struct err *e), void *data,
                   struct err *e);
 
+/* Takes this process itself into a new user namespace with this map (and the namespaces of
+ * extra_flags), as its root. It must have one thread only. Failing, it may be inside already. */
+int userns_enter(const struct userns_map *map, int extra_flags, struct err *e);
+
 /* Whether we are in the user namespace that the machine began with. By the inode number, which is
  * fixed (PROC_USER_INIT_INO of <linux/proc_ns.h>): ids tell nothing, since a nested namespace can
  * map all of them to themselves. */

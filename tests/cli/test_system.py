@@ -1,4 +1,9 @@
 """What keeps the store small: container, pod and system prune; system df and reset; sizes; unshare."""
+import json
+import os
+import shutil
+import signal
+
 from lib import rows
 
 
@@ -145,3 +150,98 @@ def test_size_columns(rootlet):
     a = rootlet.ok("inspect", "--size", "a").json()[0]
     assert (a["SizeRw"], a["SizeRootFs"]) == (3_000_012, image + 3_000_012)
     assert "SizeRw" not in rootlet.inspect("a")
+
+
+def test_unshare(rootlet):
+    """The child is the command itself: exit status, descriptors, environment; ids are the containers'."""
+    r = rootlet.ok("unshare", "sh", "-c", "id -u; id -g; echo $X; awk 'NR == 1 {print $1, $3}' /proc/self/uid_map",
+                   env={"X": "kept"})
+    assert r.out.splitlines()[:3] == ["0", "0", "kept"] and r.out.splitlines()[3] == "0 1"
+    assert rootlet.ok("unshare", "sh", "-c", "echo $ROOTLET_ROOT").text == str(rootlet.store.root)
+    rootlet("unshare", "sh", "-c", "exit 7", rc=7)
+    rootlet.fails("unshare", "/nosuch/program", rc=127)
+    rootlet.fails("unshare", "/etc/passwd", rc=126)
+    assert rootlet.ok("unshare", input="echo $$ in a shell; exit\n", env={"SHELL": "/bin/sh"}).out.endswith("in a shell\n")
+    p = rootlet.spawn("unshare", "sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done")
+    assert p.stdout.readline() == "ready\n"
+    p.terminate()
+    assert p.wait(20) == 9
+    rootlet.fails("unshare", "--rootless-netns", "true", match="hint: no network namespace is shared")
+    # What only a subordinate id may touch.
+    rootlet.ok("run", "--rm", "-v", "data:/d", rootlet.image(), "sh", "-c", "mkdir -m 700 /d/a; echo x > /d/a/f; chown -R 33:33 /d/a")
+    place = rootlet.store.root / "volumes/data/_data/a"
+    rootlet.shell(f"cat {place}/f", rc=1)
+    assert rootlet.ok("unshare", "cat", place / "f").out == "x\n"
+    rootlet.ok("unshare", "rm", "-r", place)
+    assert not place.exists()
+    t = rootlet.pty("unshare", "sh", "-c", "test -t 0 && test -t 1 && tty < /dev/tty > /dev/null && echo terminal")
+    t.expect("terminal")
+    assert t.wait() == 0
+
+
+@rows("A32", "A62")
+def test_reset(rootlet):
+    """Everything goes, what runs and what subordinate ids own as well; the store is usable at once."""
+    box = rootlet.image()
+    rootlet.ok("run", "-d", "--restart", "always", "--name", "a", "-v", "data:/d", box, "sh", "-c",
+               "mkdir -m 700 /d/a /a; echo x > /d/a/f; chown -R 33:33 /d/a /a; echo ready; exec sleep 1000")
+    rootlet.wait_for(lambda: "ready" in rootlet.ok("logs", "a").out)
+    rootlet.ok("pod", "create", "p")
+    rootlet.ok("run", "-d", "--pod", "p", box, "sleep", "1000")
+    rootlet.fails("system", "reset", match="nobody is there to answer")
+    out = rootlet.ok("system", "reset", input="n\n").out
+    for line in ("WARNING! This will remove:\n", "  - 3 containers, of which 3 run\n", "  - 1 image\n", "  - 1 volume\n",
+                 f"  - everything else in the store {rootlet.store.root}\n",
+                 f"  - everything in the run directory {rootlet.store.runroot}\n", "The configuration stays.\n"):
+        assert line in out
+    assert len(names(rootlet)) == 3
+    assert rootlet.ok("system", "reset", "-f").out == ""
+    assert not rootlet.store.root.exists() and not rootlet.store.runroot.exists()
+    rootlet.ok("system", "reset", "-f")  # there is nothing, which is fine
+    rootlet.store.loaded.clear()
+    assert rootlet.ok("run", "--rm", rootlet.image(), "echo", "again").text == "again"
+
+
+def test_reset_of_a_damaged_store(rootlet):
+    """No record can be read and a supervisor is gone: still nothing is left, no process either."""
+    box = rootlet.image()
+    pids = []
+    for name in ("orphan", "led"):
+        rootlet.ok("run", "-d", "--name", name, box, "sh", "-c", "mkdir -m 700 /a; chown 33:33 /a; exec sleep 1000")
+        pids.append(rootlet.inspect(name)["State"]["Pid"])
+        state = rootlet.store.root / "containers" / rootlet.inspect(name)["Id"] / "state.json"
+        if name == "orphan":
+            os.kill(rootlet.wait_for(lambda s=state: json.loads(s.read_text())["supervisor_pid"]), signal.SIGKILL)
+        for file in state.parent.glob("*.json"):
+            file.write_text("{")
+    for file in (*rootlet.store.root.glob("images/*"), *rootlet.store.root.glob("refs/*/*")):
+        file.write_bytes(b"\0")
+    shutil.rmtree(rootlet.store.root / "names")
+    (rootlet.store.root / "names").symlink_to("/")
+    rootlet.ok("system", "reset", "-f")
+    assert not rootlet.store.root.exists() and not rootlet.store.runroot.exists()
+    for pid in pids:
+        rootlet.wait_for(lambda p=pid: not os.path.exists(f"/proc/{p}"))
+    rootlet.store.loaded.clear()
+
+
+def test_reset_refuses_what_is_no_store(rootlet):
+    """A mistyped --root costs nothing, links are not followed, what is mounted stays."""
+    rootlet.image()
+    home = rootlet.user.home
+    precious = home / "precious"
+    rootlet.shell(f"mkdir {precious} && touch {precious}/file")
+    for root in (home, precious, rootlet.store.root / "layers"):
+        rootlet.fails("--root", root, "system", "reset", "-f", match="no store of rootlet's|does not look like a store")
+    (precious / "file").unlink()
+    rootlet.shell(f"mkdir {precious}/images")
+    rootlet.fails("--root", precious, "system", "reset", "-f", match="does not look like a store")
+    rootlet.fails("--root", "/etc", "system", "reset", "-f",
+                  match="belongs to uid 0|no store of rootlet's")
+    rootlet.fails("--runroot", home, "system", "reset", "-f", match="no run directory of rootlet's")
+    assert rootlet.ok("images", "-q").out
+    (rootlet.store.root / "volumes").symlink_to(precious)
+    rootlet.ok("system", "reset", "-f")
+    assert (precious / "images").exists() and not rootlet.store.root.exists()
+    shutil.rmtree(precious)
+    rootlet.store.loaded.clear()
