@@ -58,6 +58,7 @@ dist_man1_MANS += \
 	man/rootlet-stats.1 \
 	man/rootlet-stop.1 \
 	man/rootlet-system-df.1 \
+	man/rootlet-system-prune.1 \
 	man/rootlet-system-reset.1 \
 	man/rootlet-tag.1 \
 	man/rootlet-top.1 \
@@ -139,6 +140,7 @@ man_prose = \
 	man/prose/rootlet-stats.md \
 	man/prose/rootlet-stop.md \
 	man/prose/rootlet-system-df.md \
+	man/prose/rootlet-system-prune.md \
 	man/prose/rootlet-system-reset.md \
 	man/prose/rootlet-tag.md \
 	man/prose/rootlet-top.md \

@@ -194,6 +194,7 @@ complete -c rootlet -n '__rootlet_group quadlet' -a rm -d 'Remove installed unit
 complete -c rootlet -n '__rootlet_group system' -a df -d 'Show how much images, containers and volumes hold'
 complete -c rootlet -n '__rootlet_group system' -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n '__rootlet_group system' -a info -d 'Show what rootlet found on this host and what it uses'
+complete -c rootlet -n '__rootlet_group system' -a prune -d 'Remove what nothing needs: ended containers and pods, images without a name'
 complete -c rootlet -n '__rootlet_group system' -a reset -d 'Remove all containers, images, volumes and everything else of the store'
 complete -c rootlet -n '__rootlet_group volume' -a create -d 'Make a volume'
 complete -c rootlet -n '__rootlet_group volume' -a exists -d 'Exit status 0 if there is such a volume, 1 if not'
@@ -571,6 +572,11 @@ complete -c rootlet -n '__rootlet_is "system df"' -l format -x -d 'json, jsonl, 
 complete -c rootlet -n '__rootlet_is "system df"' -s v -l verbose -d 'Each image, container and volume'
 
 complete -c rootlet -n '__rootlet_is "system reset"' -s f -l force -d 'Do not ask'
+
+complete -c rootlet -n '__rootlet_is "system prune"' -s a -l all -d 'All images that no container was made from, not only those without a name'
+complete -c rootlet -n '__rootlet_is "system prune"' -l filter -x -d 'until, label or label!'
+complete -c rootlet -n '__rootlet_is "system prune"' -s f -l force -d 'Do not ask'
+complete -c rootlet -n '__rootlet_is "system prune"' -l volumes -d 'Volumes that no container uses, too'
 
 
 complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as JSON'

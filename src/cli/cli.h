@@ -55,32 +55,33 @@ char **cli_command_line(void);
 int cli_later(char **argv, struct err *e);
 
 /* Commands by file; each table ends with a NULL name. */
-extern const struct cmd cli_run_cmds[];         /* run create */
-extern const struct cmd cli_start_cmds[];       /* start attach */
-extern const struct cmd cli_stop_cmds[];        /* stop kill restart */
-extern const struct cmd cli_wait_cmds[];        /* wait */
-extern const struct cmd cli_pause_cmds[];       /* pause unpause */
-extern const struct cmd cli_rm_cmds[];          /* rm delete rename */
-extern const struct cmd cli_exec_cmds[];        /* exec */
-extern const struct cmd cli_prune_cmds[];       /* container prune exists, pod prune */
-extern const struct cmd cli_ps_cmds[];          /* ps list */
-extern const struct cmd cli_inspect_cmds[];     /* inspect */
-extern const struct cmd cli_diff_cmds[];        /* diff */
-extern const struct cmd cli_logs_cmds[];        /* logs */
-extern const struct cmd cli_image_cmds[];       /* images; the others are rootlet-image's */
-extern const struct cmd cli_reset_cmds[];       /* system reset */
-extern const struct cmd cli_unshare_cmds[];     /* unshare */
-extern const struct cmd cli_df_cmds[];          /* system df */
-extern const struct cmd cli_system_cmds[];      /* info version spec */
-extern const struct cmd cli_doctor_cmds[];      /* doctor */
-extern const struct cmd cli_why_cmds[];         /* why */
-extern const struct cmd cli_update_cmds[];      /* update */
-extern const struct cmd cli_healthcheck_cmds[]; /* healthcheck run */
-extern const struct cmd cli_events_cmds[];      /* events */
-extern const struct cmd cli_stats_cmds[];       /* stats */
-extern const struct cmd cli_mount_cmds[];       /* mount add rm ls */
-extern const struct cmd cli_top_cmds[];         /* top, pod top */
-extern const struct cmd cli_port_cmds[];        /* port */
+extern const struct cmd cli_run_cmds[];          /* run create */
+extern const struct cmd cli_start_cmds[];        /* start attach */
+extern const struct cmd cli_stop_cmds[];         /* stop kill restart */
+extern const struct cmd cli_wait_cmds[];         /* wait */
+extern const struct cmd cli_pause_cmds[];        /* pause unpause */
+extern const struct cmd cli_rm_cmds[];           /* rm delete rename */
+extern const struct cmd cli_exec_cmds[];         /* exec */
+extern const struct cmd cli_prune_cmds[];        /* container prune exists, pod prune */
+extern const struct cmd cli_ps_cmds[];           /* ps list */
+extern const struct cmd cli_inspect_cmds[];      /* inspect */
+extern const struct cmd cli_diff_cmds[];         /* diff */
+extern const struct cmd cli_logs_cmds[];         /* logs */
+extern const struct cmd cli_image_cmds[];        /* images; the others are rootlet-image's */
+extern const struct cmd cli_system_prune_cmds[]; /* system prune */
+extern const struct cmd cli_reset_cmds[];        /* system reset */
+extern const struct cmd cli_unshare_cmds[];      /* unshare */
+extern const struct cmd cli_df_cmds[];           /* system df */
+extern const struct cmd cli_system_cmds[];       /* info version spec */
+extern const struct cmd cli_doctor_cmds[];       /* doctor */
+extern const struct cmd cli_why_cmds[];          /* why */
+extern const struct cmd cli_update_cmds[];       /* update */
+extern const struct cmd cli_healthcheck_cmds[];  /* healthcheck run */
+extern const struct cmd cli_events_cmds[];       /* events */
+extern const struct cmd cli_stats_cmds[];        /* stats */
+extern const struct cmd cli_mount_cmds[];        /* mount add rm ls */
+extern const struct cmd cli_top_cmds[];          /* top, pod top */
+extern const struct cmd cli_port_cmds[];         /* port */
 
 extern const struct cmd cli_volume_cmds[];        /* volume create rm prune exists */
 extern const struct cmd cli_volume_ls_cmds[];     /* volume ls inspect */

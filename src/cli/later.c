@@ -8,15 +8,12 @@
     "docker save NAME | rootlet load"
 #define MAKE_ELSEWHERE                                                                             \
     "build it with podman, buildah or docker, then: podman save IMAGE | rootlet load"
-#define SWEEP                                                                                      \
-    "rootlet rm $(rootlet ps -aq -f status=exited) removes ended containers, 'rootlet image "      \
-    "prune "                                                                                       \
-    "-a' unused images"
 #define VOLUME_TAR "rootlet run --rm -i -v VOLUME:/v IMAGE tar -C /v "
 
 /* A word stands for all commands that begin with it. */
 static const struct {
     const char *name, *instead;
+    bool needless; /* not for a later version either */
 } later[] = {
     {"pull", CARRY_IN},
     {"push", "rootlet save IMAGE | docker load (or podman load), and push from there"},
@@ -27,8 +24,17 @@ static const struct {
     {"export", "rootlet exec CONTAINER tar -C / -c DIR... > FILE, if it has tar"},
     {"cp", "rootlet exec CONTAINER cat FILE > FILE copies out, rootlet exec -i CONTAINER sh -c "
            "'cat > FILE' < FILE in; or mount a directory with -v"},
-    {"prune", SWEEP},
-    {"system prune", SWEEP},
+    {"prune", "rootlet system prune removes what nothing needs"},
+    {"system check", "rootlet image check verifies every image of the store", true},
+    {"system connection", "nothing is remote: rootlet works on the host it is called on", true},
+    {"system migrate", "no process and no database outlives an update: nothing has to be migrated",
+     true},
+    {"system renumber", "each container has a lock file of its own: nothing has to be numbered",
+     true},
+    {"system service", "there is no daemon and no API; programs call rootlet --format json, events",
+     true},
+    {"context", "nothing is remote: rootlet works on the host it is called on", true},
+    {"machine", "it runs on this kernel, without a virtual machine", true},
     {"network", "no network has to be made: run takes --network none, host, container:ID, ns:PATH"},
     {"login",
      "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},
@@ -60,9 +66,10 @@ int cli_later(char **argv, struct err *e)
     for (size_t i = 0; i < N_ELEMENTS(later); i++)
         if (is_named(later[i].name, argv) || (noun && is_named(later[i].name, argv + 1)))
             return err_hint(e,
-                            err_msg(e, ENOSYS, "rootlet %s%s%s is not there yet",
+                            err_msg(e, ENOSYS, "rootlet %s%s%s is not %s",
                                     is_named(later[i].name, argv) ? "" : argv[0],
-                                    is_named(later[i].name, argv) ? "" : " ", later[i].name),
+                                    is_named(later[i].name, argv) ? "" : " ", later[i].name,
+                                    later[i].needless ? "needed" : "there yet"),
                             "%s", later[i].instead);
     return 0;
 }

@@ -69,6 +69,7 @@ static const struct cmd *const tables[] = {
     cli_system_cmds,
     cli_df_cmds,
     cli_reset_cmds,
+    cli_system_prune_cmds,
     cli_unshare_cmds,
     cli_doctor_cmds,
     cli_why_cmds,

@@ -9,17 +9,21 @@ import pytest
 
 from lib import host
 
-LATER = """pull push build network cp diff top commit export
-    prune login logout search port buildx builder compose""".split()
+LATER = """pull push build network cp commit export
+    prune login logout search buildx builder compose""".split()
 
 
 @pytest.mark.parametrize("words", [[w] for w in LATER] + [
-    ["system", "prune"],
     ["container", "cp"], ["image", "pull"], ["image", "build"], ["pod", "stats"], ["pod", "logs"], ["volume", "export"]], ids=" ".join)
 def test_planned_commands(rootlet, words):
     for args in ([*words], [*words, "x", "-q"], [*words, "--help"], ["help", *words]):
         r = rootlet.fails(*args, match=f"^Error: rootlet {' '.join(words)} is not there yet\nhint: .+\n$")
         assert r.out == ""
+
+
+@pytest.mark.parametrize("word", ["check", "connection", "migrate", "renumber", "service"])
+def test_what_is_not_needed(rootlet, word):
+    rootlet.fails("system", word, match=f"^Error: rootlet system {word} is not needed\nhint: .+\n$")
 
 
 def test_no_other_word_is_planned(rootlet):

@@ -245,3 +245,75 @@ def test_reset_refuses_what_is_no_store(rootlet):
     assert (precious / "images").exists() and not rootlet.store.root.exists()
     shutil.rmtree(precious)
     rootlet.store.loaded.clear()
+
+
+def test_system_prune(rootlet):
+    """What nothing needs goes, and the space that it took is told; what runs keeps all it has."""
+    box = rootlet.image()
+    image = rootlet.ok("images", "--format", "json").json()[0]["Size"]
+    rootlet.ok("run", "-d", "--name", "up", "-v", "used:/u", box, "sleep", "100")
+    ended = rootlet.ok("run", "-d", "--name", "ended", "-v", "data:/d", box, "sh", "-c", HIDE % 3000 + "; head -c 5000000 /dev/zero > /d/f").text
+    rootlet.ok("wait", "ended")
+    rootlet.fails("system", "prune", match="nobody is there to answer")
+    out = rootlet.ok("system", "prune", "-a", "--volumes", "--filter", "label=x", input="n\n").out
+    assert out.startswith("WARNING! This will remove:\n  - all stopped containers\n")
+    for line in ("  - all volumes not used by at least one container\n",
+                 "  - all images without at least one container associated to them\n",
+                 "  Items to be pruned will be filtered with:\n  - label=x\n"):
+        assert line in out
+    assert rootlet.ok("system", "prune", "-f", "--filter", "label=x").out == "Total reclaimed space: 0B\n"
+    out = rootlet.ok("system", "prune", "-f").out
+    assert out == f"Deleted Containers:\n{ended}\n\nTotal reclaimed space: 3MB\n"
+    out = rootlet.ok("system", "prune", "-af", "--volumes").out
+    assert out == "Deleted Volumes:\ndata\n\nTotal reclaimed space: 5MB\n"
+    assert names(rootlet) == ["up"] and rootlet.ok("volume", "ls", "-q").out == "used\n"
+
+    rootlet.ok("rm", "-f", "-t0", "up")
+    assert rootlet.ok("system", "prune", "-f").out == "Total reclaimed space: 0B\n"
+    out = rootlet.ok("system", "prune", "-af").out
+    assert out.startswith("Deleted Images:\n") and out.splitlines()[-1].startswith("Total reclaimed space: ")
+    assert out.splitlines()[-1] != "Total reclaimed space: 0B" and image > 0
+    assert kinds(rootlet)["Images"]["RawSize"] == 0
+    rootlet.store.loaded.clear()
+
+
+MAKER = r"""
+# again COMMAND...: until the image that is pruned all the time is there when it is looked for
+again() {
+    for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        if "$@" 2> $0.$n.err; then return 0; fi
+        grep -q "image not known" $0.$n.err || { cat $0.$n.err >&2; return 1; }
+        rootlet load -q -i $archive > /dev/null || return 1
+    done
+    cat $0.$n.err >&2
+    return 1
+}
+n=$1 box=$2 archive=$3
+for i in 1 2 3 4 5 6 7 8; do
+    again rootlet run --rm -v vol$n:/v $box sh -c 'test -d /v && echo ok' || exit 1
+    again rootlet run -d --name c$n-$i -v keep$n-$i:/v $box sleep 100 > /dev/null || exit 2
+    rootlet exec c$n-$i test -d /v || exit 3
+    rootlet rm -ft0 c$n-$i > /dev/null || exit 4
+done
+rm $0.$n.err
+"""
+
+
+def test_prune_beside_others(rootlet):
+    """Nothing that is being made or about to be used goes: runs and creates succeed beside prunes."""
+    box, archive = rootlet.image(), rootlet.images.path("busybox")
+    stop = rootlet.user.tmp / "stop"
+    prune = (f"while [ ! -e {stop} ]; do rootlet system prune -af --volumes > /dev/null || exit 1; "
+             "rootlet container prune -f > /dev/null || exit 1; done")
+    pruners = [rootlet.spawn("-c", prune, program="/bin/sh") for _ in range(2)]
+    makers = [rootlet.spawn("-c", MAKER, rootlet.user.tmp / "maker", str(n), box, archive, program="/bin/sh") for n in range(2)]
+    try:
+        for p in makers:
+            out, err = p.communicate(timeout=120)
+            assert (p.returncode, out) == (0, "ok\n" * 8), err
+    finally:
+        stop.touch()
+    for p in pruners:
+        assert p.wait(60) == 0, p.stderr.read()
+    stop.unlink()
+    rootlet.store.loaded.clear()
