@@ -141,19 +141,21 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *e)
     /* Mostly the parents exist: the last part first. */
     if (mkdir(p, mode) == 0)
         return 0;
+    int of_parent = 0;
     if (errno == ENOENT && p[0])
         for (char *s = p + 1; *s; s++) {
             if (*s != '/')
                 continue;
             *s = '\0';
-            int failed = mkdir(p, mode) < 0 && errno != EEXIST && errno != EROFS;
-            if (failed)
+            bool failed = mkdir(p, mode) < 0 && errno != EEXIST;
+            if (failed && errno != EROFS) /* of one that exists, perhaps */
                 return err_set(e, errno, "make directory %s", p);
+            of_parent = failed ? errno : of_parent;
             *s = '/';
         }
     if (mkdir(p, mode) == 0)
         return 0;
-    int why = errno;
+    int why = errno == ENOENT && of_parent ? of_parent : errno;
     struct stat st;
     if (stat(p, &st) == 0) {
         if (S_ISDIR(st.st_mode))

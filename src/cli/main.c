@@ -1,6 +1,7 @@
 /* main - global options, the table of commands, and the only place that prints errors. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -118,10 +119,12 @@ static const struct cmd **all_commands(void)
 void cli_print_err(const struct err *e)
 {
     char text[4 * sizeof(e->msg)];
+    struct err more = *e;
+    conf_hint_room(cli_conf(), &more);
     fflush(stdout); /* "see the errors above": what was printed comes first, in a file too */
     fprintf(stderr, "Error: %s\n", err_escape(text, sizeof(text), e->msg));
-    if (e->hint[0])
-        fprintf(stderr, "hint: %s\n", err_escape(text, sizeof(text), e->hint));
+    if (more.hint[0])
+        fprintf(stderr, "hint: %s\n", err_escape(text, sizeof(text), more.hint));
 }
 
 void cli_notice(const char *text)
@@ -298,19 +301,19 @@ int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
     struct global_opts o = {0};
+    signal(SIGXFSZ, SIG_IGN); /* EFBIG says more than our death */
     int r = open_missing_streams(&e);
     if (r == 0 && enters_containers(argv))
         r = engine_protect_self(argv, false, &e);
     if (r == 0)
         r = run(argc > 0 ? argv + 1 : argv, &o, &e);
     opt_release(global_table, &o);
-    conf_release(&conf);
-    if (r >= 0) {
-        if (fflush(stdout) == 0)
-            return r;
+    if (r >= 0 && fflush(stdout) != 0)
         r = err_set(&e, errno, "write to standard output");
-    }
-    if (e.msg[0])
+    if (r < 0 && e.msg[0])
         cli_print_err(&e);
+    conf_release(&conf);
+    if (r >= 0)
+        return r;
     return e.exit_status ? e.exit_status : 125;
 }

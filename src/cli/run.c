@@ -69,6 +69,14 @@ static int pod_up_for(const char *id, const struct run_opts *o, struct err *e)
     return r;
 }
 
+/* Of a --rm container whose supervisor could not even begin (no descriptors, say). */
+static void discard(const char *id)
+{
+    scoped_container struct container c = {.dir_fd = -1};
+    if (container_open_id(cli_conf(), id, &c, NULL) == 0 && !ctr_state_alive(&c.state))
+        (void)!container_remove(cli_conf(), &c, true, NULL);
+}
+
 static int run_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     const struct run_opts *o = opts;
@@ -117,6 +125,8 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         return r;
     }
     r = o->detach ? follow_detached(&f, e) : follow_start(&f, e);
+    if (r < 0 && o->rm)
+        discard(id);
     if (r == 0 && o->detach) {
         puts(id);
         if (!o->quiet)

@@ -33,6 +33,9 @@ int conf_load(char *const *overrides, struct conf *ret, struct err *e);
 void conf_release(struct conf *c);
 /* libexec for programs that have no other settings, without reading any file; owned. */
 char *conf_libexec(void);
+/* Of an error that says that room is missing (ENOSPC, EDQUOT, EMFILE, EFBIG): where, and how much
+ * there is. */
+void conf_hint_room(const struct conf *c, struct err *e);
 /* Opens (making it 0700) the directory SUB below root or run_root; "" is the directory itself. */
 int conf_open_root(const struct conf *c, const char *sub, bool make, struct err *e);
 int conf_open_run(const struct conf *c, const char *sub, bool make, struct err *e);

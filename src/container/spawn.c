@@ -10,6 +10,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "sys/clone.h"
 #include "sys/sock.h"
 
 extern char **environ;
@@ -110,7 +111,7 @@ int supervisor_spawn(const struct conf *c, const struct supervisor_opts *o, stru
     close(pair[1]);
     if (pid < 0) {
         close(pair[0]);
-        return err_set(e, why, "start the supervisor");
+        return sys_clone_failed(why, "start the supervisor", e);
     }
     return pair[0];
 }

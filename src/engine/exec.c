@@ -250,7 +250,7 @@ static pid_t clone_helper(struct exec *x, int *ret_pidfd, struct err *e)
     pid_t pid = parent_clone_into(&x->s, 0, ret_pidfd);
     if (move && pid != 0)
         syscall(SYS_sched_setaffinity, 0, sizeof(before.bits), before.bits);
-    return pid < 0 ? err_set(e, -pid, "clone") : pid;
+    return pid < 0 ? sys_clone_failed(-pid, "start a process", e) : pid;
 }
 
 static int run(struct exec *x, struct engine_exec *ret, struct err *e)

@@ -129,7 +129,8 @@ int join_clone(struct start *s, struct err *e)
     if (pid == 0)
         child_main(s);
     if (pid < 0)
-        return flags & CLONE_NEWUSER ? userns_explain(-pid, e) : err_set(e, -pid, "clone");
+        return flags & CLONE_NEWUSER ? userns_explain(-pid, e)
+                                     : sys_clone_failed(-pid, "start a process", e);
     int r = msg_send(s->sock, s->in_cgroup ? MSG_PID : MSG_PID_OUT, pid, &pidfd, 1);
     if (r == 0)
         return 0;

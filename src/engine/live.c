@@ -135,7 +135,7 @@ static int run_helper(struct change *ch, struct err *e)
     if (pid == 0)
         helper(ch, theirs);
     if (pid < 0)
-        return err_set(e, -pid, "clone");
+        return sys_clone_failed(-pid, "start a process", e);
     fd_close(&theirs);
     ssize_t n = sock_recv(mine, &res, sizeof(res), NULL);
     pidfd_wait(pidfd, NULL);

@@ -220,7 +220,8 @@ int parent_clone(struct start *s, struct err *e)
         child_main(s);
     }
     if (pid < 0)
-        return flags & CLONE_NEWUSER ? userns_explain(-pid, e) : err_set(e, -pid, "clone");
+        return flags & CLONE_NEWUSER ? userns_explain(-pid, e)
+                                     : sys_clone_failed(-pid, "start a process", e);
     fd_close(&theirs); /* before any wait: the end of the other side must be seen */
     if (join)
         return receive_init(s, joiner, e);

@@ -1,11 +1,13 @@
 /* main - the program rootlet-image, and the only place of it that prints errors. */
 #include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "conf/conf.h"
 #include "imagetool/imagetool.h"
 
 void imagetool_print(FILE *f, const char *text)
@@ -17,11 +19,16 @@ void imagetool_print(FILE *f, const char *text)
 
 void imagetool_print_err(const struct err *e)
 {
+    struct err more = *e;
+    struct conf c = {0};
+    if (conf_load(NULL, &c, NULL) == 0)
+        conf_hint_room(&c, &more);
+    conf_release(&c);
     fputs("Error: ", stderr);
     imagetool_print(stderr, e->msg[0] ? e->msg : "failed without a reason");
-    if (e->hint[0]) {
+    if (more.hint[0]) {
         fputs("\nhint: ", stderr);
-        imagetool_print(stderr, e->hint);
+        imagetool_print(stderr, more.hint);
     }
     fputc('\n', stderr);
 }
@@ -40,6 +47,7 @@ int main(int argc, char **argv)
     int parsed = level ? log_level_parse(level) : -1;
     (void)argc;
     setlocale(LC_CTYPE, "C.UTF-8");
+    signal(SIGXFSZ, SIG_IGN); /* EFBIG says more than our death */
     if (parsed >= 0)
         log_max = (enum log_level)parsed;
     /* The tables as lines, for the completions and the man page test. */

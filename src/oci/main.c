@@ -229,6 +229,7 @@ int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
     struct global_opts o = {0};
+    signal(SIGXFSZ, SIG_IGN); /* EFBIG says more than our death */
     signal(SIGCHLD, SIG_DFL); /* one that ignores it has no status to give. wait(2) */
     int r = engine_protect_self(argv, oci_host_root() && enters(argv), &e);
     if (r == 0)

@@ -92,6 +92,7 @@ static int become_supervisor(struct sup *s, struct err *e)
     umask(077);
     /* Whoever started us may ignore signals that the payload must not. */
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN); /* a log that may not grow loses lines, not us */
     if (setsid() < 0 && errno != EPERM)
         return err_set(e, errno, "begin a session");
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)

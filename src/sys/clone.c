@@ -39,6 +39,16 @@ pid_t sys_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
     return (pid_t)pid;
 }
 
+int sys_clone_failed(int why, const char *what, struct err *e)
+{
+    int r = err_set(e, why, "%s", what);
+    if (why != EAGAIN)
+        return r;
+    return err_hint(e, r,
+                    "there may be no more processes: the user's limit (ulimit -u) or that of a "
+                    "cgroup (pids.max)");
+}
+
 int sys_close_from(unsigned first, int cloexec_only)
 {
     unsigned flags = cloexec_only ? CLOSE_RANGE_CLOEXEC : 0;

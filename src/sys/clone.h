@@ -10,6 +10,8 @@
  * when ret_pidfd is given. cgroup_fd >= 0 adds CLONE_INTO_CGROUP. Returns as fork(2); -errno on
  * error. */
 pid_t sys_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd);
+/* The error of a process that could not be made, with what to look at when there are too many. */
+int sys_clone_failed(int why, const char *what, struct err *e);
 /* Marks all descriptors from first on close-on-exec (or closes them). close_range(2). */
 int sys_close_from(unsigned first, int cloexec_only);
 /* NS_GET_NSTYPE, NS_GET_OWNER_UID of the owning user namespace. ioctl_ns(2). 0 or -errno. */
