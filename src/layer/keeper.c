@@ -52,7 +52,7 @@ static void worker(const struct layer_task *in, int reply_fd)
         reply.r = pack_run(&task, &reply.result, &reply.err);
         break;
     }
-    _exit(write(W_REPLY, &reply, sizeof(reply)) == sizeof(reply) ? 0 : 1);
+    _exit(fs_write_all(W_REPLY, &reply, sizeof(reply)) == 0 ? 0 : 1);
 }
 
 /* Forks a worker and waits for its reply and its end. */

@@ -44,7 +44,7 @@ def tagged(s):
 
 def verbs(s, archive, tar):
     rm = (("rm", "-f", "-t", "0", "-i", "n", "m"),)
-    rmi = (("rmi", "localhost/second:1"),)
+    rmi = (("rmi", "localhost/second:1"), ("image", "prune", "-f"))
     return [
         Verb("create", ("create", "--name", "n", "-v", "vol:/v", "-e", "A=1", s.image, "true"),
              after=(*rm, ("volume", "rm", "vol"))),
