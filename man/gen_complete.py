@@ -102,6 +102,7 @@ ROOTLET = Program(
     arguments={
         "attach": "@running", "stats": "@running", "exec": "@running", "stop": "@running", "kill": "@running",
         "wait": "@running", "import": "@file", "inspect": "@container @image", "diff": "@container @image",
+        "cp": "@place",
         "help": "@command",
         "images": "@image", "image exists": "@image", "volume rm": "@volume",
         "quadlet check": "@file", "quadlet print": "@file", "quadlet install": "@file",
@@ -111,7 +112,7 @@ ROOTLET = Program(
         "volume inspect": "@volume", "volume exists": "@volume", "volume create": "",
     },
     stop=("run", "create", "exec"),
-    lists={"@container": f"ps -a {NAMES}", "@running": f"ps {NAMES}", "@image": f"images {IMAGES}",
+    lists={"@container": f"ps -a {NAMES}", "@place": "ps -a --format '{{.Names}}:'", "@running": f"ps {NAMES}", "@image": f"images {IMAGES}",
            "@volume": "volume ls -q", "@pod": "pod ps --format '{{.Name}}'",
            "@quadlet": "quadlet list --format '{{.Name}}'"})
 OCI = Program(

@@ -5,6 +5,7 @@ dist_man1_MANS += \
 	man/rootlet-auto-update.1 \
 	man/rootlet-container-exists.1 \
 	man/rootlet-container-prune.1 \
+	man/rootlet-cp.1 \
 	man/rootlet-create.1 \
 	man/rootlet-delete.1 \
 	man/rootlet-diff.1 \
@@ -90,7 +91,7 @@ man_prose = \
 	man/prose/rootlet-auto-update.md \
 	man/prose/rootlet-container-exists.md \
 	man/prose/rootlet-container-prune.md \
-	man/prose/rootlet-create.md \
+	man/prose/rootlet-cp.md man/prose/rootlet-create.md \
 	man/prose/rootlet-diff.md \
 	man/prose/rootlet-doctor.md \
 	man/prose/rootlet-events.md \

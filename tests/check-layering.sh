@@ -5,7 +5,7 @@ cd "${srcdir:-.}"
 
 find src helpers -name '*.[ch]' | LC_ALL=C sort | xargs awk '
 BEGIN {
-    n = split("base|sys spec format|conf userns mounts term security|" \
+    n = split("base|sys spec format|conf userns mounts term security copy|" \
               "storage network cgroup logs image layer volume events quadlet|engine container|supervise cli imagetool oci generator",
               layers, "|")
     for (i = 1; i <= n; i++) {

@@ -39,6 +39,10 @@ function __rootlet_containers
     rootlet ps -a --format '{{join .Names ","}}' 2>/dev/null
 end
 
+function __rootlet_places
+    rootlet ps -a --format '{{.Names}}:' 2>/dev/null
+end
+
 function __rootlet_running
     rootlet ps --format '{{join .Names ","}}' 2>/dev/null
 end
@@ -71,6 +75,7 @@ complete -c rootlet -n __rootlet_none -s v -l version -d 'Print the version'
 complete -c rootlet -n __rootlet_none -a attach -d 'Attach to a running container'
 complete -c rootlet -n __rootlet_none -a auto-update -d 'Restart units whose images were replaced'
 complete -c rootlet -n __rootlet_none -a container -d 'Group of commands'
+complete -c rootlet -n __rootlet_none -a cp -d 'Copy files between a container and the host, or two containers'
 complete -c rootlet -n __rootlet_none -a create -d 'Create a container, to be started later'
 complete -c rootlet -n __rootlet_none -a delete -d 'Remove containers'
 complete -c rootlet -n __rootlet_none -a diff -d 'List the files that a container has changed, or an image\'s last layer'
@@ -120,6 +125,7 @@ complete -c rootlet -n __rootlet_none -a volume -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a wait -d 'Wait until containers end and print exit codes'
 complete -c rootlet -n __rootlet_none -a why -d 'Explain how containers ended'
 complete -c rootlet -n '__rootlet_group container' -a attach -d 'Attach to a running container'
+complete -c rootlet -n '__rootlet_group container' -a cp -d 'Copy files between a container and the host, or two containers'
 complete -c rootlet -n '__rootlet_group container' -a create -d 'Create a container, to be started later'
 complete -c rootlet -n '__rootlet_group container' -a delete -d 'Remove containers'
 complete -c rootlet -n '__rootlet_group container' -a diff -d 'List the files that a container has changed, or an image\'s last layer'
@@ -509,6 +515,12 @@ complete -c rootlet -n '__rootlet_is exec "container exec"' -s u -l user -x -d '
 complete -c rootlet -n '__rootlet_is exec "container exec"' -s w -l workdir -x -d 'Working directory'
 complete -c rootlet -n '__rootlet_is exec "container exec"' -a '(__rootlet_running)'
 
+complete -c rootlet -n '__rootlet_is cp "container cp"' -s a -l archive -d 'Keep the numbers of owners'
+complete -c rootlet -n '__rootlet_is cp "container cp"' -s L -l follow-link -d 'Follow SRC when it is a symbolic link'
+complete -c rootlet -n '__rootlet_is cp "container cp"' -l overwrite -d 'Let files replace directories, and directories files'
+complete -c rootlet -n '__rootlet_is cp "container cp"' -s q -l quiet -d 'No progress, no notices'
+complete -c rootlet -n '__rootlet_is cp "container cp"' -a '@place'
+
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s a -l all -d 'Ended and created ones too'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s f -l filter -x -a 'id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=' -d 'id, name, status, label, ancestor, exited, before, since, volume, network, command, health, restart-policy, pod'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
@@ -821,4 +833,4 @@ complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_ima
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update container create delete diff doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls mount pause pod port ps quadlet remove rename restart rm rmi run save spec start stats stop system tag top unpause unshare untag update version volume wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update container cp create delete diff doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls mount pause pod port ps quadlet remove rename restart rm rmi run save spec start stats stop system tag top unpause unshare untag update version volume wait why'

@@ -22,8 +22,6 @@ static const struct {
     {"builder", MAKE_ELSEWHERE},
     {"commit", "rootlet exec CONTAINER tar -C / -c DIR... | rootlet import - NAME, if it has tar"},
     {"export", "rootlet exec CONTAINER tar -C / -c DIR... > FILE, if it has tar"},
-    {"cp", "rootlet exec CONTAINER cat FILE > FILE copies out, rootlet exec -i CONTAINER sh -c "
-           "'cat > FILE' < FILE in; or mount a directory with -v"},
     {"prune", "rootlet system prune removes what nothing needs"},
     {"system check", "rootlet image check verifies every image of the store", true},
     {"system connection", "nothing is remote: rootlet works on the host it is called on", true},

@@ -62,6 +62,7 @@ static const struct cmd *const tables[] = {
     cli_rm_cmds,
     cli_prune_cmds,
     cli_exec_cmds,
+    cli_cp_cmds,
     cli_ps_cmds,
     cli_logs_cmds,
     cli_inspect_cmds,

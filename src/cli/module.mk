@@ -16,10 +16,11 @@ rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_
 rootlet_SOURCES += src/cli/mount.c src/cli/inspect_mounts.c
 rootlet_SOURCES += src/cli/changes.h src/cli/changes.c src/cli/diff.c
 rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/port.c
+rootlet_SOURCES += src/cli/cp.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_LDADD = src/quadlet/libquadlet.a src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
 	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a \
-	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a \
+	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a src/copy/libcopy.a \
 	src/term/libterm.a src/userns/libuserns.a src/conf/libconf.a src/format/libformat.a \
 	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
 

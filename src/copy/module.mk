@@ -1,0 +1,4 @@
+noinst_LIBRARIES += src/copy/libcopy.a
+src_copy_libcopy_a_SOURCES = src/copy/copy.h src/copy/message.h src/copy/message.c src/copy/place.h \
+	src/copy/place.c src/copy/walk.c src/copy/data.h src/copy/data.c src/copy/write.h \
+	src/copy/write.c src/copy/entry.c
