@@ -29,7 +29,8 @@ int build_log(struct build *b, struct err *e)
     const char *max = strv_env_get(b->conf->extra, "log_size_max");
     b->rec->log_driver = xstrdup(b->o->log_driver ? b->o->log_driver : fallback);
     b->rec->log_opts = strv_dup(b->o->log_opt);
-    if (max && streq(b->rec->log_driver, "k8s-file") && !strv_env_get(b->o->log_opt, "max-size"))
+    bool is_file = streq(b->rec->log_driver, "k8s-file") || streq(b->rec->log_driver, "json-file");
+    if (max && is_file && !strv_env_get(b->o->log_opt, "max-size"))
         strv_addf(&b->rec->log_opts, "max-size=%s", max);
     if (streq(b->rec->log_driver, "passthrough") && b->o->tty)
         return err_msg(e, EINVAL,

@@ -1,8 +1,11 @@
 /* logs - what a container has said. */
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/strv.h"
 #include "base/timefmt.h"
 #include "cli/cli.h"
 #include "logs/logs.h"
@@ -10,14 +13,17 @@
 struct logs_opts {
     bool follow, timestamps, latest, details, names, color;
     char *since, *until, *tail;
+    bool several; /* whose line it is stands in front */
+    int lock_fd;
 };
 
 #define O(m) offsetof(struct logs_opts, m)
 static const struct opt logs_table[] = {
-    {"color", 0, OPT_FLAG, O(color), NULL, "For podman's sake, does nothing", OPT_IGNORED},
-    {"details", 0, OPT_FLAG, O(details), NULL, "For docker's sake, does nothing", OPT_IGNORED},
+    {"color", 0, OPT_FLAG, O(color), NULL, "Of several containers: each one's name in a colour"},
+    {"details", 0, OPT_FLAG, O(details), NULL, "What json-file has noted: tag, labels, variables"},
     {"follow", 'f', OPT_FLAG, O(follow), NULL, "Go on with what comes until the container ends"},
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"names", 0, OPT_FLAG, O(names), NULL, "Of several containers: names in front, not ids"},
     {"since", 0, OPT_STRING, O(since), "TIME", "From this time on: RFC 3339, seconds, or 10m ago"},
     {"tail", 'n', OPT_STRING, O(tail), "N", "The last N lines, or all"},
     {"timestamps", 't', OPT_FLAG, O(timestamps), NULL, "A time in front of each line"},
@@ -52,6 +58,17 @@ static int read_options(const struct logs_opts *o, struct log_read *ret, struct 
     return 0;
 }
 
+/* The name or short id, in one of six colours that its id decides. Owned. */
+static char *make_prefix(const struct container *c, const struct logs_opts *o)
+{
+    const char *no_color = getenv("NO_COLOR");
+    bool color = o->color && isatty(STDOUT_FILENO) && !(no_color && *no_color);
+    const char *name = c->state.name ? c->state.name : c->rec.name;
+    scoped_free char *text = o->names ? xstrdup(name) : xstrndup(c->id, 12);
+    return color ? xasprintf("\033[3%dm%s\033[0m ", 1 + c->id[0] % 6, text)
+                 : xasprintf("%s ", text);
+}
+
 static int logs_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     const struct logs_opts *o = data;
@@ -64,6 +81,10 @@ static int logs_one(struct container *c, const char *typed, void *data, struct e
     int r = read_options(o, &in, e);
     if (r < 0)
         return r;
+    scoped_free char *prefix = o->several ? make_prefix(c, o) : NULL;
+    in.prefix = prefix;
+    in.lock_fd = o->lock_fd;
+    in.details = o->details;
     bool alive = ctr_state_alive(&c->state);
     if (o->follow && alive) {
         struct err none = ERR_INIT;
@@ -77,11 +98,23 @@ static int logs_one(struct container *c, const char *typed, void *data, struct e
     return r < 0 ? err_add(e, r, "logs %s", typed) : 0;
 }
 
+static int no_end(const char *id, const char *typed, int begun, void *data, struct err *e)
+{
+    (void)id, (void)typed, (void)data, (void)e;
+    return begun;
+}
+
 static int logs(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     struct logs_opts *o = opts;
+    const struct cli_parts parts = {.begin = logs_one, .end = no_end, .data = o};
     (void)cmd;
-    return cli_each(args, o->latest, logs_one, o, e);
+    o->several = strv_len(args) > 1;
+    if (!o->follow || !o->several || o->latest)
+        return cli_each(args, o->latest, logs_one, o, e);
+    scoped_fd int lock = memfd_create("logs", MFD_CLOEXEC);
+    o->lock_fd = lock > 0 ? lock : 0;
+    return cli_each_at_once(args, &parts, e);
 }
 
 static const char *const logs_aliases[] = {"container logs", NULL};
@@ -98,7 +131,8 @@ const struct cmd cli_logs_cmds[] = {
         .aliases = logs_aliases,
         .details = "Standard output and standard error stay apart. Earlier runs of a container are "
                    "shown too.",
-        .examples = "rootlet logs -f --tail 20 web\nrootlet logs --since 10m web",
+        .examples = "rootlet logs -f --tail 20 web\nrootlet logs --since 10m web\n"
+                    "rootlet logs -f --names web db",
     },
     {NULL},
 };

@@ -9,7 +9,7 @@
 /* clang-format off */
 /* Units of systemd, messages to it, and where output goes. */
 #define UNIT_OPTIONS \
-    TEXT("log-driver", 0, log_driver, "NAME", "k8s-file, journald, passthrough or none"), \
+    TEXT("log-driver", 0, log_driver, "NAME", "k8s-file, json-file, journald, passthrough or none"), \
     LIST("log-opt", 0, log_opt, "KEY=VALUE", "Option of the log driver (max-size, tag)"), \
     TEXT("sdnotify", 0, sdnotify, "MODE", "Who tells systemd: container, monitor, healthy, ignore"), \
     LATER("systemd", "leave it out, and give systemd --tmpfs /run --tmpfs /tmp")

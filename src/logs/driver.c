@@ -20,7 +20,8 @@ const struct log_driver log_driver_none = {
 };
 
 static const struct log_driver *const drivers[] = {
-    &log_driver_k8s_file, &log_driver_journald, &log_driver_passthrough, &log_driver_none, NULL,
+    &log_driver_k8s_file,    &log_driver_json_file, &log_driver_journald,
+    &log_driver_passthrough, &log_driver_none,      NULL,
 };
 
 const struct log_driver *const *log_drivers(void)
@@ -58,8 +59,16 @@ int log_file_opts_parse(char *const *opts, struct log_file_opts *ret, struct err
         } else if ((v = str_after(*opts, "path="))) {
             o.path = v;
             r = *v == '/' ? 0 : -EINVAL;
+        } else if ((v = str_after(*opts, "labels="))) {
+            o.labels = v;
+        } else if ((v = str_after(*opts, "env="))) {
+            o.env = v;
+        } else if ((v = str_after(*opts, "tag="))) {
+            o.tag = v;
         } else {
-            return err_msg(e, EINVAL, "unknown log option \"%s\" (known: max-size, max-file, path)",
+            return err_msg(e, EINVAL,
+                           "unknown log option \"%s\" (known: max-size, max-file, path, "
+                           "and of json-file labels, env, tag)",
                            *opts);
         }
         if (r < 0)

@@ -76,6 +76,24 @@ static const char *member(const json_t *entry, const char *name)
     return s ? s : "";
 }
 
+/* Puts what stands in front of a line there. */
+static void put_front(struct reading *r, const json_t *entry)
+{
+    const struct log_read *o = r->o;
+    char when[48] = "";
+    uint64_t us;
+    if (o->timestamps && parse_u64(member(entry, "__REALTIME_TIMESTAMP"), &us) == 0)
+        time_rfc3339((int64_t)us * 1000, when, sizeof(when));
+    if (!*when && !o->prefix)
+        return;
+    size_t n = r->text.len;
+    scoped_free char *text = xmalloc(n + 1);
+    memcpy(text, r->text.s, n);
+    str_reset(&r->text);
+    str_addf(&r->text, "%s%s%s", o->prefix ? o->prefix : "", when, *when ? " " : "");
+    str_addn(&r->text, text, n);
+}
+
 static int print_entry(struct reading *r, const json_t *entry)
 {
     const struct log_read *o = r->o;
@@ -88,16 +106,8 @@ static int print_entry(struct reading *r, const json_t *entry)
     if (fd < 0)
         return 0;
     message_text(json_object_get(entry, "MESSAGE"), &r->text);
-    uint64_t us;
-    if (o->timestamps && begins && parse_u64(member(entry, "__REALTIME_TIMESTAMP"), &us) == 0) {
-        char when[48];
-        scoped_free char *text = xstrndup(r->text.s, r->text.len);
-        size_t n = r->text.len;
-        time_rfc3339((int64_t)us * 1000, when, sizeof(when));
-        str_reset(&r->text);
-        str_addf(&r->text, "%s ", when);
-        str_addn(&r->text, text, n);
-    }
+    if (begins)
+        put_front(r, entry);
     if (!partial)
         str_addc(&r->text, '\n');
     return fs_write_all(fd, r->text.s, r->text.len);

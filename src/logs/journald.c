@@ -35,7 +35,7 @@ struct journal {
 static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
 
 /* {{.ID}} {{.FullID}} {{.Name}} {{.ImageName}}, as docker's and podman's tags. */
-static int expand_tag(const char *tag, const struct log_ident *i, struct str *out, struct err *e)
+int log_tag_expand(const char *tag, const struct log_ident *i, struct str *out, struct err *e)
 {
     const struct {
         const char *word, *value;
@@ -79,7 +79,7 @@ static int journald_check(char *const *opts, struct err *e)
     scoped_str struct str unused = STR_INIT;
     int r = parse_opts(opts, &tag, e);
     if (r == 0)
-        r = expand_tag(tag, &nobody, &unused, e);
+        r = log_tag_expand(tag, &nobody, &unused, e);
     if (r < 0)
         return r;
     if (access(JOURNAL_SOCKET, W_OK) == 0)
@@ -102,7 +102,7 @@ static int journald_open(struct log_writer *w, const struct log_ident *i, struct
     const char *text = NULL;
     int r = parse_opts(i->opts, &text, e);
     if (r == 0 && text)
-        r = expand_tag(text, i, &tag, e);
+        r = log_tag_expand(text, i, &tag, e);
     if (r < 0)
         return r;
     scoped_free char *id = xasprintf("%.*s", SHORT_ID, i->id);

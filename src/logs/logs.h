@@ -2,6 +2,8 @@
  *
  * journald: an entry per line, by systemd's native protocol; read back by journalctl(1).
  * passthrough: nothing is kept, the container writes to the supervisor's own streams.
+ * json-file: docker's, {"log":"TEXT","stream":"stdout|stderr","time":"RFC3339Nano"} a line; a piece
+ * has no line feed at the end of its text.
  * k8s-file: one record a line, "RFC3339Nano stdout|stderr F|P text". P is a piece of a line whose
  * rest comes in the next record of that stream; a record's text has at most 16 KiB. Nothing is
  * held back: when the supervisor is killed, what it had read is in the file. */
@@ -26,11 +28,15 @@ struct log_ident {
     int dir_fd;        /* the container's directory, borrowed */
     char *const *opts; /* its log_opts */
     const char *id, *name, *image;
+    char *const *labels, *const *env; /* "k=v", for what options of json-file name; may be NULL */
 };
 
 struct log_read {
     struct log_ident ident;
     bool follow, timestamps; /* timestamps: in front of each line */
+    bool details;            /* in front of that what the driver has noted beside it */
+    const char *prefix;      /* in front of all; NULL. Then only whole lines go out at once, with */
+    int lock_fd;             /* this file locked meanwhile (fcntl(2)), unless it is 0 */
     int64_t tail;            /* only so many last lines; < 0: all */
     int64_t since_ns;        /* 0: from the start */
     int64_t until_ns;        /* 0: no end */

@@ -12,13 +12,17 @@
 #include "base/timefmt.h"
 #include "logs/logs-priv.h"
 
-#define READ_BUF (64u << 10)
+/* A record has at most 16 KiB of text, each byte six in JSON. */
+#define READ_BUF (256u << 10)
 #define OUT_BUF (32u << 10)
+#define FRONT_MAX 512 /* prefix, time, line feed */
 
 struct reader {
     const struct log_read *o;
+    log_parse_fn *parse;
     struct log_file_opts file;
-    int fd; /* the file that is being read, owned */
+    char *scratch; /* of parse */
+    int fd;        /* the file that is being read, owned */
     char *buf;
     size_t len; /* in buf: not yet a whole record */
     char *out;
@@ -28,39 +32,21 @@ struct reader {
     bool reached_until;
 };
 
-struct record {
-    const char *time, *text;
-    size_t time_len, text_len;
-    enum log_stream stream;
-    bool whole;
-};
-
-/* "TIME stdout F text"; false when the line is none of ours. */
-static bool parse_record(const char *line, size_t n, struct record *ret)
+/* Others write whole lines to the same place. */
+static void lock_out(const struct reader *r, short type)
 {
-    const char *sp = memchr(line, ' ', n);
-    size_t at = sp ? (size_t)(sp - line) : n;
-    if (!sp || n - at < sizeof(" stdout F") - 1)
-        return false;
-    bool out = memcmp(sp, " stdout ", 8) == 0;
-    if (!out && memcmp(sp, " stderr ", 8) != 0)
-        return false;
-    if ((sp[8] != 'F' && sp[8] != 'P') || (n - at > 9 && sp[9] != ' '))
-        return false;
-    *ret = (struct record){
-        .time = line,
-        .time_len = at,
-        .stream = out ? LOG_STDOUT : LOG_STDERR,
-        .whole = sp[8] == 'F',
-        .text = n - at > 10 ? sp + 10 : "",
-        .text_len = n - at > 10 ? n - at - 10 : 0,
-    };
-    return true;
+    struct flock l = {.l_type = type, .l_whence = SEEK_SET};
+    if (r->o->lock_fd > 0)
+        (void)!fcntl(r->o->lock_fd, F_SETLKW, &l);
 }
 
 static int flush_out(struct reader *r, struct err *e)
 {
-    int rc = r->out_len ? fs_write_all(r->out_fd, r->out, r->out_len) : 0;
+    if (!r->out_len)
+        return 0;
+    lock_out(r, F_WRLCK);
+    int rc = fs_write_all(r->out_fd, r->out, r->out_len);
+    lock_out(r, F_UNLCK);
     r->out_len = 0;
     return rc < 0 ? err_set(e, -rc, "write the log") : 0;
 }
@@ -83,7 +69,7 @@ static int put(struct reader *r, int fd, const char *data, size_t n, struct err 
     return 0;
 }
 
-static int64_t record_time(const struct record *rec)
+static int64_t record_time(const struct log_record *rec)
 {
     char text[64];
     int64_t ns = 0;
@@ -91,10 +77,28 @@ static int64_t record_time(const struct record *rec)
     return time_parse(text, &ns) == 0 ? ns : 0;
 }
 
+/* What stands in front of a line. */
+static int put_front(struct reader *r, int fd, const struct log_record *rec, struct err *e)
+{
+    const struct log_read *o = r->o;
+    int rc = 0;
+    if (o->prefix && r->out_len + rec->text_len + FRONT_MAX > OUT_BUF)
+        rc = flush_out(r, e);
+    if (rc == 0 && o->prefix)
+        rc = put(r, fd, o->prefix, strlen(o->prefix), e);
+    if (rc == 0 && o->timestamps)
+        rc = put(r, fd, rec->time, rec->time_len, e);
+    if (rc == 0 && o->timestamps)
+        rc = put(r, fd, " ", 1, e);
+    if (rc == 0 && o->details && rec->details)
+        rc = put(r, fd, rec->details, strlen(rec->details), e);
+    return rc == 0 && o->details && rec->details ? put(r, fd, " ", 1, e) : rc;
+}
+
 static int print_record(struct reader *r, const char *line, size_t n, struct err *e)
 {
-    struct record rec;
-    if (!parse_record(line, n, &rec))
+    struct log_record rec;
+    if (!r->parse(line, n, r->scratch, &rec))
         return 0; /* torn by a full disk or a power cut */
     const struct log_read *o = r->o;
     if (o->since_ns || o->until_ns) {
@@ -111,11 +115,7 @@ static int print_record(struct reader *r, const char *line, size_t n, struct err
     r->mid_line[rec.stream] = !rec.whole;
     if (fd < 0)
         return 0;
-    int rc = 0;
-    if (o->timestamps && starts) {
-        rc = put(r, fd, rec.time, rec.time_len, e);
-        rc = rc < 0 ? rc : put(r, fd, " ", 1, e);
-    }
+    int rc = starts ? put_front(r, fd, &rec, e) : 0;
     if (rc == 0)
         rc = put(r, fd, rec.text, rec.text_len, e);
     return rc == 0 && rec.whole ? put(r, fd, "\n", 1, e) : rc;
@@ -151,8 +151,9 @@ static int print_rest(struct reader *r, struct err *e)
 
 /* Counts whole lines from the end of fd backwards: *want goes down; returns where the wanted ones
  * begin (0 when there are not enough). */
-static off_t tail_offset(int fd, char *buf, int64_t *want)
+static off_t tail_offset(const struct reader *r, int fd, int64_t *want)
 {
+    char *buf = r->buf;
     struct stat st;
     if (fstat(fd, &st) < 0)
         return 0;
@@ -171,15 +172,52 @@ static off_t tail_offset(int fd, char *buf, int64_t *want)
         while (stop > first) {
             const char *lf = memrchr(first, '\n', (size_t)(stop - 1 - first));
             const char *line = lf ? lf + 1 : first;
-            struct record rec;
+            struct log_record rec;
             size_t len = (size_t)(stop - line) - (stop[-1] == '\n' ? 1 : 0);
-            if (parse_record(line, len, &rec) && rec.whole && (*want)-- <= 0)
+            if (r->parse(line, len, r->scratch, &rec) && rec.whole && (*want)-- <= 0)
                 return start + (stop - buf);
             stop = line;
         }
         end = start + (first - buf);
     }
     return 0;
+}
+
+/* The time of the first record behind at; 0: there is none to be found. */
+static int64_t time_behind(const struct reader *r, off_t at)
+{
+    struct log_record rec;
+    ssize_t n = pread(r->fd, r->buf, READ_BUF, at);
+    char *p = r->buf, *end = p + (n > 0 ? n : 0), *lf;
+    for (bool first = at > 0; p < end && (lf = memchr(p, '\n', (size_t)(end - p))); p = lf + 1) {
+        if (!first && r->parse(p, (size_t)(lf - p), r->scratch, &rec) && record_time(&rec))
+            return record_time(&rec);
+        first = false;
+    }
+    return 0;
+}
+
+/* Leaves out what is older, by halves: only large files are worth it. */
+static void skip_to_since(struct reader *r)
+{
+    struct stat st;
+    if (r->fd < 0 || !r->o->since_ns || fstat(r->fd, &st) < 0 || st.st_size < 4 * (off_t)READ_BUF)
+        return;
+    off_t low = 0, high = st.st_size;
+    while (high - low > (off_t)READ_BUF) {
+        off_t middle = low + (high - low) / 2;
+        int64_t when = time_behind(r, middle);
+        if (!when)
+            return; /* not what we have written: all of it is read */
+        if (when < r->o->since_ns)
+            low = middle;
+        else
+            high = middle;
+    }
+    /* Within a record, which is older: behind it. */
+    ssize_t n = low > 0 ? pread(r->fd, r->buf, READ_BUF, low) : 0;
+    const char *lf = n > 0 ? memchr(r->buf, '\n', (size_t)n) : NULL;
+    lseek(r->fd, lf ? low + (lf - r->buf) + 1 : 0, SEEK_SET);
 }
 
 static int open_nth(const struct reader *r, unsigned n)
@@ -198,7 +236,7 @@ static unsigned skip_to_tail(struct reader *r, unsigned oldest)
     for (unsigned n = 0;; n++) {
         fd_close(&r->fd);
         r->fd = open_nth(r, n);
-        off_t at = r->fd >= 0 && want >= 0 ? tail_offset(r->fd, r->buf, &want) : 0;
+        off_t at = r->fd >= 0 && want >= 0 ? tail_offset(r, r->fd, &want) : 0;
         if (r->fd >= 0)
             lseek(r->fd, at, SEEK_SET);
         if (n >= oldest || want < 0)
@@ -221,6 +259,8 @@ static int print_files(struct reader *r, struct err *e)
     else
         r->fd = open_nth(r, n);
     for (;; n--) {
+        if (r->o->tail < 0)
+            skip_to_since(r);
         int rc = r->fd >= 0 ? print_rest(r, e) : 0;
         if (rc < 0 || n == 0)
             return rc;
@@ -312,14 +352,16 @@ static int follow(struct reader *r, struct err *e)
     }
 }
 
-int k8s_file_read(const struct log_read *o, struct err *e)
+int log_file_read(const struct log_read *o, log_parse_fn *parse, struct err *e)
 {
-    struct reader r = {.o = o, .fd = -1, .out_fd = -1};
+    struct reader r = {.o = o, .parse = parse, .fd = -1, .out_fd = -1};
     int rc = log_file_opts_parse(o->ident.opts, &r.file, e);
     if (rc < 0)
         return rc;
     scoped_free char *buf = xmalloc(READ_BUF), *out = xmalloc(OUT_BUF);
+    scoped_free char *scratch = xmalloc(2 * READ_BUF + 2);
     r.buf = buf;
+    r.scratch = scratch;
     r.out = out;
     rc = print_files(&r, e);
     if (rc == 0 && o->follow && !r.reached_until)

@@ -172,13 +172,16 @@ static void keep_network(struct sup *s, struct prep *p)
     p->ctr.rec.network = (struct network_plan){0};
 }
 
-static int open_log(struct sup *s, const struct ctr_record *rec, struct err *e)
+static int open_log(struct sup *s, const struct ctr_record *rec, const struct spec *spec,
+                    struct err *e)
 {
     struct log_ident ident = {.dir_fd = s->dir_fd,
                               .opts = rec->log_opts,
                               .id = s->id,
                               .name = s->state.name,
-                              .image = rec->image};
+                              .image = rec->image,
+                              .labels = rec->labels,
+                              .env = spec->process ? spec->process->env : NULL};
     return log_writer_open(rec->log_driver, &ident, &s->log, e);
 }
 
@@ -196,7 +199,7 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r == 0)
         r = join_all(s, &p.ctr.rec, &p.join, e);
     if (r == 0 && !s->log) /* one log for all runs */
-        r = open_log(s, &p.ctr.rec, e);
+        r = open_log(s, &p.ctr.rec, &s->spec, e);
     if (r == 0)
         r = stdio_open(s, p.child_fd, e);
     if (r == 0)
