@@ -83,6 +83,8 @@ static int store(struct parser *p, const struct opt *o, const char *value)
 
     if (o->flags & OPT_IGNORED)
         return 0;
+    if (o->flags & OPT_NEVER)
+        return err_msg(p->e, EINVAL, "--%s: %s", o->name, o->help);
     if (o->flags & OPT_LATER)
         return err_hint(p->e, err_msg(p->e, EINVAL, "--%s is not there yet", o->name), "%s",
                         o->help);
@@ -148,7 +150,7 @@ static int parse_long(struct parser *p, const char *word)
     if (!o)
         return unknown_long(p, word, n);
     o = opt_target(p->cmd->opts, o);
-    if (!value && opt_takes_value(o)) {
+    if (!value && opt_takes_value(o) && !(o->flags & OPT_LATER)) {
         if (!*p->next)
             return err_msg(p->e, EINVAL, "flag needs an argument: --%s", word);
         value = *p->next++;

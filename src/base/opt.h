@@ -29,6 +29,7 @@ enum {
     OPT_IGNORED = 2, /* accepted for docker's sake, does nothing (shown so in the man page) */
     OPT_OPTVAL = 4,  /* OPT_STRING with an optional value, only as --name=value; "" without */
     OPT_LATER = 8,   /* a later version's, not shown: refused by name, help is the hint */
+    OPT_NEVER = 16,  /* with OPT_LATER: refused for good, help is the reason */
 };
 
 struct opt {

@@ -69,6 +69,9 @@ int build_files(const struct build *b, const char *dir, struct err *e);
 
 /* "env" lists: -e NAME=VALUE, -e NAME (copied from here), files of such lines. */
 int build_env_add(char ***env, const char *entry, struct err *e);
+/* --env-merge NAME=VALUE: $NAME and ${NAME} in it are what env has. */
+int build_env_merge(char ***env, const char *entry, struct err *e);
+void build_env_proxies(char ***env); /* --http-proxy */
 int build_env_file(char ***env, const char *path, struct err *e);
 /* Lines KEY=VALUE or KEY of a label or environment file, comments and empty lines dropped. */
 int build_read_lines(const char *path, char ***ret, struct err *e);

@@ -45,6 +45,46 @@ int build_env_add(char ***env, const char *entry, struct err *e)
     return 0;
 }
 
+void build_env_proxies(char ***env)
+{
+    static const char *const names[] = {"http_proxy", "https_proxy", "ftp_proxy", "no_proxy",
+                                        "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"};
+    for (size_t i = 0; i < N_ELEMENTS(names); i++)
+        (void)!build_env_add(env, names[i], NULL);
+}
+
+/* $NAME and ${NAME} are replaced, "$$" and a "$" before anything else stay a "$". */
+static void expand(struct str *out, const char *text, char *const *env)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    for (const char *c = text; *c; c++) {
+        bool brace = c[0] == '$' && c[1] == '{';
+        const char *name = c + 1 + brace;
+        size_t n = *c == '$' ? strspn(name, letters) : 0;
+        if (n == 0 || (brace && name[n] != '}')) {
+            str_addn(out, c, 1);
+            c += c[0] == '$' && c[1] == '$';
+            continue;
+        }
+        scoped_free char *key = xstrndup(name, n);
+        const char *value = strv_env_get(env, key);
+        str_add(out, value ? value : "");
+        c = name + n - !brace;
+    }
+}
+
+int build_env_merge(char ***env, const char *entry, struct err *e)
+{
+    scoped_str struct str pair = STR_INIT;
+    const char *eq = strchr(entry, '=');
+    if (!eq || eq == entry)
+        return err_msg(e, EINVAL, "--env-merge %s: not NAME=VALUE", entry);
+    str_addn(&pair, entry, (size_t)(eq + 1 - entry));
+    expand(&pair, eq + 1, *env);
+    strv_env_set(env, pair.s);
+    return 0;
+}
+
 int build_env_file(char ***env, const char *path, struct err *e)
 {
     scoped_strv char **lines = NULL;

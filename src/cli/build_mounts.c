@@ -148,7 +148,8 @@ int build_mounts(struct build *b, struct err *e)
     const struct run_opts *o = b->o;
     bool uts = strv_env_get(b->rec->joins, "uts") != NULL;
     bool net = streq(b->rec->network.target, b->rec->pod_id);
-    bind_own_file(b, "hosts", "/etc/hosts", net && uts && !o->add_host);
+    if (!o->no_hosts)
+        bind_own_file(b, "hosts", "/etc/hosts", net && uts && !o->add_host);
     bind_own_file(b, "hostname", "/etc/hostname", uts);
     bind_own_file(b, "resolv.conf", "/etc/resolv.conf",
                   net && !o->dns && !o->dns_search && !o->dns_option);

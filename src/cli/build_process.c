@@ -70,9 +70,13 @@ static int build_env(struct build *b, struct err *e)
     if (o->tty)
         strv_env_set(&b->env, "TERM=xterm");
     strv_env_set(&b->env, "container=rootlet");
-    int r = image_env(b, e);
+    int r = o->unsetenv_all ? 0 : image_env(b, e);
     for (char **v = o->unsetenv; v && *v; v++)
         strv_env_unset(b->env, *v);
+    if (o->http_proxy)
+        build_env_proxies(&b->env);
+    for (char **v = o->env_merge; r == 0 && v && *v; v++)
+        r = build_env_merge(&b->env, *v, e);
     for (char **v = o->env_file; r == 0 && v && *v; v++)
         r = build_env_file(&b->env, *v, e);
     for (char **v = o->env; r == 0 && v && *v; v++)
@@ -120,7 +124,7 @@ static int build_user(struct build *b, struct err *e)
     if (b->rec->user)
         note_ids(b->rec->user, &b->spec->process->user);
     b->rec->groups = strv_dup(b->o->group_add);
-    if (kept)
+    if (kept && (!b->o->passwd_set || b->o->passwd))
         b->rec->login = userns_user_name(geteuid());
     b->user_is_root = !b->rec->user || streq(user, "0") || streq(user, "root") ||
                       str_after(user, "0:") || str_after(user, "root:");

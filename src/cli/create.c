@@ -14,6 +14,7 @@
 #include "cli/build_limits.h"
 #include "cli/cli.h"
 #include "cli/pod.h"
+#include "cli/requires.h"
 #include "storage/storage.h"
 #include "volume/volume.h"
 
@@ -351,6 +352,8 @@ static int replace_old(const struct run_opts *o, struct err *e)
 /* What later versions do is refused by name, never taken and ignored. */
 static int refuse_missing(const struct run_opts *o, struct err *e)
 {
+    if (o->no_hosts && o->add_host)
+        return err_msg(e, EINVAL, "--no-hosts and --add-host exclude each other");
     if (o->publish || o->publish_all)
         return err_hint(
             e, err_msg(e, ENOTSUP, "--publish: no network driver of this version publishes ports"),
@@ -362,7 +365,14 @@ static int refuse_missing(const struct run_opts *o, struct err *e)
 static int check_platform(const struct creation *c, struct err *e)
 {
     const struct store_image *i = &c->image;
-    const char *want = c->o->platform;
+    const struct run_opts *o = c->o;
+    const char *want = o->platform;
+    if (want && (o->os || o->arch || o->variant))
+        return err_msg(e, EINVAL, "--platform excludes --os, --arch and --variant");
+    if ((o->os && !streq(o->os, i->os)) || (o->arch && !streq(o->arch, i->architecture)) ||
+        (o->variant && !streq(o->variant, i->variant ? i->variant : "")))
+        return err_msg(e, EINVAL, "--os, --arch, --variant: the image is for %s/%s", i->os,
+                       i->architecture);
     if (!want)
         return 0;
     scoped_free char *pair = xasprintf("%s/%s", i->os, i->architecture);
@@ -380,6 +390,8 @@ static int create(struct creation *c, char *const *words, struct err *e)
         return err_hint(e, err_msg(e, EINVAL, "name \"%s\" is not valid", c->o->name),
                         "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
     int r = refuse_missing(c->o, e);
+    if (r == 0)
+        r = cli_requires_resolve(c->o->requires, &c->rec.requires, e);
     if (r == 0)
         r = c->o->spec ? build_read_spec(c->o->spec, &c->spec, e) : 0;
     if (r == 0)

@@ -15,6 +15,8 @@ static bool depends(const struct ctr_record *r, const char *id)
         return true;
     if (r->pod_id && streq(r->pod_id, id))
         return true;
+    if (strv_has(r->requires, id))
+        return true;
     for (char **j = r->joins; j && *j; j++) {
         const char *of = strchr(*j, '=');
         if (of && streq(of + 1, id))

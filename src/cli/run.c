@@ -11,7 +11,7 @@
 #include "cli/create.h"
 #include "cli/follow.h"
 #include "cli/linger.h"
-#include "cli/pod.h"
+#include "cli/requires.h"
 #include "cli/unit.h"
 #include "term/term.h"
 
@@ -23,7 +23,7 @@ static int check_terminal(const struct run_opts *o, struct err *e)
     if (o->detach && o->attach)
         return err_msg(e, EINVAL, "--attach and --detach exclude each other");
     struct detach_keys keys;
-    return o->tty && o->detach_keys ? detach_keys_parse(o->detach_keys, &keys, e) : 0;
+    return detach_keys_parse(o->detach_keys, &keys, e);
 }
 
 /* Which streams a foreground run follows: -a names them, else output always and input with -i. */
@@ -57,13 +57,13 @@ char **cli_command_line(void)
     return v;
 }
 
-/* The pod of a container that has just been made, started with it. */
-static int pod_up_for(const char *id, const struct run_opts *o, struct err *e)
+/* What a container that has just been made needs, started before it. */
+static int bring_up_for(const char *id, const struct run_opts *o, struct err *e)
 {
     scoped_container struct container c = {.dir_fd = -1};
     int r = container_open_id(cli_conf(), id, &c, e);
     if (r == 0)
-        r = cli_pod_of(&c.rec, e);
+        r = cli_bring_up(&c.rec, e);
     if (r < 0 && o->rm)
         (void)!container_remove(cli_conf(), &c, true, NULL);
     return r;
@@ -115,8 +115,8 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
     if (o->unit)
         cli_unit_hold_signals();
     r = cli_create(o, args, line, id, &groups, e);
-    if (r == 0 && o->pod)
-        r = pod_up_for(id, o, e);
+    if (r == 0 && (o->pod || o->requires))
+        r = bring_up_for(id, o, e);
     if (r == 0 && o->unit)
         return follow_become(&f, e);
     if (r < 0) {

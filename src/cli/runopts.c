@@ -3,16 +3,14 @@
 
 #include "cli/runopts_life.h"
 #include "cli/runopts_lines.h"
-
-#define ADDRESS "--network none, host, container:ID or ns:PATH are there; none gives addresses"
+#include "cli/runopts_refused.h"
 
 /* clang-format off */
 /* Units of systemd, messages to it, and where output goes. */
 #define UNIT_OPTIONS \
     TEXT("log-driver", 0, log_driver, "NAME", "k8s-file, json-file, journald, passthrough or none"), \
     LIST("log-opt", 0, log_opt, "KEY=VALUE", "Option of the log driver (max-size, tag)"), \
-    TEXT("sdnotify", 0, sdnotify, "MODE", "Who tells systemd: container, monitor, healthy, ignore"), \
-    LATER("systemd", "leave it out, and give systemd --tmpfs /run --tmpfs /tmp")
+    TEXT("sdnotify", 0, sdnotify, "MODE", "Who tells systemd: container, monitor, healthy, ignore")
 
 /* When resources run short. */
 #define WATCH_OPTIONS \
@@ -47,12 +45,14 @@
     LIST("env", 'e', env, "NAME[=VALUE]", "Set an environment variable, or copy it from here"), \
     LIST("env-file", 0, env_file, "FILE", "Read environment variables from a file"), \
     FLAG("env-host", 0, env_host, "Copy the whole environment from here"), \
+    LIST("env-merge", 0, env_merge, "NAME=VALUE", "Set a variable; ${NAME} in it is the image's value"), \
     LIST("expose", 0, expose, "PORT", "Record a port as exposed"), \
     LIST("gidmap", 0, gidmap, "IN:OUT[:N]", "Map group ids"), \
     LIST("group-add", 0, group_add, "GROUP", "Add a supplementary group"), \
     TEXT("hostname", 'h', hostname, "NAME", "Host name inside"), \
     FLAG("init", 0, init, "Run an init that reaps zombies and forwards signals"), \
     FLAG("interactive", 'i', interactive, "Keep standard input open"), \
+    FLAG("http-proxy", 0, http_proxy, "Copy http_proxy, no_proxy and their kin from here"), \
     TEXT("ipc", 0, ipc, "MODE", "IPC namespace: private, host, or container:ID"), \
     LIST("label", 'l', label, "KEY[=VALUE]", "Set a label"), \
     LIST("label-file", 0, label_file, "FILE", "Read labels from a file"), \
@@ -60,11 +60,18 @@
     TEXT("name", 0, name, "NAME", "Name of the container"), \
     TEXT("network", 0, network, "MODE", "none (default), host, container:ID or ns:PATH"), \
     ALIAS("net", 0, OPT_STRING, network, "MODE", "network"), \
+    FLAG("no-hosts", 0, no_hosts, "Leave the image's /etc/hosts alone"), \
     {"oom-score-adj", 0, OPT_INT, O(oom_score_adj), "N", \
      "Readiness of the kernel to kill it, -1000 to 1000", 0, NULL, NULL, O(oom_score_adj_set)}, \
     TEXT("pid", 0, pid, "MODE", "PID namespace: private, host, or container:ID"), \
+    {"passwd", 0, OPT_FLAG, O(passwd), NULL, \
+     "Tell the container's passwd the caller's name (default of keep-id)", 0, NULL, NULL, \
+     O(passwd_set)}, \
     TEXT("pidfile", 0, pidfile, "FILE", "Write the pid of the container's first process"), \
     TEXT("platform", 0, platform, "OS/ARCH", "Platform of the image"), \
+    TEXT("os", 0, os, "OS", "Operating system of the image"), \
+    TEXT("arch", 0, arch, "ARCH", "Architecture of the image"), \
+    TEXT("variant", 0, variant, "VARIANT", "Variant of the image's architecture"), \
     FLAG("privileged", 0, privileged, "All capabilities, no seccomp, nothing masked"), \
     LIST("publish", 'p', publish, "[IP:]HOST:CTR", "Publish a port (refused yet)"), \
     ALIAS("port", 0, OPT_STRV, publish, "HOST:CTR", "publish"), \
@@ -76,6 +83,7 @@
      "With --read-only: tmpfs on /run, /tmp and /var/tmp (default)", 0, NULL, NULL, \
      O(read_only_tmpfs_set)}, \
     FLAG("replace", 0, replace, "Remove a container of the same name first"), \
+    COMMAS("requires", 0, requires, "CTR", "Containers that are started before it"), \
     FLAG("rm", 0, rm, "Remove the container when it ends"), \
     FLAG("rootfs", 0, rootfs, "IMAGE is a directory that serves as root file system"), \
     LIST("security-opt", 0, security_opt, "OPTION", \
@@ -95,6 +103,7 @@
     LIST("ulimit", 0, ulimit, "NAME=SOFT[:HARD]", "Resource limit"), \
     TEXT("umask", 0, umask, "OCTAL", "File mode mask (0022)"), \
     LIST("unsetenv", 0, unsetenv, "NAME", "Remove an environment variable of the image"), \
+    FLAG("unsetenv-all", 0, unsetenv_all, "Remove all environment variables of the image"), \
     TEXT("user", 'u', user, "USER[:GROUP]", "User by name or number"), \
     TEXT("userns", 0, userns, "MODE", "keep-id[:uid=,gid=], auto, isolated, nomap or host"), \
     TEXT("uts", 0, uts, "MODE", "UTS namespace: private, host, or container:ID"), \
@@ -102,16 +111,11 @@
     LIST("volumes-from", 0, volumes_from, "CTR[:OPTIONS]", "Mount another container's volumes"), \
     TEXT("workdir", 'w', workdir, "DIR", "Working directory inside"), \
     IGNORED("disable-content-trust", OPT_FLAG, ignored, NULL, "For docker's sake, does nothing"), \
-    LATER("gpus", "--device makes the nodes of a device available"), \
-    LATER("ip", ADDRESS), LATER("ip6", ADDRESS), LATER("mac-address", ADDRESS), \
-    LATER("network-alias", ADDRESS), \
-    LATER("link", "--network container:ID shares another container's network"), \
-    LATER("secret", "-v FILE:/run/secrets/NAME:ro mounts one"), \
-    LATER("runtime", "rootlet is the runtime"), \
     {"preserve-fds", 0, OPT_INT, O(preserve_fds), "N", "Hand on N descriptors from 3 on"}
 
 #define ALL_OPTIONS \
-    LIMIT_OPTIONS, LIFE_OPTIONS, UNIT_OPTIONS, WATCH_OPTIONS, POD_OPTIONS, COMMON_OPTIONS
+    LIMIT_OPTIONS, LIFE_OPTIONS, UNIT_OPTIONS, WATCH_OPTIONS, POD_OPTIONS, COMMON_OPTIONS, \
+        REFUSED_OPTIONS
 
 const struct opt run_table[] = {
     ALL_OPTIONS,

@@ -38,9 +38,11 @@ struct run_opts {
     bool ignored, env_host, read_only_tmpfs, read_only_tmpfs_set, sig_proxy, sig_proxy_set;
     char *name, *entrypoint, *workdir, *user, *hostname, *domainname, *network, *userns, *pid, *ipc;
     char *uts, *cgroups, *cgroupns, *cgroup_parent, *shm_size, *stop_signal;
-    char *cidfile, *pidfile, *pull, *platform, *tz, *umask, *detach_keys, *spec, *passwd;
+    char *cidfile, *pidfile, *pull, *platform, *tz, *umask, *detach_keys, *spec, *os, *arch,
+        *variant;
     char *security_profile;
-    bool rootfs, entrypoint_set;
+    bool rootfs, entrypoint_set, unsetenv_all, http_proxy, no_hosts, passwd, passwd_set;
+    char **env_merge, **requires;
     char **attach, **env, **env_file, **unsetenv, **group_add, **add_host, **dns, **dns_search;
     char **dns_option, **publish, **expose, **volume, **mount, **tmpfs, **volumes_from, **ulimit;
     char **cap_add, **cap_drop, **security_opt, **uidmap, **gidmap, **device, **sysctl, **label;

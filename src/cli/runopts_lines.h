@@ -34,6 +34,10 @@
         n, 0, t, O(m), arg, help, OPT_IGNORED                                                      \
     }
 
+#define NEVER(n, why)                                                                              \
+    {                                                                                              \
+        n, 0, OPT_STRING, 0, "X", why, OPT_LATER | OPT_NEVER                                       \
+    }
 #define LATER(n, instead)                                                                          \
     {                                                                                              \
         n, 0, OPT_STRING, 0, "X", instead, OPT_LATER                                               \

@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/follow.h"
-#include "cli/pod.h"
+#include "cli/requires.h"
 #include "cli/select.h"
 #include "cli/unit.h"
 #include "term/term.h"
@@ -74,7 +74,7 @@ static int start_one(struct container *c, const char *typed, void *data, struct 
     struct follow f = follow_for(c, o);
     f.in = o->interactive;
     bool passes = streq(c->rec.log_driver, "passthrough"); /* comes here once, not twice */
-    int p = ctr_state_alive(&c->state) ? 0 : cli_pod_of(&c->rec, e);
+    int p = ctr_state_alive(&c->state) ? 0 : cli_bring_up(&c->rec, e);
     if (p < 0)
         return err_add(e, p, "start %s", typed);
     if (o->unit)

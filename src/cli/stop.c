@@ -8,7 +8,7 @@
 #include "base/proc.h"
 #include "cli/cli.h"
 #include "cli/follow.h"
-#include "cli/pod.h"
+#include "cli/requires.h"
 #include "cli/select.h"
 #include "container/client.h"
 
@@ -157,7 +157,7 @@ static int end_restart(const char *id, const char *typed, int begun, void *data,
     (void)data;
     int r = container_open_id(cli_conf(), id, &c, e);
     if (r == 0 && !begun)
-        r = cli_pod_of(&c.rec, e);
+        r = cli_bring_up(&c.rec, e);
     if (r == 0 && !begun)
         r = follow_detached(&f, e);
     if (r < 0)

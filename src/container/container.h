@@ -82,6 +82,7 @@ struct ctr_record {
     char *pod_exit;      /* of the infra: "continue", "stop" (with its last member) */
     char *pod_id;        /* of a member: the infra's id */
     char **joins;        /* "ipc=ID": the namespace of another container; network has its own */
+    char **requires;     /* ids of those that are started before it */
     char *auto_update;   /* "local", "registry": the user's word, never an image's label; NULL */
     struct ctr_health health;
     char *seccomp; /* "builtin:default", "file" (seccomp.bpf beside), "unconfined" */

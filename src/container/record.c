@@ -83,6 +83,7 @@ const struct jfield ctr_record_fields[] = {
     {F_RECORD(pod_exit, J_STRING)},
     {F_RECORD(pod_id, J_STRING)},
     {F_RECORD(joins, J_MAP)},
+    {F_RECORD(requires, J_STRV)},
     {F_RECORD(auto_update, J_STRING)},
     {F_RECORD(health, J_STRUCT), .sub = health_fields},
     {F_RECORD(seccomp, J_STRING)},
