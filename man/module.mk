@@ -70,6 +70,8 @@ dist_man1_MANS += \
 	man/rootlet-version.1 \
 	man/rootlet-volume-create.1 \
 	man/rootlet-volume-exists.1 \
+	man/rootlet-volume-export.1 \
+	man/rootlet-volume-import.1 \
 	man/rootlet-volume-inspect.1 \
 	man/rootlet-volume-ls.1 \
 	man/rootlet-volume-prune.1 \
@@ -152,6 +154,8 @@ man_prose = \
 	man/prose/rootlet-version.md \
 	man/prose/rootlet-volume-create.md \
 	man/prose/rootlet-volume-exists.md \
+	man/prose/rootlet-volume-export.md \
+	man/prose/rootlet-volume-import.md \
 	man/prose/rootlet-volume-inspect.md \
 	man/prose/rootlet-volume-ls.md \
 	man/prose/rootlet-volume-prune.md \

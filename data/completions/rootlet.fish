@@ -204,6 +204,8 @@ complete -c rootlet -n '__rootlet_group system' -a prune -d 'Remove what nothing
 complete -c rootlet -n '__rootlet_group system' -a reset -d 'Remove all containers, images, volumes and everything else of the store'
 complete -c rootlet -n '__rootlet_group volume' -a create -d 'Make a volume'
 complete -c rootlet -n '__rootlet_group volume' -a exists -d 'Exit status 0 if there is such a volume, 1 if not'
+complete -c rootlet -n '__rootlet_group volume' -a export -d 'Write what is in a volume as a tar'
+complete -c rootlet -n '__rootlet_group volume' -a import -d 'Put what is in a tar into a volume'
 complete -c rootlet -n '__rootlet_group volume' -a inspect -d 'Show everything about volumes as JSON'
 complete -c rootlet -n '__rootlet_group volume' -a list -d 'List volumes'
 complete -c rootlet -n '__rootlet_group volume' -a ls -d 'List volumes'
@@ -853,5 +855,8 @@ complete -c rootlet -n '__rootlet_is history "image history"' -s q -l quiet -d '
 complete -c rootlet -n '__rootlet_is history "image history"' -a '(__rootlet_images)'
 
 complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the contents of the layers'
+
+complete -c rootlet -n '__rootlet_is "volume export"' -s o -l output -r -F -d 'Write there, not to standard output'
+
 
 complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update container cp create delete diff doctor events exec generate healthcheck help history image images import info inspect kill list load logs ls mount pause pod port ps quadlet remove rename restart rm rmi run save spec start stats stop system tag top unpause unshare untag update version volume wait why'

@@ -8,7 +8,6 @@
     "docker save NAME | rootlet load"
 #define MAKE_ELSEWHERE                                                                             \
     "build it with podman, buildah or docker, then: podman save IMAGE | rootlet load"
-#define VOLUME_TAR "rootlet run --rm -i -v VOLUME:/v IMAGE tar -C /v "
 
 /* A word stands for all commands that begin with it. */
 static const struct {
@@ -40,8 +39,6 @@ static const struct {
     {"search", "registries come later; 'rootlet images' lists what is here"},
     {"pod logs", "rootlet logs CONTAINER; 'rootlet ps -a --filter pod=POD' lists them"},
     {"pod stats", "rootlet stats $(rootlet ps -q --filter pod=POD)"},
-    {"volume export", VOLUME_TAR "-c . > FILE"},
-    {"volume import", VOLUME_TAR "-x < FILE"},
     {"volume mount",
      "an ordinary user sees it at: rootlet volume inspect -f '{{.Mountpoint}}' VOLUME"},
     {"kube", "a .pod file and a .container file for each container: man rootlet-quadlet"},

@@ -153,6 +153,8 @@ static bool is_image_verb(char **argv)
     static const char *const subs[] = {"load",  "import", "save",    "tag",     "untag",
                                        "rm",    "remove", "inspect", "history", "prune",
                                        "check", "exists", NULL};
+    if (argv[0] && streq(argv[0], "volume"))
+        return streq(argv[1], "export") || streq(argv[1], "import");
     if (argv[0] && streq(argv[0], "image"))
         return argv[1] && strv_has((char *const *)(uintptr_t)subs, argv[1]);
     return argv[0] && strv_has((char *const *)(uintptr_t)verbs, argv[0]);

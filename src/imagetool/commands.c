@@ -13,5 +13,7 @@ const struct cmd *const imagetool_commands[] = {
     &imagetool_inspect_cmds[1],
     &imagetool_check_cmds[0],
     &imagetool_tar_cmds[0],
+    &imagetool_volume_cmds[0],
+    &imagetool_volume_cmds[1],
     NULL,
 };
