@@ -46,10 +46,13 @@ static int try_create(struct fix *f, const char *name, const char *id, char *ret
     strv_add(&rec.command, "-c");
     strv_add(&rec.labels, "a=b=c");
     int r = container_create(&f->conf, &rec, &spec, NULL, NULL, e);
-    if (r == 0 && ret_id)
+    if (r >= 0 && ret_id)
         memcpy(ret_id, rec.id, ID_LEN + 1);
     ctr_record_release(&rec);
-    return r;
+    if (r < 0)
+        return r;
+    close(r);
+    return 0;
 }
 
 static void create(struct fix *f, const char *name, char *ret_id)
@@ -228,7 +231,9 @@ static void test_prepare(void **state)
     ctr_record_release(&rec);
 
     rec = (struct ctr_record){.name = xstrdup("web")};
-    assert_int_equal(container_create(&f->conf, &rec, &spec, good_prepare, NULL, &e), 0);
+    int dir_fd = container_create(&f->conf, &rec, &spec, good_prepare, NULL, &e);
+    assert_true(dir_fd >= 0);
+    close(dir_fd);
     scoped_free char *want = xasprintf("%s/containers/%s/upper", f->root, rec.id);
     assert_string_equal(rec.storage.upper, want);
     assert_int_equal(access(want, F_OK), 0);
