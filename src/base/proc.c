@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -109,14 +110,8 @@ int pidfd_poll(int pidfd, int timeout_ms)
     }
 }
 
-int wait_status_code(int status)
-{
-    if (WIFEXITED(status))
-        return WEXITSTATUS(status);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 255;
-}
-
-int proc_start_time(pid_t pid, uint64_t *ret)
+/* A number of /proc/PID/stat, counted from 1 as in the manual. */
+static int stat_field(pid_t pid, int number, uint64_t *ret)
 {
     char path[40];
     scoped_free char *text = NULL;
@@ -126,7 +121,7 @@ int proc_start_time(pid_t pid, uint64_t *ret)
         return (int)n;
     /* The program's name (field 2) may hold spaces and parentheses: count from the last one. */
     char *p = strrchr(text, ')');
-    for (int field = 2; p && field < 22; field++) {
+    for (int field = 2; p && field < number; field++) {
         p = strchr(p, ' ');
         if (p)
             p++;
@@ -135,6 +130,56 @@ int proc_start_time(pid_t pid, uint64_t *ret)
         return -EBADMSG;
     p[strcspn(p, " \n")] = '\0';
     return parse_u64(p, ret);
+}
+
+/* To others the last field of stat, a zombie's wait status, is always 0. proc_pid_stat(5) */
+static bool may_look_into(pid_t pid)
+{
+    char path[40], target[64];
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+    return readlink(path, target, sizeof(target)) > 0;
+}
+
+/* linux/pidfd.h of Linux 6.15; the first version of the structure. */
+struct exit_info {
+    uint64_t mask, cgroup;
+    uint32_t pid, tgid, ppid, ids[8];
+    int32_t exit_code;
+};
+#define GET_INFO _IOWR(0xFF, 11, struct exit_info)
+#define INFO_EXIT (UINT64_C(1) << 3)
+
+/* Whoever is its parent takes the status in a moment, if at all. */
+#define REAPED_MS 500
+
+int pidfd_exit_status(int pidfd, pid_t pid, uint64_t start, int *ret_status)
+{
+    struct exit_info info = {.mask = INFO_EXIT};
+    uint64_t value;
+    if (stat_field(pid, 22, &value) == 0 && value == start && may_look_into(pid) &&
+        stat_field(pid, 52, &value) == 0) {
+        *ret_status = (int)value;
+        return 0;
+    }
+    struct pollfd p = {.fd = pidfd}; /* POLLHUP: the status was taken, and the kernel has kept it */
+    (void)!poll(&p, 1, REAPED_MS);
+    if (ioctl(pidfd, GET_INFO, &info) == 0 && info.mask & INFO_EXIT) {
+        *ret_status = info.exit_code;
+        return 0;
+    }
+    return -ENODATA;
+}
+
+int wait_status_code(int status)
+{
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 255;
+}
+
+int proc_start_time(pid_t pid, uint64_t *ret)
+{
+    return stat_field(pid, 22, ret);
 }
 
 int proc_boot_id(char ret[static 40])

@@ -50,6 +50,10 @@ int pidfd_signal(int pidfd, int sig); /* 0 or -errno */
 int pidfd_wait(int pidfd, int *ret_status);
 /* Waits until the process behind pidfd has ended (child or not). 1 ended, 0 timeout, -errno. */
 int pidfd_poll(int pidfd, int timeout_ms);
+/* The wait status of a process that has ended and is no child of ours; start is its start time.
+ * -ENODATA when nobody knows it any more: before Linux 6.15 that is so once its parent has taken
+ * it. */
+int pidfd_exit_status(int pidfd, pid_t pid, uint64_t start, int *ret_status);
 /* Shell-style code of a wait status: exit status, or 128 + signal. */
 int wait_status_code(int status);
 

@@ -17,6 +17,7 @@ static struct supervisor_opts supervisor_for(const struct follow *f)
     return (struct supervisor_opts){
         .id = f->id,
         .discard = f->discard,
+        .detached = f->detached,
         .trace_stages = cli_trace(),
         .preserve_fds = f->preserve_fds,
         .listen_fds = f->listen_fds,
@@ -109,7 +110,9 @@ int follow_attach(const struct follow *f, struct err *e)
 
 int follow_detached(const struct follow *f, struct err *e)
 {
-    scoped_fd int fd = f->early ? f->early_fd : spawn(f, false, e);
+    struct follow alone = *f;
+    alone.detached = true;
+    scoped_fd int fd = f->early ? f->early_fd : spawn(&alone, false, e);
     if (fd < 0)
         return fd;
     int r = proto_send(fd, PROTO_START, 0, 0, NULL, 0);

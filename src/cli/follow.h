@@ -12,7 +12,8 @@ struct follow {
     const char *id;
     bool in, out, err; /* streams wanted here */
     bool tty, sig_proxy;
-    bool discard; /* --rm: a container that does not start is removed */
+    bool detached; /* the streams are never wanted: follow_detached comes */
+    bool discard;  /* --rm: a container that does not start is removed */
     const char *detach_keys;
     unsigned preserve_fds, listen_fds;   /* as in struct supervisor_opts */
     const char *cgroups, *cgroup_parent; /* likewise; NULL: as the record says */

@@ -101,12 +101,20 @@ static bool is_going(const struct container *c)
     return ctr_state_alive(&c->state) && c->state.stop_requested;
 }
 
+/* So that it counts its members. */
+static int watch_over(const struct container *c, struct err *e)
+{
+    scoped_fd int fd =
+        ctr_state_unsupervised(&c->state) ? container_connect(cli_conf(), c->id, e) : -1;
+    return ctr_state_unsupervised(&c->state) && fd < 0 ? fd : 0;
+}
+
 int cli_pod_up(const char *infra_id, struct err *e)
 {
     scoped_container struct container infra = {.dir_fd = -1};
     int code, r = container_open_id(cli_conf(), infra_id, &infra, e);
     if (r < 0 || is_up(&infra))
-        return r;
+        return r < 0 ? r : watch_over(&infra, e);
     /* Two members that are started at once start it once. */
     scoped_fd int run = conf_open_run(cli_conf(), infra_id, true, e);
     if (run < 0)

@@ -61,9 +61,10 @@ static void status_text(const struct ctr_state *s, char *buf, size_t size)
     case CTR_PAUSED:
         time_human(time_now_ns() - s->started_ns, since, sizeof(since));
         snprintf(buf, size,
-                 s->status == CTR_PAUSED   ? "Up %s (Paused)"
-                 : s->health && *s->health ? "Up %s (%s%s)"
-                                           : "Up %s",
+                 s->status == CTR_PAUSED     ? "Up %s (Paused)"
+                 : ctr_state_unsupervised(s) ? "Up %s (unsupervised)"
+                 : s->health && *s->health   ? "Up %s (%s%s)"
+                                             : "Up %s",
                  since, starts ? "health: " : "", s->health);
         break;
     case CTR_STOPPED:

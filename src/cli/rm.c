@@ -43,7 +43,8 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e)
                                  "stop it first, or rm -f"),
                         2);
     int r = ctr_state_alive(&c->state) ? container_stop(cli_conf(), c->id, SIGKILL, 0, &ended) : 0;
-    if (r < 0 && r != -ENOENT && r != -ECONNREFUSED) {
+    /* -ENOTCONN: nobody to ask for the end; the removal ends what it finds by itself */
+    if (r < 0 && r != -ENOENT && r != -ECONNREFUSED && r != -ENOTCONN) {
         *e = ended;
         return r;
     }

@@ -83,6 +83,7 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
     struct follow f = {
         .tty = o->tty,
         .discard = o->rm,
+        .detached = o->detach,
         .sig_proxy = o->sig_proxy_set ? o->sig_proxy : true,
         .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
     };

@@ -82,6 +82,11 @@ static int start_one(struct container *c, const char *typed, void *data, struct 
     /* One between two runs is as good as running, as docker has it. */
     bool runs = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED ||
                 c->state.status == CTR_RESTARTING;
+    if (runs && ctr_state_unsupervised(&c->state)) {
+        scoped_fd int fd = container_connect(cli_conf(), c->id, e);
+        if (fd < 0)
+            return err_add(e, fd, "start %s", typed);
+    }
     if (runs && (o->attach || o->interactive))
         return follow_attach(&f, e);
     if (o->attach || o->interactive) {

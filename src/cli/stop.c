@@ -96,8 +96,10 @@ static int stop_ms(const struct container *c, const struct stop_opts *o)
 
 static int do_stop(struct container *c, const struct stop_opts *o, struct err *e)
 {
-    if (!is_alive(c))
+    if (!is_alive(c)) {
+        container_note_end(cli_conf(), &c->state);
         return 0; /* the wish is fulfilled, as with docker and podman */
+    }
     int sig = stop_signal(c, o, e);
     if (sig < 0)
         return sig;

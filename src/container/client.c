@@ -12,8 +12,11 @@
 #include "sys/sock.h"
 
 #define POLL_NS 10000000
+/* Two seconds, in which whoever takes it over has done so. */
+#define ADOPT_TRIES 100
+#define ADOPT_STEP_NS 20000000
 
-int container_connect(const struct conf *c, const char *id, struct err *e)
+int client_connect(const struct conf *c, const char *id, struct err *e)
 {
     struct err why = ERR_INIT;
     scoped_fd int run_fd = conf_open_run(c, id, false, &why);
@@ -22,6 +25,49 @@ int container_connect(const struct conf *c, const char *id, struct err *e)
         return err_msg(e, -fd, "container %.12s is not running", id);
     if (fd < 0 && e)
         *e = why;
+    return fd;
+}
+
+/* Starts a supervisor for a container that has outlived its own. */
+static int adopt(const struct conf *c, const char *id, struct err *e)
+{
+    scoped_free struct proto_msg *m = xmalloc(sizeof(*m));
+    struct supervisor_opts o = {.id = id, .adopt = true};
+    struct err why = ERR_INIT;
+    scoped_fd int fd = supervisor_spawn(c, &o, &why);
+    int r = fd < 0 ? fd : client_wait(fd, PROTO_STARTED, m, &why);
+    /* Another command was quicker, or it has just ended: both show at the next look. */
+    if (r == 0 || r == -EBUSY || r == -ESRCH || r == -ENOENT)
+        return 0;
+    return err_hint(e,
+                    err_msg(e, ENOTCONN,
+                            "its supervisor was killed, and another could not be started: %s",
+                            why.msg),
+                    "rootlet rm -f ends it in any case");
+}
+
+int container_connect(const struct conf *c, const char *id, struct err *e)
+{
+    int fd = client_connect(c, id, e);
+    for (int tries = 0; (fd == -ENOENT || fd == -ECONNREFUSED) && tries < ADOPT_TRIES; tries++) {
+        scoped_container struct container ctr = {.dir_fd = -1};
+        if (container_open_id(c, id, &ctr, NULL) < 0)
+            return fd;
+        const struct ctr_state *s = &ctr.state;
+        container_note_end(c, s);
+        int r = 0;
+        if (ctr_state_unsupervised(s))
+            r = adopt(c, id, e);
+        else if (!ctr_state_alive(s) || ctr_process_alive(s->supervisor_pid, s->supervisor_start) ||
+                 !ctr_process_alive(s->pid, s->pid_start))
+            return fd;
+        else /* somebody is just taking it over, or looks at its lock */
+            nanosleep(&(struct timespec){.tv_nsec = ADOPT_STEP_NS}, NULL);
+        if (r < 0)
+            return r;
+        err_clear(e);
+        fd = client_connect(c, id, e);
+    }
     return fd;
 }
 
@@ -153,6 +199,7 @@ int container_wait(const struct conf *c, const char *id, int *ret_code, struct e
     int r = container_open_id(c, id, &ctr, e);
     if (r < 0)
         return r;
+    container_note_end(c, &ctr.state);
     *ret_code = ctr.state.exit_code;
     container_release(&ctr);
     return 0;

@@ -46,6 +46,13 @@ int container_rename_state(const struct conf *c, struct container *ctr, const ch
 /* container_derive for many: boot_id is that of this boot. */
 void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s);
 
+/* Is this very process alive? A zombie, which keeps its number and start time, is not. */
+bool ctr_process_alive(pid_t pid, uint64_t start);
+/* The lock without any waiting: fd or -errno. */
+int container_lock_now(const struct conf *c, const char *id);
+/* As container_connect, but a container without a supervisor is left alone. */
+int client_connect(const struct conf *c, const char *id, struct err *e);
+
 /* Does the state name a group of this container, not one that a damaged or copied file leads to? */
 bool group_is_own(const struct ctr_state *s);
 

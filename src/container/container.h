@@ -120,12 +120,17 @@ struct ctr_state {
     bool user_stopped; /* the user wanted this end (stop, kill): "unless-stopped" stays down */
     uint64_t memory_limit, memory_peak; /* bytes, when oom_killed; 0: not known */
     char *pod, *pod_id;                 /* of its pod, whose infra container has that id */
+    /* Inode numbers of its pipes, for a supervisor that takes it over; 0: none. */
+    uint64_t stdin_pipe, stdout_pipe, stderr_pipe;
     json_t *extra;
+    bool unwritten; /* no field of the file: its end was found out just now */
 };
 extern const struct jfield ctr_state_fields[];
 void ctr_state_release(struct ctr_state *s);
 /* A supervisor owns it: starting, running, paused, or between two runs. */
 bool ctr_state_alive(const struct ctr_state *s);
+/* It lives, but its supervisor was killed: container_connect starts another that takes it over. */
+bool ctr_state_unsupervised(const struct ctr_state *s);
 
 struct container {
     char id[ID_LEN + 1];
@@ -207,9 +212,16 @@ void container_event(const struct conf *c, const struct ctr_record *rec, const c
 void container_event_with(const struct conf *c, const struct ctr_record *rec, const char *action,
                           char *const *attributes);
 
-/* Corrects a state read from disk: a "running" one whose supervisor is gone becomes exited with
- * "supervisor was killed", or "host rebooted". Does not write. */
+/* Corrects a state read from disk. One whose supervisor is gone stays running without a supervisor
+ * as long as its init lives; else it becomes exited with "supervisor was killed", or "the host was
+ * restarted". Does not write. */
 void container_derive(const struct conf *c, struct ctr_state *s);
+/* The same for who holds its lock: there is no supervisor then. */
+void container_derive_locked(struct ctr_state *s);
+/* Writes down an end that nobody has seen, with its event. container_settle is for who holds the
+ * lock and knows that no process of it is left; ctr->state is changed too. */
+void container_settle(const struct conf *c, struct container *ctr);
+void container_note_end(const struct conf *c, const struct ctr_state *s);
 /* The lock that a supervisor holds for life: fd, -EWOULDBLOCK when held. */
 int container_lock(const struct conf *c, const char *id, struct err *e);
 /* As above, waiting. With time enough, a supervisor whose container has ended but whose reader has
@@ -222,5 +234,6 @@ int container_end_survivor(int dir_fd, struct err *e);
  * -ENOTSUP with a hint when it has none, -ESRCH when it does not run; the caller's err_add says
  * what it is needed for. */
 int container_cgroup(const struct container *c, struct cgroup **ret, struct err *e);
-/* Connects to the supervisor's attach.sock; -ENOENT/-ECONNREFUSED when none. */
+/* Connects to the supervisor's attach.sock; -ENOENT/-ECONNREFUSED when none. When the container has
+ * outlived its supervisor another is started, which takes it over; -ENOTCONN: that failed. */
 int container_connect(const struct conf *c, const char *id, struct err *e);

@@ -19,14 +19,18 @@
 
 /* Exit code of a container whose end nobody saw. */
 #define EXIT_UNKNOWN 255
+#define KILLED "supervisor was killed"
+#define REBOOTED "the host was restarted"
+#define UNSUPERVISED                                                                               \
+    "its supervisor was killed; \"rootlet start\" gives it another, as does any other command "    \
+    "for it"
 /* A killed process is gone within this, unless the kernel waits for a device. */
 #define SURVIVOR_MS 10000
 /* An ending supervisor is let be for so long before it is asked to finish. */
 #define PATIENCE_MS 300
 #define FINISH_MS 2000
 
-/* Is this very process alive? A zombie, which keeps its number and start time, is not. */
-static bool process_alive(pid_t pid, uint64_t start)
+bool ctr_process_alive(pid_t pid, uint64_t start)
 {
     uint64_t now;
     if (pid <= 0 || proc_start_time(pid, &now) < 0 || now != start)
@@ -46,7 +50,7 @@ static bool process_alive(pid_t pid, uint64_t start)
  * second. */
 static bool supervisor_alive(const struct conf *c, const struct ctr_state *s)
 {
-    if (process_alive(s->supervisor_pid, s->supervisor_start))
+    if (ctr_process_alive(s->supervisor_pid, s->supervisor_start))
         return true;
     scoped_fd int run_fd = conf_open_run(c, s->id, false, NULL);
     return run_fd >= 0 && lock_held(run_fd, "lock") > 0;
@@ -79,6 +83,7 @@ static void set_ended(struct ctr_state *s, const char *reason)
         s->signal = 0;
     }
     s->status = CTR_EXITED;
+    s->unwritten = true;
     s->pid = s->supervisor_pid = 0;
     free(s->reason);
     s->reason = xstrdup(reason);
@@ -87,19 +92,39 @@ static void set_ended(struct ctr_state *s, const char *reason)
         s->finished_ns = s->started_ns;
 }
 
+/* The container goes on without anybody who looks after it. False: it has ended as well. */
+static bool set_unsupervised(struct ctr_state *s)
+{
+    /* One that waits for its start ends with its creator. */
+    if (s->status == CTR_RESTARTING || !ctr_process_alive(s->pid, s->pid_start))
+        return false;
+    if (s->status == CTR_STARTING)
+        s->status = CTR_RUNNING;
+    s->supervisor_pid = 0;
+    free(s->reason);
+    s->reason = xstrdup(UNSUPERVISED);
+    return true;
+}
+
+static void without_supervisor(struct ctr_state *s)
+{
+    if (!set_unsupervised(s))
+        set_ended(s, KILLED);
+}
+
 void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s)
 {
     /* Once more when the first look was overtaken by a change. */
     for (int tries = 0; tries < 2 && ctr_state_alive(s); tries++) {
         /* Unknown (no descriptor free, say): start times and the lock tell enough. */
         if (boot_id[0] && !streq(s->boot_id, boot_id)) {
-            set_ended(s, "the host was restarted");
+            set_ended(s, REBOOTED);
             return;
         }
         if (supervisor_alive(c, s))
             return;
         if (!state_moved_on(c, s)) {
-            set_ended(s, "supervisor was killed");
+            without_supervisor(s);
             return;
         }
     }
@@ -112,6 +137,52 @@ void container_derive(const struct conf *c, struct ctr_state *s)
         return;
     (void)!proc_boot_id(boot_id);
     derive_state(c, boot_id, s);
+}
+
+void container_derive_locked(struct ctr_state *s)
+{
+    char boot_id[40] = "";
+    if (!ctr_state_alive(s))
+        return;
+    (void)!proc_boot_id(boot_id);
+    if (!boot_id[0] || streq(s->boot_id, boot_id))
+        without_supervisor(s);
+    else
+        set_ended(s, REBOOTED);
+}
+
+void container_settle(const struct conf *c, struct container *ctr)
+{
+    struct ctr_state s;
+    char boot_id[40] = "", code[24];
+    if (container_read_state(ctr->dir_fd, &s, NULL) < 0)
+        return;
+    bool alive = ctr_state_alive(&s), told = s.status == CTR_RESTARTING;
+    if (!alive) {
+        ctr_state_release(&s);
+        return;
+    }
+    (void)!proc_boot_id(boot_id);
+    bool now = !boot_id[0] || streq(s.boot_id, boot_id);
+    set_ended(&s, now ? KILLED : REBOOTED);
+    s.unwritten = false;
+    (void)!container_write_state(ctr->dir_fd, &s, NULL);
+    ctr_state_release(&ctr->state);
+    ctr->state = s;
+    snprintf(code, sizeof(code), "exitCode=%d", s.exit_code);
+    if (now && !told)
+        container_event(c, &ctr->rec, "died", code);
+}
+
+void container_note_end(const struct conf *c, const struct ctr_state *s)
+{
+    scoped_container struct container ctr = {.dir_fd = -1};
+    scoped_fd int lock_fd = s->unwritten ? container_lock_now(c, s->id) : -1;
+    if (lock_fd < 0 || container_open_id(c, s->id, &ctr, NULL) < 0)
+        return;
+    container_derive_locked(&ctr.state);
+    if (!ctr_state_alive(&ctr.state))
+        container_settle(c, &ctr);
 }
 
 /* Whatever its group still holds: processes that forked away from the init, those of an exec. What
@@ -181,7 +252,7 @@ static int take_lock(const struct conf *c, const char *id, int wait_ms, struct e
 /* Asks the holder of the lock to make an end, if the container has ended. False: it runs. */
 static bool ask_to_finish(const struct conf *c, const char *id)
 {
-    scoped_fd int fd = container_connect(c, id, NULL);
+    scoped_fd int fd = client_connect(c, id, NULL);
     if (fd < 0)
         return true; /* a command holds it, or a supervisor that is just going */
     /* It may be at work on a start and not answer. */
@@ -199,6 +270,11 @@ int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struc
     if (r != -EWOULDBLOCK || wait_ms <= PATIENCE_MS || !ask_to_finish(c, id))
         return r;
     return take_lock(c, id, wait_ms - first, e);
+}
+
+int container_lock_now(const struct conf *c, const char *id)
+{
+    return take_lock(c, id, 0, NULL);
 }
 
 int container_lock(const struct conf *c, const char *id, struct err *e)

@@ -139,6 +139,9 @@ const struct jfield ctr_state_fields[] = {
     {F_STATE("user_stopped", user_stopped, J_BOOL)},
     {F_STATE("memory_limit", memory_limit, J_UINT64)},
     {F_STATE("memory_peak", memory_peak, J_UINT64)},
+    {F_STATE("stdin_pipe", stdin_pipe, J_UINT64)},
+    {F_STATE("stdout_pipe", stdout_pipe, J_UINT64)},
+    {F_STATE("stderr_pipe", stderr_pipe, J_UINT64)},
     {"", J_EXTRA, offsetof(struct ctr_state, extra)},
     {NULL},
 };
@@ -157,6 +160,11 @@ bool ctr_state_alive(const struct ctr_state *s)
 {
     return s->status == CTR_STARTING || s->status == CTR_RUNNING || s->status == CTR_PAUSED ||
            s->status == CTR_RESTARTING;
+}
+
+bool ctr_state_unsupervised(const struct ctr_state *s)
+{
+    return ctr_state_alive(s) && s->supervisor_pid == 0 && s->pid > 0;
 }
 
 void container_release(struct container *c)

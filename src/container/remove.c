@@ -132,6 +132,7 @@ int container_remove_locked(const struct conf *c, struct container *ctr, bool vo
     int r = container_end_survivor(ctr->dir_fd, e);
     if (r < 0)
         return err_add(e, r, "remove container %s", ctr->rec.name);
+    container_settle(c, ctr);
     return container_remove_ended(c, ctr, volumes, e);
 }
 

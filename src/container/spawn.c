@@ -61,6 +61,10 @@ static int prepare(const struct conf *c, const struct supervisor_opts *o, char *
             return err_set(e, errno, "pass descriptor %u to the container", 3 + i);
     strv_take(ret_argv, path_join(c->libexec, "rootlet-supervise"));
     strv_addf(ret_argv, "--id=%s", o->id);
+    if (o->adopt)
+        strv_add(ret_argv, "--adopt");
+    if (o->detached)
+        strv_add(ret_argv, "--detached");
     if (o->discard)
         strv_add(ret_argv, "--discard");
     if (o->early)

@@ -102,7 +102,8 @@ struct engine {
     pid_t pid;
     int pidfd, sock, console, listener;
     struct why_learn learn;
-    bool reaped, created, attached, hooks_begun, detached;
+    bool reaped, created, attached, hooks_begun, detached, adopted;
+    uint64_t start;         /* of an adopted one's init, as proc_start_time */
     struct engine_params p; /* what its pointers name is the caller's and outlives the engine */
     struct trace *trace;
 };
@@ -179,7 +180,6 @@ void engine_reap(struct engine *en);
 
 /* engine.c: descriptors 3 .. 3+n-1 must be open, or one of ours would take the place. */
 int engine_check_preserved(unsigned n, struct err *e);
-
 /* engine.c: until the socket was closed by a successful execve, or an error came over it. */
 int engine_await_exec(struct engine *en, struct err *e);
 

@@ -90,6 +90,28 @@ int engine_create(const struct engine_params *p, struct engine **ret, struct err
     return 0;
 }
 
+struct engine *engine_adopt(const struct engine_params *p, pid_t pid, uint64_t start, int pidfd)
+{
+    struct engine *en = xcalloc(1, sizeof(*en));
+    *en = (struct engine){.pid = pid,
+                          .pidfd = pidfd,
+                          .sock = -1,
+                          .console = -1,
+                          .listener = -1,
+                          .created = true,
+                          .attached = p->network,
+                          .adopted = true,
+                          .start = start,
+                          .p = *p};
+    return en;
+}
+
+int engine_wait(struct engine *en, int *ret_status)
+{
+    return en->adopted ? pidfd_exit_status(en->pidfd, en->pid, en->start, ret_status)
+                       : pidfd_wait(en->pidfd, ret_status);
+}
+
 int engine_listener(const struct engine *en)
 {
     return en->listener;

@@ -70,6 +70,11 @@ struct engine;
 int engine_create(const struct engine_params *p, struct engine **ret, struct err *e);
 /* Lets it exec. 0 when execve succeeded; else -errno with exit status 126 or 127 in e. */
 int engine_start(struct engine *en, struct err *e);
+/* Takes over a container that another process has started: of p what its end needs. pidfd (owned)
+ * is that of the process that began at start. Nothing is done to it. */
+struct engine *engine_adopt(const struct engine_params *p, pid_t pid, uint64_t start, int pidfd);
+/* The init's wait status, when it has ended; -ENODATA: of an adopted one it is not known. */
+int engine_wait(struct engine *en, int *ret_status);
 pid_t engine_pid(const struct engine *en);  /* in our pid namespace */
 int engine_pidfd(const struct engine *en);  /* borrowed */
 int engine_take_console(struct engine *en); /* pty master, the caller's; -1 without a terminal */

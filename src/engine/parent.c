@@ -235,6 +235,9 @@ void parent_kill(struct start *s)
     fd_close(&s->en->sock);
 }
 
+/* Another's child cannot be waited for as long as it takes. */
+#define REAP_MS 10000
+
 void engine_reap(struct engine *en)
 {
     int status;
@@ -242,7 +245,10 @@ void engine_reap(struct engine *en)
         return;
     /* -ESRCH and -ECHILD: the caller's loop has seen its end and taken the status already. */
     pidfd_signal(en->pidfd, SIGKILL);
-    pidfd_wait(en->pidfd, &status);
+    if (en->adopted)
+        (void)!pidfd_poll(en->pidfd, REAP_MS);
+    else
+        pidfd_wait(en->pidfd, &status);
     en->reaped = true;
 }
 

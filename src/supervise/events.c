@@ -1,4 +1,4 @@
-/* events - what happens in which phase: one table, so that no combination is forgotten. */
+/* events - what is done when something happens; in which phase, says table.c. */
 #include "supervise/supervise.h"
 
 #include <errno.h>
@@ -14,14 +14,6 @@
 #include "supervise/health.h"
 
 typedef int handler(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e);
-
-static const char *const phase_names[] = {"created", "running",    "stopping",
-                                          "ending",  "restarting", "ended"};
-
-const char *phase_name(enum phase p)
-{
-    return phase_names[p];
-}
 
 static int nothing(struct sup *s, struct peer *p, const struct proto_head *h, struct err *e)
 {
@@ -314,92 +306,38 @@ static int end_waiting(struct sup *s, struct peer *p, const struct proto_head *h
     return 0;
 }
 
-static handler *const table[PH_MAX][EV_MAX] = {
-    [PH_CREATED] =
-        {
-            [EV_START] = do_start,
-            [EV_SIGNAL] = refuse,
-            [EV_STOP] = owner_left_unstarted,
-            [EV_PAUSE] = refuse,
-            [EV_UNPAUSE] = refuse,
-            [EV_FINISH] = refuse,
-            [EV_OWNER_GONE] = owner_left_unstarted,
-            [EV_INIT_ENDED] = init_died_unstarted,
-            [EV_TERM] = owner_left_unstarted,
-            [EV_USER_RESTART] = refuse,
-        },
-    [PH_RUNNING] =
-        {
-            [EV_START] = refuse,
-            [EV_SIGNAL] = signal_it,
-            [EV_STOP] = stop_it,
-            [EV_PAUSE] = pause_it,
-            [EV_UNPAUSE] = unpause_it,
-            [EV_FINISH] = refuse,
-            [EV_INIT_ENDED] = init_ended,
-            [EV_RUN_TIME] = run_time_over,
-            [EV_TERM] = told_to_end,
-            [EV_KILL] = kill_it,
-            [EV_RESTART] = restart_it,
-            [EV_USER_RESTART] = restart_for_user,
-        },
-    [PH_STOPPING] =
-        {
-            [EV_START] = refuse,
-            [EV_SIGNAL] = signal_it,
-            [EV_STOP] = stop_it,
-            [EV_PAUSE] = refuse,
-            [EV_UNPAUSE] = refuse,
-            [EV_FINISH] = refuse,
-            [EV_INIT_ENDED] = init_ended,
-            [EV_STOP_TIME] = kill_it,
-            [EV_RUN_TIME] = run_time_over,
-            [EV_TERM] = told_twice,
-            [EV_USER_RESTART] = refuse,
-        },
-    [PH_DRAINING] =
-        {
-            [EV_START] = refuse,
-            [EV_SIGNAL] = signal_ended,
-            [EV_STOP] = stop_ended,
-            [EV_PAUSE] = refuse,
-            [EV_UNPAUSE] = refuse,
-            [EV_FINISH] = finish_it,
-            [EV_DRAINED] = drained,
-            [EV_TERM] = end_now,
-            [EV_USER_RESTART] = refuse,
-        },
-    [PH_WAITING] =
-        {
-            [EV_START] = refuse,
-            [EV_SIGNAL] = signal_ended,
-            [EV_STOP] = stop_ended,
-            [EV_PAUSE] = refuse,
-            [EV_UNPAUSE] = refuse,
-            [EV_FINISH] = refuse,
-            [EV_TERM] = end_waiting,
-            [EV_RESTART_TIME] = run_again,
-            [EV_USER_RESTART] = refuse,
-        },
-    [PH_DONE] =
-        {
-            [EV_START] = refuse,
-            [EV_SIGNAL] = refuse,
-            [EV_STOP] = end_now,
-            [EV_PAUSE] = refuse,
-            [EV_UNPAUSE] = refuse,
-            [EV_FINISH] = end_now,
-            [EV_TERM] = end_now,
-            [EV_USER_RESTART] = refuse,
-        },
+static handler *const handlers[ACT_MAX] = {
+    [ACT_NEVER] = nothing,
+    [ACT_IGNORE] = nothing,
+    [ACT_REFUSE] = refuse,
+    [ACT_START] = do_start,
+    [ACT_TAKE_BACK] = owner_left_unstarted,
+    [ACT_START_FAILED] = init_died_unstarted,
+    [ACT_SIGNAL] = signal_it,
+    [ACT_STOP] = stop_it,
+    [ACT_END] = told_to_end,
+    [ACT_END_AFTER] = told_twice,
+    [ACT_PAUSE] = pause_it,
+    [ACT_UNPAUSE] = unpause_it,
+    [ACT_DRAIN] = init_ended,
+    [ACT_KILL] = kill_it,
+    [ACT_KILL_TIMEOUT] = run_time_over,
+    [ACT_STOP_TO_RESTART] = restart_it,
+    [ACT_STOP_TO_RESTART_NOW] = restart_for_user,
+    [ACT_CONCLUDE] = drained,
+    [ACT_DROP] = end_now,
+    [ACT_DROP_UNLESS_RESTART] = finish_it,
+    [ACT_STAY_DOWN] = stop_ended,
+    [ACT_STAY_DOWN_BY_SIGNAL] = signal_ended,
+    [ACT_NO_RUN] = end_waiting,
+    [ACT_RUN] = run_again,
 };
 
 int sup_event(struct sup *s, enum event ev, struct peer *p, const struct proto_head *h,
               struct err *e)
 {
     static const struct proto_head none = {0};
-    handler *fn = table[s->phase][ev] ? table[s->phase][ev] : nothing;
-    return fn(s, p, h ? h : &none, e);
+    return handlers[table_action(s->phase, ev)](s, p, h ? h : &none, e);
 }
 
 /* --- where events come from --- */

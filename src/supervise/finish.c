@@ -22,6 +22,8 @@
 /* Peers have so long to take what is left for them; the owner has all time, unless somebody asked
  * for the end: its terminal may be suspended. */
 #define FAREWELL_MS 2000
+/* Of a container that we have taken over, on a kernel that does not tell. */
+#define EXIT_UNKNOWN 255
 
 static void write_final(struct sup *s)
 {
@@ -61,13 +63,14 @@ void finish_init_ended(struct sup *s)
 {
     struct ctr_state *st = &s->state;
     int status = 0;
-    if (pidfd_wait(engine_pidfd(s->engine), &status) < 0)
-        status = SIGKILL; /* somebody else has taken it: cannot be */
+    bool known = engine_wait(s->engine, &status) == 0;
     s->init_ended = true;
     group_init_ended(s);
     st->finished_ns = time_now_ns();
-    st->exit_code = wait_status_code(status);
-    st->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    st->exit_code = known ? wait_status_code(status) : EXIT_UNKNOWN;
+    st->signal = known && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    if (!known)
+        state_reason(s, "its exit status is not known: its first supervisor was killed");
     state_clear_init(st);
     health_end(s);
     oom_end(s);
@@ -151,6 +154,7 @@ static void between_runs(struct sup *s)
         return;
     }
     s->phase = PH_WAITING;
+    s->detached = true;
     write_final(s);
     sup_run_end(s);
     peers_dismiss(s, s->state.exit_code, s->state.signal);

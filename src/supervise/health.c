@@ -133,16 +133,28 @@ static void schedule(struct sup *s)
     h->timer = loop_timer(s->loop, ms < LEAST_MS ? LEAST_MS : ms, on_timer, s, NULL);
 }
 
-void health_begin(struct sup *s)
+static void begin(struct sup *s, const char *status)
 {
     struct health *h = s->health;
+    char *copy = h ? xstrdup(status) : NULL;
     free(s->state.health);
-    s->state.health = h ? xstrdup("starting") : NULL;
+    s->state.health = copy;
     if (!h)
         return;
     h->began_ns = time_monotonic_ns();
     write_results(s);
     schedule(s);
+}
+
+void health_begin(struct sup *s)
+{
+    begin(s, "starting");
+}
+
+void health_resume(struct sup *s)
+{
+    const char *was = s->state.health;
+    begin(s, was && *was ? was : "starting");
 }
 
 static void close_run(struct sup *s)

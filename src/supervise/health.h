@@ -20,6 +20,8 @@ struct health;
 /* Before a run: takes the check out of the record. Nothing is made when it has none. */
 void health_prepare(struct sup *s, struct ctr_health *check);
 void health_begin(struct sup *s); /* the command runs; the state is written after it */
+/* For a run that another supervisor began: what that one had found out counts on. */
+void health_resume(struct sup *s);
 /* The run has ended: a check that runs is killed. What was found stays in the state. */
 void health_end(struct sup *s);
 /* Runs a check now (or waits for the one that runs); the peer gets PROTO_HEALTH_RESULT. */

@@ -79,7 +79,7 @@ static int join_one(struct sup *s, struct join *j, const char *type, const char 
 
 /* The infra container's supervisor counts its members by their connections: the kernel ends ours
  * whatever becomes of us. It lasts over restarts. */
-static int join_pod(struct sup *s, const struct ctr_record *rec, struct err *e)
+int join_pod(struct sup *s, const struct ctr_record *rec, struct err *e)
 {
     if (!rec->pod_id)
         return 0;

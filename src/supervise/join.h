@@ -16,6 +16,8 @@ int shm_open_shared(int userns_fd, int mntns_fd, struct err *e);
  * j; tells the pod's infra container, if there is one, that we are there. */
 int join_all(struct sup *s, const struct ctr_record *rec, struct join *j, struct err *e);
 void join_release(struct join *j);
+/* As a member of a pod: connects to its infra container. */
+int join_pod(struct sup *s, const struct ctr_record *rec, struct err *e);
 void join_leave(struct sup *s);                  /* of the pod: we have ended for good */
 void join_member(struct sup *s, struct peer *p); /* p is a member's supervisor */
 void join_member_gone(struct sup *s, const struct peer *p);

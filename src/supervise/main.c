@@ -41,6 +41,10 @@ static int parse_args(char **argv, struct sup *s, struct err *e)
             id = v;
         else if (streq(*a, "--discard"))
             s->discard = true;
+        else if (streq(*a, "--adopt"))
+            s->adopt = true;
+        else if (streq(*a, "--detached"))
+            s->detached = true;
         else if (streq(*a, "--early"))
             s->early = true;
         else if (streq(*a, "--trace-stages"))
@@ -133,7 +137,7 @@ static int supervise(struct sup *s, struct err *e)
     if (r == 0 && s->early && !wanted(s))
         return 0;
     if (r == 0)
-        r = sup_prepare(s, e);
+        r = s->adopt ? sup_adopt(s, e) : sup_prepare(s, e);
     if (r < 0)
         return r;
     /* No directory of the user's is kept busy for a container's life. */
@@ -146,7 +150,7 @@ static int supervise(struct sup *s, struct err *e)
     if (r < 0)
         return r;
     s->owner_fd = -1; /* the peer's now */
-    peers_send(s, PROTO_CREATED, engine_pid(s->engine), 0, NULL, 0);
+    peers_send(s, s->adopt ? PROTO_STARTED : PROTO_CREATED, engine_pid(s->engine), 0, NULL, 0);
     return loop_run(s->loop, e);
 }
 

@@ -1,5 +1,5 @@
 pkglibexec_PROGRAMS += rootlet-supervise
-rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/supervise/start.c \
+rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/supervise/start.c src/supervise/start.h src/supervise/table.c src/supervise/table.h src/supervise/adopt.c \
 	src/supervise/events.c src/supervise/peers.c src/supervise/stdio.c src/supervise/state.c \
 	src/supervise/finish.c src/supervise/group.c src/supervise/group.h src/supervise/join.c src/supervise/join.h src/supervise/shm.c \
 	src/supervise/journal.c \
@@ -19,6 +19,12 @@ if ENABLE_TESTS
 check_PROGRAMS += tests/tools/supervise-tool
 tests_tools_supervise_tool_SOURCES = tests/tools/supervise-tool.c
 tests_tools_supervise_tool_LDADD = $(SUPERVISE_LIBS)
+check_PROGRAMS += tests/unit/test-supervise-table
+TESTS += tests/unit/test-supervise-table
+tests_unit_test_supervise_table_SOURCES = tests/unit/test-supervise-table.c src/supervise/table.c
+tests_unit_test_supervise_table_CPPFLAGS = $(AM_CPPFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
+tests_unit_test_supervise_table_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_supervise_table_LDADD = src/base/libbase.a $(UNIT_LIBS)
 endif
 
 if ENABLE_FUZZERS

@@ -64,12 +64,19 @@ static void on_memory(void *data, uint32_t events)
 void oom_watch(struct sup *s)
 {
     s->oom_kills = s->state.memory_limit = s->state.memory_peak = 0;
+    oom_resume(s);
+}
+
+void oom_resume(struct sup *s)
+{
     if (!s->cgroup)
         return;
     s->oom_fd =
         openat(cgroup_clone_fd(s->cgroup), "memory.events", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (s->oom_fd < 0)
         return;
+    if (s->state.oom_killed) /* that has been told */
+        (void)!read_events(s->oom_fd, &s->oom_kills);
     look(s, true); /* reading is what arms the poll, too */
     /* Without it the end is still told. */
     (void)!loop_fd(s->loop, s->oom_fd, EPOLLPRI, on_memory, s, NULL);

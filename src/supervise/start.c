@@ -16,10 +16,9 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
-#include "security/filter.h"
 #include "security/secopt.h"
 #include "supervise/health.h"
-#include "supervise/join.h"
+#include "supervise/start.h"
 #include "supervise/watch.h"
 #include "sys/clone.h"
 
@@ -27,16 +26,7 @@
 #define LOCK_MS 5000
 #define DEFAULT_STOP_SIGNAL SIGTERM
 
-/* What lives only until CREATED. */
-struct prep {
-    struct container ctr;
-    struct seccomp_prog seccomp;
-    bool confined;
-    int child_fd[3];
-    struct join join;
-};
-
-static void prep_release(struct prep *p)
+void prep_release(struct prep *p)
 {
     container_release(&p->ctr);
     seccomp_prog_release(&p->seccomp);
@@ -44,9 +34,8 @@ static void prep_release(struct prep *p)
         fd_close(&p->child_fd[i]);
     join_release(&p->join);
 }
-#define scoped_prep SCOPED(prep_release)
 
-static int take_lock(struct sup *s, struct err *e)
+int start_lock(struct sup *s, struct err *e)
 {
     s->lock_fd = container_lock_wait(&s->conf, s->id, LOCK_MS, e);
     if (s->lock_fd == -EWOULDBLOCK)
@@ -66,12 +55,34 @@ static int declare_dead(struct sup *s, const char *reason, struct err *e)
     return err_hint(e, r, "remove it with \"rootlet rm %s\"", s->state.name);
 }
 
+/* Who starts it wants it anew. */
+static int end_survivor(struct sup *s, struct container *ctr, struct err *e)
+{
+    int r = container_end_survivor(ctr->dir_fd, e);
+    if (r == 0)
+        container_settle(&s->conf, ctr);
+    return r;
+}
+
+static int find_survivor(struct sup *s, struct container *ctr, struct err *e)
+{
+    container_derive_locked(&ctr->state);
+    if (ctr_state_unsupervised(&ctr->state))
+        return 0;
+    if (!ctr_state_alive(&ctr->state))
+        container_settle(&s->conf, ctr);
+    return err_msg(e, ESRCH, "container %s does not run", ctr->state.name);
+}
+
 /* The state is ours from now on. */
 static int take_state(struct sup *s, struct prep *p, struct err *e)
 {
     int r = container_open_id(&s->conf, s->id, &p->ctr, e);
     if (r == -ENOENT) /* removed before we had the lock: ours was made for nothing */
         container_remove_run(&s->conf, s->id);
+    if (r < 0)
+        return r;
+    r = s->adopt ? find_survivor(s, &p->ctr, e) : end_survivor(s, &p->ctr, e);
     if (r < 0)
         return r;
     s->dir_fd = fcntl(p->ctr.dir_fd, F_DUPFD_CLOEXEC, 3);
@@ -82,10 +93,10 @@ static int take_state(struct sup *s, struct prep *p, struct err *e)
         scoped_free char *reason = xstrdup(s->state.reason);
         return declare_dead(s, reason ? reason : "unknown", e);
     }
-    return container_end_survivor(s->dir_fd, e);
+    return 0;
 }
 
-static int read_records(struct sup *s, struct prep *p, struct err *e)
+int start_read(struct sup *s, struct prep *p, struct err *e)
 {
     bool first = s->dir_fd < 0;
     int r = first ? take_state(s, p, e) : container_read_record(s->dir_fd, &p->ctr.rec, e);
@@ -107,7 +118,10 @@ static int read_records(struct sup *s, struct prep *p, struct err *e)
     int sig = rec->stop_signal ? signal_parse(rec->stop_signal) : DEFAULT_STOP_SIGNAL;
     s->stop_signal = sig > 0 ? sig : DEFAULT_STOP_SIGNAL;
     struct err why = ERR_INIT;
-    return container_read_spec(s->dir_fd, &s->spec, &why) < 0 ? declare_dead(s, why.msg, e) : 0;
+    int bad = container_read_spec(s->dir_fd, &s->spec, &why);
+    if (bad == 0)
+        return 0;
+    return s->adopt ? err_msg(e, EINVAL, "%s", why.msg) : declare_dead(s, why.msg, e);
 }
 
 /* The root file system's parts that no start can do without. */
@@ -166,14 +180,14 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
     return engine_create(&params, &s->engine, e);
 }
 
-static void keep_network(struct sup *s, struct prep *p)
+void start_keep_network(struct sup *s, struct prep *p)
 {
     s->network = p->ctr.rec.network;
     p->ctr.rec.network = (struct network_plan){0};
 }
 
-static int open_log(struct sup *s, const struct ctr_record *rec, const struct spec *spec,
-                    struct err *e)
+int start_open_log(struct sup *s, const struct ctr_record *rec, const struct spec *spec,
+                   struct err *e)
 {
     struct log_ident ident = {.dir_fd = s->dir_fd,
                               .opts = rec->log_opts,
@@ -187,9 +201,8 @@ static int open_log(struct sup *s, const struct ctr_record *rec, const struct sp
 
 int sup_run_begin(struct sup *s, struct err *e)
 {
-    scoped_prep struct prep p = {
-        .ctr.dir_fd = -1, .child_fd = {-1, -1, -1}, .join = {.userns_fd = -1, .shm_fd = -1}};
-    int r = read_records(s, &p, e);
+    scoped_prep struct prep p = PREP_INIT;
+    int r = start_read(s, &p, e);
     if (r == 0)
         r = group_begin_recorded(s, &p.ctr.rec, e);
     if (r == 0)
@@ -199,14 +212,14 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r == 0)
         r = join_all(s, &p.ctr.rec, &p.join, e);
     if (r == 0 && !s->log) /* one log for all runs */
-        r = open_log(s, &p.ctr.rec, &s->spec, e);
+        r = start_open_log(s, &p.ctr.rec, &s->spec, e);
     if (r == 0)
         r = stdio_open(s, p.child_fd, e);
     if (r == 0)
         r = unit_streams_done(s, e);
     if (r < 0)
         return r;
-    keep_network(s, &p);
+    start_keep_network(s, &p);
     health_prepare(s, &p.ctr.rec.health);
     unit_give_sockets(s);
     r = notify_prepare(s, p.ctr.rec.sdnotify, e);
@@ -223,7 +236,7 @@ int sup_run_begin(struct sup *s, struct err *e)
 
 int sup_prepare(struct sup *s, struct err *e)
 {
-    int r = take_lock(s, e);
+    int r = start_lock(s, e);
     if (r == 0)
         r = sup_run_begin(s, e);
     if (r == 0)
@@ -255,6 +268,8 @@ void sup_run_end(struct sup *s)
     }
     engine_free(s->engine);
     s->engine = NULL;
+    if (s->adopted)
+        sup_adopted_end(s);
     s->init_ended = s->streams_parked = s->stdin_eof = false;
     network_plan_release(&s->network);
     s->network = (struct network_plan){.mode = NULL};
@@ -278,7 +293,7 @@ static void set_namespaces(struct sup *s, pid_t pid)
 }
 
 /* What readers tell by that we and the init live: without it nobody could stop them. */
-static int state_identify(struct sup *s, struct err *e)
+int start_sign(struct sup *s, struct err *e)
 {
     struct ctr_state *st = &s->state;
     char boot_id[40] = "";
@@ -293,24 +308,23 @@ static int state_identify(struct sup *s, struct err *e)
     r = proc_start_time(st->supervisor_pid, &st->supervisor_start);
     if (r == 0)
         r = proc_start_time(st->pid, &st->pid_start);
+    state_reason(s, "");
     return r < 0 ? err_set(e, -r, "read start times in /proc") : 0;
 }
 
 static int state_starting(struct sup *s, struct err *e)
 {
     struct ctr_state *st = &s->state;
-    int r = state_identify(s, e);
+    int r = start_sign(s, e);
     if (r < 0)
         return r;
     st->exit_code = st->signal = 0;
     st->oom_killed = st->stop_requested = st->user_stopped = false;
     st->started_ns = st->finished_ns = 0;
-    state_reason(s, "");
     set_namespaces(s, st->pid);
     st->status = CTR_STARTING;
-    /* For those who come after our death: it was under way, and must not be started over. One that
-     * is removed at its end is never started again. */
-    return s->auto_remove ? 0 : state_write(s, e);
+    /* For those who come after our death: it was under way, with this process. */
+    return state_write(s, e);
 }
 
 static int write_pidfile(struct sup *s, struct err *e)

@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -23,6 +26,24 @@
 static void on_stream_out(void *data, uint32_t events);
 static void on_stream_err(void *data, uint32_t events);
 static void on_stdin(void *data, uint32_t events);
+
+/* The container's end of a pipe that we read, in a way that it counts as a reader too: when we are
+ * killed its writes do not fail (most programs would die of it) but wait, as soon as the pipe is
+ * full, for the supervisor that takes over. Not where somebody's leaving is to be noticed, nor for
+ * processes that may outlive the container: they would wait for ever. */
+static void hold_open(const struct sup *s, int *theirs)
+{
+    const struct spec_namespace *pid = spec_namespace_get(&s->spec, "pid");
+    char path[40];
+    if (!s->detached || s->unit.on || !pid || pid->path)
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", *theirs);
+    int both = open(path, O_RDWR | O_CLOEXEC);
+    if (both < 0)
+        return;
+    close(*theirs);
+    *theirs = both;
+}
 
 /* A pipe of which one end is ours, non-blocking, and the other the container's. */
 static int open_pipe(int *ret_ours, int *ret_theirs, bool we_read, struct err *e)
@@ -44,15 +65,41 @@ static int open_pipe(int *ret_ours, int *ret_theirs, bool we_read, struct err *e
 static int open_output(struct sup *s, int stream, int *ret_child, struct err *e)
 {
     int own = log_writer_stream(s->log, stream == STREAM_ERR ? LOG_STDERR : LOG_STDOUT);
-    if (own < 0)
-        return open_pipe(&s->stream_fd[stream], ret_child, true, e);
+    if (own < 0) {
+        int r = open_pipe(&s->stream_fd[stream], ret_child, true, e);
+        if (r == 0)
+            hold_open(s, ret_child);
+        return r;
+    }
     *ret_child = fcntl(own, F_DUPFD_CLOEXEC, 3);
     return *ret_child < 0 ? err_set(e, errno, "copy descriptor %d", own) : 0;
+}
+
+static int watch_stream(struct sup *s, int stream, uint32_t events, struct err *e)
+{
+    if (s->stream_fd[stream] < 0)
+        return 0;
+    return loop_fd(s->loop, s->stream_fd[stream], events,
+                   stream == STREAM_OUT ? on_stream_out : on_stream_err, s, e);
+}
+
+static uint64_t pipe_number(int fd)
+{
+    struct stat st;
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) ? st.st_ino : 0;
+}
+
+static void note_pipes(struct sup *s)
+{
+    s->state.stdin_pipe = pipe_number(s->stdin_fd);
+    s->state.stdout_pipe = pipe_number(s->stream_fd[STREAM_OUT]);
+    s->state.stderr_pipe = pipe_number(s->stream_fd[STREAM_ERR]);
 }
 
 int stdio_open(struct sup *s, int ret_child[3], struct err *e)
 {
     ret_child[0] = ret_child[1] = ret_child[2] = -1;
+    note_pipes(s);
     if (s->tty)
         return 0;
     int r = 0;
@@ -62,15 +109,37 @@ int stdio_open(struct sup *s, int ret_child[3], struct err *e)
         r = err_set(e, errno, "open /dev/null");
     if (r == 0)
         r = open_output(s, STREAM_OUT, &ret_child[1], e);
-    return r == 0 ? open_output(s, STREAM_ERR, &ret_child[2], e) : r;
+    if (r == 0)
+        r = open_output(s, STREAM_ERR, &ret_child[2], e);
+    note_pipes(s);
+    return r;
 }
 
-static int watch_stream(struct sup *s, int stream, uint32_t events, struct err *e)
+/* Our end of a pipe that the container's process has as this descriptor, if it is still the one
+ * that we gave it: nothing else is opened. -1: it is not. */
+static int reopen(const struct sup *s, int fd, uint64_t inode, int flags)
 {
-    if (s->stream_fd[stream] < 0)
-        return 0;
-    return loop_fd(s->loop, s->stream_fd[stream], events,
-                   stream == STREAM_OUT ? on_stream_out : on_stream_err, s, e);
+    struct stat st;
+    struct statfs fs;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)s->state.pid, fd);
+    scoped_fd int at = inode ? open(path, O_PATH | O_CLOEXEC) : -1;
+    if (at < 0 || fstat(at, &st) < 0 || !S_ISFIFO(st.st_mode) || st.st_ino != inode ||
+        fstatfs(at, &fs) < 0 || fs.f_type != PIPEFS_MAGIC)
+        return -1;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
+    return open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+void stdio_adopt(struct sup *s)
+{
+    if (s->tty)
+        return; /* a terminal has gone with the one who held it */
+    s->stdin_fd = reopen(s, STDIN_FILENO, s->state.stdin_pipe, O_WRONLY);
+    s->stream_fd[STREAM_OUT] = reopen(s, STDOUT_FILENO, s->state.stdout_pipe, O_RDONLY);
+    s->stream_fd[STREAM_ERR] = reopen(s, STDERR_FILENO, s->state.stderr_pipe, O_RDONLY);
+    (void)!watch_stream(s, STREAM_OUT, EPOLLIN, NULL);
+    (void)!watch_stream(s, STREAM_ERR, EPOLLIN, NULL);
 }
 
 int stdio_watch(struct sup *s, struct err *e)

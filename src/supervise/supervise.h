@@ -3,7 +3,7 @@
  * It runs as the plain user outside all namespaces, a sub-reaper in a session of its own, in one
  * epoll loop. It holds RUN_ROOT/ID/lock for life and is the only writer of state.json meanwhile.
  * Whoever started it talks over descriptor 3 (the owner), everybody else over attach.sock; what
- * they may ask for depends on the phase (table in events.c).
+ * they may ask for depends on the phase (table.c).
  *
  * With a restart policy one supervisor sees several runs: lock, log and peers stay, all else is of
  * one run, made by sup_run_begin and taken back by sup_run_end. */
@@ -19,6 +19,7 @@
 #include "logs/logs.h"
 #include "supervise/group.h"
 #include "supervise/notify.h"
+#include "supervise/table.h"
 #include "supervise/unit.h"
 
 #define BUF_SIZE (40u << 10) /* whole pages, at least a struct proto_msg */
@@ -26,36 +27,6 @@
 #define OUT_MAX (1u << 20)
 /* Input of one peer that the container has not taken yet: the window and what was on the way. */
 #define STDIN_MAX (2 * PROTO_STDIN_WINDOW)
-
-enum phase {
-    PH_CREATED, /* the init waits for START */
-    PH_RUNNING,
-    PH_STOPPING, /* told to end, SIGKILL follows */
-    PH_DRAINING, /* the init has ended, output is on its way */
-    PH_WAITING,  /* between two runs: the next one begins in a moment */
-    PH_DONE,     /* all is written; only peers are being served */
-    PH_MAX,
-};
-
-enum event {
-    EV_START,
-    EV_SIGNAL,
-    EV_STOP,
-    EV_PAUSE,
-    EV_UNPAUSE,
-    EV_FINISH, /* an ended container's reader has stalled, and somebody wants the container */
-    EV_OWNER_GONE,
-    EV_INIT_ENDED,
-    EV_STOP_TIME, /* the time that STOP gave is over */
-    EV_RUN_TIME,  /* --timeout */
-    EV_TERM,      /* we were told to end (SIGTERM) */
-    EV_DRAINED,
-    EV_KILL,         /* SIGKILL to the init; the policy decides what follows (health, pressure) */
-    EV_RESTART,      /* end this run and begin another, whatever the policy (health, pressure) */
-    EV_RESTART_TIME, /* the wait between two runs is over */
-    EV_USER_RESTART, /* the same because the user wants it, and at once */
-    EV_MAX,
-};
 
 struct sup;
 
@@ -105,6 +76,8 @@ struct sup {
     struct conf conf;
     char id[ID_LEN + 1];
     bool discard, trace_stages, early;
+    bool adopt;    /* its supervisor was killed: we take it over */
+    bool detached; /* no command wants its output as an owner does */
     unsigned preserve_fds;
 
     int dir_fd, run_fd, lock_fd, listen_fd, sig_fd, owner_fd;
@@ -136,6 +109,7 @@ struct sup {
     struct cgroup_session *session; /* of all runs; NULL: no control groups */
     struct cgroup *cgroup;          /* the container's */
     bool init_ended, paused_by_signal;
+    bool adopted;       /* it was begun by another supervisor */
     int oom_fd;         /* memory.events of the group; -1: it has none */
     uint64_t oom_kills; /* that have been told */
     struct pressure *pressure;
@@ -170,12 +144,15 @@ void sup_run_end(struct sup *s);
 int sup_start(struct sup *s, struct err *e);
 /* Frees what only the start needed. */
 void sup_shrink(struct sup *s);
+/* adopt.c: instead of sup_prepare and sup_start. */
+int sup_adopt(struct sup *s, struct err *e);
+void sup_adopted_end(struct sup *s); /* its run has ended: the control group goes */
 
 /* state.c */
 int state_write(struct sup *s, struct err *e);
 void state_set(struct sup *s, enum ctr_status status); /* what fails is tried again later */
-void state_clear_init(struct ctr_state *st); /* the run has ended */
-void state_clear_run(struct ctr_state *st);  /* and nothing of it runs any more */
+void state_clear_init(struct ctr_state *st);           /* the run has ended */
+void state_clear_run(struct ctr_state *st);            /* and nothing of it runs any more */
 void state_reason(struct sup *s, const char *reason);
 /* Takes a container that did not start back: removed when it was to be, else as it was before,
  * with reason and exit code. */
@@ -190,7 +167,6 @@ int events_init(struct sup *s, struct err *e);     /* the init's pidfd */
 int events_learn(struct sup *s, struct err *e);    /* the seccomp listener, if there is one */
 int events_run_time(struct sup *s, struct err *e); /* --timeout begins */
 void events_reap(struct sup *s); /* what has come to us as the sub-reaper and has ended */
-const char *phase_name(enum phase p);
 
 /* journal.c */
 /* An event of the container for the journal; attribute: "key=value" or NULL. */
@@ -221,6 +197,7 @@ void finish_close(struct sup *s);      /* the lock first, then the peers see our
 
 /* stdio.c */
 int stdio_open(struct sup *s, int ret_child[3], struct err *e);
+void stdio_adopt(struct sup *s);               /* our ends of the pipes of a container that runs */
 int stdio_watch(struct sup *s, struct err *e); /* after the start; takes the console */
 void stdio_update(struct sup *s);              /* parks the streams while the owner lags behind */
 /* Reads what is there; true when all streams are at their end. */

@@ -11,6 +11,8 @@ struct sup;
 /* Once a run, when the container has been started: it costs nothing where there is no controller
  * for memory. */
 void oom_watch(struct sup *s);
+/* For a run that another supervisor began: what that one knew is in the state. */
+void oom_resume(struct sup *s);
 /* The run has ended: a kill that nobody has been told of yet counts. */
 void oom_end(struct sup *s);
 

@@ -298,21 +298,6 @@ def test_ctrl_c_at_the_terminal(rootlet):
     assert t.wait() == 9
 
 
-def test_supervisor_killed(rootlet):
-    """R2: the state is right at once; the orphan is ended by the next start or rm."""
-    cid = rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "100").text
-    for command in ("start", "rm"):
-        s = state(rootlet, cid)
-        os.kill(s["supervisor_pid"], signal.SIGKILL)
-        wait_for(lambda s=s: not alive(s["supervisor_pid"]))
-        now = rootlet.inspect("c")["State"]
-        assert now["Status"] == "exited"
-        assert "supervisor was killed" in json.dumps(now)
-        rootlet.ok(command, "c")
-        wait_for(lambda s=s: not alive(s["pid"]))
-    rootlet.fails("inspect", "c")
-
-
 def test_command_killed_after_the_start(rootlet):
     """The container goes on, with its log."""
     p = rootlet.spawn("run", "--name", "c", rootlet.image(), "sh", "-c",

@@ -366,6 +366,9 @@ static void test_survivor(void **state)
     ctr_state_release(&s);
     struct container c;
     open_ok(f, "web", &c);
+    assert_true(ctr_state_unsupervised(&c.state));
+    assert_int_equal(container_remove(&f->conf, &c, true, &e), -EBUSY);
+    c.state.status = CTR_EXITED; /* as with force */
     assert_int_equal(container_remove(&f->conf, &c, true, &e), 0);
     container_release(&c);
     int status;

@@ -1,0 +1,218 @@
+"""Containers that have outlived their supervisor: what is said of them, and who looks after them then."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lib import rows
+from lib.runner import wait_for
+from test_supervise import alive, container_dir, state, status
+
+AFTER_GO = "while [ ! -e /go ]; do sleep 0.05; done; "
+COUNT = AFTER_GO + "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.01; done"
+
+
+def kill_supervisor(rootlet, cid):
+    pid = state(rootlet, cid)["supervisor_pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not alive(pid))
+
+
+def orphan(rootlet, *command, flags=()):
+    """A running container whose supervisor has been killed: its id and its first process."""
+    cid = rootlet.ok("run", "-d", "--name", "c", *flags, rootlet.image(),
+                     *(command or ("sleep", "1000"))).text
+    kill_supervisor(rootlet, cid)
+    return cid, state(rootlet, cid)["pid"]
+
+
+def actions(rootlet):
+    lines = rootlet.ok("events", "--stream=false", "--format", "json").out.splitlines()
+    return [json.loads(line)["Status"] for line in lines]
+
+
+@rows("R2")
+def test_it_runs_and_says_who_is_missing(rootlet):
+    """Looking changes nothing; exec needs no supervisor."""
+    cid, pid = orphan(rootlet)
+    now = rootlet.inspect("c")["State"]
+    assert (now["Status"], now["Running"], now["Pid"]) == ("running", True, pid)
+    assert "its supervisor was killed" in json.dumps(now)
+    assert "(unsupervised)" in rootlet.ok("ps").out
+    assert rootlet.ok("exec", "c", "echo", "inside").text == "inside"
+    assert not alive(state(rootlet, cid)["supervisor_pid"])
+    rootlet.fails("rm", "c", rc=2, match="running")
+    assert alive(pid)
+
+
+@pytest.mark.parametrize("command,after", [
+    (("stop", "-t", "0"), "stopped"), (("kill",), "exited"), (("start",), "running"),
+    (("restart", "-t", "0"), "running"), (("pause", "--signal"), "paused"), (("rm", "-f"), None),
+    (("rename", "c"), "running")])
+@rows("R2", "B44", "B46")
+def test_each_command_finds_it(rootlet, command, after):
+    cid, pid = orphan(rootlet)
+    words = [*command, "c"] if command[0] != "rename" else ["rename", "c", "d"]
+    rootlet.ok(*words)
+    if after is None:
+        rootlet.fails("inspect", "c")
+    else:
+        name = words[-1] if command[0] == "rename" else "c"
+        wait_for(lambda: status(rootlet, name) == after)
+    if command[0] in ("start", "pause"):
+        s = state(rootlet, cid)
+        assert alive(s["supervisor_pid"]) and s["pid"] == pid and alive(pid)
+        assert "unsupervised" not in rootlet.ok("ps").out
+    elif command[0] == "restart":
+        assert not alive(pid) and alive(state(rootlet, cid)["pid"])
+    elif command[0] != "rename":
+        wait_for(lambda: not alive(pid))
+    if command[0] in ("stop", "kill", "rm"):
+        assert "died" in actions(rootlet)
+    if command[0] == "pause":
+        rootlet.ok("unpause", "c")
+        assert status(rootlet, "c") == "running"
+        rootlet.ok("pause", "--signal", "c")
+        kill_supervisor(rootlet, cid)
+        assert status(rootlet, "c") == "paused"
+        rootlet.ok("unpause", "c")
+        assert status(rootlet, "c") == "running"
+
+
+@pytest.mark.parametrize("code", [0, 7])
+@rows("B13", "B14", "R2")
+def test_exit_status_of_a_process_that_is_no_child(rootlet, code):
+    cid, _ = orphan(rootlet, "sh", "-c", AFTER_GO + f"exit {code}")
+    waiter = rootlet.spawn("wait", "c")
+    wait_for(lambda: alive(state(rootlet, cid)["supervisor_pid"]))
+    rootlet.ok("exec", "c", "touch", "/go")
+    assert waiter.communicate(timeout=20)[0] == f"{code}\n"
+    assert status(rootlet, "c") == "exited"
+
+
+@rows("B19", "R2")
+def test_not_a_line_is_lost(rootlet):
+    """The pipe has a reader without the supervisor, so that nobody dies of writing to it."""
+    cid, pid = orphan(rootlet, "sh", "-c", COUNT)
+    rootlet.ok("exec", "c", "touch", "/go")
+    time.sleep(0.5)
+    assert alive(pid)
+    follower = rootlet.spawn("logs", "-f", "c")  # it looks after it from now on
+    wait_for(lambda: alive(state(rootlet, cid)["supervisor_pid"]))
+    rootlet.ok("stop", "-t", "0", "c")
+    follower.communicate(timeout=20)
+    lines = rootlet.ok("logs", "c").out.split("\n")[:-1]
+    assert len(lines) > 30
+    assert lines == [f"line {n + 1}" for n in range(len(lines))]
+
+
+@rows("R2")
+def test_full_pipe_waits(rootlet):
+    """More than it holds: who writes waits for the next supervisor."""
+    _, pid = orphan(rootlet, "sh", "-c", AFTER_GO + "seq 1 40000; echo end; sleep 1000")
+    rootlet.ok("exec", "c", "touch", "/go")
+    time.sleep(0.3)
+    assert alive(pid)
+    rootlet.ok("start", "c")
+    wait_for(lambda: rootlet.ok("logs", "c").out.endswith("end\n"))
+    assert rootlet.ok("logs", "c").out.split() == [*map(str, range(1, 40001)), "end"]
+
+
+@rows("A58", "B46")
+def test_attach_to_an_orphan(rootlet):
+    """Input too."""
+    orphan(rootlet, "sh", "-c", "sleep 0.5; while :; do read x && echo got $x; sleep 0.05; done",
+           flags=("-i",))
+    p = rootlet.spawn("attach", "c")
+    wait_for(lambda: "unsupervised" not in rootlet.ok("ps").out)
+    p.stdin.write("word\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == "got word\n"
+    rootlet.ok("rm", "-f", "c")
+
+
+@rows("B44", "R2")
+def test_it_ended_while_nobody_looked(rootlet):
+    """Its end is written down, once, by the next command that changes anything."""
+    cid, pid = orphan(rootlet)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: status(rootlet, "c") == "exited")
+    assert "Exited (255)" in rootlet.ok("ps", "-a").out
+    assert state(rootlet, cid)["status"] == "running"  # reading does not write
+    assert "died" not in actions(rootlet)
+    rootlet.ok("stop", "c")
+    s = state(rootlet, cid)
+    assert (s["status"], s["exit_code"], s["pid"]) == ("exited", 255, 0)
+    rootlet.ok("stop", "c")
+    rootlet.ok("start", "c")
+    assert actions(rootlet).count("died") == 1
+    assert status(rootlet, "c") == "running"
+
+
+def test_policy_holds_again(rootlet):
+    """restart policies, --timeout and --rm are the new supervisor's business, too."""
+    cid, pid = orphan(rootlet, flags=("--restart", "always"))
+    rootlet.ok("start", "c")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: state(rootlet, cid)["pid"] not in (0, pid))
+    assert rootlet.inspect("c")["RestartCount"] == 1
+    rootlet.ok("rm", "-f", "c")
+    orphan(rootlet, flags=("--timeout", "2"))
+    rootlet.ok("start", "c")
+    assert rootlet.ok("wait", "c", timeout=20).text == "137"
+    rootlet.ok("rm", "c")
+    cid, pid = orphan(rootlet, flags=("--rm",))
+    rootlet.ok("start", "c")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not container_dir(rootlet, cid).exists())
+
+
+def test_many_find_it_at_once(rootlet):
+    cid, pid = orphan(rootlet)
+    starts = [rootlet.spawn("start", "c") for _ in range(8)]
+    assert [p.wait(30) for p in starts] == [0] * 8
+    s = state(rootlet, cid)
+    assert s["pid"] == pid and alive(pid) and alive(s["supervisor_pid"])
+    rootlet.ok("stop", "-t", "0", "c")
+
+
+@rows("R7", "A64")
+def test_no_foreign_process_is_touched(rootlet):
+    """A number that was given to another process since; another boot."""
+    cid, pid = orphan(rootlet)
+    path = container_dir(rootlet, cid) / "state.json"
+    kept = path.read_text()
+    other = rootlet.spawn("100", program="/bin/sleep", stdin=subprocess.DEVNULL)
+    s = json.loads(kept)
+    stat = pathlib.Path(f"/proc/{other.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    for change in ({"pid": other.pid},
+                   {"pid": other.pid, "pid_start": int(stat[19]), "boot_id": "0" * 36}):
+        path.write_text(json.dumps({**s, **change}))
+        assert status(rootlet, "c") == "exited"
+        rootlet.ok("stop", "-t", "0", "c")
+        rootlet.fails("kill", "c", match="not running")
+        rootlet.ok("start", "c")
+        rootlet.ok("stop", "-t", "0", "c")
+        assert other.poll() is None
+    path.write_text(json.dumps({**s, "pid": other.pid}))
+    rootlet.ok("rm", "-f", "c")
+    assert other.poll() is None
+    os.kill(pid, signal.SIGKILL)  # the one whose record we have spoilt
+    other.kill()
+
+
+def test_pipe_that_is_not_ours_is_not_opened(rootlet):
+    """What the payload has put in the place of its output stays its own."""
+    cid, pid = orphan(rootlet, "sh", "-c",
+                      "mkfifo /f; (echo mine > /f; sleep 1000) & exec < /f > /f 2>&1; sleep 1000")
+    wait_for(lambda: os.readlink(f"/proc/{pid}/fd/1").endswith("/f"))
+    rootlet.ok("start", "c")
+    assert rootlet.ok("logs", "c").out == ""
+    supervisor = state(rootlet, cid)["supervisor_pid"]
+    assert not [fd for fd in pathlib.Path(f"/proc/{supervisor}/fd").iterdir()
+                if os.readlink(fd).endswith("/f")]
+    rootlet.ok("stop", "-t", "0", "c")
