@@ -6,6 +6,7 @@ dist_man1_MANS += \
 	man/rootlet-container-exists.1 \
 	man/rootlet-container-prune.1 \
 	man/rootlet-cp.1 \
+	man/rootlet-commit.1 \
 	man/rootlet-create.1 \
 	man/rootlet-delete.1 \
 	man/rootlet-diff.1 \
@@ -78,6 +79,7 @@ dist_man1_MANS += \
 	man/rootlet-volume-rm.1 \
 	man/rootlet-wait.1 \
 	man/rootlet-why.1 \
+	man/rootlet-export.1 \
 	man/rootlet-generate-systemd.1 \
 	man/rootlet-quadlet-check.1 \
 	man/rootlet-quadlet-install.1 \
@@ -93,6 +95,7 @@ man_prose = \
 	man/prose/rootlet-auto-update.md \
 	man/prose/rootlet-container-exists.md \
 	man/prose/rootlet-container-prune.md \
+	man/prose/rootlet-commit.md \
 	man/prose/rootlet-cp.md man/prose/rootlet-create.md \
 	man/prose/rootlet-diff.md \
 	man/prose/rootlet-doctor.md \
@@ -162,6 +165,7 @@ man_prose = \
 	man/prose/rootlet-volume-rm.md \
 	man/prose/rootlet-wait.md \
 	man/prose/rootlet-why.md \
+	man/prose/rootlet-export.md \
 	man/prose/rootlet-generate-systemd.md \
 	man/prose/rootlet-quadlet-check.md \
 	man/prose/rootlet-quadlet-install.md \

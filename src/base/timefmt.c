@@ -216,3 +216,15 @@ char *size_human(uint64_t bytes, char *buf, size_t size)
     snprintf(buf, size, "%.3g %s", v, units[i]);
     return buf;
 }
+
+void time_creation(char *buf, size_t size)
+{
+    const char *epoch = getenv("SOURCE_DATE_EPOCH");
+    int64_t seconds;
+    if (!epoch || parse_i64(epoch, &seconds) < 0)
+        seconds = time_now_ns() / 1000000000;
+    time_t t = (time_t)seconds;
+    struct tm tm;
+    if (!gmtime_r(&t, &tm) || !strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        snprintf(buf, size, "1970-01-01T00:00:00Z");
+}

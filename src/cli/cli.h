@@ -67,6 +67,8 @@ extern const struct cmd cli_prune_cmds[];        /* container prune exists, pod 
 extern const struct cmd cli_ps_cmds[];           /* ps list */
 extern const struct cmd cli_inspect_cmds[];      /* inspect */
 extern const struct cmd cli_diff_cmds[];         /* diff */
+extern const struct cmd cli_commit_cmds[];       /* commit */
+extern const struct cmd cli_export_cmds[];       /* export */
 extern const struct cmd cli_logs_cmds[];         /* logs */
 extern const struct cmd cli_image_cmds[];        /* images; the others are rootlet-image's */
 extern const struct cmd cli_system_prune_cmds[]; /* system prune */

@@ -19,8 +19,6 @@ static const struct {
     {"build", MAKE_ELSEWHERE},
     {"buildx", MAKE_ELSEWHERE},
     {"builder", MAKE_ELSEWHERE},
-    {"commit", "rootlet exec CONTAINER tar -C / -c DIR... | rootlet import - NAME, if it has tar"},
-    {"export", "rootlet exec CONTAINER tar -C / -c DIR... > FILE, if it has tar"},
     {"prune", "rootlet system prune removes what nothing needs"},
     {"system check", "rootlet image check verifies every image of the store", true},
     {"system connection", "nothing is remote: rootlet works on the host it is called on", true},

@@ -67,6 +67,8 @@ static const struct cmd *const tables[] = {
     cli_logs_cmds,
     cli_inspect_cmds,
     cli_diff_cmds,
+    cli_commit_cmds,
+    cli_export_cmds,
     cli_image_cmds,
     cli_system_cmds,
     cli_df_cmds,

@@ -14,7 +14,8 @@ rootlet_SOURCES += src/cli/prune.c src/cli/prune.h src/cli/sizes.c src/cli/sizes
 rootlet_SOURCES += src/cli/stats.c src/cli/stats_set.c src/cli/stats_screen.c src/cli/stats.h src/cli/build_watch.c
 rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_ls.c src/cli/pod_member.c src/cli/auto_update.c
 rootlet_SOURCES += src/cli/mount.c src/cli/inspect_mounts.c
-rootlet_SOURCES += src/cli/changes.h src/cli/changes.c src/cli/diff.c
+rootlet_SOURCES += src/cli/changes.h src/cli/changes.c src/cli/diff.c src/cli/commit.c \
+	src/cli/commit_config.c src/cli/commit.h src/cli/export.c src/cli/hand.h src/cli/hand.c
 rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/port.c
 rootlet_SOURCES += src/cli/cp.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)

@@ -188,6 +188,13 @@ static int apply_volumes(json_t *config, const char *key, const char *rest, stru
     return 0;
 }
 
+static int apply_trigger(json_t *config, const char *key, const char *rest, struct err *e)
+{
+    (void)e;
+    json_array_append_new(member(config, key, json_array()), json_string(rest));
+    return 0;
+}
+
 static const struct {
     const char *word, *key;
     apply_fn *apply;
@@ -201,6 +208,7 @@ static const struct {
     {"EXPOSE", "ExposedPorts", apply_ports},
     {"VOLUME", "Volumes", apply_volumes},
     {"STOPSIGNAL", "StopSignal", apply_signal},
+    {"ONBUILD", "OnBuild", apply_trigger},
 };
 
 int change_apply(json_t *config, const char *text, struct err *e)
@@ -219,7 +227,7 @@ int change_apply(json_t *config, const char *text, struct err *e)
         return r < 0 ? err_add(e, r, "--change \"%s\"", text) : 0;
     }
     return err_msg(e, EINVAL,
-                   "--change \"%s\": want CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, "
-                   "VOLUME or WORKDIR",
+                   "--change \"%s\": want CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, "
+                   "STOPSIGNAL, USER, VOLUME or WORKDIR",
                    text);
 }

@@ -25,24 +25,11 @@ static const struct opt import_options[] = {
     {"message", 'm', OPT_STRING, offsetof(struct import_opts, message), "TEXT",
      "Comment of the image's history"},
     {"change", 'c', OPT_STRV, offsetof(struct import_opts, changes), "INSTRUCTION",
-     "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR, as in a "
+     "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR, as in a "
      "Dockerfile (repeatable)"},
     {"quiet", 'q', OPT_FLAG, offsetof(struct import_opts, quiet), NULL, "No progress on stderr"},
     {NULL},
 };
-
-/* SOURCE_DATE_EPOCH makes imports repeatable. */
-static void creation_time(char *buf, size_t size)
-{
-    const char *epoch = getenv("SOURCE_DATE_EPOCH");
-    int64_t seconds;
-    if (!epoch || parse_i64(epoch, &seconds) < 0)
-        seconds = time_now_ns() / 1000000000;
-    time_t t = (time_t)seconds;
-    struct tm tm;
-    if (!gmtime_r(&t, &tm) || !strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm))
-        snprintf(buf, size, "1970-01-01T00:00:00Z");
-}
 
 static int make_config(const struct import_opts *o, json_t **ret, struct err *e)
 {
@@ -54,7 +41,7 @@ static int make_config(const struct import_opts *o, json_t **ret, struct err *e)
         if (r < 0)
             return r;
     }
-    creation_time(created, sizeof(created));
+    time_creation(created, sizeof(created));
     platform_host(&host);
     *ret = json_pack("{s:s,s:s,s:s,s:O,s:{s:s,s:[]},s:[{s:s,s:s,s:s}]}", "created", created,
                      "architecture", host.architecture, "os", host.os, "config", config, "rootfs",

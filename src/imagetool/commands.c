@@ -15,5 +15,7 @@ const struct cmd *const imagetool_commands[] = {
     &imagetool_tar_cmds[0],
     &imagetool_volume_cmds[0],
     &imagetool_volume_cmds[1],
+    &imagetool_commit_cmds[0],
+    &imagetool_export_cmds[0],
     NULL,
 };

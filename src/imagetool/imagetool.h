@@ -14,6 +14,7 @@ extern const struct cmd imagetool_load_cmds[], imagetool_import_cmds[], imagetoo
 extern const struct cmd imagetool_tag_cmds[], imagetool_rm_cmds[], imagetool_inspect_cmds[];
 extern const struct cmd imagetool_check_cmds[], imagetool_prune_cmds[], imagetool_tar_cmds[];
 extern const struct cmd imagetool_volume_cmds[];
+extern const struct cmd imagetool_commit_cmds[], imagetool_export_cmds[];
 
 /* Each command reads the configuration itself (the environment carries rootlet's own view). */
 #define scoped_conf SCOPED(conf_release)

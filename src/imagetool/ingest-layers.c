@@ -15,6 +15,7 @@
 #include "userns/userns.h"
 
 #define JOBS_MAX 4
+#define PIPE_BYTES (1 << 20)
 
 /* One layer under way. */
 struct job {
@@ -208,13 +209,28 @@ int ingest_layers(struct ingest *in, const struct plan_layer *layers, size_t n, 
     return r;
 }
 
+/* A layer whose diffID is known only now: taken up, unless the store has it. */
+static int keep_stage(struct ingest *in, struct job *j, const struct layer_result *res,
+                      char ret_diff_id[static DIGEST_TEXT_MAX], struct err *e)
+{
+    struct store_layer info = {0};
+    int r = 0;
+    tell_notes(res, 1);
+    if (store_layer_read(in->root_fd, res->diffid, &info))
+        ingest_note_layer(in, &info, NULL);
+    else
+        r = record(in, j, res, e);
+    if (r == 0)
+        memcpy(ret_diff_id, res->diffid, DIGEST_TEXT_MAX);
+    return r;
+}
+
 int ingest_stream(struct ingest *in, int fd, bool want_whiteouts,
                   char ret_diff_id[static DIGEST_TEXT_MAX], struct err *e)
 {
     struct layer_source src = LAYER_SOURCE_INIT;
     struct layer_result res = {0};
     struct job j = {.fd = -1};
-    struct store_layer info = {0};
     int r = open_session(in, e);
     r = r < 0 ? r : make_stage(in, &j, e);
     if (r < 0)
@@ -222,15 +238,75 @@ int ingest_stream(struct ingest *in, int fd, bool want_whiteouts,
     src.fd = fd;
     src.want_whiteouts = want_whiteouts;
     r = layer_unpack(in->session, &src, j.fd, &res, e);
-    if (r == 0) {
-        tell_notes(&res, 1);
-        if (store_layer_read(in->root_fd, res.diffid, &info))
-            ingest_note_layer(in, &info, NULL);
-        else
-            r = record(in, &j, &res, e);
-    }
-    close(j.fd);
     if (r == 0)
-        memcpy(ret_diff_id, res.diffid, DIGEST_TEXT_MAX);
+        r = keep_stage(in, &j, &res, ret_diff_id, e);
+    close(j.fd);
     return r;
+}
+
+/* Packed by one process and unpacked by another at the same time: so the layer is what any loader
+ * of its tar would get, with the owners of the store. */
+static int through_pipe(struct ingest *in, struct layer_session *packer, struct layer_pack *p,
+                        int stage_fd, struct layer_result *ret, struct err *e)
+{
+    struct layer_source src = LAYER_SOURCE_INIT;
+    struct layer_result packed = {0};
+    struct layer_job from, to;
+    struct err late = ERR_INIT;
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return err_set(e, errno, "make a pipe");
+    scoped_fd int rd = pair[0], wr = pair[1];
+    (void)!fcntl(rd, F_SETPIPE_SZ, PIPE_BYTES); /* only faster */
+    p->out_fd = wr;
+    int r = layer_pack_start(packer, p, &from, e);
+    fd_close(&wr);
+    if (r < 0)
+        return r;
+    src.fd = rd;
+    r = layer_unpack_start(in->session, &src, stage_fd, &to, e);
+    fd_close(&rd);
+    if (r == 0)
+        r = layer_job_finish(&to, ret, e);
+    int q = layer_job_finish(&from, &packed, &late);
+    if (q < 0 && late.errnum != EPIPE) {
+        *e = late; /* the other one has only missed the end */
+        return q;
+    }
+    for (uint32_t i = 0; i < packed.n_notes && i < LAYER_NOTES; i++)
+        log_warn("%s", packed.notes[i]);
+    return r;
+}
+
+int ingest_tree(struct ingest *in, struct layer_pack *p, const struct userns_map *map,
+                char ret_diff_id[static DIGEST_TEXT_MAX], struct err *e)
+{
+    scoped_userns_map struct userns_map stored = {0};
+    SCOPED(layer_session_scoped) struct layer_session *own = NULL;
+    struct layer_result res = {0};
+    struct job j = {.fd = -1};
+    int r = open_session(in, e);
+    r = r < 0 ? r : idmap_stored(in->conf, &stored, e);
+    if (r == 0 && !userns_map_equal(&stored, map))
+        r = layer_session_open(map, NULL, &own, e);
+    r = r < 0 ? r : make_stage(in, &j, e);
+    if (r < 0)
+        return r;
+    r = through_pipe(in, own ? own : in->session, p, j.fd, &res, e);
+    if (r == 0)
+        r = keep_stage(in, &j, &res, ret_diff_id, e);
+    close(j.fd);
+    return r;
+}
+
+int ingest_present(struct ingest *in, const char *diff_id, struct err *e)
+{
+    struct store_layer info = {0};
+    if (ingest_layer(in, diff_id))
+        return 0;
+    if (!store_layer_read(in->root_fd, diff_id, &info))
+        return err_hint(e, err_msg(e, EUCLEAN, "layer %.19s is missing or damaged", diff_id),
+                        "load the container's image again");
+    ingest_note_layer(in, &info, NULL);
+    return 0;
 }

@@ -13,6 +13,7 @@
 #include "image/rows.h"
 #include "imagetool/plan.h"
 #include "layer/layer.h"
+#include "userns/userns.h"
 
 struct ingest_item;
 struct ingest {
@@ -45,6 +46,12 @@ int ingest_layers(struct ingest *in, const struct plan_layer *layers, size_t n, 
 /* Unpacks one layer of unknown diffID from a stream; the digest is in *ret_diff_id. */
 int ingest_stream(struct ingest *in, int fd, bool want_whiteouts,
                   char ret_diff_id[static DIGEST_TEXT_MAX], struct err *e);
+/* Makes a layer of a tree that belongs to an id map; p->out_fd is set here. The digest is in
+ * *ret_diff_id, which is the same for the same content. */
+int ingest_tree(struct ingest *in, struct layer_pack *p, const struct userns_map *map,
+                char ret_diff_id[static DIGEST_TEXT_MAX], struct err *e);
+/* Takes up a layer that must be in the store. -EUCLEAN when it is not. */
+int ingest_present(struct ingest *in, const char *diff_id, struct err *e);
 /* A layer that is staged or in the store; NULL if neither. */
 const struct store_layer *ingest_layer(const struct ingest *in, const char *diff_id);
 

@@ -13,7 +13,9 @@ src_imagetool_libimagetool_a_SOURCES = src/imagetool/imagetool.h src/imagetool/c
 	src/imagetool/cmd-load.c src/imagetool/cmd-import.c src/imagetool/cmd-save.c \
 	src/imagetool/cmd-tag.c src/imagetool/cmd-rm.c src/imagetool/cmd-inspect.c \
 	src/imagetool/cmd-check.c src/imagetool/cmd-prune.c src/imagetool/cmd-tar.c \
-	src/imagetool/cmd-volume.c src/imagetool/merge.c src/imagetool/merge.h
+	src/imagetool/cmd-volume.c src/imagetool/merge.c src/imagetool/merge.h \
+	src/imagetool/cmd-commit.c src/imagetool/cmd-export.c \
+	src/imagetool/request.h src/imagetool/request.c
 src_imagetool_libimagetool_a_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(CRYPTO_CFLAGS)
 
 imagetool_libs = src/imagetool/libimagetool.a src/format/libformat.a src/image/libimage.a src/events/libevents.a src/volume/libvolume.a src/layer/liblayer.a src/copy/libcopy.a \

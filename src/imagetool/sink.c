@@ -35,6 +35,13 @@ static int open_file(const char *path, struct sink *s, struct err *e)
     char rand[9];
     id_random_hex(rand, 8);
     s->temp = xasprintf("%s.%s.tmp", path, rand);
+    /* Without a name nothing is left whatever ends us; not all file systems can do it. */
+    scoped_free char *dir =
+        strchr(path, '/') ? xstrndup(path, (size_t)(strrchr(path, '/') - path) + 1) : xstrdup(".");
+    s->fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    s->unnamed = s->fd >= 0;
+    if (s->unnamed)
+        return 0;
     s->fd = open(s->temp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
     if (s->fd < 0) {
         free(take_ptr(s->temp));
@@ -85,7 +92,7 @@ int sink_open(const char *path, bool is_dir, struct sink *ret, struct err *e)
 void sink_release(struct sink *s)
 {
     fd_close(&s->entry_fd);
-    if (s->temp)
+    if (s->temp && !s->unnamed)
         unlink(s->temp);
     if (s->is_dir && s->fd >= 0) {
         static const char *const made[] = {"blobs", "index.json", "oci-layout"};
@@ -110,8 +117,25 @@ int sink_finish(struct sink *s, struct err *e)
 {
     static const char end[2 * BLOCK];
     int r = s->is_dir ? 0 : fs_write_all(s->fd, end, sizeof(end));
+    return r < 0 ? write_fail(s, r, e) : sink_keep(s, e);
+}
+
+/* linkat(2) has no way to replace a file: first under the temporary name. */
+static int name_it(struct sink *s, struct err *e)
+{
+    char self[40];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", s->fd);
+    if (linkat(AT_FDCWD, self, AT_FDCWD, s->temp, AT_SYMLINK_FOLLOW) < 0)
+        return err_set(e, errno, "create %s", s->temp);
+    s->unnamed = false;
+    return 0;
+}
+
+int sink_keep(struct sink *s, struct err *e)
+{
+    int r = s->unnamed ? name_it(s, e) : 0;
     if (r < 0)
-        return write_fail(s, r, e);
+        return r;
     if (s->temp && rename(s->temp, s->path) < 0)
         return err_set(e, errno, "rename to %s", s->path);
     free(take_ptr(s->temp));

@@ -10,6 +10,7 @@
 struct sink {
     int fd;                /* the archive or the directory */
     bool is_dir, made_dir; /* made_dir: ours to remove */
+    bool unnamed;          /* temp is the name it will get */
     char *path, *temp;     /* temp: renamed to path at the end; NULL when written in place */
     char **written;        /* names that are in it already */
     int entry_fd;          /* dir: the open file */
@@ -25,6 +26,8 @@ struct sink {
 int sink_open(const char *path, bool is_dir, struct sink *ret, struct err *e);
 /* Completes it (end of archive, rename). */
 int sink_finish(struct sink *s, struct err *e);
+/* The same for a file that somebody else has written to the end. */
+int sink_keep(struct sink *s, struct err *e);
 /* Removes what is incomplete. */
 void sink_release(struct sink *s);
 

@@ -16,10 +16,10 @@
 enum layer_op { LAYER_OP_UNPACK, LAYER_OP_REBUILD, LAYER_OP_PACK, LAYER_OP_REMOVE };
 
 /* Comes with the reply socket, then: unpack: input, staging directory; rebuild, pack: output,
- * directory; remove: directory. */
+ * directory (, list); remove: directory. */
 struct layer_request {
     uint32_t op, number, flags;
-    bool squash_ids, want_whiteouts, keep_headers, lenient;
+    bool squash_ids, want_whiteouts, keep_headers, lenient, with_list;
     int64_t offset, size, max_mtime;
     char diffid[DIGEST_TEXT_MAX], blob[DIGEST_TEXT_MAX]; /* "" = not given */
     char name[NAME_MAX + 1];                             /* remove */
@@ -45,6 +45,7 @@ struct layer_task {
     int io_fd;                            /* input or output */
     int dir_fd;                           /* the directory that is the worker's whole world */
     int diff_fd, replaced_fd, headers_fd; /* -1 where the operation has none */
+    int list_fd;                          /* pack: or -1 */
 };
 
 /* The work itself, to be called in the worker; each confines itself (sandbox.h) first. */

@@ -15,13 +15,13 @@
 #include "sys/sock.h"
 
 /* Descriptors of a worker, fixed so that all others can be closed by one call. */
-enum { W_REPLY = 3, W_IO, W_DIR, W_DIFF, W_REPLACED, W_HEADERS, W_END };
+enum { W_REPLY = 3, W_IO, W_DIR, W_DIFF, W_REPLACED, W_HEADERS, W_LIST, W_END };
 
 static void worker(const struct layer_task *in, int reply_fd) __attribute__((noreturn));
 static void worker(const struct layer_task *in, int reply_fd)
 {
-    const int from[] = {reply_fd,    in->io_fd,       in->dir_fd,
-                        in->diff_fd, in->replaced_fd, in->headers_fd};
+    const int from[] = {reply_fd,        in->io_fd,      in->dir_fd, in->diff_fd,
+                        in->replaced_fd, in->headers_fd, in->list_fd};
     int high[N_ELEMENTS(from)];
     struct layer_task task = *in;
     static struct layer_reply reply;
@@ -41,6 +41,7 @@ static void worker(const struct layer_task *in, int reply_fd)
     task.diff_fd = in->diff_fd >= 0 ? W_DIFF : -1;
     task.replaced_fd = in->replaced_fd >= 0 ? W_REPLACED : -1;
     task.headers_fd = in->headers_fd >= 0 ? W_HEADERS : -1;
+    task.list_fd = in->list_fd >= 0 ? W_LIST : -1;
     switch (task.req->op) {
     case LAYER_OP_UNPACK:
         reply.r = unpack_run(&task, &reply.result, &reply.err);
@@ -170,7 +171,8 @@ static void minder(const struct layer_env *env, const struct layer_request *req,
                               .dir_fd = fds[2],
                               .diff_fd = -1,
                               .replaced_fd = -1,
-                              .headers_fd = -1};
+                              .headers_fd = -1,
+                              .list_fd = req->with_list ? fds[3] : -1};
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGCHLD, SIG_DFL);

@@ -46,6 +46,8 @@ struct layer_result {
     uint64_t escaped_xattrs; /* user.overlay.*: kept, but out of the reach of overlayfs */
     uint64_t squashed_ids;   /* entries whose owner was replaced by 0:0 */
     uint64_t skipped_other;  /* pack: sockets */
+    uint64_t skipped_paths;  /* pack: directories with paths that are too long below them */
+    uint64_t changed_files;  /* pack: files that grew or shrank while they were read */
     char compression[8];     /* "none", "gzip", "zstd" */
     bool root_opaque;        /* .wh..wh..opq in the root: no lower layer shows through. The kernel
                                 ignores it there, so the one who stacks must stop at this layer */
@@ -110,21 +112,31 @@ int layer_rebuild(struct layer_session *s, int layer_dir_fd, int out_fd, const c
 enum layer_pack_flags {
     LAYER_PACK_OVERLAY = 1, /* tree is an overlay layer or upper: 0/0 device -> .wh.NAME, opaque ->
                                .wh..wh..opq, user.overlay.overlay.X -> user.overlay.X */
+    LAYER_PACK_LAYER = 2,   /* tree is a plain one, the tar becomes a layer: .wh. names and 0/0
+                               devices in the tree, which would be misread, are left out */
+    LAYER_PACK_ONLY = 4,    /* nothing but what the list calls A or C; whiteouts for its D */
 };
 /* Packs a tree as a plain PAX tar: sorted, reproducible, ids as inside the map, no times but mtime,
- * security.capability as version 2, sockets skipped. mtimes after max_mtime (seconds, when >= 0:
- * SOURCE_DATE_EPOCH) are set to it. The descriptors are borrowed. */
+ * security.capability as version 2, sockets skipped, large holes as GNU's sparse maps. mtimes after
+ * max_mtime (seconds, when >= 0: SOURCE_DATE_EPOCH) are set to it. The tree may change meanwhile:
+ * what vanishes is left out, a file that shrinks is filled with zeros, one that grows is cut. Paths
+ * longer than PATH_MAX are left out with a note, of a layer they are an error. list_fd: a file with
+ * "KIND PATH" entries, each ended by a zero byte (storage/diff.h has the kinds), or -1; what it
+ * calls M is left out. The descriptors are borrowed. */
 struct layer_pack {
-    int dir_fd, out_fd;
+    int dir_fd, out_fd, list_fd;
     unsigned flags;
     int64_t max_mtime;
 };
 #define LAYER_PACK_INIT                                                                            \
     {                                                                                              \
-        .dir_fd = -1, .out_fd = -1, .max_mtime = -1                                                \
+        .dir_fd = -1, .out_fd = -1, .list_fd = -1, .max_mtime = -1                                 \
     }
 int layer_pack(struct layer_session *s, const struct layer_pack *p, struct layer_result *ret,
                struct err *e);
+/* In two steps, as layer_unpack_start: out_fd is no more needed after the first. */
+int layer_pack_start(struct layer_session *s, const struct layer_pack *p, struct layer_job *ret,
+                     struct err *e);
 
 /* rm -rf of name below dir_fd with the rights of the session's root: trees of subordinate ids. */
 int layer_remove(struct layer_session *s, int dir_fd, const char *name, struct err *e);

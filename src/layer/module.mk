@@ -13,7 +13,9 @@ src_layer_liblayer_a_SOURCES = \
 	src/layer/rebuild.c \
 	src/layer/ring.c src/layer/ring.h \
 	src/layer/sandbox.c src/layer/sandbox.h \
+	src/layer/select.c src/layer/select.h \
 	src/layer/session.c \
+	src/layer/sparse.c src/layer/sparse.h \
 	src/layer/split.c src/layer/split.h \
 	src/layer/tree.c src/layer/tree.h \
 	src/layer/unpack.c \

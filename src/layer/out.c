@@ -68,13 +68,13 @@ int out_write(struct out *o, const void *data, size_t n, struct err *e)
     return 0;
 }
 
-int out_zeros(struct out *o, size_t n, struct err *e)
+int out_zeros(struct out *o, uint64_t n, struct err *e)
 {
-    static const uint8_t zero[512];
+    static const uint8_t zero[4096];
     int r = 0;
 
     while (r == 0 && n > 0) {
-        size_t part = n < sizeof(zero) ? n : sizeof(zero);
+        size_t part = n < sizeof(zero) ? (size_t)n : sizeof(zero);
         r = out_write(o, zero, part, e);
         n -= part;
     }

@@ -222,8 +222,8 @@ void layer_session_close(struct layer_session *s)
 static int send_request(struct layer_session *s, const struct layer_request *req, const int *fds,
                         struct layer_job *job, struct err *e)
 {
-    int sv[2], with[3], r = sock_pair(sv, e);
-    size_t n = req->op == LAYER_OP_REMOVE ? 1 : 2;
+    int sv[2], with[SOCK_MAX_FDS], r = sock_pair(sv, e);
+    size_t n = req->op == LAYER_OP_REMOVE ? 1 : req->with_list ? 3 : 2;
 
     if (r < 0)
         return r;
@@ -318,16 +318,26 @@ int layer_rebuild(struct layer_session *s, int layer_dir_fd, int out_fd, const c
     return r < 0 ? r : run(s, req, fds, ret, e);
 }
 
-int layer_pack(struct layer_session *s, const struct layer_pack *p, struct layer_result *ret,
-               struct err *e)
+int layer_pack_start(struct layer_session *s, const struct layer_pack *p, struct layer_job *ret,
+                     struct err *e)
 {
     scoped_free struct layer_request *req = xcalloc(1, sizeof(*req));
-    const int fds[2] = {p->out_fd, p->dir_fd};
+    const int fds[3] = {p->out_fd, p->dir_fd, p->list_fd};
 
     req->op = LAYER_OP_PACK;
     req->flags = p->flags;
+    req->with_list = p->list_fd >= 0;
     req->max_mtime = p->max_mtime;
-    return run(s, req, fds, ret, e);
+    return send_request(s, req, fds, ret, e);
+}
+
+int layer_pack(struct layer_session *s, const struct layer_pack *p, struct layer_result *ret,
+               struct err *e)
+{
+    struct layer_job job;
+    int r = layer_pack_start(s, p, &job, e);
+
+    return r < 0 ? r : layer_job_finish(&job, ret, e);
 }
 
 int layer_remove(struct layer_session *s, int dir_fd, const char *name, struct err *e)

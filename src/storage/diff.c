@@ -227,13 +227,14 @@ static int entry(struct walk *w, struct frame *f, const struct diff_entry *x, st
 static int leave(struct walk *w, struct err *e)
 {
     struct frame *f = &w->v[w->n - 1];
+    bool for_mount = f->verdict == FOR_MOUNT, touched = f->verdict == TOUCHED;
     int r = 0;
     cut_path(w, f->path_len);
-    if (f->verdict == FOR_MOUNT && (f->target || f->empty_targets)) {
-        w->v[w->n - 2].empty_targets = true;
+    if ((for_mount || touched) && (f->target || f->empty_targets)) {
+        w->v[w->n - 2].empty_targets |= for_mount;
         r = w->d->tell(w->d->data, STORAGE_TARGET, w->path.s, e);
-    } else if (f->verdict == FOR_MOUNT || (f->verdict == TOUCHED && !f->empty_targets)) {
-        r = tell(w, f->verdict == FOR_MOUNT ? STORAGE_ADDED : STORAGE_CHANGED, e);
+    } else if (for_mount || touched) {
+        r = tell(w, for_mount ? STORAGE_ADDED : STORAGE_CHANGED, e);
     }
     diff_dir_release(&f->dir);
     fd_close(&f->fd);

@@ -13,7 +13,8 @@ enum storage_diff_kind {
     STORAGE_ADDED = 'A',
     STORAGE_CHANGED = 'C',
     STORAGE_DELETED = 'D', /* of a directory that is gone only itself, not what was in it */
-    STORAGE_TARGET = 'M',  /* a target of a mount that was made for it, and is empty: no change */
+    STORAGE_TARGET = 'M',  /* a target of a mount that was made for it and is empty, or a directory
+                              that has changed only for that: no change */
 };
 
 struct storage_diff {
