@@ -49,10 +49,17 @@ check-systemd: all
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/native-tests $(PYTEST_ARGS)
 check-guest: all
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/run-tests $(PYTEST_ARGS)
-# Cuts the power of a machine that writes, CUTS times (20 s each), and looks at what is left.
+# Kills commands at POINTS system calls of each (all: a big number; 0.2 s each), and looks at what is
+# left (tests/crash/README.md); then cuts the power of a machine that writes, CUTS times (20 s each).
+# Either can be 0.
+POINTS = 100
 CUTS = 50
 check-crash: all
-	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/power-cuts $(CUTS)
+	@$(MAKE) -s $(AM_MAKEFLAGS) $(check_PROGRAMS)
+	@test '$(POINTS)' = 0 || ROOTLET_CRASH_POINTS='$(POINTS)' SRCDIR='$(abs_top_srcdir)' \
+	BUILDDIR='$(abs_top_builddir)' PYTHON='$(PYTHON)' MAKE='$(MAKE)' SANITIZERS='$(SANITIZERS)' \
+	sh $(top_srcdir)/tests/run-pytest $(top_srcdir)/tests/crash --dist load -rP $(PYTEST_ARGS)
+	@test '$(CUTS)' = 0 || SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/power-cuts $(CUTS)
 # A shell there: make guest-shell, make guest-shell BED=--native
 BED =
 guest-shell: all
@@ -71,12 +78,15 @@ tests_oci_differential_probe_LDFLAGS = -static-pie
 check_PROGRAMS += tests/crash/inject
 tests_crash_inject_SOURCES = tests/crash/inject.c
 tests_crash_inject_CFLAGS = $(WARN_CFLAGS)
+# What tests/crash/test_kill.py runs commands under.
+check_PROGRAMS += tests/crash/crash-trace
+tests_crash_crash_trace_SOURCES = tests/crash/crash-trace.c
 
 include $(top_srcdir)/tests/bench/module.mk
 
 # Whole folders, so that a new test is not forgotten.
 dist-hook:
-	cd $(top_srcdir) && find tests/cli tests/oci tests/cve tests/clients tests/fuzz tests/vm -name __pycache__ -prune -o -type f -print | \
+	cd $(top_srcdir) && find tests/cli tests/crash tests/oci tests/cve tests/clients tests/fuzz tests/vm -name __pycache__ -prune -o -type f -print | \
 		while read -r file; do \
 			mkdir -p "$(abs_top_builddir)/$(distdir)/$$(dirname "$$file")" && \
 			cp -p "$$file" "$(abs_top_builddir)/$(distdir)/$$file" || exit 1; \

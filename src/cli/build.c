@@ -12,6 +12,7 @@
 #include "base/timefmt.h"
 #include "cli/unit.h"
 #include "logs/logs.h"
+#include "volume/volume.h"
 
 static void clear_limits(struct spec_process *p)
 {
@@ -94,6 +95,26 @@ void build_release(struct build *b)
         close(b->locks[i]);
     free(b->locks);
     strv_free(b->made_volumes);
+}
+
+void build_forget_volumes(struct build *b)
+{
+    const struct conf *conf = b->conf;
+    scoped_strv char **names = take_ptr(b->made_volumes);
+    build_release(b); /* our own locks */
+    *b = (struct build){0};
+    for (char **n = names; n && *n; n++) {
+        (void)!container_volume_remove(conf, *n, NULL);
+        volume_keep(conf, *n);
+    }
+}
+
+void build_keep_volumes(const struct build *b)
+{
+    for (char **n = b->made_volumes; n && *n; n++)
+        volume_keep(b->conf, *n);
+    if (b->made_volumes)
+        container_volume_sweep(b->conf); /* those of others who came to no end */
 }
 
 static int write_file(const char *dir, const char *name, const struct str *text, struct err *e)

@@ -53,6 +53,9 @@ void build_put_limits(struct build *b);
 void build_maps(struct build *b);
 void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *ret_n);
 void build_release(struct build *b);
+/* The anonymous volumes that are new go, with what b has; or they have their container. */
+void build_forget_volumes(struct build *b);
+void build_keep_volumes(const struct build *b);
 
 /* The parts, one file each. */
 int build_process(struct build *b, struct err *e); /* args, env, cwd, user, terminal, limits */

@@ -125,14 +125,26 @@ static int check_destination(const char *d, struct err *e)
     return 0;
 }
 
+static void keep_lock(struct build *b, int lock)
+{
+    b->locks = xrealloc(b->locks, (b->n_locks + 1) * sizeof(*b->locks));
+    b->locks[b->n_locks++] = lock;
+}
+
 /* Opens it, makes it if need be, and keeps it from being removed meanwhile. */
 static int use_volume(struct build *b, const struct want *w, struct volume *ret, struct err *e)
 {
-    int lock = -1, r = volume_use(b->conf, w->source, w->anonymous, ret, &lock, e);
+    int lock = -1, begun = -1;
+    int r = w->anonymous ? volume_begin(b->conf, w->source, &begun, e) : 0;
+    if (begun >= 0)
+        keep_lock(b, begun);
+    if (r == 0)
+        r = volume_use(b->conf, w->source, w->anonymous, ret, &lock, e);
+    if (w->anonymous && r <= 0)
+        volume_keep(b->conf, w->source); /* there already, or not at all */
     if (r < 0)
         return r;
-    b->locks = xrealloc(b->locks, (b->n_locks + 1) * sizeof(*b->locks));
-    b->locks[b->n_locks++] = lock;
+    keep_lock(b, lock);
     if (r == 0)
         return 0;
     if (w->anonymous)

@@ -447,16 +447,6 @@ static int join_pod(struct creation *c, struct err *e)
     return 0;
 }
 
-/* Anonymous volumes of a container that did not come to be. */
-static void forget_volumes(struct creation *c)
-{
-    scoped_strv char **names = take_ptr(c->b.made_volumes);
-    build_release(&c->b); /* our own locks */
-    c->b = (struct build){0};
-    for (char **n = names; n && *n; n++)
-        (void)!container_volume_remove(cli_conf(), *n, NULL);
-}
-
 int cli_create(const struct run_opts *o, char *const *words, char *const *command_line,
                const char *id, struct cli_groups *g, struct err *e)
 {
@@ -473,7 +463,9 @@ int cli_create(const struct run_opts *o, char *const *words, char *const *comman
     if (r == 0)
         r = create(&c, words, e);
     if (r < 0)
-        forget_volumes(&c);
+        build_forget_volumes(&c.b);
+    else
+        build_keep_volumes(&c.b);
     if (r == 0 && cidfile >= 0) {
         r = fs_write_all(cidfile, c.rec.id, strlen(c.rec.id));
         r = r < 0 ? err_set(e, -r, "--cidfile %s", o->cidfile) : 0;

@@ -75,6 +75,13 @@ static void tell_ignored(void *data)
         cli_notice(text);
 }
 
+static void let_go(void *data)
+{
+    const struct follow *f = data;
+    if (f->made_fd)
+        fd_close(f->made_fd);
+}
+
 static int attach(const struct follow *f, int fd, bool start, struct err *e)
 {
     struct attach_opts a = {
@@ -86,6 +93,7 @@ static int attach(const struct follow *f, int fd, bool start, struct err *e)
         .tty = f->tty,
         .sig_proxy = f->sig_proxy,
         .detach_keys = f->detach_keys,
+        .started = let_go,
         .ignored = tell_ignored,
         .data = (void *)(uintptr_t)f,
     };

@@ -20,6 +20,7 @@ struct follow {
     char *const *scope_properties;
     bool early; /* follow_spawn_early was called: */
     int early_fd;
+    int *made_fd; /* container_create's, closed when it runs: from then on others may work on it */
 };
 
 /* Starts the supervisor while the container of that id is still being made: it gets ready meanwhile

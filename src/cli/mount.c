@@ -193,16 +193,6 @@ static int add_locked(struct change *ch, const struct run_opts *o, struct build 
     return r;
 }
 
-/* Anonymous volumes of a mount that did not come to be. */
-static void forget_volumes(struct build *b)
-{
-    scoped_strv char **names = take_ptr(b->made_volumes);
-    build_release(b); /* our own locks */
-    *b = (struct build){0};
-    for (char **n = names; n && *n; n++)
-        (void)!container_volume_remove(cli_conf(), *n, NULL);
-}
-
 static int mount_add(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     const struct mount_opts *o = opts;
@@ -215,14 +205,15 @@ static int mount_add(const struct cmd *cmd, void *opts, char **args, struct err 
         return err_hint(e, err_msg(e, EINVAL, "mount add: nothing to mount was given"),
                         "rootlet mount add %s SOURCE:DESTINATION", args[0]);
     int r = container_open(cli_conf(), args[0], &c, e);
-    if (r == 0 && lock_wait(c.dir_fd, LOCK_EX) < 0)
-        r = err_set(e, errno, "lock the container");
+    if (r == 0)
+        r = container_lock_dir(&c, e);
     if (r == 0)
         r = add_locked(&ch, &wanted, &b, e);
     if (r < 0) {
-        forget_volumes(&b);
+        build_forget_volumes(&b);
         return err_add(e, r, "mount add %s", args[0]);
     }
+    build_keep_volumes(&b);
     for (size_t i = 0; i < ch.more.n_mounts; i++)
         tell(&ch, "mount", ch.more.mounts[i].destination);
     return 0;
@@ -313,8 +304,8 @@ static int mount_rm(const struct cmd *cmd, void *opts, char **args, struct err *
     struct change ch SCOPED(change_release) = {.c = &c, .force = o->force, .pidfd = -1};
     (void)cmd;
     int r = container_open(cli_conf(), args[0], &c, e);
-    if (r == 0 && lock_wait(c.dir_fd, LOCK_EX) < 0)
-        r = err_set(e, errno, "lock the container");
+    if (r == 0)
+        r = container_lock_dir(&c, e);
     if (r == 0)
         r = rm_locked(&ch, args + 1, e);
     if (r < 0)

@@ -125,6 +125,7 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
             close(f.early_fd);
         return r;
     }
+    f.made_fd = &groups.made_fd;
     r = o->detach ? follow_detached(&f, e) : follow_start(&f, e);
     if (r < 0 && o->rm)
         discard(id);

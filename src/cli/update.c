@@ -242,9 +242,10 @@ static int update_locked(struct update *u, struct err *e)
 static int update_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     struct update u SCOPED(update_release) = {.o = data, .c = c};
-    if (lock_wait(c->dir_fd, LOCK_EX) < 0)
-        return err_set(e, errno, "update %s", typed);
-    int r = update_locked(&u, e);
+    int r = container_lock_dir(c, e);
+    if (r < 0)
+        return err_add(e, r, "update %s", typed);
+    r = update_locked(&u, e);
     (void)flock(c->dir_fd, LOCK_UN);
     if (r < 0)
         return err_add(e, r, "update %s", typed);

@@ -10,6 +10,7 @@
  * removed. Who works on it holds a flock on the directory; without one it is debris. */
 #define DIR_TMP ".tmp-"
 #define DIR_RM ".rm-"
+#define DIR_RM_VOLUMES DIR_RM "v-" /* the same, with its anonymous volumes */
 
 char *record_text(const struct ctr_record *rec); /* owned */
 char *state_text(const struct ctr_state *s);     /* owned */
@@ -30,8 +31,12 @@ bool entry_exists(int dirfd, const char *name);
 int name_reserve(const struct conf *c, const char *name, const char *id, struct err *e);
 /* Frees NAME if it is ID's. */
 void name_free(const struct conf *c, const char *name, const char *id);
-/* Unlinks a name that leads to no container, made or in the making. */
-void name_free_stale(const struct conf *c, const char *name);
+/* Frees all names of ID, also those that an interrupted rename left. */
+void names_free_all(const struct conf *c, const char *id);
+/* Was a rename of it interrupted, or is one under way? */
+bool rename_unfinished(int dir_fd);
+/* Then makes an end of it, unless its maker lives. */
+void rename_recover(const struct conf *c, const char *id);
 /* The id behind a name: 1 found, 0 not, -errno. */
 int name_lookup(const struct conf *c, const char *name, char ret_id[static ID_LEN + 1],
                 struct err *e);
@@ -56,7 +61,8 @@ int client_connect(const struct conf *c, const char *id, struct err *e);
 /* Does the state name a group of this container, not one that a damaged or copied file leads to? */
 bool group_is_own(const struct ctr_state *s);
 
-/* Takes what an interrupted command left in containers/ away. containers_fd is borrowed. */
+/* Takes a directory that an interrupted command left in containers/ away. containers_fd is
+ * borrowed. */
 void sweep_entry(const struct conf *c, int containers_fd, const char *name);
-/* The same, and frees the name that it had. */
+/* The same, with all else that was the container's: names, volumes, run directory. */
 void sweep_debris(const struct conf *c, int containers_fd, const char *name);

@@ -173,31 +173,3 @@ int container_create(const struct conf *c, struct ctr_record *rec, const struct 
     container_event(c, rec, "create", NULL);
     return m.dir_fd;
 }
-
-int container_rename(const struct conf *c, struct container *ctr, const char *name, struct err *e)
-{
-    if (!id_name_valid(name))
-        return err_hint(e, err_msg(e, EINVAL, "the name \"%s\" is not valid", name),
-                        "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
-    if (streq(name, ctr->rec.name))
-        return err_msg(e, EEXIST, "it has that name already");
-    int r = name_reserve(c, name, ctr->id, e);
-    if (r < 0)
-        return r;
-    scoped_free char *old = take_ptr(ctr->rec.name);
-    ctr->rec.name = xstrdup(name);
-    r = container_write_record(ctr->dir_fd, &ctr->rec, e);
-    if (r == 0)
-        r = container_rename_state(c, ctr, name, e);
-    if (r < 0) {
-        free(ctr->rec.name);
-        ctr->rec.name = take_ptr(old);
-        (void)!container_write_record(ctr->dir_fd, &ctr->rec, NULL);
-        name_free(c, name, ctr->id);
-        return r;
-    }
-    name_free(c, old, ctr->id);
-    scoped_free char *attribute = xasprintf("oldName=%s", old);
-    container_event(c, &ctr->rec, "rename", attribute);
-    return 0;
-}

@@ -237,12 +237,14 @@ int container_end_survivor(int dir_fd, struct err *e)
 
 static int take_lock(const struct conf *c, const char *id, int wait_ms, struct err *e)
 {
+    char what[40];
+    snprintf(what, sizeof(what), "container %.12s", id);
     /* Whoever removes a container removes its lock and the directory of it as well. */
     for (int tries = 0; tries < 100; tries++) {
         scoped_fd int run_fd = conf_open_run(c, id, true, e);
         if (run_fd < 0)
             return run_fd;
-        int lock_fd = lock_take(run_fd, "lock", LOCK_EXCLUSIVE, wait_ms, e);
+        int lock_fd = lock_take_of(run_fd, "lock", what, LOCK_EXCLUSIVE, wait_ms, e);
         if (lock_fd != -ENOENT) /* the directory went away between the two */
             return lock_fd;
     }
@@ -261,6 +263,12 @@ static bool ask_to_finish(const struct conf *c, const char *id)
     struct proto_head head = {.type = PROTO_FINISH};
     int r = client_request(fd, &head, NULL, NULL);
     return r == 0 || r == -ECONNRESET || r == -ESHUTDOWN;
+}
+
+int container_lock_dir(const struct container *ctr, struct err *e)
+{
+    scoped_free char *what = xasprintf("container %s", ctr->rec.name);
+    return lock_fd(ctr->dir_fd, LOCK_EXCLUSIVE, -1, what, e);
 }
 
 int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struct err *e)

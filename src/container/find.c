@@ -131,6 +131,11 @@ int container_open(const struct conf *c, const char *ref, struct container *ret,
         return r;
     struct err inner = ERR_INIT;
     r = container_open_id(c, id, ret, &inner);
+    if (r == 0 && rename_unfinished(ret->dir_fd)) {
+        container_release(ret);
+        rename_recover(c, id);
+        r = container_open_id(c, id, ret, &inner);
+    }
     if (r == -ENOENT) /* a name that an interrupted removal left */
         return no_such(c, ref, e);
     if (r < 0 && e)

@@ -65,20 +65,18 @@ static bool is_stale(const struct conf *c, int names_fd, const char *name)
     return !entry_exists(containers_fd, tmp) && !entry_exists(containers_fd, id);
 }
 
+static int lock_names(int names_fd)
+{
+    return lock_fd(names_fd, LOCK_EXCLUSIVE, -1, "the names of containers", NULL);
+}
+
 /* Unlinks a stale name. The lock on names/ lets only one at a time decide and act. */
 static bool free_stale(const struct conf *c, int names_fd, const char *name)
 {
     scoped_fd int lock = openat(names_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock < 0 || lock_wait(lock, LOCK_EX) < 0)
+    if (lock < 0 || lock_names(lock) < 0)
         return false;
     return is_stale(c, names_fd, name) && (unlinkat(names_fd, name, 0) == 0 || errno == ENOENT);
-}
-
-void name_free_stale(const struct conf *c, const char *name)
-{
-    scoped_fd int names_fd = conf_open_root(c, "names", false, NULL);
-    if (names_fd >= 0)
-        (void)free_stale(c, names_fd, name);
 }
 
 int name_reserve(const struct conf *c, const char *name, const char *id, struct err *e)
@@ -87,15 +85,19 @@ int name_reserve(const struct conf *c, const char *name, const char *id, struct 
     if (names_fd < 0)
         return names_fd;
     /* Whoever takes a freed name first has it: try again, but not for ever. */
+    char owner[ID_LEN + 1] = "";
     for (int tries = 0; tries < 8; tries++) {
         if (symlinkat(id, names_fd, name) == 0)
             return 0;
         if (errno != EEXIST)
             return err_set(e, errno, "reserve name %s", name);
-        if (!free_stale(c, names_fd, name))
+        if (read_link(names_fd, name, owner) == 1)
+            rename_recover(c, owner);
+        else
+            owner[0] = '\0';
+        if (entry_exists(names_fd, name) && !free_stale(c, names_fd, name))
             break;
     }
-    char owner[ID_LEN + 1] = "";
     (void)!read_link(names_fd, name, owner);
     int r = err_msg(e, EEXIST, "the name \"%s\" is already in use by container %.12s", name, owner);
     return err_hint(e, r, "remove that container (rootlet rm %s) or take another name", name);
@@ -107,7 +109,7 @@ void name_free(const struct conf *c, const char *name, const char *id)
     if (names_fd < 0 || !id_name_valid(name))
         return;
     /* Under the lock: else the link could become another's between the look and the unlink. */
-    if (lock_wait(names_fd, LOCK_EX) < 0)
+    if (lock_names(names_fd) < 0)
         return;
     char owner[ID_LEN + 1];
     if (read_link(names_fd, name, owner) == 1 && streq(owner, id))
@@ -141,4 +143,14 @@ char *name_of_id(const struct conf *c, const char *id)
         if (read_link(names_fd, *n, owner) == 1 && streq(owner, id))
             return xstrdup(*n);
     return NULL;
+}
+
+void names_free_all(const struct conf *c, const char *id)
+{
+    for (int tries = 0; tries < 16; tries++) {
+        scoped_free char *name = name_of_id(c, id);
+        if (!name)
+            return;
+        name_free(c, name, id);
+    }
 }

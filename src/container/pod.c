@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/file.h>
 
 #include "base/lock.h"
 #include "base/opt.h"
@@ -111,9 +110,8 @@ int pod_lock(const struct conf *c, bool exclusive, struct err *e)
     scoped_fd int fd = conf_open_root(c, "containers", true, e);
     if (fd < 0)
         return fd;
-    if (lock_wait(fd, exclusive ? LOCK_EX : LOCK_SH) < 0)
-        return err_set(e, errno, "lock the pods");
-    return take_fd(&fd);
+    int r = lock_fd(fd, exclusive ? LOCK_EXCLUSIVE : LOCK_SHARED, -1, "the pods", e);
+    return r < 0 ? r : take_fd(&fd);
 }
 
 bool pod_shares(const struct ctr_record *infra, const char *type)

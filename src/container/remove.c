@@ -82,38 +82,28 @@ static bool is_at(int fd, int dirfd, const char *name)
            ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
 
-void sweep_entry(const struct conf *c, int containers_fd, const char *name)
+/* With the lock on it: nobody makes it anew or removes it while we have the descriptor. */
+static int claim(int containers_fd, const char *name)
 {
     scoped_fd int fd = openat(containers_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || !is_at(fd, containers_fd, name))
-        return; /* gone, or somebody works on it */
-    const char *id = str_after(name, DIR_RM);
-    if (id && remove_run(c, id, NULL) < 0)
-        return;
-    /* The name under which it was known leads to nothing now; whoever wants it takes it over. */
-    scoped_free char *path = container_dir(c, name);
-    (void)!remove_tree(containers_fd, name, path, NULL);
+        return -EWOULDBLOCK; /* gone, or somebody works on it */
+    return take_fd(&fd);
 }
 
-void sweep_debris(const struct conf *c, int containers_fd, const char *name)
+void sweep_entry(const struct conf *c, int containers_fd, const char *name)
 {
-    const char *id = strrchr(name, '-') + 1;
-    sweep_entry(c, containers_fd, name);
-    if (entry_exists(containers_fd, name) || entry_exists(containers_fd, id))
-        return;
-    /* Its maker may begin again at any time: only what is stale still when looked at goes. */
-    scoped_free char *known_as = name_of_id(c, id);
-    if (known_as)
-        name_free_stale(c, known_as);
-    if (!entry_exists(containers_fd, name) && !entry_exists(containers_fd, id))
-        container_remove_run(c, id);
+    scoped_fd int fd = claim(containers_fd, name);
+    scoped_free char *path = container_dir(c, name);
+    if (fd >= 0)
+        (void)!remove_tree(containers_fd, name, path, NULL);
 }
 
-static int remove_volumes(const struct conf *c, const struct container *ctr, struct err *e)
+static int remove_volumes(const struct conf *c, const struct ctr_record *rec, struct err *e)
 {
     int worst = 0;
-    for (size_t i = 0; i < ctr->rec.n_volumes; i++) {
-        const struct ctr_volume *v = &ctr->rec.volumes[i];
+    for (size_t i = 0; i < rec->n_volumes; i++) {
+        const struct ctr_volume *v = &rec->volumes[i];
         struct err one = ERR_INIT;
         int r = v->anonymous && v->name ? container_volume_remove(c, v->name, &one) : 0;
         /* Another container has it, too; or it went by hand. */
@@ -124,6 +114,27 @@ static int remove_volumes(const struct conf *c, const struct container *ctr, str
         worst = r;
     }
     return worst;
+}
+
+/* The directory goes last: as long as it is there the next sweeper knows what else to look for. */
+void sweep_debris(const struct conf *c, int containers_fd, const char *name)
+{
+    const char *id = strrchr(name, '-') + 1;
+    scoped_fd int fd = claim(containers_fd, name);
+    struct ctr_record rec = {0};
+    struct err ignored = ERR_INIT;
+    if (fd < 0)
+        return;
+    if (!entry_exists(containers_fd, id)) {
+        names_free_all(c, id);
+        if (str_after(name, DIR_RM_VOLUMES) && container_read_record(fd, &rec, &ignored) == 0)
+            (void)!remove_volumes(c, &rec, NULL);
+        ctr_record_release(&rec);
+        if (remove_run(c, id, NULL) < 0)
+            return;
+    }
+    scoped_free char *path = container_dir(c, name);
+    (void)!remove_tree(containers_fd, name, path, NULL);
 }
 
 int container_remove_locked(const struct conf *c, struct container *ctr, bool volumes,
@@ -143,18 +154,21 @@ int container_remove_ended(const struct conf *c, const struct container *ctr, bo
     scoped_fd int containers_fd = conf_open_root(c, "containers", false, e);
     if (containers_fd < 0)
         return containers_fd;
-    char gone[sizeof(DIR_RM) + ID_LEN];
-    snprintf(gone, sizeof(gone), DIR_RM "%s", ctr->id);
+    char gone[sizeof(DIR_RM_VOLUMES) + ID_LEN];
+    snprintf(gone, sizeof(gone), "%s%s", volumes ? DIR_RM_VOLUMES : DIR_RM, ctr->id);
     /* The lock on the directory tells sweepers that this removal is not an interrupted one. Its
      * maker may have it still, which does as well: when that one goes, two delete the same. */
     if ((flock(ctr->dir_fd, LOCK_EX | LOCK_NB) < 0 && errno != EWOULDBLOCK) ||
         renameat(containers_fd, ctr->id, containers_fd, gone) < 0)
         return err_set(e, errno, "remove container %s", ctr->rec.name);
-    name_free(c, ctr->rec.name, ctr->id);
+    if (rename_unfinished(ctr->dir_fd))
+        names_free_all(c, ctr->id);
+    else
+        name_free(c, ctr->rec.name, ctr->id);
 
     struct err first = ERR_INIT;
     if (volumes)
-        r = remove_volumes(c, ctr, &first);
+        r = remove_volumes(c, &ctr->rec, &first);
     scoped_free char *path = container_dir(c, gone);
     int r2 = remove_run(c, ctr->id, r < 0 ? NULL : &first);
     if (r2 == 0)
@@ -174,11 +188,9 @@ int container_remove(const struct conf *c, struct container *ctr, bool volumes, 
         return err_hint(e, r, "stop it first, or use \"rootlet rm --force\"");
     }
     scoped_fd int lock_fd = container_lock_wait(c, ctr->id, LOCK_MS, e);
-    if (lock_fd == -EWOULDBLOCK)
-        return err_msg(e, EBUSY, "remove container %s: another command is working on it",
-                       ctr->rec.name);
     if (lock_fd < 0)
-        return lock_fd;
+        return err_add(e, lock_fd == -EWOULDBLOCK ? -EBUSY : lock_fd, "remove container %s",
+                       ctr->rec.name);
     /* It may have been started, or removed, before we had the lock. */
     struct container now;
     int r = container_open_id(c, ctr->id, &now, e);
@@ -228,6 +240,26 @@ int container_prune(const struct conf *c, const char *id, struct err *e)
     return r < 0 ? r : 1;
 }
 
+/* Of commands that locked a container that was just being removed, and were killed. */
+static void sweep_run(const struct conf *c, int containers_fd)
+{
+    int fd = conf_open_run(c, "", false, NULL);
+    scoped_dir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        fd_close(&fd);
+        return;
+    }
+    struct dirent *ent;
+    while ((ent = readdir(d))) {
+        if (strlen(ent->d_name) != ID_LEN || !id_is_hex(ent->d_name) ||
+            entry_exists(containers_fd, ent->d_name))
+            continue;
+        scoped_fd int run_fd = conf_open_run(c, ent->d_name, false, NULL);
+        if (run_fd >= 0 && lock_held(run_fd, "lock") == 0)
+            container_remove_run(c, ent->d_name);
+    }
+}
+
 void container_sweep(const struct conf *c)
 {
     int fd = conf_open_root(c, "containers", false, NULL);
@@ -240,4 +272,6 @@ void container_sweep(const struct conf *c)
     while ((ent = readdir(d)))
         if (str_after(ent->d_name, DIR_RM) || str_after(ent->d_name, DIR_TMP))
             sweep_debris(c, dirfd(d), ent->d_name);
+    sweep_run(c, dirfd(d));
+    container_volume_sweep(c);
 }

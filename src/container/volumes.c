@@ -97,8 +97,14 @@ static int delete_tree(const struct conf *c, const char *name, struct err *e)
 void container_volume_sweep(const struct conf *c)
 {
     scoped_strv char **debris = volume_debris(c);
+    scoped_strv char **orphans = volume_orphans(c);
     for (char **d = debris; d && *d; d++)
         (void)!delete_tree(c, *d, NULL);
+    for (char **name = orphans; name && *name; name++) {
+        int r = container_volume_remove(c, *name, NULL);
+        if (r == 0 || r == -ENOENT || r == -EBUSY) /* a container has it, which is as well */
+            volume_keep(c, *name);
+    }
 }
 
 int container_volume_remove(const struct conf *c, const char *name, struct err *e)

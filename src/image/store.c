@@ -40,7 +40,7 @@ int store_use(const struct conf *c, struct err *e)
     scoped_fd int root = conf_open_root(c, "", true, e);
     if (root < 0)
         return root;
-    int fd = lock_take(root, "store.lock", LOCK_SHARED, -1, e);
+    int fd = lock_take_of(root, "store.lock", "the store of images", LOCK_SHARED, -1, e);
     return fd < 0 ? err_add(e, fd, "store %s", c->root) : fd;
 }
 

@@ -47,8 +47,9 @@ int ingest_open(const struct conf *c, bool quiet, struct ingest *ret, struct err
     in.quiet = quiet;
     gc_sweep(c);
     in.root_fd = conf_open_root(c, "", false, e);
-    in.lock_fd =
-        in.root_fd < 0 ? in.root_fd : lock_take(in.root_fd, "store.lock", LOCK_SHARED, -1, e);
+    in.lock_fd = in.root_fd < 0 ? in.root_fd
+                                : lock_take_of(in.root_fd, "store.lock", "the store of images",
+                                               LOCK_SHARED, -1, e);
     if (in.lock_fd < 0) {
         r = err_add(e, in.lock_fd, "store %s", c->root);
         ingest_close(&in);

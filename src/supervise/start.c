@@ -39,7 +39,7 @@ int start_lock(struct sup *s, struct err *e)
 {
     s->lock_fd = container_lock_wait(&s->conf, s->id, LOCK_MS, e);
     if (s->lock_fd == -EWOULDBLOCK)
-        return err_msg(e, EBUSY, "container %.12s is already running or being worked on", s->id);
+        return err_add(e, -EBUSY, "it is already running or being worked on");
     if (s->lock_fd < 0)
         return s->lock_fd;
     s->run_fd = conf_open_run(&s->conf, s->id, true, e);

@@ -4,6 +4,7 @@
 #include "volume/volume.h"
 
 #define DIR_RM ".rm-" /* see volume.h */
+#define FILE_NEW ".new-"
 
 /* Descriptor of ROOT/volumes/NAME. */
 int volume_dir(const struct conf *c, const char *name, bool make, struct err *e);

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,16 +142,19 @@ static bool still_there(const struct conf *c, const char *name, int dir)
 }
 
 /* The directory with this lock on it, or -errno. */
-static int open_locked(const struct conf *c, const char *name, bool make, int how, struct err *e)
+static int open_locked(const struct conf *c, const char *name, bool make, enum lock_mode how,
+                       struct err *e)
 {
+    scoped_free char *what = xasprintf("volume %s", name);
     for (int tries = 0; tries < USE_TRIES; tries++) {
         scoped_fd int dir = volume_dir(c, name, make, e);
         if (dir < 0)
             return dir;
-        if (lock_wait(dir, how) < 0)
-            return errno == EWOULDBLOCK
-                       ? err_msg(e, EBUSY, "volume %s: a container is being made with it", name)
-                       : err_set(e, errno, "lock volume %s", name);
+        int r = lock_fd(dir, how, how == LOCK_SHARED ? -1 : 0, what, e);
+        if (r == -EWOULDBLOCK)
+            return err_msg(e, EBUSY, "volume %s: a container is being made with it", name);
+        if (r < 0)
+            return r;
         if (still_there(c, name, dir))
             return take_fd(&dir);
     }
@@ -172,7 +174,7 @@ int volume_use(const struct conf *c, const char *name, bool anonymous, struct vo
 {
     if (check_name(name, e) < 0)
         return -EINVAL;
-    scoped_fd int dir = open_locked(c, name, true, LOCK_SH, e);
+    scoped_fd int dir = open_locked(c, name, true, LOCK_SHARED, e);
     if (dir < 0)
         return dir;
     bool made = !is_there(dir);
@@ -196,7 +198,7 @@ int volume_create(const struct conf *c, struct volume *v, struct err *e)
 {
     if (check_name(v->name, e) < 0)
         return -EINVAL;
-    scoped_fd int dir = open_locked(c, v->name, true, LOCK_EX | LOCK_NB, e);
+    scoped_fd int dir = open_locked(c, v->name, true, LOCK_EXCLUSIVE, e);
     if (dir >= 0 && !is_there(dir)) {
         v->created_ns = time_now_ns();
         v->needs_copy_up = !volume_kind(v);
@@ -215,8 +217,7 @@ int volume_lock(const struct conf *c, const char *name, struct err *e)
     if (check_name(name, e) < 0)
         return -EINVAL;
     scoped_fd int there = volume_dir(c, name, false, &ignored);
-    return there < 0 ? volume_unknown(c, name, e)
-                     : open_locked(c, name, false, LOCK_EX | LOCK_NB, e);
+    return there < 0 ? volume_unknown(c, name, e) : open_locked(c, name, false, LOCK_EXCLUSIVE, e);
 }
 
 int volume_set_aside(const struct conf *c, const char *name, char **ret_debris, struct err *e)

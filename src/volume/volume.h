@@ -8,7 +8,10 @@
  *
  * Who makes a container that mounts a volume holds a shared flock(2) on ROOT/volumes/NAME until the
  * container's record names it; who removes the volume takes it exclusively. What is being removed
- * was renamed to .rm-NAME-HEX first. */
+ * was renamed to .rm-NAME-HEX first.
+ *
+ * An anonymous volume is its container's. While that one is being made there is a file .new-NAME,
+ * which its maker holds a lock on: without one, the volume goes unless a container has it. */
 #pragma once
 
 #include <stdbool.h>
@@ -35,6 +38,10 @@ int volume_open(const struct conf *c, const char *name, struct volume *ret, stru
  * descriptor to be closed when the container's record is on disk. 1: it was made, 0, -errno. */
 int volume_use(const struct conf *c, const char *name, bool anonymous, struct volume *ret,
                int *ret_lock, struct err *e);
+/* Before volume_use makes an anonymous one: *ret_lock is to be closed when the container is there,
+ * or is not to be. Before that volume_keep says that it is there, or the volume not. */
+int volume_begin(const struct conf *c, const char *name, int *ret_lock, struct err *e);
+void volume_keep(const struct conf *c, const char *name);
 /* Makes v->name with v's labels and options, which must be good (volume_check_options). -EEXIST. */
 int volume_create(const struct conf *c, struct volume *v, struct err *e);
 /* Writes volume.json again (needs_copy_up has changed). */
@@ -55,3 +62,5 @@ int volume_lock(const struct conf *c, const char *name, struct err *e);
 int volume_set_aside(const struct conf *c, const char *name, char **ret_debris, struct err *e);
 /* Names below ROOT/volumes that interrupted removals left; owned. */
 char **volume_debris(const struct conf *c);
+/* Names of anonymous volumes whose maker is no more; owned. */
+char **volume_orphans(const struct conf *c);
