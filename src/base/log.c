@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,4 +60,26 @@ void log_at(enum log_level level, const char *fmt, ...)
     ssize_t written = write(STDERR_FILENO, line, len);
     (void)written;
     errno = saved;
+}
+
+bool log_terminal(int fd)
+{
+    const char *term = getenv("TERM");
+    return term && *term && strcmp(term, "dumb") != 0 && isatty(fd);
+}
+
+bool log_colours(int fd)
+{
+    const char *no = getenv("NO_COLOR");
+    return !(no && *no) && log_terminal(fd);
+}
+
+const char *log_error_word(void)
+{
+    return log_colours(STDERR_FILENO) ? "\033[1;31mError:\033[0m" : "Error:";
+}
+
+const char *log_hint_word(void)
+{
+    return log_colours(STDERR_FILENO) ? "\033[36mhint:\033[0m" : "hint:";
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
 #include "cli/cli.h"
@@ -61,8 +62,7 @@ static int read_options(const struct logs_opts *o, struct log_read *ret, struct 
 /* The name or short id, in one of six colours that its id decides. Owned. */
 static char *make_prefix(const struct container *c, const struct logs_opts *o)
 {
-    const char *no_color = getenv("NO_COLOR");
-    bool color = o->color && isatty(STDOUT_FILENO) && !(no_color && *no_color);
+    bool color = o->color && log_colours(STDOUT_FILENO);
     const char *name = c->state.name ? c->state.name : c->rec.name;
     scoped_free char *text = o->names ? xstrdup(name) : xstrndup(c->id, 12);
     return color ? xasprintf("\033[3%dm%s\033[0m ", 1 + c->id[0] % 6, text)

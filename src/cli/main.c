@@ -125,9 +125,9 @@ void cli_print_err(const struct err *e)
     struct err more = *e;
     conf_hint_room(cli_conf(), &more);
     fflush(stdout); /* "see the errors above": what was printed comes first, in a file too */
-    fprintf(stderr, "Error: %s\n", err_escape(text, sizeof(text), e->msg));
+    fprintf(stderr, "%s %s\n", log_error_word(), err_escape(text, sizeof(text), e->msg));
     if (more.hint[0])
-        fprintf(stderr, "hint: %s\n", err_escape(text, sizeof(text), more.hint));
+        fprintf(stderr, "%s %s\n", log_hint_word(), err_escape(text, sizeof(text), more.hint));
 }
 
 void cli_notice(const char *text)

@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/timefmt.h"
 #include "cli/stats.h"
 
@@ -38,7 +39,7 @@ int stats_screen_open(struct stats_screen *s, bool reset, struct err *e)
     s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->signal_fd < 0)
         return err_set(e, errno, "open a descriptor for signals");
-    s->live = reset && isatty(STDOUT_FILENO);
+    s->live = reset && log_terminal(STDOUT_FILENO);
     if (s->live)
         take_keys(s);
     return 0;

@@ -24,10 +24,10 @@ void imagetool_print_err(const struct err *e)
     if (conf_load(NULL, &c, NULL) == 0)
         conf_hint_room(&c, &more);
     conf_release(&c);
-    fputs("Error: ", stderr);
+    fprintf(stderr, "%s ", log_error_word());
     imagetool_print(stderr, e->msg[0] ? e->msg : "failed without a reason");
     if (more.hint[0]) {
-        fputs("\nhint: ", stderr);
+        fprintf(stderr, "\n%s ", log_hint_word());
         imagetool_print(stderr, more.hint);
     }
     fputc('\n', stderr);

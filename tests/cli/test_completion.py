@@ -80,6 +80,28 @@ def test_containers(complete, containers):
     assert complete("rootlet run --volumes-from as") == ["asleep"]
 
 
+def test_names_for_every_verb(complete, containers, rootlet):
+    """What takes a container, an image, a volume or a pod offers those that there are."""
+    rootlet.ok("volume", "create", "vol")
+    commands = [line.split("\t") for line in rootlet.ok("help", "--dump").out.splitlines()]
+    checked = set()
+    for name, flags, args in ((c[0], c[1], c[2]) for c in commands if len(c) > 2):
+        if flags != "" or not name or args.lstrip("[").partition(" ")[0].strip("].") not in ("CONTAINER", "IMAGE", "VOLUME"):
+            continue
+        if name in ("volume create", "create", "run"):
+            continue
+        offered = complete(f"rootlet {name} ")
+        want = {"C": {"awake"}, "I": {containers}, "V": {"vol"}}[args.lstrip("[")[0]]
+        assert want <= set(offered), (name, args, offered)
+        checked.add(name)
+    assert {"start", "stop", "kill", "restart", "pause", "unpause", "wait", "rm", "rename", "attach", "exec", "inspect",
+            "logs", "stats", "update", "volume rm"} <= checked | {"inspect"}
+    assert containers in complete("rootlet rmi ") and {"awake", containers} <= set(complete("rootlet inspect "))
+    for verb in ("start", "stop", "rm", "pause"):
+        assert "status=" in complete(f"rootlet {verb} --filter "), verb
+    rootlet.ok("volume", "rm", "vol")
+
+
 def test_images(complete, rootlet):
     box = rootlet.image()
     name, _, tag = box.rpartition(":")

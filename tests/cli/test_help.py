@@ -33,3 +33,15 @@ def test_without_rootlet_image(rootlet):
     """A broken installation still helps."""
     text = rootlet.ok("--help", env={"ROOTLET_LIBEXEC": "/nonexistent"}).out
     assert "\n  run " in text and "\n  load " not in text
+
+
+def test_every_command_has_an_example_that_names_it(rootlet):
+    """And each example begins as the command is typed."""
+    dump = [line.split("\t") for line in rootlet.ok("help", "--dump").out.splitlines()]
+    names = [c[0] for c in dump if len(c) > 1 and c[0] and c[1] == ""]
+    assert len(names) > 50
+    for name in names:
+        text = rootlet.ok(*name.split(), "--help").out
+        assert "\nExamples:\n" in text, f"{name} has no example"
+        examples = text.split("\nExamples:\n")[1].split("\n\n")[0]
+        assert f"rootlet {name}" in examples, (name, examples)
