@@ -37,12 +37,14 @@ dist_man1_MANS += \
 	man/rootlet-pod-exists.1 \
 	man/rootlet-pod-inspect.1 \
 	man/rootlet-pod-kill.1 \
+	man/rootlet-pod-logs.1 \
 	man/rootlet-pod-pause.1 \
 	man/rootlet-pod-prune.1 \
 	man/rootlet-pod-ps.1 \
 	man/rootlet-pod-restart.1 \
 	man/rootlet-pod-rm.1 \
 	man/rootlet-pod-start.1 \
+	man/rootlet-pod-stats.1 \
 	man/rootlet-pod-stop.1 \
 	man/rootlet-pod-top.1 \
 	man/rootlet-pod-unpause.1 \
@@ -124,12 +126,14 @@ man_prose = \
 	man/prose/rootlet-pod-exists.md \
 	man/prose/rootlet-pod-inspect.md \
 	man/prose/rootlet-pod-kill.md \
+	man/prose/rootlet-pod-logs.md \
 	man/prose/rootlet-pod-pause.md \
 	man/prose/rootlet-pod-prune.md \
 	man/prose/rootlet-pod-ps.md \
 	man/prose/rootlet-pod-restart.md \
 	man/prose/rootlet-pod-rm.md \
 	man/prose/rootlet-pod-start.md \
+	man/prose/rootlet-pod-stats.md \
 	man/prose/rootlet-pod-stop.md \
 	man/prose/rootlet-pod-top.md \
 	man/prose/rootlet-pod-unpause.md \

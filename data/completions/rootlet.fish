@@ -183,6 +183,7 @@ complete -c rootlet -n '__rootlet_group pod' -a exists -d 'Exit status 0 if ther
 complete -c rootlet -n '__rootlet_group pod' -a inspect -d 'Show everything about pods as JSON'
 complete -c rootlet -n '__rootlet_group pod' -a kill -d 'Send a signal to all containers of pods'
 complete -c rootlet -n '__rootlet_group pod' -a list -d 'List pods'
+complete -c rootlet -n '__rootlet_group pod' -a logs -d 'Show what the containers of a pod have written'
 complete -c rootlet -n '__rootlet_group pod' -a ls -d 'List pods'
 complete -c rootlet -n '__rootlet_group pod' -a pause -d 'Freeze all containers of pods'
 complete -c rootlet -n '__rootlet_group pod' -a prune -d 'Remove all pods that have ended, with their containers'
@@ -191,6 +192,7 @@ complete -c rootlet -n '__rootlet_group pod' -a remove -d 'Remove pods with thei
 complete -c rootlet -n '__rootlet_group pod' -a restart -d 'Stop pods and start them again'
 complete -c rootlet -n '__rootlet_group pod' -a rm -d 'Remove pods with their containers'
 complete -c rootlet -n '__rootlet_group pod' -a start -d 'Start pods and all their containers'
+complete -c rootlet -n '__rootlet_group pod' -a stats -d 'Show what the containers of pods use, as a live table'
 complete -c rootlet -n '__rootlet_group pod' -a stop -d 'End all containers of pods'
 complete -c rootlet -n '__rootlet_group pod' -a top -d 'Show the processes of the containers of a pod'
 complete -c rootlet -n '__rootlet_group pod' -a unpause -d 'Let frozen pods go on'
@@ -582,6 +584,15 @@ complete -c rootlet -n '__rootlet_is logs "container logs"' -s t -l timestamps -
 complete -c rootlet -n '__rootlet_is logs "container logs"' -l until -x -d 'Up to this time'
 complete -c rootlet -n '__rootlet_is logs "container logs"' -a '(__rootlet_containers)'
 
+complete -c rootlet -n '__rootlet_is "pod logs"' -l color -d 'Each container\'s name in a colour'
+complete -c rootlet -n '__rootlet_is "pod logs"' -s c -l container -x -d 'Only this one of its containers'
+complete -c rootlet -n '__rootlet_is "pod logs"' -s f -l follow -d 'Go on with what comes until the containers end'
+complete -c rootlet -n '__rootlet_is "pod logs"' -s n -l names -d 'Names in front, not ids'
+complete -c rootlet -n '__rootlet_is "pod logs"' -l since -x -d 'From this time on: RFC 3339, seconds, or 10m ago'
+complete -c rootlet -n '__rootlet_is "pod logs"' -l tail -x -d 'The last N lines of each, or all'
+complete -c rootlet -n '__rootlet_is "pod logs"' -s t -l timestamps -d 'A time in front of each line'
+complete -c rootlet -n '__rootlet_is "pod logs"' -l until -x -d 'Up to this time'
+
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s f -l format -x -a 'json' -d 'Go template, or json'
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is inspect "container inspect"' -s s -l size -d 'Add SizeRw, what the container has written'
@@ -799,6 +810,12 @@ complete -c rootlet -n '__rootlet_is stats "container stats"' -l no-stream -d 'O
 complete -c rootlet -n '__rootlet_is stats "container stats"' -l no-trunc -d 'Full ids'
 complete -c rootlet -n '__rootlet_is stats "container stats"' -l pressure -d 'Columns of pressure: percent of the last 10 s in which some/all tasks waited'
 complete -c rootlet -n '__rootlet_is stats "container stats"' -a '(__rootlet_running)'
+
+complete -c rootlet -n '__rootlet_is "pod stats"' -l format -x -d 'json, jsonl, table ..., or a Go template'
+complete -c rootlet -n '__rootlet_is "pod stats"' -s i -l interval -x -d 'From one look to the next (1s)'
+complete -c rootlet -n '__rootlet_is "pod stats"' -l no-reset -d 'Print one table below the other'
+complete -c rootlet -n '__rootlet_is "pod stats"' -l no-stream -d 'One look only'
+complete -c rootlet -n '__rootlet_is "pod stats"' -l no-trunc -d 'Full ids'
 
 complete -c rootlet -n '__rootlet_is "quadlet check"' -s q -l quiet -d 'Errors only'
 complete -c rootlet -n '__rootlet_is "quadlet check"' -F

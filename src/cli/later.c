@@ -35,8 +35,6 @@ static const struct {
      "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},
     {"logout", "registries come later; there is nothing to log out of"},
     {"search", "registries come later; 'rootlet images' lists what is here"},
-    {"pod logs", "rootlet logs CONTAINER; 'rootlet ps -a --filter pod=POD' lists them"},
-    {"pod stats", "rootlet stats $(rootlet ps -q --filter pod=POD)"},
     {"volume mount",
      "an ordinary user sees it at: rootlet volume inspect -f '{{.Mountpoint}}' VOLUME"},
     {"kube", "a .pod file and a .container file for each container: man rootlet-quadlet"},

@@ -9,6 +9,7 @@
 #include "base/strv.h"
 #include "base/timefmt.h"
 #include "cli/cli.h"
+#include "container/pod.h"
 #include "logs/logs.h"
 
 struct logs_opts {
@@ -16,6 +17,7 @@ struct logs_opts {
     char *since, *until, *tail;
     bool several; /* whose line it is stands in front */
     int lock_fd;
+    char **container; /* of a pod: only these */
 };
 
 #define O(m) offsetof(struct logs_opts, m)
@@ -27,6 +29,18 @@ static const struct opt logs_table[] = {
     {"names", 0, OPT_FLAG, O(names), NULL, "Of several containers: names in front, not ids"},
     {"since", 0, OPT_STRING, O(since), "TIME", "From this time on: RFC 3339, seconds, or 10m ago"},
     {"tail", 'n', OPT_STRING, O(tail), "N", "The last N lines, or all"},
+    {"timestamps", 't', OPT_FLAG, O(timestamps), NULL, "A time in front of each line"},
+    {"until", 0, OPT_STRING, O(until), "TIME", "Up to this time"},
+    {NULL},
+};
+
+static const struct opt pod_logs_table[] = {
+    {"color", 0, OPT_FLAG, O(color), NULL, "Each container's name in a colour"},
+    {"container", 'c', OPT_STRV, O(container), "NAME", "Only this one of its containers"},
+    {"follow", 'f', OPT_FLAG, O(follow), NULL, "Go on with what comes until the containers end"},
+    {"names", 'n', OPT_FLAG, O(names), NULL, "Names in front, not ids"},
+    {"since", 0, OPT_STRING, O(since), "TIME", "From this time on: RFC 3339, seconds, or 10m ago"},
+    {"tail", 0, OPT_STRING, O(tail), "N", "The last N lines of each, or all"},
     {"timestamps", 't', OPT_FLAG, O(timestamps), NULL, "A time in front of each line"},
     {"until", 0, OPT_STRING, O(until), "TIME", "Up to this time"},
     {NULL},
@@ -104,17 +118,65 @@ static int no_end(const char *id, const char *typed, int begun, void *data, stru
     return begun;
 }
 
-static int logs(const struct cmd *cmd, void *opts, char **args, struct err *e)
+static int show(struct logs_opts *o, char **args, struct err *e)
 {
-    struct logs_opts *o = opts;
     const struct cli_parts parts = {.begin = logs_one, .end = no_end, .data = o};
-    (void)cmd;
-    o->several = strv_len(args) > 1;
     if (!o->follow || !o->several || o->latest)
         return cli_each(args, o->latest, logs_one, o, e);
     scoped_fd int lock = memfd_create("logs", MFD_CLOEXEC);
     o->lock_fd = lock > 0 ? lock : 0;
     return cli_each_at_once(args, &parts, e);
+}
+
+static int logs(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    struct logs_opts *o = opts;
+    (void)cmd;
+    o->several = strv_len(args) > 1;
+    return show(o, args, e);
+}
+
+static const struct ctr_state *member_of(const struct pod *p, const char *ref)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (streq(p->members[i]->name, ref) || streq(p->members[i]->id, ref))
+            return p->members[i];
+    for (size_t i = 0; i < p->n && id_is_hex(ref); i++)
+        if (str_after(p->members[i]->id, ref))
+            return p->members[i];
+    return NULL;
+}
+
+/* In the order in which they were made, or in which they were named. The infra says nothing. */
+static int members(const struct pod *p, char *const *wanted, char ***ret, struct err *e)
+{
+    for (char *const *w = wanted; w && *w; w++) {
+        const struct ctr_state *s = member_of(p, *w);
+        if (!s)
+            return err_msg(e, ENOENT, "pod %s has no container \"%s\"", p->infra.rec.pod, *w);
+        strv_add(ret, s->id);
+    }
+    for (size_t i = p->n; !wanted && i-- > 0;)
+        strv_add(ret, p->members[i]->id);
+    return 0;
+}
+
+static int pod_logs(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    struct logs_opts *o = opts;
+    scoped_pod_set struct pod_set set = {.n = 0};
+    scoped_strv char **ids = NULL;
+    const struct pod *p = NULL;
+    (void)cmd;
+    int r = pod_set_load(cli_conf(), &set, e);
+    if (r == 0)
+        r = pod_find(&set, args[0], &p, e);
+    if (r == 0)
+        r = members(p, o->container, &ids, e);
+    if (r < 0)
+        return err_add(e, r, "pod logs %s", args[0]);
+    o->several = true; /* a pod with one member has the same lines as one with two */
+    return ids ? show(o, ids, e) : 0;
 }
 
 static const char *const logs_aliases[] = {"container logs", NULL};
@@ -133,6 +195,19 @@ const struct cmd cli_logs_cmds[] = {
                    "shown too.",
         .examples = "rootlet logs -f --tail 20 web\nrootlet logs --since 10m web\n"
                     "rootlet logs -f --names web db",
+    },
+    {
+        .name = "pod logs",
+        .args = "POD",
+        .summary = "Show what the containers of a pod have written",
+        .opts = pod_logs_table,
+        .opts_size = sizeof(struct logs_opts),
+        .min_args = 1,
+        .max_args = 1,
+        .run = pod_logs,
+        .details = "The short id of the container, or with --names its name, stands in front of "
+                   "each line.",
+        .examples = "rootlet pod logs -f web\nrootlet pod logs -n --tail 5 -c worker web",
     },
     {NULL},
 };

@@ -278,3 +278,34 @@ def test_killed_commands(pods, n):
     assert status(rootlet) == "Running"
     rootlet.ok("pod", "rm", "-f", "-t", "0", "p")
     assert os.listdir(rootlet.store.root / "containers") == []
+
+
+def test_logs(rootlet):
+    """Of all members, with names as podman has them; one alone; as they come."""
+    box = rootlet.image()
+    rootlet.ok("pod", "create", "p")
+    say = "echo $0 out; echo $0 err >&2; sleep 1000"
+    one = rootlet.ok("run", "-d", "--pod", "p", "--name", "one", box, "sh", "-c", say, "first").text
+    rootlet.ok("run", "-d", "--pod", "p", "--name", "two", box, "sh", "-c", say, "second")
+    rootlet.wait_for(lambda: len(rootlet.ok("pod", "logs", "p").out.splitlines()) == 2)
+    rootlet.wait_for(lambda: len(rootlet.ok("pod", "logs", "p").err.splitlines()) == 2)
+    r = rootlet.ok("pod", "logs", "--names", "p")
+    assert (r.out, r.err) == ("one first out\ntwo second out\n", "one first err\ntwo second err\n")
+    assert rootlet.ok("pod", "logs", "-c", "one", "p").out == f"{one[:12]} first out\n"
+    assert re.fullmatch(r"two 2\S+T\S+ second out\n", rootlet.ok("pod", "logs", "-nt", "-c", "two", "p").out)
+    assert rootlet.ok("pod", "logs", "--since", "0s", "p").out == ""
+    rootlet.fails("pod", "logs", "-c", "other", "p", match='pod p has no container "other"')
+    rootlet.fails("pod", "logs", "q", match="no such pod")
+    lines = rootlet.ok("pod", "stats", "--no-stream", "p").out.splitlines()
+    assert lines[0].split()[:3] == ["POD", "CID", "NAME"] and len(lines) == 4
+    assert {row["Pod"] for row in rootlet.ok("pod", "stats", "--no-stream", "--format", "json").json()} == {
+        rootlet.ok("pod", "inspect", "-f", "{{.Id}}", "p").text}
+    f = rootlet.spawn("pod", "logs", "-fn", "p")
+    assert sorted(f.stdout.readline() for _ in range(2)) == ["one first out\n", "two second out\n"]
+    rootlet.ok("pod", "rm", "-ft0", "p")
+    assert f.wait(20) == 0
+
+
+def test_stats_without_pods(rootlet):
+    rootlet.fails("pod", "stats", match="there is no pod")
+    rootlet.fails("pod", "stats", "q", match="no such pod")
