@@ -548,7 +548,7 @@ complete -c rootlet -n '__rootlet_is cp "container cp"' -s q -l quiet -d 'No pro
 complete -c rootlet -n '__rootlet_is cp "container cp"' -a '@place'
 
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s a -l all -d 'Ended and created ones too'
-complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s f -l filter -x -a 'id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=' -d 'id, name, status, label, ancestor, exited, before, since, volume, network, command, health, restart-policy, pod'
+complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s f -l filter -x -a 'id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=' -d 'id, name, status, label, ancestor, exited, before, since, volume, network, command, health, restart-policy, pod, until'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s n -l last -x -d 'The N created last, in any state'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s l -l latest -d 'The one created last, in any state'
@@ -559,9 +559,10 @@ complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "contai
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s q -l quiet -d 'Ids only'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s s -l size -d 'Show how much they have written'
 complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -l sort -x -a 'created command id image names runningfor size status' -d 'created, command, id, image, names, runningfor, size or status'
+complete -c rootlet -n '__rootlet_is ps ls "container ps" "container ls" "container list"' -s w -l watch -x -d 'Show it again and again, until ctrl-c or q'
 
 complete -c rootlet -n '__rootlet_is list' -s a -l all -d 'Ended and created ones too'
-complete -c rootlet -n '__rootlet_is list' -s f -l filter -x -a 'id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=' -d 'id, name, status, label, ancestor, exited, before, since, volume, network, command, health, restart-policy, pod'
+complete -c rootlet -n '__rootlet_is list' -s f -l filter -x -a 'id= name= status= label= ancestor= exited= before= since= volume= network= command= health= restart-policy= pod=' -d 'id, name, status, label, ancestor, exited, before, since, volume, network, command, health, restart-policy, pod, until'
 complete -c rootlet -n '__rootlet_is list' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
 complete -c rootlet -n '__rootlet_is list' -s n -l last -x -d 'The N created last, in any state'
 complete -c rootlet -n '__rootlet_is list' -s l -l latest -d 'The one created last, in any state'
@@ -572,6 +573,7 @@ complete -c rootlet -n '__rootlet_is list' -s p -l pod -d 'Show id and name of t
 complete -c rootlet -n '__rootlet_is list' -s q -l quiet -d 'Ids only'
 complete -c rootlet -n '__rootlet_is list' -s s -l size -d 'Show how much they have written'
 complete -c rootlet -n '__rootlet_is list' -l sort -x -a 'created command id image names runningfor size status' -d 'created, command, id, image, names, runningfor, size or status'
+complete -c rootlet -n '__rootlet_is list' -s w -l watch -x -d 'Show it again and again, until ctrl-c or q'
 
 complete -c rootlet -n '__rootlet_is logs "container logs"' -l color -d 'Of several containers: each one\'s name in a colour'
 complete -c rootlet -n '__rootlet_is logs "container logs"' -l details -d 'What json-file has noted: tag, labels, variables'

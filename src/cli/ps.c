@@ -8,10 +8,13 @@
 #include "cli/cli.h"
 #include "cli/psfilter.h"
 #include "cli/sizes.h"
+#include "cli/stats.h"
 #include "container/pod.h"
 #include "format/format.h"
 
 struct ps_opts {
+    int64_t watch;
+    bool watch_set;
     bool pod, all, quiet, size, latest, no_trunc, no_header, ns, sync, external;
     int64_t last;
     bool last_set;
@@ -24,7 +27,7 @@ static const struct opt ps_table[] = {
     {"all", 'a', OPT_FLAG, O(all), NULL, "Ended and created ones too"},
     {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE",
      "id, name, status, label, ancestor, exited, before, since, volume, network, command, "
-     "health, restart-policy, pod"},
+     "health, restart-policy, pod, until"},
     {"format", 0, OPT_STRING, O(format), "TEMPLATE", "json, jsonl, table ..., or a Go template"},
     {"last", 'n', OPT_INT, O(last), "N", "The N created last, in any state", 0, NULL, NULL,
      O(last_set)},
@@ -37,6 +40,8 @@ static const struct opt ps_table[] = {
     {"size", 's', OPT_FLAG, O(size), NULL, "Show how much they have written"},
     {"sort", 0, OPT_STRING, O(sort), "KEY",
      "created, command, id, image, names, runningfor, size or status"},
+    {"watch", 'w', OPT_INT, O(watch), "SECONDS", "Show it again and again, until ctrl-c or q", 0,
+     NULL, NULL, O(watch_set)},
     {"sync", 0, OPT_FLAG, O(sync), NULL, "For podman's sake, does nothing", OPT_IGNORED},
     {"external", 0, OPT_FLAG, O(external), NULL, "For podman's sake, does nothing", OPT_IGNORED},
     {NULL},
@@ -248,34 +253,61 @@ static int select_rows(struct ps_opts *o, json_t *rows, struct err *e)
     return r;
 }
 
-static int print_quiet(const json_t *rows, bool full)
+static void add_ids(const json_t *rows, bool full, struct str *out)
 {
     size_t i;
     json_t *row;
     char buf[13];
     json_array_foreach(rows, i, row)
-        puts(short_id(json_string_value(json_object_get(row, "Id")), full, buf));
-    return 0;
+        str_addf(out, "%s\n", short_id(json_string_value(json_object_get(row, "Id")), full, buf));
 }
 
 static const char *const ps_headers[] = {
     "ID=CONTAINER ID", "Pod=POD ID", "PodName=PODNAME", "CreatedHuman=CREATED", "Pid=PID",
     "IP=IP",           NULL};
 
-static int print_rows(struct ps_opts *o, const char *table, struct err *e)
+struct sized {
+    json_t *row;
+    json_int_t bytes;
+};
+
+static int by_size(const void *pa, const void *pb)
+{
+    const struct sized *a = pa, *b = pb;
+    return (a->bytes > b->bytes) - (a->bytes < b->bytes);
+}
+
+/* What was written, the least first, as podman has it. */
+static int sort_by_size(json_t *rows, struct err *e)
+{
+    int r = cli_size_rows(rows, true, e);
+    size_t n = json_array_size(rows), i;
+    scoped_free struct sized *all = xcalloc(n + 1, sizeof(*all));
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        json_t *size = json_object_get(row, "Size");
+        all[i] =
+            (struct sized){json_incref(row), json_integer_value(json_object_get(size, "rwSize"))};
+        json_object_set_new(row, "Size", json_null());
+    }
+    qsort(all, n, sizeof(*all), by_size);
+    json_array_clear(rows);
+    for (i = 0; i < n; i++)
+        json_array_append_new(rows, all[i].row);
+    return r;
+}
+
+static int render(struct ps_opts *o, const char *table, struct str *out, struct err *e)
 {
     scoped_json json_t *rows = json_array();
-    if (o->latest) {
-        o->last = 1;
-        o->last_set = true;
-    }
-    if (o->last_set && o->last < 0)
-        return err_msg(e, EINVAL, "--last %lld: not a number of containers", (long long)o->last);
     int r = select_rows(o, rows, e);
-    if (r < 0)
+    if (r == 0 && streq(o->sort, "size"))
+        r = sort_by_size(rows, e);
+    if (r == 0 && o->quiet)
+        add_ids(rows, o->no_trunc, out);
+    if (r < 0 || o->quiet)
         return r;
-    if (o->quiet)
-        return print_quiet(rows, o->no_trunc);
     if (o->size && (r = cli_size_rows(rows, as_json(o), e)) < 0)
         return r;
     size_t i;
@@ -283,8 +315,36 @@ static int print_rows(struct ps_opts *o, const char *table, struct err *e)
     if (!o->no_trunc && (!o->format || str_after(o->format, "table")))
         json_array_foreach(rows, i, row) shorten_command(row);
     struct format_options f = {o->format, table, ps_headers, o->no_header};
+    return format_rows(&f, rows, out, e);
+}
+
+static int watch(struct ps_opts *o, const char *table, struct err *e)
+{
+    struct stats_screen screen SCOPED(stats_screen_close) = {.signal_fd = -1};
+    int r = stats_screen_open(&screen, true, e);
+    do {
+        scoped_str struct str out = STR_INIT;
+        r = r < 0 ? r : render(o, table, &out, e);
+        if (r == 0)
+            stats_screen_draw(&screen, out.s);
+    } while (r == 0 && stats_screen_wait(&screen, (int)o->watch * 1000));
+    return r;
+}
+
+static int print_rows(struct ps_opts *o, const char *table, struct err *e)
+{
     scoped_str struct str out = STR_INIT;
-    r = format_rows(&f, rows, &out, e);
+    if (o->latest) {
+        o->last = 1;
+        o->last_set = true;
+    }
+    if (o->last_set && o->last < 0)
+        return err_msg(e, EINVAL, "--last %lld: not a number of containers", (long long)o->last);
+    if (o->watch_set && (o->watch < 1 || o->watch > 86400))
+        return err_msg(e, EINVAL, "--watch %lld: want seconds, 1 to 86400", (long long)o->watch);
+    if (o->watch_set)
+        return watch(o, table, e);
+    int r = render(o, table, &out, e);
     if (r == 0)
         fputs(out.s, stdout);
     return r;

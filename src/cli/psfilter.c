@@ -14,7 +14,7 @@
 static const char *const keys[] = {
     "id",    "name",    "status",  "label",  "ancestor", "exited",         "before",
     "since", "network", "command", "volume", "health",   "restart-policy", "should-start-on-boot",
-    "pod",   NULL};
+    "pod",   "until",   NULL};
 
 static char *key_of(const char *term)
 {
@@ -52,6 +52,12 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
                 e, err_msg(e, EINVAL, "--filter %s: unknown status", *t),
                 "known: created, starting, running, paused, restarting, stopped, exited, "
                 "dead");
+        }
+        int64_t when;
+        if (streq(key, "until") && time_parse(value_of(*t), &when) < 0) {
+            ps_filter_release(&f);
+            return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a time", *t),
+                            "for example until=2026-01-31T12:00:00Z, or until=10m");
         }
         f.has_status |= streq(key, "status") || streq(key, "exited");
         strv_add(&f.terms, *t);
@@ -151,6 +157,9 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
         return s->created_ns < f->before_ns;
     if (streq(key, "since"))
         return s->created_ns > f->since_ns;
+    int64_t when;
+    if (streq(key, "until")) /* made before this point in time */
+        return time_parse(value, &when) == 0 && s->created_ns < when;
     if (streq(key, "network"))
         return strv_has(s->networks, value);
     if (streq(key, "volume")) {

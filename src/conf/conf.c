@@ -11,6 +11,7 @@
 
 #include "base/fs.h"
 #include "base/path.h"
+#include "conf/runroot.h"
 
 #define CONF_MAX_BYTES (1u << 20)
 
@@ -217,7 +218,6 @@ char *conf_libexec(void)
 static void defaults(struct conf *c)
 {
     c->root = home_dir("XDG_DATA_HOME", ".local/share");
-    c->run_root = default_run_root();
     c->libexec = default_libexec();
     c->cgroups = xstrdup("enabled");
     c->security_profile = xstrdup("default");
@@ -263,10 +263,15 @@ int conf_load(char *const *overrides, struct conf *ret, struct err *e)
         scoped_free char *key = eq ? xstrndup(*p, (size_t)(eq - *p)) : xstrdup(*p);
         r = set(&c, key, eq ? eq + 1 : "", e);
     }
+    bool by_session = r == 0 && !c.run_root;
+    if (by_session)
+        c.run_root = default_run_root();
     if (r == 0)
         r = check_paths(&c, e);
     if (r < 0)
         return err_add(e, r, "configuration");
+    if (by_session)
+        conf_settle_run_root(&c);
     *ret = c;
     c = (struct conf){0};
     return 0;

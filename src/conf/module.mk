@@ -1,5 +1,5 @@
 noinst_LIBRARIES += src/conf/libconf.a
-src_conf_libconf_a_SOURCES = src/conf/conf.h src/conf/conf.c src/conf/room.c
+src_conf_libconf_a_SOURCES = src/conf/conf.h src/conf/conf.c src/conf/room.c src/conf/runroot.h src/conf/runroot.c
 # They know where things are installed: configured anew with another --prefix they are made anew.
 src/conf/conf.$(OBJEXT) src/quadlet/load.$(OBJEXT) src/cli/linger.$(OBJEXT): Makefile
 

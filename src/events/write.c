@@ -14,13 +14,30 @@
 #include "base/timefmt.h"
 #include "events/events.h"
 
-/* Labels may be any size: a longer line goes without them. */
+/* A longer line goes without labels. */
 #define LINE_MAX_BYTES (64u << 10)
+/* Labels are an image's and may be any size: of all that fits here, or a few events of such a
+ * container would drive the others out of the journal. */
+#define LABELS_MAX_BYTES 4096
 
 static void add_pairs(json_t *to, char *const *pairs)
 {
     scoped_json json_t *o = json_from_pairs(pairs);
     json_object_update(to, o);
+}
+
+static void add_labels(json_t *to, char *const *labels)
+{
+    scoped_strv char **some = NULL;
+    size_t bytes = 0;
+    for (; labels && *labels; labels++) {
+        size_t n = strlen(*labels) + sizeof("\"\":\"\",") - 1;
+        if (bytes + n > LABELS_MAX_BYTES)
+            continue;
+        bytes += n;
+        strv_add(&some, *labels);
+    }
+    add_pairs(to, some);
 }
 
 /* timeNano stands first: that is how the reader finds the begin of a line. */
@@ -39,7 +56,7 @@ static char *event_line(const struct event_entry *ev, bool with_labels)
         json_object_set_new(j, "Image", json_from_bytes(ev->image));
     /* What we say goes before what an image says under the same name. */
     if (with_labels)
-        add_pairs(attributes, ev->labels);
+        add_labels(attributes, ev->labels);
     add_pairs(attributes, ev->attributes);
     if (json_object_size(attributes))
         json_object_set(j, "Attributes", attributes);

@@ -246,6 +246,15 @@ def test_hostile_text(rootlet, journal):
     assert events(rootlet)[0]["Attributes"] == evil["Attributes"]
 
 
+def test_labels_do_not_flood(rootlet):
+    """The labels of one image leave room for the events of others, and what is asked for stays."""
+    image = rootlet.image()
+    rootlet.ok("create", "--name", "c", *(w for n in range(40) for w in ("-l", f"k{n}={'x' * 1000}")), "-l", "small=yes", image)
+    made = events(rootlet, "--filter", "event=create", "--filter", "type=container")[0]
+    assert 0 < sum(len(v) for v in made["Attributes"].values()) < 4096 and made["Attributes"]["small"] == "yes"
+    assert len(rootlet.inspect("c")["Config"]["Labels"]) >= 41
+
+
 def test_writers_at_once(rootlet, journal):
     """Every event of commands that run at the same time is there, over rotations."""
     image = rootlet.image()

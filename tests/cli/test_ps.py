@@ -72,7 +72,10 @@ def test_quiet_and_last(three):
     (["label=k"], ["up", "new"]), (["label=k=v"], ["new"]), (["label=k=v", "status=running"], []),
     (["ancestor=localhost/busybox"], ["gone", "up", "new"]), (["ancestor=busybox:latest"], ["gone", "up", "new"]),
     (["ancestor=other"], []), (["before=gone"], ["up", "new"]), (["since=new"], ["gone", "up"]),
-    (["network=none"], ["gone", "up", "new"]), (["id=zz"], [])])
+    (["network=none"], ["gone", "up", "new"]), (["id=zz"], []),
+    (["label!=k=v"], ["gone", "up"]), (["label!=k"], ["gone"]), (["until=1h"], []), (["until=2099-01-01T00:00:00Z"], ["gone", "up", "new"]),
+    (["command=sleep"], ["up"]), (["health=none"], ["gone", "up", "new"]), (["restart-policy=no"], ["gone", "up", "new"]),
+    (["volume=nosuch"], []), (["pod=nosuch"], [])])
 def test_filters(three, filters, want):
     flags = [word for f in filters for word in ("-f", f)]
     assert names(three, "-a", *flags) == want
@@ -84,13 +87,35 @@ def test_bad_filters(rootlet):
     rootlet.fails("ps", "-f", "name", match="name")
     rootlet.fails("ps", "-f", "before=nosuch", match="nosuch")
     rootlet.fails("ps", "--sort", "nosuch", match="nosuch")
+    rootlet.fails("ps", "-f", "until=noon", match="not a time")
+    rootlet.fails("ps", "--watch", "0", match="--watch")
     rootlet.fails("ps", "extra", match="argument")
+
+
+def test_watch(three):
+    """Again and again; in place on a terminal, until q."""
+    p = three.spawn("ps", "-w", "1", "--format", "{{.Names}} {{.State}}")
+    assert [p.stdout.readline() for _ in range(2)] == ["up running\n"] * 2
+    p.terminate()
+    assert p.wait(20) == 0
+    t = three.pty("ps", "-a", "--watch", "1")
+    t.expect("\x1b\\[4A")
+    t.send("q")
+    assert t.wait() == 0
 
 
 def test_sort(three):
     assert names(three, "-a", "--sort", "names") == ["gone", "new", "up"]
     assert names(three, "-a", "--sort", "created") in (["new", "up", "gone"], ["gone", "up", "new"])
     assert names(three, "-a", "--sort", "status")[0] in ("new", "gone")
+
+
+def test_sort_by_size(three):
+    three.ok("run", "--name", "big", three.image(), "sh", "-c", "head -c 300000 /dev/zero > /big")
+    three.ok("run", "--name", "small", three.image(), "sh", "-c", "head -c 5000 /dev/zero > /small")
+    assert names(three, "-a", "--sort", "size")[-2:] == ["small", "big"]
+    out = three.ok("ps", "-as", "--sort", "size").out.splitlines()
+    assert " (virtual " in out[-1] and columns(out[0])[-1] == "SIZE" and " big " in out[-1]
 
 
 def test_json_has_podmans_keys(three):
