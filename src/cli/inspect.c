@@ -266,6 +266,7 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     json_object_set_new(j, "Config", config_json(c, &spec));
     json_object_set_new(j, "HostConfig", host_config(c, &spec));
     add_paths(c, j);
+    inspect_fill(rec, j);
     r = size ? add_size(c, j, e) : 0;
     if (r < 0)
         json_decref(j);

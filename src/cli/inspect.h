@@ -10,3 +10,5 @@ void inspect_limits(const struct ctr_record *rec, const struct spec *spec, json_
 json_t *inspect_mounts(const struct ctr_record *rec, const struct spec *spec);
 /* A tmpfs that is not one of ours in /dev. */
 bool inspect_is_tmpfs(const struct spec_mount *m);
+/* What else podman and docker show; j is complete but for that. inspect_fill.c */
+void inspect_fill(const struct ctr_record *rec, json_t *j);

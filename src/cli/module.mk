@@ -13,7 +13,7 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/select.c s
 rootlet_SOURCES += src/cli/prune.c src/cli/prune.h src/cli/sizes.c src/cli/sizes.h src/cli/df.c src/cli/df_verbose.c src/cli/df.h src/cli/reset.c src/cli/unshare.c src/cli/system_prune.c
 rootlet_SOURCES += src/cli/stats.c src/cli/stats_set.c src/cli/stats_screen.c src/cli/stats.h src/cli/build_watch.c
 rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_ls.c src/cli/pod_member.c src/cli/auto_update.c
-rootlet_SOURCES += src/cli/mount.c src/cli/inspect_mounts.c
+rootlet_SOURCES += src/cli/mount.c src/cli/inspect_mounts.c src/cli/inspect_fill.c
 rootlet_SOURCES += src/cli/changes.h src/cli/changes.c src/cli/diff.c src/cli/commit.c \
 	src/cli/commit_config.c src/cli/commit.h src/cli/export.c src/cli/hand.h src/cli/hand.c
 rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/port.c
