@@ -182,6 +182,17 @@ int proc_start_time(pid_t pid, uint64_t *ret)
     return stat_field(pid, 22, ret);
 }
 
+bool proc_is_stopped(pid_t pid)
+{
+    char path[40];
+    scoped_free char *text = NULL;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (fs_read(AT_FDCWD, path, 8192, &text, NULL) < 0)
+        return false;
+    const char *p = strrchr(text, ')');
+    return p && p[1] == ' ' && (p[2] == 'T' || p[2] == 't');
+}
+
 int proc_boot_id(char ret[static 40])
 {
     scoped_free char *text = NULL;

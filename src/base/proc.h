@@ -60,6 +60,8 @@ int wait_status_code(int status);
 /* Field 22 of /proc/PID/stat: start time in clock ticks since boot. 0 or -errno. proc_pid_stat(5)
  */
 int proc_start_time(pid_t pid, uint64_t *ret);
+/* Is it stopped by a signal (SIGSTOP, or a debugger)? */
+bool proc_is_stopped(pid_t pid);
 /* The boot id (37 bytes with terminator). random(4), /proc/sys/kernel/random/boot_id */
 int proc_boot_id(char ret[static 40]);
 

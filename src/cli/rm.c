@@ -48,6 +48,8 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e)
         *e = ended;
         return r;
     }
+    if (r == -ENOTCONN)
+        container_end_supervisor(&c->state);
     c->state.status = CTR_EXITED; /* what was read before the stop; removal looks again itself */
     r = container_remove(cli_conf(), c, volumes, e);
     return r == -ENOENT ? 0 : r; /* --rm was quicker */

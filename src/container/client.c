@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/fs.h"
@@ -14,6 +15,10 @@
 #define POLL_NS 10000000
 /* Two seconds, in which whoever takes it over has done so. */
 #define ADOPT_TRIES 100
+/* One that is stopped is told of after so long; whatever else keeps one from answering, is waited
+ * for longer. */
+#define STOPPED_MS 2000
+#define ANSWER_MS 28000
 #define ADOPT_STEP_NS 20000000
 
 int client_connect(const struct conf *c, const char *id, struct err *e)
@@ -88,6 +93,30 @@ int client_wait(int fd, enum proto_type type, struct proto_msg *ret, struct err 
     }
 }
 
+static pid_t peer_pid(int fd)
+{
+    struct ucred peer = {.pid = 0};
+    socklen_t size = sizeof(peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+
+/* A supervisor answers at once, unless it is stopped, or frozen. */
+static int await_answer(int fd, struct err *e)
+{
+    if (pidfd_poll(fd, STOPPED_MS) != 0)
+        return 0;
+    pid_t pid = peer_pid(fd);
+    bool stopped = proc_is_stopped(pid);
+    if (!stopped && pidfd_poll(fd, ANSWER_MS) != 0)
+        return 0;
+    int r = err_msg(e, ENOTCONN, "its supervisor (process %d) %s", (int)pid,
+                    stopped ? "does not answer: it was stopped by a signal"
+                            : "has not answered for half a minute");
+    return stopped ? err_hint(e, r, "kill -CONT %d lets it go on; \"rootlet rm -f\" needs it not",
+                              (int)pid)
+                   : err_hint(e, r, "\"rootlet rm -f\" ends the container without it");
+}
+
 int client_request(int fd, const struct proto_head *request, const void *data, struct err *e)
 {
     scoped_free struct proto_msg *m = xmalloc(sizeof(*m));
@@ -96,7 +125,8 @@ int client_request(int fd, const struct proto_head *request, const void *data, s
     /* A supervisor that is about to end has said so: that is the better answer. */
     if (r < 0 && r != -EPIPE && r != -ECONNRESET)
         return err_set(e, -r, "write to the supervisor");
-    return client_wait(fd, PROTO_OK, m, e);
+    r = await_answer(fd, e);
+    return r < 0 ? r : client_wait(fd, PROTO_OK, m, e);
 }
 
 int container_signal(const struct conf *c, const char *id, int sig, struct err *e)

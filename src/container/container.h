@@ -232,6 +232,8 @@ int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struc
 /* Ends the init of a run whose supervisor was killed, found by pid and start time in the state on
  * disk; the caller holds the lock. 0 also when there is none. */
 int container_end_survivor(int dir_fd, struct err *e);
+/* Ends a supervisor that does not answer, by SIGKILL: its container is a survivor then. */
+void container_end_supervisor(const struct ctr_state *s);
 /* The control group of a running container, to be looked at, changed, frozen or killed; owned.
  * -ENOTSUP with a hint when it has none, -ESRCH when it does not run; the caller's err_add says
  * what it is needed for. */

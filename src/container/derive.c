@@ -235,6 +235,15 @@ int container_end_survivor(int dir_fd, struct err *e)
     return r;
 }
 
+void container_end_supervisor(const struct ctr_state *s)
+{
+    uint64_t start = 0;
+    scoped_fd int pidfd = s->supervisor_pid > 0 ? pidfd_open_pid(s->supervisor_pid) : -1;
+    if (pidfd >= 0 && proc_start_time(s->supervisor_pid, &start) == 0 &&
+        start == s->supervisor_start && pidfd_signal(pidfd, SIGKILL) == 0)
+        (void)!pidfd_poll(pidfd, SURVIVOR_MS);
+}
+
 static int take_lock(const struct conf *c, const char *id, int wait_ms, struct err *e)
 {
     char what[40];

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from lib import rows
-from lib.runner import wait_for
+from lib import host, rows
+from lib.runner import PATIENCE, wait_for
 from test_supervise import alive, container_dir, state, status
 
 AFTER_GO = "while [ ! -e /go ]; do sleep 0.05; done; "
@@ -216,3 +216,76 @@ def test_pipe_that_is_not_ours_is_not_opened(rootlet):
     assert not [fd for fd in pathlib.Path(f"/proc/{supervisor}/fd").iterdir()
                 if os.readlink(fd).endswith("/f")]
     rootlet.ok("stop", "-t", "0", "c")
+
+
+@rows("R13")
+def test_stopped_supervisor(rootlet):
+    """Who needs it says who does not answer; looking and rm -f work without it."""
+    cid = rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "1000").text
+    s = state(rootlet, cid)
+    os.kill(s["supervisor_pid"], signal.SIGSTOP)
+    assert rootlet.ok("ps", "-q").text == cid[:12]
+    assert rootlet.ok("exec", "c", "echo", "inside").text == "inside"
+    for words in (("stop", "c"), ("kill", "c"), ("rename", "c", "d"), ("pause", "--signal", "c")):
+        r = rootlet.fails(*words, match=rf"supervisor \(process {s['supervisor_pid']}\) does not "
+                          "answer: it was stopped")
+        assert "kill -CONT" in r.err
+        assert 1.9 < r.seconds < 3 + 5 * PATIENCE
+    assert alive(s["pid"])
+    rootlet.ok("rm", "-f", "c")
+    assert not alive(s["pid"]) and not alive(s["supervisor_pid"])
+    cid = rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "1000").text
+    pid = state(rootlet, cid)["supervisor_pid"]
+    os.kill(pid, signal.SIGSTOP)
+    p = rootlet.spawn("stop", "-t", "0", "c")
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGCONT)
+    assert p.wait(20) == 0
+
+
+@rows("B46")
+def test_supervisor_does_not_grow(rootlet):
+    """Execs, peers that come and go, signals, and a reader that stands still while much is written."""
+    cid = rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sh", "-c", AFTER_GO + "exec yes").text
+    pid = state(rootlet, cid)["supervisor_pid"]
+    socket_path = rootlet.store.runroot / cid / "attach.sock"
+    churn(rootlet, socket_path, 200)
+    time.sleep(1.5)
+    before = footprint(pid)
+    churn(rootlet, socket_path, int(os.environ.get("ROOTLET_TEST_PEERS", "3000")))
+    for _ in range(20):
+        rootlet.ok("exec", "c", "true")
+    stalled = rootlet.spawn("attach", "--no-stdin", "c")
+    rootlet.ok("exec", "c", "touch", "/go")
+    log = container_dir(rootlet, cid) / "log"
+    wait_for(lambda: log.stat().st_size > (8 << 20), 30)
+    stalled.kill()
+    rootlet.ok("pause", "--signal", "c")
+    time.sleep(1.5)
+    after = footprint(pid)
+    assert after["fds"] == before["fds"], (before, after)
+    if not host.SANITIZERS:
+        assert after["anonymous"] <= before["anonymous"] + 64, (before, after)
+
+
+def footprint(pid):
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return {"fds": len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir())),
+            "anonymous": int(rollup.split("Anonymous:")[1].split()[0])}
+
+
+def churn(rootlet, path, n):
+    """Peers that attach, ask for a size, and leave without a word."""
+    script = r"""
+import os, socket, struct, sys
+os.chdir(os.path.dirname(sys.argv[1]))
+for i in range(int(sys.argv[2])):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect("attach.sock")
+    s.send(struct.pack("<IiiI", 1, 6, 0, 0))
+    s.send(struct.pack("<IiiI", 3, 24, 80, 0))
+    if i % 2:
+        s.recv(4096)
+    s.close()
+"""
+    rootlet("-c", script, str(path), str(n), program="/usr/bin/python3", rc=0)
