@@ -51,20 +51,10 @@ static mode_t kept_mode(const struct copy_writer *w, const struct copy_packet *p
 
 static void set_xattrs(int fd, const struct copy_packet *p)
 {
-    const char *at = p->xattrs, *end = p->xattrs + p->m.xattrs_len;
-    while (at < end) {
-        uint32_t size;
-        const char *value = at + strnlen(at, (size_t)(end - at)) + 1;
-        if (value + sizeof(size) > end)
-            return;
-        memcpy(&size, value, sizeof(size));
-        value += sizeof(size);
-        if (size > (size_t)(end - value))
-            return;
-        if (str_after(at, "user.")) /* a file system without them keeps none */
-            (void)!fsetxattr(fd, at, value, size, 0);
-        at = value + size;
-    }
+    struct copy_xattr x;
+    for (size_t at = 0; copy_next_xattr(p, &at, &x);)
+        if (str_after(x.name, "user.")) /* a file system without them keeps none */
+            (void)!fsetxattr(fd, x.name, x.value, x.size, 0);
 }
 
 static void times_of(const struct copy_packet *p, struct timespec ret[static 2])

@@ -55,6 +55,39 @@ int copy_msg_write(int sock, const struct copy_msg *m, const char *path, const v
     return n < 0 ? -errno : 0;
 }
 
+int copy_msg_parse(const char *buf, size_t n, struct copy_packet *ret, struct err *e)
+{
+    struct copy_packet p = {.fd = -1};
+    if (n >= sizeof(p.m))
+        memcpy(&p.m, buf, sizeof(p.m));
+    if (n < sizeof(p.m) || !fits(&p.m) ||
+        n != sizeof(p.m) + p.m.path_len + p.m.link_len + p.m.xattrs_len + 3)
+        return err_msg(e, EPROTO, "the reading side sent something else");
+    p.path = buf + sizeof(p.m);
+    p.link = p.path + p.m.path_len + 1;
+    p.xattrs = p.link + p.m.link_len + 1;
+    if (p.path[p.m.path_len] || p.link[p.m.link_len] || p.xattrs[p.m.xattrs_len])
+        return err_msg(e, EPROTO, "the reading side sent a text without an end");
+    *ret = p;
+    return 0;
+}
+
+int copy_next_xattr(const struct copy_packet *p, size_t *at, struct copy_xattr *ret)
+{
+    const char *name = p->xattrs + *at;
+    size_t left = p->m.xattrs_len - *at, len = strnlen(name, left) + 1;
+    if (left <= len + sizeof(ret->size))
+        return 0;
+    memcpy(&ret->size, name + len, sizeof(ret->size));
+    len += sizeof(ret->size);
+    if (ret->size > left - len)
+        return 0;
+    ret->name = name;
+    ret->value = name + len;
+    *at += len + ret->size;
+    return 1;
+}
+
 int copy_msg_recv(int sock, char *buf, struct copy_packet *ret, struct err *e)
 {
     int fds[SOCK_MAX_FDS];
@@ -66,18 +99,12 @@ int copy_msg_recv(int sock, char *buf, struct copy_packet *ret, struct err *e)
         fd_close(&fds[i]);
     if (n == 0)
         return err_msg(e, EPROTO, "the reading side was ended");
-    if ((size_t)n >= sizeof(ret->m))
-        memcpy(&ret->m, buf, sizeof(ret->m));
-    if ((size_t)n < sizeof(ret->m) || !fits(&ret->m) ||
-        (size_t)n != sizeof(ret->m) + ret->m.path_len + ret->m.link_len + ret->m.xattrs_len + 3) {
+    int r = copy_msg_parse(buf, (size_t)n, ret, e);
+    if (r < 0)
         fd_close(&fds[0]);
-        return err_msg(e, EPROTO, "the reading side sent something else");
-    }
-    ret->path = buf + sizeof(ret->m);
-    ret->link = ret->path + ret->m.path_len + 1;
-    ret->xattrs = ret->link + ret->m.link_len + 1;
-    ret->fd = fds[0];
-    return 0;
+    else
+        ret->fd = fds[0];
+    return r;
 }
 
 void copy_send_failure(int sock, const struct err *e)

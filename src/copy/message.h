@@ -65,6 +65,17 @@ int copy_msg_write(int sock, const struct copy_msg *m, const char *path, const v
                    const void *xattrs);
 /* buf: COPY_MAX_PACKET bytes. -EPROTO for what no reader of ours sends, or none any more. */
 int copy_msg_recv(int sock, char *buf, struct copy_packet *ret, struct err *e);
+/* A packet of n bytes taken apart; -EPROTO. */
+int copy_msg_parse(const char *buf, size_t n, struct copy_packet *ret, struct err *e);
+
+/* One of a packet's extended attributes; all of it points into the packet. */
+struct copy_xattr {
+    const char *name, *value;
+    uint32_t size;
+};
+/* The one behind *at, which begins at 0: 1, or 0 when there is none any more. */
+int copy_next_xattr(const struct copy_packet *p, size_t *at, struct copy_xattr *ret);
+
 /* Tells the writer why there will be nothing more. */
 void copy_send_failure(int sock, const struct err *e);
 /* The error in a COPY_FAILED. */

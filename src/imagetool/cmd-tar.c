@@ -232,14 +232,14 @@ static int confine(struct err *e)
     return r;
 }
 
-static int tar_in(const char *label, struct err *e)
+_Noreturn static void tar_in(const char *label, struct err *e)
 {
     struct reader *t = xcalloc(1, sizeof(*t));
     t->input = decompress_new(read_stdin, t);
     t->archive = archive_read_new();
     if (!t->archive || archive_read_support_format_tar(t->archive) != ARCHIVE_OK)
-        return err_set(e, ENOMEM, "start the archive reader");
-    int r = confine(e);
+        err_set(e, ENOMEM, "start the archive reader");
+    int r = e->errnum ? -e->errnum : confine(e);
     if (r == 0)
         r = read_tar(t, e);
     if (r < 0 && !t->gone) {
@@ -248,13 +248,8 @@ static int tar_in(const char *label, struct err *e)
         err_add(e, r, "%s", label);
         copy_send_failure(SOCKET, e);
     }
-    archive_read_free(t->archive);
-    decompress_free(t->input);
-    for (size_t i = 0; i < t->n_dirs; i++)
-        free(t->dirs[i].path);
-    free(t->dirs);
-    free(t);
-    return 0; /* the other side tells */
+    /* Nothing is left to be done, and in the confinement nothing else can be. */
+    _exit(0);
 }
 
 /* --- OUT --- */
@@ -279,15 +274,10 @@ static const char *full_name(struct writer *t, struct str *s, const char *path, 
 
 static void pack_records(struct pax *pax, const struct copy_packet *p)
 {
-    const char *at = p->xattrs, *end = at + p->m.xattrs_len;
-    while (at < end) {
-        uint32_t size;
-        size_t len = strlen(at) + 1;
-        char key[300];
-        memcpy(&size, at + len, sizeof(size));
-        snprintf(key, sizeof(key), "SCHILY.xattr.%s", at);
-        pax_record(pax, key, at + len + 4, size);
-        at += len + 4 + size;
+    struct copy_xattr x;
+    for (size_t at = 0; copy_next_xattr(p, &at, &x);) {
+        scoped_free char *key = xasprintf("SCHILY.xattr.%s", x.name);
+        pax_record(pax, key, x.value, x.size);
     }
 }
 
@@ -484,7 +474,7 @@ static int tar_command(const struct cmd *cmd, void *opts, char **args, struct er
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (streq(args[0], "in"))
-        return tar_in(args[1], e);
+        tar_in(args[1], e);
     int r = tar_out(e);
     return r < 0 && !str_after(e->msg, args[1]) ? err_add(e, r, "%s", args[1]) : r;
 }
