@@ -43,7 +43,7 @@ static void on_drain_time(void *data, uint32_t events)
     struct sup *s = data;
     (void)events;
     s->drain_timer = -1;
-    bool over = time_now_ns() - s->state.finished_ns > FAREWELL_MS * INT64_C(1000000);
+    bool over = time_monotonic_ns() - s->ended_ns > FAREWELL_MS * INT64_C(1000000);
     if (s->streams_parked && s->state.stop_requested && over) {
         s->force_end = true;
         stdio_update(s);
@@ -67,6 +67,7 @@ void finish_init_ended(struct sup *s)
     s->init_ended = true;
     group_init_ended(s);
     st->finished_ns = time_now_ns();
+    s->ended_ns = time_monotonic_ns(); /* the clock of the day may be set meanwhile */
     st->exit_code = known ? wait_status_code(status) : EXIT_UNKNOWN;
     st->signal = known && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (!known)

@@ -115,7 +115,7 @@ struct sup {
     struct pressure *pressure;
     struct health *health; /* NULL: it has no check */
     int stop_timer, drain_timer, run_timer, trim_timer, state_timer;
-    int64_t stop_due_ns;
+    int64_t stop_due_ns, ended_ns; /* monotonic */
 
     int stream_fd[STREAM_MAX]; /* our ends; with a tty STREAM_OUT is the pty's master */
     int stdin_fd;              /* our end, or the master (not owned then), or -1 */
