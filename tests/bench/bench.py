@@ -18,7 +18,7 @@ import tools
 from host import Host
 from measure import Command, add, ratios
 
-SECTIONS = ("start", "scope", "exec", "oci", "memory", "unpack", "concurrency", "lists")
+SECTIONS = ("start", "again", "scope", "exec", "oci", "memory", "unpack", "concurrency", "lists")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -146,6 +146,26 @@ class Bench:
         for peer, limit in (("crun run, bare bundle, one id", 1.0), ("floor, newuidmap", 1.5)):
             self.verdict_of(f"run --rm, full security / {peer}", found.get(peer), "wall", limit)
 
+    def again(self):
+        """The start of a container that has ended, beside the whole run of the smallest runtime."""
+        self.title("again", f"start of a stopped container, {self.options.rounds} rounds")
+        env = self.home("again")
+        commands = []
+        for m in self.managers():
+            self.host.run(m.create("stopped"), env)
+            commands += [Command(f"{m.name} start", m.start("stopped"), m.wait("stopped")),
+                         Command(f"{m.name} start -a", m.start("stopped", "-a"))]
+        if self.has("crun"):
+            for name, ids in (("one id", None), ("a range", self.host.subids())):
+                bundle = self.crun.bundle("bundle-again-" + name.split()[1], ["/bin/true"], ids)
+                commands.append(Command(f"crun run, {name}", self.crun.run(bundle, name[0] + "{n}")))
+        samples = self.host.alternate(env, commands, self.options.rounds, 2)
+        self.table("again", samples)
+        for name in ("rootlet start", "rootlet start -a"):
+            found = self.compare("again", samples, name, ("crun run, one id", "crun run, a range"))
+            self.verdict_of(f"{name[8:]} of a stopped container / crun run, a range",
+                            found.get("crun run, a range"), "wall", 1.0)
+
     def scope(self):
         """What the scope of systemd costs a start, in pairs: where a user's manager runs, as in the
         bed of tests/vm/native-systemd."""
@@ -249,6 +269,8 @@ class Bench:
             found = self.compare("lists", samples, f"rootlet ps -a, {n}", [f"podman ps -a, {n}"])
         self.verdict_of(f"ps -a of {have} containers / podman's", found.get(f"podman ps -a, {have}"),
                         "wall", 0.05)
+        self.verdict(f"ps -a of {have} containers, ms (wall)",
+                     samples[f"rootlet ps -a, {have}"].summary()["wall_median_ms"], 40)
 
     def memory_of(self, manager, env, count):
         """({process name: (how many, PSS KiB)}, KiB per container) of what runs beside payloads"""
@@ -285,6 +307,8 @@ class Bench:
             ratio = per["rootlet"] / per["podman"]
             self.say(f"rootlet-supervise / conmon: {ratio:.3f}")
         self.verdict("memory of a detached container / conmon (PSS)", ratio, 1.0)
+        self.verdict("memory of an idle supervisor, MiB (PSS)",
+                     per["rootlet"] and per["rootlet"] / 1024, 0.3)
 
     def unpack(self):
         work, size = self.host.work, self.options.layer_mb << 20

@@ -21,6 +21,12 @@ class Rootlet:
     def create(self, name):
         return ["rootlet", "create", *self.quiet, "--name", name, IMAGE, "/bin/true"]
 
+    def start(self, name, *options):
+        return ["rootlet", "start", *options, name]
+
+    def wait(self, name):
+        return ["rootlet", "wait", name]
+
     def exec(self, name):
         return ["rootlet", "exec", name, "/bin/true"]
 
