@@ -17,6 +17,7 @@
 #include "cgroup/pressure.h"
 
 #define STATUS_MAX (64u << 10)
+#define KILL_PASSES 20
 
 int group_begin(struct sup *s, struct err *e)
 {
@@ -112,22 +113,65 @@ void group_kill(struct sup *s)
         (void)!cgroup_freeze(s->cgroup, false, NULL);
 }
 
-void group_init_ended(struct sup *s)
-{
-    const struct spec_namespace *pid = spec_namespace_get(&s->spec, "pid");
-    if (s->cgroup && (!pid || pid->path))
-        (void)!cgroup_kill(s->cgroup, SIGKILL, NULL);
-}
-
-/* --- pause --- */
-
-static bool in_pid_namespace(const char *pid, const struct stat *ns)
+static bool in_namespace(const char *pid, const char *type, const struct stat *ns)
 {
     char path[64];
     struct stat st;
-    snprintf(path, sizeof(path), "/proc/%.16s/ns/pid", pid);
+    snprintf(path, sizeof(path), "/proc/%.16s/ns/%s", pid, type);
     return stat(path, &st) == 0 && st.st_ino == ns->st_ino && st.st_dev == ns->st_dev;
 }
+
+/* Signals every process of a namespace; how many there were. */
+static unsigned signal_members(const char *type, const struct stat *ns, int sig)
+{
+    unsigned n = 0;
+    scoped_dir DIR *d = opendir("/proc");
+    for (struct dirent *entry; d && (entry = readdir(d));) {
+        uint32_t pid;
+        if (parse_u32(entry->d_name, &pid) < 0 || !in_namespace(entry->d_name, type, ns))
+            continue;
+        /* Once more behind the descriptor: the number may have been given to another. */
+        scoped_fd int pidfd = pidfd_open_pid((pid_t)pid);
+        if (pidfd >= 0 && in_namespace(entry->d_name, type, ns))
+            n += pidfd_signal(pidfd, sig) == 0;
+    }
+    return n;
+}
+
+static bool shares_pids(const struct sup *s)
+{
+    const struct spec_namespace *pid = spec_namespace_get(&s->spec, "pid");
+    return !pid || pid->path;
+}
+
+/* Without a group and without a pid namespace of its own, a container is known by its user
+ * namespace alone. The descriptor keeps the namespace's number from being given to another. */
+void group_started(struct sup *s)
+{
+    const struct spec_namespace *user = spec_namespace_get(&s->spec, "user");
+    char path[40];
+    fd_close(&s->groups.userns_fd);
+    if (s->cgroup || s->session || !shares_pids(s) || !user || user->path)
+        return;
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)engine_pid(s->engine));
+    s->groups.userns_fd = open(path, O_RDONLY | O_CLOEXEC);
+}
+
+void group_init_ended(struct sup *s)
+{
+    struct stat ns;
+    if (!shares_pids(s))
+        return;
+    if (s->cgroup)
+        (void)!cgroup_kill(s->cgroup, SIGKILL, NULL);
+    /* What forks meanwhile is met in the next pass. */
+    if (s->groups.userns_fd >= 0 && fstat(s->groups.userns_fd, &ns) == 0)
+        for (int pass = 0; pass < KILL_PASSES && signal_members("user", &ns, SIGKILL); pass++)
+            continue;
+    fd_close(&s->groups.userns_fd);
+}
+
+/* --- pause --- */
 
 /* The first process of its pid namespace, that is, of one which it shares with no other's init. */
 static bool leads_namespace(pid_t pid)
@@ -152,16 +196,8 @@ static int signal_each(struct sup *s, int sig, struct err *e)
     if (stat(path, &ns) < 0)
         return err_set(e, errno, "look at the container's processes");
     int r = pidfd_signal(engine_pidfd(s->engine), sig);
-    scoped_dir DIR *d = leads_namespace(engine_pid(s->engine)) ? opendir("/proc") : NULL;
-    for (struct dirent *entry; d && (entry = readdir(d));) {
-        uint32_t pid;
-        if (parse_u32(entry->d_name, &pid) < 0 || !in_pid_namespace(entry->d_name, &ns))
-            continue;
-        /* Once more behind the descriptor: the number may have been given to another. */
-        scoped_fd int pidfd = pidfd_open_pid((pid_t)pid);
-        if (pidfd >= 0 && in_pid_namespace(entry->d_name, &ns))
-            pidfd_signal(pidfd, sig);
-    }
+    if (leads_namespace(engine_pid(s->engine)))
+        signal_members("pid", &ns, sig);
     return r < 0 ? err_set(e, -r, "send signal %d", sig) : 0;
 }
 

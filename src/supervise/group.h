@@ -10,6 +10,7 @@ struct sup;
 struct group_args {
     const char *driver, *parent; /* borrowed */
     char **properties;           /* owned */
+    int userns_fd;               /* of group_started, or -1 */
 };
 
 /* Asks for the control groups as s->groups says; with a manager they are on their way then. */
@@ -23,6 +24,8 @@ int group_container(void *sup, struct cgroup **ret, struct err *e);
 int group_container_now(struct sup *s, struct err *e);
 /* Everything in the container's group is sent SIGKILL, also when it is paused. */
 void group_kill(struct sup *s);
+/* The init is there. */
+void group_started(struct sup *s);
 /* The init has ended: so do those that shared a pid namespace with others. */
 void group_init_ended(struct sup *s);
 /* Stops all processes, by the freezer, or (PROTO_BY_SIGNAL) each by SIGSTOP; writes the state. */

@@ -199,6 +199,7 @@ int main(int argc, char **argv)
         .trim_timer = -1,
         .state_timer = -1,
         .restart.timer = -1,
+        .groups.userns_fd = -1,
         .network.mode = NULL,
     };
     struct err e = ERR_INIT;

@@ -341,6 +341,7 @@ int sup_start(struct sup *s, struct err *e)
     int r = write_pidfile(s, e);
     if (r == 0)
         r = state_starting(s, e);
+    group_started(s);
     if (r == 0)
         r = engine_start(s->engine, e);
     if (r == 0)
