@@ -50,15 +50,21 @@ check-systemd: all
 check-guest: all
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/run-tests $(PYTEST_ARGS)
 # Kills commands at POINTS system calls of each (all: a big number; 0.2 s each), and looks at what is
-# left (tests/crash/README.md); then cuts the power of a machine that writes, CUTS times (20 s each).
-# Either can be 0.
+# left (tests/crash/README.md); lets FAULTS system calls fail (all: every one; 0.1 s each); does ADDS_UP
+# times the execs and runs of which nothing may stay; then cuts the power of a machine that writes, CUTS
+# times (20 s each). Each can be 0.
 POINTS = 100
+FAULTS = 5000
+ADDS_UP = 33
 CUTS = 50
+CRASH_TESTS = SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' PYTHON='$(PYTHON)' \
+	SANITIZERS='$(SANITIZERS)' sh $(top_srcdir)/tests/run-pytest
 check-crash: all
 	@$(MAKE) -s $(AM_MAKEFLAGS) $(check_PROGRAMS)
-	@test '$(POINTS)' = 0 || ROOTLET_CRASH_POINTS='$(POINTS)' SRCDIR='$(abs_top_srcdir)' \
-	BUILDDIR='$(abs_top_builddir)' PYTHON='$(PYTHON)' MAKE='$(MAKE)' SANITIZERS='$(SANITIZERS)' \
-	sh $(top_srcdir)/tests/run-pytest $(top_srcdir)/tests/crash --dist load -rP $(PYTEST_ARGS)
+	@test '$(POINTS)' = 0 || ROOTLET_CRASH_POINTS='$(POINTS)' $(CRASH_TESTS) \
+	$(top_srcdir)/tests/crash --dist load -rP $(PYTEST_ARGS)
+	@test '$(FAULTS)' = 0 || FAULTS='$(FAULTS)' $(CRASH_TESTS) tests/cli/test_faults.py
+	@test '$(ADDS_UP)' = 0 || ADDS_UP='$(ADDS_UP)' $(CRASH_TESTS) tests/cli/test_adds_up.py
 	@test '$(CUTS)' = 0 || SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/power-cuts $(CUTS)
 # A shell there: make guest-shell, make guest-shell BED=--native
 BED =

@@ -192,6 +192,9 @@ def judge(point, rc, err):
     # A filter that looks at arguments; libraries that do not begin again.
     if re.search("SIGSYS|error while loading shared libraries|make the system call filter", err):
         return None
+    # What maps the libraries of a program before it begins.
+    if point.call == "mmap" and point.n == 1 and rc == 139 and not err:
+        return None
     if rc >= 128 or "Aborted" in err or re.search(r"SIG(ABRT|SEGV|BUS|ILL)", err):
         return f"crash ({rc}): {err}"
     if point.error in RETRIED:
