@@ -92,8 +92,10 @@ static int prune_each(char *const *ids, prune_one *fn, const char *title, struct
 
 int cli_prune_containers(char *const *ids, const char *title, struct err *e)
 {
+    storage_remover_begin();
     container_sweep(cli_conf());
     int r = prune_each(ids, prune_container, title, e);
+    storage_remover_end();
     event_named(cli_conf(), "container", "prune", NULL, NULL);
     return r;
 }

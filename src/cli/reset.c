@@ -164,12 +164,14 @@ static void remove_pods(void)
 
 static void remove_containers(char *const *ids)
 {
+    storage_remover_begin();
     for (char *const *id = ids; id && *id; id++) {
         scoped_container struct container c = {.dir_fd = -1};
         struct err ignored = ERR_INIT;
         if (container_open_id(cli_conf(), *id, &c, &ignored) == 0)
             (void)!cli_remove(&c, true, true, &ignored);
     }
+    storage_remover_end();
 }
 
 /* Of containers, whole or half gone. */

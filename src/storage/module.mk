@@ -5,7 +5,7 @@ src_storage_libstorage_a_SOURCES = \
 	src/storage/diff.h src/storage/diff-priv.h \
 	src/storage/diff.c src/storage/diff-lower.c src/storage/driver.c src/storage/ids.c src/storage/overlay.c src/storage/probe.c \
 	src/storage/remove.c src/storage/shift.c src/storage/volume.c
-src_storage_libstorage_a_SOURCES += src/storage/measure.c
+src_storage_libstorage_a_SOURCES += src/storage/measure.c src/storage/remover.c
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-storage
 TESTS += tests/unit/test-storage

@@ -8,15 +8,19 @@
 
 static const char *const parts[] = {"upper", "work", "merged", "rootfs", "_data"};
 
-static int remove_parts(void *data, struct err *e)
+int storage_remove_parts(int dir, struct err *e)
 {
-    int dir = *(int *)data;
     for (size_t i = 0; i < N_ELEMENTS(parts); i++) {
         int r = fs_remove_tree(dir, parts[i], e);
         if (r < 0)
             return err_add(e, r, "remove %s", parts[i]);
     }
     return 0;
+}
+
+static int remove_parts(void *data, struct err *e)
+{
+    return storage_remove_parts(*(int *)data, e);
 }
 
 /* Under --userns auto the container's root is not the user and could not enter the directory; the
@@ -39,7 +43,7 @@ int storage_remove(const char *container_dir, const struct userns_map *map, stru
      * namespace, which costs more than the removal. */
     struct err first = ERR_INIT;
     int r = remove_parts(&dir, &first);
-    if (r == 0)
+    if (r == 0 || storage_remover_remove(container_dir))
         return 0;
     if (geteuid() != 0)
         r = remove_by_root(map, dir, e);

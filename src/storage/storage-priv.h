@@ -26,6 +26,11 @@ int shift_setup(const struct storage_shift *s, struct tree_copy *t, struct err *
 int run_as_owner(const struct userns_map *map, int (*fn)(void *data, struct err *e), void *data,
                  struct err *e);
 
+/* remove.c: what storage_remove removes, by who may. */
+int storage_remove_parts(int dir, struct err *e);
+/* remover.c: false when it is to be removed in the ordinary way, or could not be. */
+bool storage_remover_remove(const char *path);
+
 /* overlay.c */
 enum overlay_form { OVERLAY_BY_FD, OVERLAY_BY_NAME, OVERLAY_CLASSIC };
 int overlay_mount_form(const struct storage_root *r, const struct storage_fds *f,

@@ -110,6 +110,10 @@ struct storage_tree {
 };
 int storage_measure(struct storage_tree *v, size_t n, struct err *e);
 
+/* Between these two, storage_remove needs one user namespace in all, if any, and not one each. */
+void storage_remover_begin(void);
+void storage_remover_end(void);
+
 /* Deletes upper, work and copies of a container, or the _data of a volume, whose files belong to
  * subordinate ids. map: the container's or the store's. Nothing else in container_dir is touched.
  */
