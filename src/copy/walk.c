@@ -5,10 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <search.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #include "base/path.h"
@@ -216,10 +218,21 @@ static void frame_release(struct frame *f)
     free(f->names);
 }
 
+/* /proc and /sys of a whole system that is copied: nobody wants what they say, and much of it
+ * cannot be read. Who names them gets them. */
+static bool is_kernels(const struct walk *w, int dir)
+{
+    struct statfs fs;
+    return w->n_frames > 0 && fstatfs(dir, &fs) == 0 &&
+           (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC) &&
+           fstatfs(w->top, &fs) == 0 && fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC;
+}
+
 /* dir becomes the one in work; it is taken over. */
 static int enter_dir(struct walk *w, int dir, struct err *e)
 {
     struct stat st;
+    bool kernels = is_kernels(w, dir);
     fd_close(&w->dir);
     w->dir = dir;
     if (fstat(dir, &st) < 0)
@@ -231,7 +244,7 @@ static int enter_dir(struct walk *w, int dir, struct err *e)
     int r = put(w, &f->m, NULL, -1);
     f->m.type = COPY_DIR_END;
     f->m.xattrs_len = 0;
-    if (r < 0)
+    if (r < 0 || kernels)
         return r;
     r = read_names(dir, f);
     return r < 0 ? cannot(w, -r, e) : 0;

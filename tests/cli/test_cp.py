@@ -239,6 +239,8 @@ def test_devices_and_sockets(rootlet, home, cp):
     assert "left out" in r.err and not (home / "zero").exists()
     cp("c:/proc/version", "version")
     assert "Linux" in (home / "version").read_text()
+    cp("c:/", "all", timeout=20)
+    assert (home / "all/etc/passwd").exists() and not list((home / "all/proc").iterdir())
     cp("c:/proc/self/status", "x", rc=125, timeout=10)
     r = cp("version", "c:/proc/sys/kernel/x", rc=125)
     assert r.err.startswith("Error: cp c:/proc/sys/kernel/x: ")
