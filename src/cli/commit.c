@@ -136,8 +136,10 @@ static int make_request(const struct commit_opts *o, const struct container *ctr
     add_text(request, "message", o->message);
     add_text(request, "iidfile", o->iidfile);
     if ((o->message && !json_object_get(request, "message")) ||
-        (o->author && !json_object_get(request, "author")))
-        return err_msg(e, EINVAL, "the author or message is not valid UTF-8");
+        (o->author && !json_object_get(request, "author")) ||
+        (o->iidfile && !json_object_get(request, "iidfile")) ||
+        json_array_size(json_object_get(request, "changes")) != strv_len(o->changes))
+        return err_msg(e, EINVAL, "an option is not valid UTF-8");
     return 0;
 }
 

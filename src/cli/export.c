@@ -35,8 +35,8 @@ static int export(const struct cmd *cmd, void *opts, char **args, struct err *e)
         const struct hand h = {
             .verb = "export-tree", .request = request, .tree = root, .list = -1, .hold = -1};
         json_object_set_new(request, "typed", json_string(args[0]));
-        if (o->output)
-            json_object_set_new(request, "output", json_string(o->output));
+        if (o->output && json_object_set_new(request, "output", json_string(o->output)) < 0)
+            return err_msg(e, EINVAL, "export %s: the file's name is not valid UTF-8", args[0]);
         r = hand_over(&h, e);
     }
     return err_add(e, r, "export %s", args[0]);

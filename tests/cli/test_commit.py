@@ -245,7 +245,7 @@ def test_where_it_goes(rootlet, changed):
     rootlet.shell(f"mkdir {tmp}")
     t = rootlet.pty("export", "c")
     t.expect("refusing to write an archive to a terminal")
-    t.expect("hint: use --output")
+    t.expect("use --output FILE")
     assert t.wait() == 125
     # Nothing is left of what did not come to its end.
     rootlet.fails("export", "-o", tmp / "no" / "x", "c", match="No such file")
@@ -273,3 +273,11 @@ def test_of_a_directory(rootlet):
         assert "made" in t.getnames() and t.getmember("made").uid == 0
     rootlet.ok("rm", "c")
     rootlet.shell(f"rm -rf {top}")
+
+
+def test_options_of_odd_bytes(rootlet, changed):
+    """What cannot be handed over is refused, not left out."""
+    odd = "odd\udcff"
+    rootlet.fails("commit", "-c", "LABEL a=" + odd, "c", match="not valid UTF-8")
+    rootlet.fails("commit", "-m", odd, "c", match="not valid UTF-8")
+    rootlet.fails("export", "-o", odd, "c", match="not valid UTF-8")
