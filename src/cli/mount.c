@@ -111,10 +111,15 @@ static struct engine_live live(const struct change *ch)
         .pid = ch->c->state.pid, .pidfd = ch->pidfd, .spec = &ch->spec, .mounts = &ch->more};
 }
 
-static int write_both(const struct change *ch, struct err *e)
+/* The record is there as long as anything is: it keeps volumes, and rm --force goes by it, whatever
+ * an interrupted command has left. */
+static int write_both(const struct change *ch, bool added, struct err *e)
 {
-    int r = container_write_spec(ch->c->dir_fd, &ch->spec, e);
-    return r == 0 ? container_write_record(ch->c->dir_fd, &ch->rec, e) : r;
+    int dir = ch->c->dir_fd;
+    int r = added ? container_write_record(dir, &ch->rec, e) : 0;
+    if (r == 0)
+        r = container_write_spec(dir, &ch->spec, e);
+    return r == 0 && !added ? container_write_record(dir, &ch->rec, e) : r;
 }
 
 static void tell(const struct change *ch, const char *action, const char *destination)
@@ -184,7 +189,7 @@ static int add_locked(struct change *ch, const struct run_opts *o, struct build 
         r = engine_mounts_add(&l, e);
     if (r == 0) {
         take_over(ch);
-        r = write_both(ch, e);
+        r = write_both(ch, true, e);
         if (r < 0 && runs)
             (void)engine_mounts_remove(&l, NULL);
     }
@@ -206,7 +211,7 @@ static int mount_add(const struct cmd *cmd, void *opts, char **args, struct err 
                         "rootlet mount add %s SOURCE:DESTINATION", args[0]);
     int r = container_open(cli_conf(), args[0], &c, e);
     if (r == 0)
-        r = container_lock_dir(&c, e);
+        r = container_lock_dir(cli_conf(), &c, e);
     if (r == 0)
         r = add_locked(&ch, &wanted, &b, e);
     if (r < 0) {
@@ -291,7 +296,7 @@ static int rm_locked(struct change *ch, char *const *paths, struct err *e)
     for (char **p = ch->gone; r == 0 && p && *p; p++)
         forget(ch, *p);
     if (r == 0)
-        r = write_both(ch, e);
+        r = write_both(ch, false, e);
     if (lock >= 0)
         container_remove_run(cli_conf(), ch->c->id);
     return r;
@@ -305,7 +310,7 @@ static int mount_rm(const struct cmd *cmd, void *opts, char **args, struct err *
     (void)cmd;
     int r = container_open(cli_conf(), args[0], &c, e);
     if (r == 0)
-        r = container_lock_dir(&c, e);
+        r = container_lock_dir(cli_conf(), &c, e);
     if (r == 0)
         r = rm_locked(&ch, args + 1, e);
     if (r < 0)

@@ -242,10 +242,14 @@ static int update_locked(struct update *u, struct err *e)
 static int update_one(struct container *c, const char *typed, void *data, struct err *e)
 {
     struct update u SCOPED(update_release) = {.o = data, .c = c};
-    int r = container_lock_dir(c, e);
+    int r = container_lock_dir(cli_conf(), c, e);
     if (r < 0)
         return err_add(e, r, "update %s", typed);
     r = update_locked(&u, e);
+    if (r < 0 && container_lock_dir(cli_conf(), c, NULL) == -ENOENT) {
+        err_clear(e); /* that is why, whatever it was */
+        r = err_msg(e, ENOENT, "it was removed meanwhile");
+    }
     (void)flock(c->dir_fd, LOCK_UN);
     if (r < 0)
         return err_add(e, r, "update %s", typed);

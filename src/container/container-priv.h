@@ -33,6 +33,7 @@ int name_reserve(const struct conf *c, const char *name, const char *id, struct 
 void name_free(const struct conf *c, const char *name, const char *id);
 /* Frees all names of ID, also those that an interrupted rename left. */
 void names_free_all(const struct conf *c, const char *id);
+bool container_is_removed(const struct conf *c, const struct container *ctr);
 /* Was a rename of it interrupted, or is one under way? */
 bool rename_unfinished(int dir_fd);
 /* Then makes an end of it, unless its maker lives. */

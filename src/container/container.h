@@ -203,7 +203,7 @@ void container_remove_run(const struct conf *c, const char *id);
 /* Finishes what interrupted commands began (removals, creations); list and remove do so too. */
 void container_sweep(const struct conf *c);
 /* For who changes its record: waits for the lock on ctr->dir_fd; flock(2) with LOCK_UN ends it. */
-int container_lock_dir(const struct container *ctr, struct err *e);
+int container_lock_dir(const struct conf *c, const struct container *ctr, struct err *e);
 int container_rename(const struct conf *c, struct container *ctr, const char *name, struct err *e);
 
 /* Writes an event of it (events.h). attribute: "key=value" or NULL. create, remove and rename are

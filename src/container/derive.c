@@ -274,10 +274,19 @@ static bool ask_to_finish(const struct conf *c, const char *id)
     return r == 0 || r == -ECONNRESET || r == -ESHUTDOWN;
 }
 
-int container_lock_dir(const struct container *ctr, struct err *e)
+bool container_is_removed(const struct conf *c, const struct container *ctr)
+{
+    scoped_fd int containers_fd = conf_open_root(c, "containers", false, NULL);
+    return containers_fd >= 0 && !entry_exists(containers_fd, ctr->id);
+}
+
+int container_lock_dir(const struct conf *c, const struct container *ctr, struct err *e)
 {
     scoped_free char *what = xasprintf("container %s", ctr->rec.name);
-    return lock_fd(ctr->dir_fd, LOCK_EXCLUSIVE, -1, what, e);
+    int r = lock_fd(ctr->dir_fd, LOCK_EXCLUSIVE, -1, what, e);
+    if (r == 0 && container_is_removed(c, ctr))
+        return err_msg(e, ENOENT, "it was removed meanwhile");
+    return r;
 }
 
 int container_lock_wait(const struct conf *c, const char *id, int wait_ms, struct err *e)

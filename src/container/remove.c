@@ -147,6 +147,20 @@ int container_remove_locked(const struct conf *c, struct container *ctr, bool vo
     return container_remove_ended(c, ctr, volumes, e);
 }
 
+/* Also when it has been renamed since its record was read, or is just being. */
+static void free_name(const struct conf *c, const struct container *ctr)
+{
+    struct ctr_record now = {0};
+    struct err ignored = ERR_INIT;
+    if (rename_unfinished(ctr->dir_fd))
+        names_free_all(c, ctr->id);
+    else if (container_read_record(ctr->dir_fd, &now, &ignored) == 0)
+        name_free(c, now.name, ctr->id);
+    else
+        name_free(c, ctr->rec.name, ctr->id);
+    ctr_record_release(&now);
+}
+
 int container_remove_ended(const struct conf *c, const struct container *ctr, bool volumes,
                            struct err *e)
 {
@@ -161,10 +175,7 @@ int container_remove_ended(const struct conf *c, const struct container *ctr, bo
     if ((flock(ctr->dir_fd, LOCK_EX | LOCK_NB) < 0 && errno != EWOULDBLOCK) ||
         renameat(containers_fd, ctr->id, containers_fd, gone) < 0)
         return err_set(e, errno, "remove container %s", ctr->rec.name);
-    if (rename_unfinished(ctr->dir_fd))
-        names_free_all(c, ctr->id);
-    else
-        name_free(c, ctr->rec.name, ctr->id);
+    free_name(c, ctr);
 
     struct err first = ERR_INIT;
     if (volumes)

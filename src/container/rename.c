@@ -67,14 +67,9 @@ static void finish(const struct conf *c, struct container *ctr)
     leave_one(c, ctr);
 }
 
-static int read_again(const struct conf *c, struct container *ctr, struct err *e)
+static int read_again(struct container *ctr, struct err *e)
 {
     struct ctr_record now = {0};
-    scoped_fd int containers_fd = conf_open_root(c, "containers", false, e);
-    if (containers_fd < 0)
-        return containers_fd;
-    if (!entry_exists(containers_fd, ctr->id))
-        return err_msg(e, ENOENT, "it was removed meanwhile");
     int r = container_read_record(ctr->dir_fd, &now, e);
     if (r < 0)
         return r;
@@ -91,7 +86,7 @@ void rename_recover(const struct conf *c, const char *id)
         return;
     /* Whoever has the lock is at it. */
     if (rename_unfinished(ctr.dir_fd) && flock(ctr.dir_fd, LOCK_EX | LOCK_NB) == 0 &&
-        read_again(c, &ctr, &ignored) == 0)
+        read_again(&ctr, &ignored) == 0)
         finish(c, &ctr);
     container_release(&ctr);
 }
@@ -99,7 +94,7 @@ void rename_recover(const struct conf *c, const char *id)
 static int rename_locked(const struct conf *c, struct container *ctr, const char *name,
                          struct err *e)
 {
-    int r = read_again(c, ctr, e);
+    int r = read_again(ctr, e);
     if (r < 0)
         return r;
     if (rename_unfinished(ctr->dir_fd)) {
@@ -141,10 +136,15 @@ int container_rename(const struct conf *c, struct container *ctr, const char *na
         return err_hint(e, err_msg(e, EINVAL, "the name \"%s\" is not valid", name),
                         "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
     /* One at a time, and not while the record is changed otherwise. */
-    int r = container_lock_dir(ctr, e);
+    int r = container_lock_dir(c, ctr, e);
     if (r < 0)
         return r;
     r = rename_locked(c, ctr, name, e);
+    if (container_is_removed(c, ctr)) { /* which does not wait for us */
+        names_free_all(c, ctr->id);
+        err_clear(e);
+        r = err_msg(e, ENOENT, "it was removed meanwhile");
+    }
     (void)flock(ctr->dir_fd, LOCK_UN);
     return r;
 }

@@ -17,12 +17,22 @@ static int unknown(const char *text, struct err *e)
                     "'rootlet load -i FILE' or 'docker save IMAGE | rootlet load' brings one");
 }
 
+/* An image goes after its names: one whose name has gone since is not damaged. */
+static bool is_gone(const struct conf *c, const struct store_ref *ref)
+{
+    SCOPED(store_ref_release) struct store_ref now = {0};
+    scoped_fd int refs = conf_open_root(c, "refs", false, NULL);
+    return refs >= 0 && store_ref_read(refs, ref->name, ref->tag, &now, NULL) == -ENOENT;
+}
+
 /* The image behind a reference, named by that reference alone. */
 static int open_ref(const struct conf *c, const struct store_ref *ref, struct store_image *ret,
                     struct err *e)
 {
     SCOPED(store_image_release) struct store_image i = {0};
     int r = store_row_read(c, image_digest_hex(ref->id), &i, e);
+    if (r == -ENOENT && is_gone(c, ref))
+        return r;
     if (r == -ENOENT) {
         err_msg(e, EUCLEAN, "image %s:%s is damaged: its record is missing", ref->name, ref->tag);
         return err_hint(e, -EUCLEAN, "load the image again");

@@ -43,7 +43,8 @@ static int is_wanted(const struct conf *c, const struct prune_filter *f,
 
 static int remove_image(const struct conf *c, const struct store_image *img, struct err *e)
 {
-    int r = ref_remove_all(c, img, NULL, e);
+    scoped_fd int lock = refs_lock(c, e);
+    int r = lock < 0 ? lock : ref_remove_all(c, img, NULL, e);
     r = r < 0 ? r : row_remove(c, img, e);
     if (r < 0)
         return r;

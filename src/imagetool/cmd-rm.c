@@ -43,7 +43,8 @@ static int remove_row(const struct conf *c, const struct store_image *img, struc
 static int forget(const struct conf *c, const struct store_image *img, struct err *e)
 {
     scoped_strv char **names = NULL;
-    int r = ref_remove_all(c, img, &names, e);
+    scoped_fd int lock = refs_lock(c, e);
+    int r = lock < 0 ? lock : ref_remove_all(c, img, &names, e);
     for (size_t i = 0; names && names[i]; i++)
         untagged(c, img, names[i]);
     r = r < 0 ? r : remove_row(c, img, e);

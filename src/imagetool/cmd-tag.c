@@ -5,6 +5,7 @@
 
 #include "events/events.h"
 #include "image/ref.h"
+#include "image/rows.h"
 #include "imagetool/imagetool.h"
 #include "imagetool/refs.h"
 
@@ -30,7 +31,14 @@ static int tag_one(const struct conf *c, const struct store_image *i, const char
         return r;
     if (ref.digest)
         return err_msg(e, EINVAL, "%s: a new name has a tag, not a digest", name);
-    r = ref_write(c, &ref, i, e);
+    SCOPED(store_image_release) struct store_image now = {0};
+    scoped_fd int lock = refs_lock(c, e);
+    if (lock < 0)
+        return lock;
+    r = store_row_read(c, image_digest_hex(i->id), &now, e);
+    if (r == -ENOENT) /* removed meanwhile */
+        return err_msg(e, ENOENT, "image not known: %.12s", image_digest_hex(i->id));
+    r = r < 0 ? r : ref_write(c, &ref, i, e);
     scoped_free char *full = r == 0 ? image_ref_text(&ref) : NULL;
     if (full)
         event_named(c, "image", "tag", image_digest_hex(i->id), full);

@@ -15,6 +15,7 @@
 #include "base/timefmt.h"
 #include "imagetool/gc.h"
 #include "imagetool/manifest.h"
+#include "imagetool/refs.h"
 
 /* In the order in which they become visible: whatever is there can rely on all before it. */
 enum item_kind { ITEM_LAYER, ITEM_BLOB, ITEM_ROW, ITEM_REF, N_ITEM_KINDS };
@@ -264,6 +265,9 @@ int ingest_commit(struct ingest *in, struct err *e)
     /* All data first: no name may survive a power cut whose content does not. */
     if (syncfs(in->root_fd) < 0)
         return err_set(e, errno, "sync the file system of %s", in->conf->root);
+    scoped_fd int lock = refs_lock(in->conf, e);
+    if (lock < 0)
+        return lock;
     for (enum item_kind kind = 0; kind < N_ITEM_KINDS; kind++) {
         for (size_t i = 0; i < in->n_items; i++) {
             const struct ingest_item *item = &in->items[i];

@@ -8,9 +8,17 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/lock.h"
 #include "base/path.h"
 #include "image/ref.h"
 #include "image/rows.h"
+
+int refs_lock(const struct conf *c, struct err *e)
+{
+    scoped_fd int refs = conf_open_root(c, "refs", true, e);
+    int r = refs < 0 ? refs : lock_fd(refs, LOCK_EXCLUSIVE, -1, "the names of images", e);
+    return r < 0 ? r : take_fd(&refs);
+}
 
 int ref_write(const struct conf *c, const struct image_ref *ref, const struct store_image *i,
               struct err *e)

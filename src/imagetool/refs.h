@@ -5,6 +5,9 @@
 #include "conf/conf.h"
 #include "image/store.h"
 
+/* For who removes an image with its names, or gives names: no name is left without its image. Close
+ * the descriptor soon. Taken after the store's lock. */
+int refs_lock(const struct conf *c, struct err *e);
 /* Lets ref (name and tag) refer to an image. Call under store_use. */
 int ref_write(const struct conf *c, const struct image_ref *ref, const struct store_image *i,
               struct err *e);

@@ -3,6 +3,8 @@
 A case has before(bed), which makes what the command works on; command; after(bed), which judges and
 does what a user would do next: the same command again, or one that shows that all is well. after
 is followed by rm -f, and then nothing may be left."""
+import shutil
+
 from bed import EXTRA, IMAGE
 
 SETTLED = ("created", "running", "paused", "stopped", "exited")
@@ -294,15 +296,102 @@ class Untag(OnImages):
         self.forget(bed)
 
 
+class Commit(OnImages):
+    command = ("commit", "web", EXTRA)
+
+    def before(self, bed):
+        bed.rootlet.ok("run", "--name", "web", IMAGE, "touch", "/of-container")
+
+    def after(self, bed):
+        bed.ok("image", "check")
+        bed.ok(*self.command)
+        bed.ok("run", "--rm", EXTRA, "cat", "/of-container")
+        self.forget(bed)
+
+
+class Copy(OnRunning):
+    """Into a running container."""
+
+    def __init__(self, bed):
+        self.command = ("cp", str(bed.archives["tree"]), "web:/tmp/f")
+
+    def after(self, bed):
+        bed.ok(*self.command)
+        must_run(bed)
+        bed.ok("exec", "web", "cat", "/tmp/f")
+
+
+class CopyCreated(Copy):
+    attach = False
+
+    def before(self, bed):
+        new(bed)
+
+
+class CopyOut(Case):
+    """Of a container that does not run."""
+    command = ("cp", "web:/data", "copy")
+
+    def before(self, bed):
+        new(bed)
+
+    def after(self, bed):
+        shutil.rmtree(bed.user.home / "copy", ignore_errors=True)
+        bed.ok(*self.command)
+        if not (bed.user.home / "copy/of-image").exists():
+            bed.trouble("nothing was copied")
+        shutil.rmtree(bed.user.home / "copy", ignore_errors=True)
+        must_run(bed)
+
+
+class Export(Case):
+    command = ("export", "-o", "/dev/null", "web")
+
+    def before(self, bed):
+        new(bed)
+
+    def after(self, bed):
+        bed.ok(*self.command)
+        must_run(bed)
+
+
+class Diff(Export):
+    command = ("diff", "web")
+
+
+class Mount(OnRunning):
+    command = ("mount", "add", "web", "vol:/vol")
+
+    def after(self, bed):
+        must_run(bed)
+        bed("mount", "rm", "--force", "web", "/vol")
+        bed.ok(*self.command)
+
+
+class ContainerPrune(Rm):
+    """keep would go too."""
+    command = ("container", "prune", "-f", "--filter", "label=goes")
+
+    def before(self, bed):
+        bed.rootlet.ok("run", "--name", "web", "--label", "goes", IMAGE, "true")
+
+
+class SystemPrune(ContainerPrune):
+    images = True
+    command = ("system", "prune", "-f", "--filter", "label=goes")
+
+
 CASES = {
     "create": Create, "start": Start, "run -d": RunDetached, "run --rm": RunRm, "exec": Exec,
     "exec -d": ExecDetached, "stop": Stop, "kill": Kill, "kill -s CONT": KillStop, "restart": Restart,
     "rename": Rename, "rename (running)": RenameRunning, "update": Update, "rm": Rm, "rm (ran)": RmAfterRun,
     "rm -f": RmForce, "volume create": VolumeCreate, "volume rm": VolumeRm, "volume prune": VolumePrune,
     "load": Load, "import": Import, "rmi": Rmi, "image prune": ImagePrune, "tag": Tag, "untag": Untag,
+    "commit": Commit, "cp": Copy, "cp (created)": CopyCreated, "cp (out)": CopyOut, "export": Export, "diff": Diff,
+    "mount add": Mount, "container prune": ContainerPrune, "system prune": SystemPrune,
 }
 
 
 def make(name, bed):
     kind = CASES[name]
-    return kind(bed) if "__init__" in kind.__dict__ else kind()
+    return kind(bed) if kind.__init__ is not object.__init__ else kind()
