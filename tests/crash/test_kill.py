@@ -10,7 +10,7 @@ from cases import CASES, make
 from lib import rows, runner
 
 pytestmark = pytest.mark.root  # to follow newuidmap
-SHORT = 8
+SHORT = 5
 
 
 @pytest.fixture(scope="module")
