@@ -59,7 +59,7 @@ int cli_sizes(char *const *ids, struct storage_tree *more, size_t n_more, struct
     size_t n = strv_len(ids), n_own = n * N_ELEMENTS(parts);
     scoped_free struct storage_tree *trees = xcalloc(n_own + n_more + 1, sizeof(*trees));
     *ret = (struct ctr_sizes){.v = xcalloc(n + 1, sizeof(*ret->v)), .n = n};
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; ids && ids[i]; i++) {
         ret->v[i].id = xstrdup(ids[i]);
         tree_paths(&trees[i * N_ELEMENTS(parts)], ids[i]);
         take_record(&ret->v[i]);
