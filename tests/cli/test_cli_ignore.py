@@ -7,7 +7,7 @@ def test_ignore(rootlet):
     rootlet.fails("stop", "nosuch", match="no such container")
     rootlet.ok("run", "-d", "--name", "job", box, "sleep", "100")
     assert rootlet.ok("stop", "-t", "0", "-i", "nosuch", "job").out == "job\n"
-    assert rootlet.ok("wait", "-i", "nosuch", "job").out == "-1\n137\n"
+    assert rootlet.ok("wait", "--ignore", "nosuch", "job").out == "-1\n137\n"
 
 
 def test_refused_by_name(rootlet):

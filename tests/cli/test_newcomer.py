@@ -86,7 +86,9 @@ def test_titles_of_a_column_with_two_fields(rootlet):
 def test_killed_supervisor_has_no_date(rootlet):
     """56 years ago was not when it ended."""
     rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "100")
-    os.kill(rootlet.inspect("c")["State"]["ConmonPid"], signal.SIGKILL)
+    state = rootlet.inspect("c")["State"]
+    for pid in (state["ConmonPid"], state["Pid"]):
+        os.kill(pid, signal.SIGKILL)
     rootlet.wait_for(lambda: "Exited" in rootlet.ok("ps", "-a").out)
     assert "years" not in rootlet.ok("ps", "-a").out
 
