@@ -69,14 +69,21 @@ static int refuse_infra(const struct container *c, struct err *e)
         "rootlet pod rm %s", c->rec.pod);
 }
 
-/* The end of a running one, which may take its time. */
+static void end_in_time(const struct container *c, const struct rm_opts *o)
+{
+    if (o->force && o->time_set && o->time > 0 && ctr_state_alive(&c->state))
+        container_stop(cli_conf(), c->id, SIGTERM, (int)(o->time * 1000), NULL);
+}
+
+/* The end of a running one, which may take its time. An infra container's turn comes when all that
+ * stand before it, which may be its members, have gone. */
 static int begin_rm(struct container *c, const char *typed, void *data, struct err *e)
 {
-    const struct rm_opts *o = data;
-    int r = refuse_infra(c, e);
-    if (r == 0 && o->force && o->time_set && o->time > 0 && ctr_state_alive(&c->state))
-        container_stop(cli_conf(), c->id, SIGTERM, (int)(o->time * 1000), NULL);
-    return r < 0 ? err_add(e, r, "rm %s", typed) : 0;
+    (void)typed;
+    (void)e;
+    if (!c->rec.pod_infra)
+        end_in_time(c, data);
+    return 0;
 }
 
 static int end_rm(const char *id, const char *typed, int begun, void *data, struct err *e)
@@ -85,6 +92,10 @@ static int end_rm(const char *id, const char *typed, int begun, void *data, stru
     scoped_container struct container c = {.dir_fd = -1};
     (void)begun;
     int r = container_open_id(cli_conf(), id, &c, e);
+    if (r == 0)
+        r = refuse_infra(&c, e);
+    if (r == 0 && c.rec.pod_infra)
+        end_in_time(&c, o);
     if (r == 0)
         r = cli_remove(&c, o->force, o->volumes, e);
     if (r < 0 && r != -ENOENT) /* --rm was quicker */
