@@ -138,10 +138,13 @@ static int read_some(struct reading *r, int timeout_ms)
 {
     char chunk[CHUNK];
     struct pollfd p[] = {{.fd = r->fd, .events = POLLIN},
-                         {.fd = timeout_ms < 0 ? r->o->stop_fd : -1, .events = POLLIN}};
-    int n = poll(p, 2, timeout_ms);
+                         {.fd = timeout_ms < 0 ? r->o->stop_fd : -1, .events = POLLIN},
+                         {.fd = r->o->out_fd}};
+    int n = poll(p, 3, timeout_ms);
     if (n < 0)
         return errno == EINTR ? 1 : -errno;
+    if (p[2].revents & (POLLERR | POLLHUP | POLLNVAL))
+        return -EPIPE; /* nobody reads any more what may never come */
     if (p[1].revents && !p[0].revents)
         return 0;
     if (!p[0].revents)

@@ -16,6 +16,7 @@
 #define READ_BUF (256u << 10)
 #define OUT_BUF (32u << 10)
 #define FRONT_MAX 512 /* prefix, time, line feed */
+#define TAIL_SEARCH (1u << 20) /* so far before the last lines their first pieces are looked for */
 
 struct reader {
     const struct log_read *o;
@@ -29,6 +30,7 @@ struct reader {
     size_t out_len;
     int out_fd;       /* whose text is in out */
     bool mid_line[2]; /* the stream's last record was a piece */
+    size_t skip[2];   /* so many records of the stream are older than the last lines wanted */
     bool reached_until;
 };
 
@@ -100,6 +102,10 @@ static int print_record(struct reader *r, const char *line, size_t n, struct err
     struct log_record rec;
     if (!r->parse(line, n, r->scratch, &rec))
         return 0; /* torn by a full disk or a power cut */
+    if (r->skip[rec.stream] > 0) {
+        r->skip[rec.stream]--;
+        return 0;
+    }
     const struct log_read *o = r->o;
     if (o->since_ns || o->until_ns) {
         int64_t when = record_time(&rec);
@@ -149,38 +155,85 @@ static int print_rest(struct reader *r, struct err *e)
     return flush_out(r, e);
 }
 
-/* Counts whole lines from the end of fd backwards: *want goes down; returns where the wanted ones
- * begin (0 when there are not enough). */
-static off_t tail_offset(const struct reader *r, int fd, int64_t *want)
+/* Where the last lines begin. The pieces of a line may have records of the other stream between
+ * them: these are older than what is wanted and left out. */
+struct tail {
+    int64_t want;      /* lines */
+    bool open[2];      /* of the oldest wanted line of this stream there may be more pieces */
+    size_t pending[2]; /* unwanted records before the last wanted one */
+    off_t passed;      /* bytes looked at after the last line was found */
+    unsigned file;     /* start: the number of the file, the place in it */
+    off_t at;
+};
+
+static bool tail_found(const struct tail *t)
 {
-    char *buf = r->buf;
+    return t->want == 0 && ((!t->open[0] && !t->open[1]) || t->passed > (off_t)TAIL_SEARCH);
+}
+
+static bool tail_wants(struct tail *t, const struct log_record *rec)
+{
+    bool *open = &t->open[rec->stream];
+    if (!rec->whole)
+        return *open |= t->want > 0;
+    *open = t->want > 0;
+    t->want -= *open;
+    return *open;
+}
+
+/* One record, from the last to the first; it begins at the given place. */
+static void tail_record(struct reader *r, struct tail *t, const char *line, size_t len, off_t at,
+                        unsigned file)
+{
+    struct log_record rec;
+    if (t->want == 0)
+        t->passed += (off_t)len;
+    if (!r->parse(line, len, r->scratch, &rec))
+        return;
+    if (!tail_wants(t, &rec)) {
+        t->pending[rec.stream]++;
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        r->skip[i] += t->pending[i];
+        t->pending[i] = 0;
+    }
+    t->at = at;
+    t->file = file;
+}
+
+/* Looks at the records of one file from its end backwards. */
+static void tail_file(struct reader *r, struct tail *t, unsigned file)
+{
     struct stat st;
-    if (fstat(fd, &st) < 0)
-        return 0;
+    if (r->fd < 0 || fstat(r->fd, &st) < 0)
+        return;
     off_t end = st.st_size;
-    while (end > 0) {
+    if (file == 0)
+        t->at = end;
+    while (end > 0 && !tail_found(t)) {
         off_t start = end > (off_t)READ_BUF ? end - (off_t)READ_BUF : 0;
-        ssize_t n = pread(fd, buf, (size_t)(end - start), start);
+        ssize_t n = pread(r->fd, r->buf, (size_t)(end - start), start);
         if (n <= 0)
-            return 0;
+            return;
         /* Records begin behind line feeds; the window's first one may be cut. */
-        const char *first = start ? memchr(buf, '\n', (size_t)n) : buf - 1;
-        const char *stop = buf + n;
+        const char *first = start ? memchr(r->buf, '\n', (size_t)n) : r->buf - 1;
+        const char *stop = r->buf + n;
         if (!first || first + 1 >= stop)
-            return end;
+            return;
         first++;
-        while (stop > first) {
+        while (stop > first && !tail_found(t)) {
             const char *lf = memrchr(first, '\n', (size_t)(stop - 1 - first));
             const char *line = lf ? lf + 1 : first;
-            struct log_record rec;
-            size_t len = (size_t)(stop - line) - (stop[-1] == '\n' ? 1 : 0);
-            if (r->parse(line, len, r->scratch, &rec) && rec.whole && (*want)-- <= 0)
-                return start + (stop - buf);
+            off_t at = start + (line - r->buf);
+            if (stop[-1] == '\n')
+                tail_record(r, t, line, (size_t)(stop - 1 - line), at, file);
+            else if (file == 0)
+                t->at = at; /* the rest of it is being written */
             stop = line;
         }
-        end = start + (first - buf);
+        end = start + (first - r->buf);
     }
-    return 0;
 }
 
 /* The time of the first record behind at; 0: there is none to be found. */
@@ -232,16 +285,21 @@ static int open_nth(const struct reader *r, unsigned n)
  * in r->fd at the right place. */
 static unsigned skip_to_tail(struct reader *r, unsigned oldest)
 {
-    int64_t want = r->o->tail;
-    for (unsigned n = 0;; n++) {
+    struct tail t = {.want = r->o->tail};
+    for (unsigned n = 0; n <= oldest && !(n > 0 && tail_found(&t)); n++) {
         fd_close(&r->fd);
         r->fd = open_nth(r, n);
-        off_t at = r->fd >= 0 && want >= 0 ? tail_offset(r, r->fd, &want) : 0;
-        if (r->fd >= 0)
-            lseek(r->fd, at, SEEK_SET);
-        if (n >= oldest || want < 0)
-            return n;
+        tail_file(r, &t, n);
     }
+    if (t.want > 0) { /* there are not so many */
+        t.file = oldest;
+        t.at = 0;
+    }
+    fd_close(&r->fd);
+    r->fd = open_nth(r, t.file);
+    if (r->fd >= 0)
+        lseek(r->fd, t.at, SEEK_SET);
+    return t.file;
 }
 
 /* All files from the oldest to the current one; r->fd is then the current one's (or -1). */
@@ -325,13 +383,15 @@ static int wait_change(const struct reader *r, int watch_fd)
         timeout = left > 3600000 ? 3600000 : (int)left + 1;
     }
     struct pollfd p[] = {{.fd = watch_fd, .events = POLLIN},
-                         {.fd = r->o->stop_fd, .events = POLLIN}};
-    if (poll(p, 2, timeout) < 0)
+                         {.fd = r->o->stop_fd, .events = POLLIN},
+                         {.fd = r->o->out_fd}};
+    if (poll(p, 3, timeout) < 0)
         return errno == EINTR ? 1 : 0;
     char events[4096];
     if (p[0].revents)
         (void)!read(watch_fd, events, sizeof(events));
-    return p[1].revents ? 0 : 1;
+    /* Nobody reads any more what may never come. */
+    return p[1].revents || (p[2].revents & (POLLERR | POLLHUP | POLLNVAL)) ? 0 : 1;
 }
 
 static int follow(struct reader *r, struct err *e)

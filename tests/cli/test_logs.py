@@ -35,6 +35,28 @@ def test_streams_pieces_and_runs(rootlet, driver):
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(Z|[+-]\d\d:\d\d) ", line) for line in stamped[:3])
 
 
+@pytest.mark.parametrize("driver", ["json-file", "k8s-file"])
+def test_tail_with_pieces(rootlet, driver):
+    """A line is whole though lines of the other stream, which are not wanted, stand between its pieces."""
+    run(rootlet, "echo old; printf one; sleep 0.1; echo err >&2; sleep 0.1; printf two; sleep 0.1; echo err >&2; sleep 0.1; echo three",
+        driver=driver)
+    for n, out, err in (("1", "onetwothree\n", ""), ("2", "onetwothree\n", "err\n"), ("3", "onetwothree\n", "err\nerr\n"),
+                        ("4", "old\nonetwothree\n", "err\nerr\n"), ("0", "", ""), ("9", "old\nonetwothree\n", "err\nerr\n")):
+        r = rootlet.ok("logs", "-n", n, "c")
+        assert (r.out, r.err) == (out, err), n
+    stamped = rootlet.ok("logs", "-t", "-n", "1", "c").out
+    assert stamped.endswith("Z onetwothree\n") or stamped.endswith(" onetwothree\n")
+    # Where a rotation stands between the pieces.
+    path = log_file(rootlet)
+    lines = path.read_bytes().splitlines(True)
+    first = next(i for i, line in enumerate(lines) if b"two" in line)
+    path.with_name(path.name + ".1").write_bytes(b"".join(lines[:first]))
+    path.write_bytes(b"".join(lines[first:]))
+    for n, out, err in (("1", "onetwothree\n", ""), ("2", "onetwothree\n", "err\n"), ("4", "old\nonetwothree\n", "err\nerr\n")):
+        r = rootlet.ok("logs", "-n", n, "c")
+        assert (r.out, r.err) == (out, err), n
+
+
 def test_json_is_dockers(rootlet):
     """The members, their order and the text; several bytes of one character in two writes."""
     run(rootlet, r"printf 'gr\303'; sleep 0.2; printf '\274n \377 \360\237\230\200\n'; echo err >&2; printf 'half\342\202'",
@@ -157,9 +179,13 @@ def test_large(rootlet, driver):
             f.write(block)
             size += len(block)
     def fast(*args):
-        begin = time.monotonic()
-        out = rootlet.ok("logs", *args, "c").out
-        return out, time.monotonic() - begin
+        """The best of three: others use this host as well."""
+        seconds = []
+        for _ in range(3):
+            begin = time.monotonic()
+            out = rootlet.ok("logs", *args, "c").out
+            seconds.append(time.monotonic() - begin)
+        return out, min(seconds)
     whole, all_s = fast()
     assert len(whole.splitlines()) == 400000
     out, tail_s = fast("-n", "10")
@@ -169,6 +195,18 @@ def test_large(rootlet, driver):
     out, until_s = fast("--since", str(day + 3), "--until", str(day + 3))
     assert out == "second 3\n" * 20000
     assert tail_s < all_s and since_s < all_s and until_s < all_s, (all_s, tail_s, since_s, until_s)
+
+
+def test_reader_of_a_quiet_one_went_away(rootlet):
+    """Nothing needs to be written for that to be seen."""
+    rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sh", "-c", "echo y; sleep 1000")
+    rootlet.ok("run", "-d", "--name", "d", rootlet.image(), "sh", "-c", "echo y; sleep 1000")
+    for names in (("c",), ("c", "d")):
+        p = rootlet.spawn("logs", "-f", *names)
+        for _ in names:
+            p.stdout.readline()
+        p.stdout.close()
+        assert p.wait(20 * PATIENCE) == 0
 
 
 def test_reader_that_went_away(rootlet):
