@@ -83,19 +83,21 @@ static bool matches(const struct pod *p, const char *term)
     return some_member(p, key, value);
 }
 
-/* Terms of one key are alternatives, different keys must all hold. */
+/* Terms of one key are alternatives but for labels; different keys must all hold. */
 static bool is_wanted(const struct ls_opts *o, const struct pod *p)
 {
     for (size_t k = 0; keys[k]; k++) {
-        bool any = false, asked = false;
+        bool any = false, asked = false, all = true;
         for (char **f = o->filter; f && *f; f++) {
             const char *rest = str_after(*f, keys[k]);
             if (!rest || *rest != '=')
                 continue;
             asked = true;
-            any |= matches(p, *f);
+            bool hit = matches(p, *f);
+            any |= hit;
+            all &= hit;
         }
-        if (asked && !any)
+        if (asked && !(streq(keys[k], "label") ? all : any))
             return false;
     }
     return true;

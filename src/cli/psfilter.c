@@ -177,10 +177,11 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
     return false;
 }
 
-/* Does any term of this key hold? A negated one must hold on its own. */
+/* Does any term of this key hold? Labels must all, as of docker and podman; a negated term on its
+ * own. */
 static bool key_holds(const struct ps_filter *f, const struct ctr_state *s, const char *key)
 {
-    bool any = false, wanted = false;
+    bool any = false, wanted = false, all = true;
     for (char **t = f->terms; *t; t++) {
         scoped_free char *k = key_of(*t);
         if (!streq(k, key))
@@ -193,8 +194,9 @@ static bool key_holds(const struct ps_filter *f, const struct ctr_state *s, cons
         }
         wanted = true;
         any |= hit;
+        all &= hit;
     }
-    return any || !wanted;
+    return !wanted || (streq(key, "label") ? all : any);
 }
 
 bool ps_filter_match(const struct ps_filter *f, const struct ctr_state *s)

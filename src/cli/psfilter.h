@@ -18,7 +18,7 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e);
 /* Turns before= and since= (a container) into points in time, volume= into the containers that have
  * it. */
 int ps_filter_resolve(struct ps_filter *f, const struct ctr_state *list, size_t n, struct err *e);
-/* Terms of one key are alternatives, different keys must all hold (as docker's). */
+/* Terms of one key are alternatives but for labels; different keys must all hold (as docker's). */
 bool ps_filter_match(const struct ps_filter *f, const struct ctr_state *s);
 void ps_filter_release(struct ps_filter *f);
 

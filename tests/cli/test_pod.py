@@ -166,10 +166,31 @@ def test_ps_inspect_and_filters(pods):
     for term, want in (("name=p", ["p"]), ("label=a", ["p"]), ("label=a=2", []), ("ctr-names=one", ["p"]),
                        ("status=created", ["q", "p"]), ("ctr-number=2", ["p"]), (f"id={pod[:9]}", ["p"])):
         assert rootlet.ok("pod", "ps", "--filter", term, "--format", "{{.Name}}").out.split() == want, term
+    both = rootlet.ok("pod", "ps", "--filter", "label=a", "--filter", "label=nosuch", "--format", "{{.Name}}")
+    assert both.out == "", "labels must all be there, as podman's"
     rootlet.fails("pod", "ps", "--filter", "nosuch=1", match="known: id, name")
     assert rootlet.ok("pod", "ps", "--ctr-names", "--filter", "name=p").out.splitlines()[1].endswith("p-infra,one")
     (row,) = rootlet.ok("pod", "ps", "--format", "json", "--filter", "name=p").json()
     assert row["Id"] == pod and [c["Names"] for c in row["Containers"]] == ["p-infra", "one"]
+
+
+def test_rm_all(pods):
+    """The infra container goes behind its members, running, made, or ended by themselves."""
+    rootlet = pods
+    rootlet.ok("pod", "create", "p")
+    image = rootlet.image()
+    for n, command in enumerate((("sleep", "1000"), ("true",), ("sleep", "1000"))):
+        rootlet.ok("run", "-d", "--pod", "p", *(["--rm"] if n == 2 else []), image, *command)
+    rootlet.ok("create", "--pod", "p", image, "true")
+    infra = rootlet.ok("ps", "-aq", "--no-trunc", "--filter", "name=p-infra").text
+    rootlet.fails("rm", "-f", "p-infra", match="infra container of pod p")
+    assert rootlet.inspect("p-infra")["State"]["Running"]
+    assert rootlet.ok("rm", "-f", "-a", "-t", "0").out.split()[-1] == infra
+    assert rootlet.ok("ps", "-aq").out == "" and rootlet.ok("pod", "ps", "-q").out == ""
+    rootlet.ok("pod", "create", "p")
+    rootlet.ok("run", "-d", "--pod", "p", image, "sleep", "1000")
+    rootlet.ok("rm", "-f", "-a", "-t", "9")
+    assert rootlet.ok("ps", "-aq").out == ""
 
 
 def test_exit_policy_stop(pods):

@@ -70,6 +70,7 @@ def test_quiet_and_last(three):
     (["status=exited"], ["gone"]), (["status=running"], ["up"]),
     (["status=exited", "status=created"], ["gone", "new"]), (["exited=4"], ["gone"]), (["exited=0"], []),
     (["label=k"], ["up", "new"]), (["label=k=v"], ["new"]), (["label=k=v", "status=running"], []),
+    (["label=k", "label=k=v"], ["new"]), (["label=k", "label=nosuch"], []),
     (["ancestor=localhost/busybox"], ["gone", "up", "new"]), (["ancestor=busybox:latest"], ["gone", "up", "new"]),
     (["ancestor=other"], []), (["before=gone"], ["up", "new"]), (["since=new"], ["gone", "up"]),
     (["network=none"], ["gone", "up", "new"]), (["id=zz"], []),
