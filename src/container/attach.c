@@ -235,8 +235,12 @@ static int turn(struct attach *a, struct err *e)
         {.fd = a->left ? a->out_fd : -1, .events = POLLOUT},
         {.fd = in ? a->o->in_fd : -1, .events = POLLIN},
     };
-    if (poll(p, N_ELEMENTS(p), -1) < 0)
+    bool asked = !a->o->start && !a->res->started;
+    int n = poll(p, N_ELEMENTS(p), asked ? CLIENT_STOPPED_MS : -1);
+    if (n < 0)
         return errno == EINTR ? 0 : err_set(e, errno, "wait for the container");
+    if (n == 0)
+        return client_check_stopped(a->o->fd, e);
     if (p[0].revents)
         on_signal(a);
     if (p[2].revents)

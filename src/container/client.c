@@ -15,10 +15,7 @@
 #define POLL_NS 10000000
 /* Two seconds, in which whoever takes it over has done so. */
 #define ADOPT_TRIES 100
-/* One that is stopped is told of after so long; whatever else keeps one from answering, is waited
- * for longer. */
-#define STOPPED_MS 2000
-#define ANSWER_MS 28000
+#define ANSWER_MS 28000 /* more than for one that is stopped */
 #define ADOPT_STEP_NS 20000000
 
 int client_connect(const struct conf *c, const char *id, struct err *e)
@@ -100,21 +97,30 @@ static pid_t peer_pid(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
 }
 
+int client_check_stopped(int fd, struct err *e)
+{
+    pid_t pid = peer_pid(fd);
+    if (!proc_is_stopped(pid))
+        return 0;
+    return err_hint(e,
+                    err_msg(e, ENOTCONN,
+                            "its supervisor (process %d) does not answer: it was stopped by a "
+                            "signal",
+                            (int)pid),
+                    "kill -CONT %d lets it go on; \"rootlet rm -f\" needs it not", (int)pid);
+}
+
 /* A supervisor answers at once, unless it is stopped, or frozen. */
 static int await_answer(int fd, struct err *e)
 {
-    if (pidfd_poll(fd, STOPPED_MS) != 0)
+    if (pidfd_poll(fd, CLIENT_STOPPED_MS) != 0)
         return 0;
-    pid_t pid = peer_pid(fd);
-    bool stopped = proc_is_stopped(pid);
-    if (!stopped && pidfd_poll(fd, ANSWER_MS) != 0)
-        return 0;
-    int r = err_msg(e, ENOTCONN, "its supervisor (process %d) %s", (int)pid,
-                    stopped ? "does not answer: it was stopped by a signal"
-                            : "has not answered for half a minute");
-    return stopped ? err_hint(e, r, "kill -CONT %d lets it go on; \"rootlet rm -f\" needs it not",
-                              (int)pid)
-                   : err_hint(e, r, "\"rootlet rm -f\" ends the container without it");
+    int r = client_check_stopped(fd, e);
+    if (r < 0 || pidfd_poll(fd, ANSWER_MS) != 0)
+        return r;
+    r = err_msg(e, ENOTCONN, "its supervisor (process %d) has not answered for half a minute",
+                (int)peer_pid(fd));
+    return err_hint(e, r, "\"rootlet rm -f\" ends the container without it");
 }
 
 int client_request(int fd, const struct proto_head *request, const void *data, struct err *e)

@@ -40,6 +40,11 @@ int supervisor_become(const struct conf *c, const struct supervisor_opts *o, str
  * errno; -ECONNRESET when the supervisor goes away. EXIT ends the waiting with -ESHUTDOWN (the
  * message is in *ret), unless it is what was waited for. */
 int client_wait(int fd, enum proto_type type, struct proto_msg *ret, struct err *e);
+/* A supervisor that is stopped is told of after so long; whatever else keeps one from answering, is
+ * waited for longer. */
+#define CLIENT_STOPPED_MS 2000
+/* -ENOTCONN: the supervisor at the other end was stopped by a signal. */
+int client_check_stopped(int fd, struct err *e);
 /* Sends a request and waits for OK. */
 int client_request(int fd, const struct proto_head *request, const void *data, struct err *e);
 

@@ -226,7 +226,7 @@ def test_stopped_supervisor(rootlet):
     os.kill(s["supervisor_pid"], signal.SIGSTOP)
     assert rootlet.ok("ps", "-q").text == cid[:12]
     assert rootlet.ok("exec", "c", "echo", "inside").text == "inside"
-    for words in (("stop", "c"), ("kill", "c"), ("rename", "c", "d"), ("pause", "--signal", "c")):
+    for words in (("stop", "c"), ("kill", "c"), ("rename", "c", "d"), ("pause", "--signal", "c"), ("attach", "c")):
         r = rootlet.fails(*words, match=rf"supervisor \(process {s['supervisor_pid']}\) does not "
                           "answer: it was stopped")
         assert "kill -CONT" in r.err
