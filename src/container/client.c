@@ -17,6 +17,8 @@
 #define ADOPT_TRIES 100
 #define ANSWER_MS 28000 /* more than for one that is stopped */
 #define ADOPT_STEP_NS 20000000
+/* One that is just ending has gone by then. */
+#define UNREACHABLE_TRIES 25
 
 int client_connect(const struct conf *c, const char *id, struct err *e)
 {
@@ -48,6 +50,19 @@ static int adopt(const struct conf *c, const char *id, struct err *e)
                     "rootlet rm -f ends it in any case");
 }
 
+/* Its socket was removed, with the whole run root perhaps (a logout does so): it works on, but
+ * nobody can tell it anything. */
+static int unreachable(const struct ctr_state *s, struct err *e)
+{
+    int pid = (int)s->supervisor_pid;
+    int r = err_msg(e, ENOTCONN,
+                    "its supervisor (process %d) cannot be reached: its socket is gone", pid);
+    return err_hint(e, r,
+                    "\"rootlet rm -f\" ends the container; after \"kill -9 %d\" the next command "
+                    "gives it another supervisor",
+                    pid);
+}
+
 int container_connect(const struct conf *c, const char *id, struct err *e)
 {
     int fd = client_connect(c, id, e);
@@ -60,9 +75,11 @@ int container_connect(const struct conf *c, const char *id, struct err *e)
         int r = 0;
         if (ctr_state_unsupervised(s))
             r = adopt(c, id, e);
-        else if (!ctr_state_alive(s) || ctr_process_alive(s->supervisor_pid, s->supervisor_start) ||
-                 !ctr_process_alive(s->pid, s->pid_start))
+        else if (!ctr_state_alive(s) || !ctr_process_alive(s->pid, s->pid_start))
             return fd;
+        else if (tries >= UNREACHABLE_TRIES &&
+                 ctr_process_alive(s->supervisor_pid, s->supervisor_start))
+            r = unreachable(s, e);
         else /* somebody is just taking it over, or looks at its lock */
             nanosleep(&(struct timespec){.tv_nsec = ADOPT_STEP_NS}, NULL);
         if (r < 0)

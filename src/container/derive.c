@@ -7,8 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 
 #include "base/fs.h"
 #include "base/lock.h"
@@ -16,6 +14,7 @@
 #include "base/str.h"
 #include "cgroup/session.h"
 #include "container/client.h"
+#include "container/hunt.h"
 
 /* Exit code of a container whose end nobody saw. */
 #define EXIT_UNKNOWN 255
@@ -205,6 +204,32 @@ static int end_group(const struct ctr_state *s, struct err *e)
     return err_add(e, r, "end what is left of an earlier run");
 }
 
+/* What shares the host's processes does not end with its first one. */
+static int find_userns(int dir_fd, const struct ctr_state *s, int pidfd)
+{
+    scoped_spec struct spec spec = {0};
+    struct err ignored = ERR_INIT;
+    if (json_is_object(s->cgroup) || container_read_spec(dir_fd, &spec, &ignored) < 0)
+        return -1;
+    return container_own_userns(&spec, s->pid, pidfd);
+}
+
+static int end_init(int dir_fd, const struct ctr_state *s, struct err *e)
+{
+    uint64_t start = 0;
+    /* First the descriptor, then the look: what we signal is what we looked at. */
+    scoped_fd int pidfd = pidfd_open_pid(s->pid);
+    if (pidfd < 0 || proc_start_time(s->pid, &start) < 0 || start != s->pid_start)
+        return 0;
+    scoped_fd int userns_fd = find_userns(dir_fd, s, pidfd);
+    int r = pidfd_signal(pidfd, SIGKILL);
+    r = r == -ESRCH ? 1 : r == 0 ? pidfd_poll(pidfd, SURVIVOR_MS) : r;
+    container_end_userns(userns_fd);
+    if (r == 0)
+        return err_msg(e, EBUSY, "process %d of an earlier run does not end", (int)s->pid);
+    return r < 0 ? err_set(e, -r, "end process %d of an earlier run", (int)s->pid) : 0;
+}
+
 int container_end_survivor(int dir_fd, struct err *e)
 {
     struct ctr_state s;
@@ -213,22 +238,10 @@ int container_end_survivor(int dir_fd, struct err *e)
     if (container_read_state(dir_fd, &s, NULL) < 0)
         return 0;
     int r = 0;
-    uint64_t start = 0;
     if (proc_boot_id(boot_id) < 0)
         r = err_msg(e, EIO, "the boot id cannot be read: does an earlier run live?");
-    if (r == 0 && ctr_state_alive(&s) && s.pid > 0 && streq(s.boot_id, boot_id)) {
-        /* First the descriptor, then the look: what we signal is what we looked at. */
-        scoped_fd int pidfd = pidfd_open_pid(s.pid);
-        if (pidfd >= 0 && proc_start_time(s.pid, &start) == 0 && start == s.pid_start) {
-            r = pidfd_signal(pidfd, SIGKILL);
-            r = r == -ESRCH ? 0 : r == 0 ? pidfd_poll(pidfd, SURVIVOR_MS) : r;
-            if (r == 0)
-                r = err_msg(e, EBUSY, "process %d of an earlier run does not end", (int)s.pid);
-            else if (r < 0)
-                err_set(e, -r, "end process %d of an earlier run", (int)s.pid);
-            r = r < 0 ? r : 0;
-        }
-    }
+    if (r == 0 && ctr_state_alive(&s) && s.pid > 0 && streq(s.boot_id, boot_id))
+        r = end_init(dir_fd, &s, e);
     if (r == 0 && json_is_object(s.cgroup) && streq(s.boot_id, boot_id))
         r = end_group(&s, e);
     ctr_state_release(&s);
@@ -266,11 +279,13 @@ static bool ask_to_finish(const struct conf *c, const char *id)
     scoped_fd int fd = client_connect(c, id, NULL);
     if (fd < 0)
         return true; /* a command holds it, or a supervisor that is just going */
+    scoped_free struct proto_msg *m = xmalloc(sizeof(*m));
+    int r = proto_send(fd, PROTO_FINISH, 0, 0, NULL, 0);
     /* It may be at work on a start and not answer. */
-    struct timeval limit = {.tv_sec = FINISH_MS / 1000};
-    (void)!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    struct proto_head head = {.type = PROTO_FINISH};
-    int r = client_request(fd, &head, NULL, NULL);
+    if (r == 0 && pidfd_poll(fd, FINISH_MS) == 0)
+        return false;
+    r = r == -EPIPE || r == -ECONNRESET ? 0 : r;
+    r = r == 0 ? client_wait(fd, PROTO_OK, m, NULL) : r;
     return r == 0 || r == -ECONNRESET || r == -ESHUTDOWN;
 }
 

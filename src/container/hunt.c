@@ -16,6 +16,7 @@
 
 #define MOUNTINFO_MAX (4u << 20)
 #define END_MS 10000
+#define KILL_PASSES 20
 
 /* "rootlet-supervise --id=ID ..." */
 static bool is_supervisor(int pid_dir, char *const *ids)
@@ -88,4 +89,55 @@ int container_hunt(char *const *ids, struct err *e)
     int r = end_all(is_supervisor, ids, e);
     int r2 = end_all(has_mounts, ids, e);
     return r < 0 ? r : r2;
+}
+
+static bool in_namespace(const char *pid, const char *type, const struct stat *ns)
+{
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/%.16s/ns/%s", pid, type);
+    return stat(path, &st) == 0 && st.st_ino == ns->st_ino && st.st_dev == ns->st_dev;
+}
+
+unsigned container_signal_members(const char *type, const struct stat *ns, int sig)
+{
+    unsigned n = 0;
+    scoped_dir DIR *d = opendir("/proc");
+    for (struct dirent *entry; d && (entry = readdir(d));) {
+        uint32_t pid;
+        if (parse_u32(entry->d_name, &pid) < 0 || !in_namespace(entry->d_name, type, ns))
+            continue;
+        /* Once more behind the descriptor: the number may have been given to another. */
+        scoped_fd int pidfd = pidfd_open_pid((pid_t)pid);
+        if (pidfd >= 0 && in_namespace(entry->d_name, type, ns))
+            n += pidfd_signal(pidfd, sig) == 0;
+    }
+    return n;
+}
+
+int container_own_userns(const struct spec *s, pid_t init, int pidfd)
+{
+    const struct spec_namespace *pid = spec_namespace_get(s, "pid");
+    const struct spec_namespace *user = spec_namespace_get(s, "user");
+    struct stat theirs, ours;
+    char path[40];
+    if ((pid && !pid->path) || !user || user->path)
+        return -1;
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)init);
+    scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Is it still that process? And whatever the records say: never what we are in ourselves. */
+    if (fd < 0 || pidfd_signal(pidfd, 0) < 0 || fstat(fd, &theirs) < 0 ||
+        stat("/proc/self/ns/user", &ours) < 0 || theirs.st_ino == ours.st_ino)
+        return -1;
+    return take_fd(&fd);
+}
+
+void container_end_userns(int userns_fd)
+{
+    struct stat ns;
+    if (userns_fd < 0 || fstat(userns_fd, &ns) < 0)
+        return;
+    for (int pass = 0; pass < KILL_PASSES; pass++)
+        if (container_signal_members("user", &ns, SIGKILL) == 0)
+            break;
 }

@@ -125,7 +125,9 @@ void sweep_debris(const struct conf *c, int containers_fd, const char *name)
     struct err ignored = ERR_INIT;
     if (fd < 0)
         return;
-    if (!entry_exists(containers_fd, id)) {
+    /* What else somebody has put there names nothing of ours. */
+    bool ours = strlen(id) == ID_LEN && id_is_hex(id);
+    if (ours && !entry_exists(containers_fd, id)) {
         names_free_all(c, id);
         if (str_after(name, DIR_RM_VOLUMES) && container_read_record(fd, &rec, &ignored) == 0)
             (void)!remove_volumes(c, &rec, NULL);

@@ -99,6 +99,7 @@ int sup_adopt(struct sup *s, struct err *e)
     s->adopted = s->detached = true;
     s->phase = PH_RUNNING;
     open_group(s, &(struct container){.state = s->state, .rec = p.ctr.rec});
+    group_started(s);
     stdio_adopt(s);
     /* A pod that ends with its last member does not know its members any more. */
     s->pod_stops = false;

@@ -60,6 +60,7 @@ static int enter(struct sup *s, char *const *test, int out_fd, struct engine_exe
         .groups = rec.groups,
         .stdio = {null, out_fd, out_fd},
         .cgroup = group,
+        .dies_with_us = true,
     };
     r = engine_exec(&params, ret, e);
     ctr_record_release(&rec);

@@ -1,7 +1,6 @@
 /* group - the control groups of a supervisor and its container. */
 #include "supervise/supervise.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,9 +14,9 @@
 #include "base/strv.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/pressure.h"
+#include "container/hunt.h"
 
 #define STATUS_MAX (64u << 10)
-#define KILL_PASSES 20
 
 int group_begin(struct sup *s, struct err *e)
 {
@@ -113,61 +112,27 @@ void group_kill(struct sup *s)
         (void)!cgroup_freeze(s->cgroup, false, NULL);
 }
 
-static bool in_namespace(const char *pid, const char *type, const struct stat *ns)
-{
-    char path[64];
-    struct stat st;
-    snprintf(path, sizeof(path), "/proc/%.16s/ns/%s", pid, type);
-    return stat(path, &st) == 0 && st.st_ino == ns->st_ino && st.st_dev == ns->st_dev;
-}
-
-/* Signals every process of a namespace; how many there were. */
-static unsigned signal_members(const char *type, const struct stat *ns, int sig)
-{
-    unsigned n = 0;
-    scoped_dir DIR *d = opendir("/proc");
-    for (struct dirent *entry; d && (entry = readdir(d));) {
-        uint32_t pid;
-        if (parse_u32(entry->d_name, &pid) < 0 || !in_namespace(entry->d_name, type, ns))
-            continue;
-        /* Once more behind the descriptor: the number may have been given to another. */
-        scoped_fd int pidfd = pidfd_open_pid((pid_t)pid);
-        if (pidfd >= 0 && in_namespace(entry->d_name, type, ns))
-            n += pidfd_signal(pidfd, sig) == 0;
-    }
-    return n;
-}
-
 static bool shares_pids(const struct sup *s)
 {
     const struct spec_namespace *pid = spec_namespace_get(&s->spec, "pid");
     return !pid || pid->path;
 }
 
-/* Without a group and without a pid namespace of its own, a container is known by its user
- * namespace alone. The descriptor keeps the namespace's number from being given to another. */
 void group_started(struct sup *s)
 {
-    const struct spec_namespace *user = spec_namespace_get(&s->spec, "user");
-    char path[40];
     fd_close(&s->groups.userns_fd);
-    if (s->cgroup || s->session || !shares_pids(s) || !user || user->path)
-        return;
-    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)engine_pid(s->engine));
-    s->groups.userns_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (!s->cgroup && !s->session)
+        s->groups.userns_fd =
+            container_own_userns(&s->spec, engine_pid(s->engine), engine_pidfd(s->engine));
 }
 
 void group_init_ended(struct sup *s)
 {
-    struct stat ns;
     if (!shares_pids(s))
         return;
     if (s->cgroup)
         (void)!cgroup_kill(s->cgroup, SIGKILL, NULL);
-    /* What forks meanwhile is met in the next pass. */
-    if (s->groups.userns_fd >= 0 && fstat(s->groups.userns_fd, &ns) == 0)
-        for (int pass = 0; pass < KILL_PASSES && signal_members("user", &ns, SIGKILL); pass++)
-            continue;
+    container_end_userns(s->groups.userns_fd);
     fd_close(&s->groups.userns_fd);
 }
 
@@ -197,7 +162,7 @@ static int signal_each(struct sup *s, int sig, struct err *e)
         return err_set(e, errno, "look at the container's processes");
     int r = pidfd_signal(engine_pidfd(s->engine), sig);
     if (leads_namespace(engine_pid(s->engine)))
-        signal_members("pid", &ns, sig);
+        container_signal_members("pid", &ns, sig);
     return r < 0 ? err_set(e, -r, "send signal %d", sig) : 0;
 }
 

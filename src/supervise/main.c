@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -105,6 +106,8 @@ static int become_supervisor(struct sup *s, struct err *e)
     if (r < 0)
         return r;
     unit_clean_environment(s);
+    if (s->adopt) /* who met the container has its own manager, which is not the container's */
+        unsetenv("NOTIFY_SOCKET");
     notify_take_environment(s);
     r = credentials_take(s, e);
     if (r < 0)

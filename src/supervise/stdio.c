@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -115,17 +113,31 @@ int stdio_open(struct sup *s, int ret_child[3], struct err *e)
     return r;
 }
 
+/* The file system of the payload's choice is asked nothing: one in its hands would not answer. */
+static bool is_pipe(int at, uint64_t inode)
+{
+    struct statx st, own;
+    int fd[2];
+    if (pipe2(fd, O_CLOEXEC) < 0)
+        return false;
+    int r = statx(fd[0], "", AT_EMPTY_PATH, STATX_BASIC_STATS, &own);
+    close(fd[0]);
+    close(fd[1]);
+    if (r == 0)
+        r = statx(at, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st);
+    /* All pipes are on one device, and nothing else is. */
+    return r == 0 && st.stx_dev_major == own.stx_dev_major &&
+           st.stx_dev_minor == own.stx_dev_minor && S_ISFIFO(st.stx_mode) && st.stx_ino == inode;
+}
+
 /* Our end of a pipe that the container's process has as this descriptor, if it is still the one
  * that we gave it: nothing else is opened. -1: it is not. */
 static int reopen(const struct sup *s, int fd, uint64_t inode, int flags)
 {
-    struct stat st;
-    struct statfs fs;
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)s->state.pid, fd);
     scoped_fd int at = inode ? open(path, O_PATH | O_CLOEXEC) : -1;
-    if (at < 0 || fstat(at, &st) < 0 || !S_ISFIFO(st.st_mode) || st.st_ino != inode ||
-        fstatfs(at, &fs) < 0 || fs.f_type != PIPEFS_MAGIC)
+    if (at < 0 || !is_pipe(at, inode))
         return -1;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", at);
     return open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -255,6 +267,7 @@ static void free_input(struct sup *s)
 {
     struct input *in = s->in_head;
     s->in_head = in->next;
+    s->in_bytes -= sizeof(*in) + in->len;
     if (!s->in_head)
         s->in_tail = NULL;
     if (in->from && in->len)
@@ -332,7 +345,12 @@ void stdio_input(struct sup *s, struct peer *p, const void *data, uint32_t len)
             peer_ack(p, len);
         return;
     }
-    struct input *in = malloc(sizeof(*in) + len);
+    /* Two ends are one. */
+    if (!len && s->in_tail && !s->in_tail->len)
+        return;
+    /* Peers come and go, what they have sent stays; without a peer it is the owner's end. */
+    bool room = !p || s->in_bytes + sizeof(struct input) + len <= IN_MAX;
+    struct input *in = room ? malloc(sizeof(*in) + len) : NULL;
     if (!in) {
         if (p)
             p->gone = true;
@@ -346,6 +364,7 @@ void stdio_input(struct sup *s, struct peer *p, const void *data, uint32_t len)
     else
         s->in_head = in;
     s->in_tail = in;
+    s->in_bytes += sizeof(*in) + len;
     if (s->in_head == in)
         write_input(s);
 }

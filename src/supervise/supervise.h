@@ -27,6 +27,8 @@
 #define OUT_MAX (1u << 20)
 /* Input of one peer that the container has not taken yet: the window and what was on the way. */
 #define STDIN_MAX (2 * PROTO_STDIN_WINDOW)
+/* The same of all peers, of those that have left it behind too; who sends more is dropped. */
+#define IN_MAX (2u << 20)
 
 struct sup;
 
@@ -121,6 +123,7 @@ struct sup {
     int stdin_fd;              /* our end, or the master (not owned then), or -1 */
     bool streams_parked, stdin_eof;
     struct input *in_head, *in_tail;
+    size_t in_bytes;
 
     struct unit unit;
     struct notify *notify; /* NULL: systemd does not listen */

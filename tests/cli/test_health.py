@@ -286,10 +286,12 @@ def test_killed(rootlet):
     wait_for(lambda: "1234" in rootlet.ok("exec", "c", "ps").out)
     s = state(rootlet, cid)
     os.kill(s["supervisor_pid"], signal.SIGKILL)
-    wait_for(lambda: rootlet.inspect("c")["State"]["Status"] == "exited")
-    rootlet.ok("start", "c")  # ends what was left of the killed run
-    wait_for(lambda: not os.path.exists(f"/proc/{s['pid']}"))
+    wait_for(lambda: "1234" not in rootlet.ok("exec", "c", "ps").out)
+    assert rootlet.inspect("c")["State"]["Status"] == "running"
+    rootlet.ok("start", "c")  # another supervisor, which checks it again
+    wait_for(lambda: "1234" in rootlet.ok("exec", "c", "ps").out)
     rootlet.ok("rm", "-f", "c")
+    assert not os.path.exists(f"/proc/{s['pid']}")
 
 
 def test_many_checks_keep_nothing(rootlet):
