@@ -97,7 +97,7 @@ static int choose_tree(const struct container *ctr, bool squash, struct hand *h,
     if (h->list < 0)
         return h->list;
     if (squash)
-        *flags = LAYER_PACK_LAYER;
+        *flags = LAYER_PACK_LAYER | LAYER_PACK_ONE_MOUNT;
     else
         *flags = copy ? LAYER_PACK_LAYER | LAYER_PACK_ONLY : LAYER_PACK_OVERLAY;
     h->tree = squash ? hand_root(ctr, e) : open_tree_dir(copy ? r->dir : r->upper, e);

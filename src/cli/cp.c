@@ -21,6 +21,7 @@
 #include "copy/message.h"
 #include "engine/user.h"
 #include "sys/sock.h"
+#include "userns/userns.h"
 
 struct cp_opts {
     bool archive, follow, overwrite, quiet, ignored;
@@ -170,6 +171,9 @@ static struct copy_dest dest(const struct cp *x, int root)
         .archive = x->o->archive,
         .overwrite = x->o->overwrite,
         .outward = root < 0,
+        /* A user's own number in a container is chosen by the container: a program that runs as him
+         * for everybody is not for it to make. */
+        .set_ids = geteuid() == 0 && userns_is_initial(),
         .progress = !x->o->quiet && isatty(STDERR_FILENO),
         .uid = -1,
         .gid = -1,

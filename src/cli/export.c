@@ -6,6 +6,7 @@
 #include "base/jfield.h"
 #include "cli/cli.h"
 #include "cli/hand.h"
+#include "layer/layer.h"
 
 struct export_opts {
     char *output;
@@ -35,6 +36,7 @@ static int export(const struct cmd *cmd, void *opts, char **args, struct err *e)
         const struct hand h = {
             .verb = "export-tree", .request = request, .tree = root, .list = -1, .hold = -1};
         json_object_set_new(request, "typed", json_string(args[0]));
+        json_object_set_new(request, "flags", json_integer(LAYER_PACK_ONE_MOUNT));
         if (o->output && json_object_set_new(request, "output", json_string(o->output)) < 0)
             return err_msg(e, EINVAL, "export %s: the file's name is not valid UTF-8", args[0]);
         r = hand_over(&h, e);

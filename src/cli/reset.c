@@ -47,7 +47,7 @@ struct place {
 static const char *const root_names[] = {"containers", "names",      "images",     "layers",
                                          "blobs",      "refs",       "idmap.json", "store.lock",
                                          "ingest",     "trash",      "volumes",    "networks",
-                                         "version",    "lost+found", NULL};
+                                         "version",    "lost+found", "run-root",   NULL};
 static const char *const root_prefixes[] = {".tmp-", ".probe-", ".nfs", NULL};
 static const char *const run_names[] = {NULL};
 static const char *const run_prefixes[] = {".tmp-", "probe.", "events", "told-", NULL};

@@ -27,7 +27,8 @@ struct copy_dest {
     const char *label;
     bool archive;     /* owners as the source numbers them, where that is allowed */
     bool overwrite;   /* a directory may take the place of a file, and a file of a directory */
-    bool outward;     /* out of a container: no set-id bits, no devices, but for archive */
+    bool outward;     /* out of a container: no set-id bits, and no devices but for archive */
+    bool set_ids;     /* outward, with archive: of files whose owner is kept these as well */
     bool progress;    /* a line on stderr once it takes long */
     int64_t uid, gid; /* without archive; -1: who creates is the owner */
     void (*notice)(const char *text); /* what was left out */

@@ -75,12 +75,12 @@ static int sized(struct job *j, off_t size, bool holes, struct err *e)
         off_t start = holes ? lseek(j->src, at, SEEK_DATA) : at;
         if (start < 0 && errno == ENXIO)
             break; /* a hole up to the end */
-        if (start < 0)
-            start = at; /* no such seek here: all is data */
+        if (start < at)
+            start = at; /* no such seek here, or a file system that lies: all is data */
         if (start >= size)
             break;
         off_t end = holes ? lseek(j->src, start, SEEK_HOLE) : size;
-        if (end < 0 || end > size)
+        if (end <= start || end > size)
             end = size;
         at = extent(j, start, end, e);
         if (at < 0)

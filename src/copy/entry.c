@@ -28,8 +28,8 @@ static void note_owner(struct copy_writer *w, const struct copy_packet *p)
         snprintf(w->owner, sizeof(w->owner), "%u:%u of \"%.200s\"", p->m.uid, p->m.gid, p->path);
 }
 
-/* Of fd, or with name of a link or node in the directory fd. Whether the owner is as it should be:
- * only then set-id bits may come along out of a container. */
+/* Of fd, or with name of a link or node in the directory fd. Whether the owner is as it should be.
+ */
 static bool set_owner(struct copy_writer *w, int fd, const char *name, const struct copy_packet *p)
 {
     int flags = AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH);
@@ -46,7 +46,8 @@ static bool set_owner(struct copy_writer *w, int fd, const char *name, const str
 
 static mode_t kept_mode(const struct copy_writer *w, const struct copy_packet *p, bool owner_kept)
 {
-    return p->m.mode & (w->d->outward && !owner_kept ? 01777u : 07777u);
+    bool all = !w->d->outward || (w->d->set_ids && owner_kept);
+    return p->m.mode & (all ? 07777u : 01777u);
 }
 
 static void set_xattrs(int fd, const struct copy_packet *p)

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/path.h"
 #include "base/str.h"
@@ -61,13 +62,35 @@ static char *cut(char *path, struct copy_place *p)
     return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
 }
 
+/* What the kernel asks where fs.protected_symlinks is set, proc_sys_fs(5): since we follow links of
+ * the host by hand, another user could otherwise lead us from /tmp to what is ours. */
+static bool may_follow(int root, int dir, const struct stat *link)
+{
+    struct stat in;
+    if (root >= 0 || link->st_uid == geteuid())
+        return true;
+    if (fstat(dir, &in) < 0)
+        return false;
+    return (in.st_mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH) || in.st_uid == link->st_uid;
+}
+
 /* The link p->name of p->dir: the path it leads to, owned, or NULL with errno. */
-static char *follow_link(const struct copy_place *p, const char *dir)
+static char *follow_link(int root, const struct copy_place *p, const char *dir)
 {
     char target[PATH_MAX];
-    ssize_t n = readlinkat(p->dir, p->name, target, sizeof(target) - 1);
-    if (n < 0)
+    struct stat st;
+    scoped_fd int link = openat(p->dir, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (link < 0 || fstat(link, &st) < 0)
         return NULL;
+    if (!may_follow(root, p->dir, &st)) {
+        errno = EACCES;
+        return NULL;
+    }
+    ssize_t n = readlinkat(link, "", target, sizeof(target) - 1);
+    if (n < 0) {
+        errno = errno == ENOENT ? EINVAL : errno; /* it is no link any more */
+        return NULL;
+    }
     target[n] = '\0';
     return xasprintf("%s%s%s%s", target[0] == '/' ? "" : dir, target[0] == '/' ? "" : "/", target,
                      p->slash ? "/" : "");
@@ -88,7 +111,7 @@ static int look(int root, bool follow, struct copy_place *p, struct err *e)
         p->exists = true;
         return 0;
     }
-    char *next = follow_link(p, dir);
+    char *next = follow_link(root, p, dir);
     if (!next && errno != EINVAL && errno != ENOENT)
         return err_set(e, errno, "%s", p->path);
     if (next) {

@@ -310,6 +310,8 @@ static uint64_t sparse_map(int fd, uint64_t size, struct str *map)
         off_t start = lseek(fd, (off_t)at, SEEK_DATA);
         if (start < 0 || (uint64_t)start >= size)
             break;
+        if ((uint64_t)start < at) /* a file system of somebody's own may say anything */
+            start = (off_t)at;
         off_t end = lseek(fd, start, SEEK_HOLE);
         if (end <= start || (uint64_t)end > size)
             end = (off_t)size;

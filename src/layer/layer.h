@@ -115,6 +115,7 @@ enum layer_pack_flags {
     LAYER_PACK_LAYER = 2,   /* tree is a plain one, the tar becomes a layer: .wh. names and 0/0
                                devices in the tree, which would be misread, are left out */
     LAYER_PACK_ONLY = 4,    /* nothing but what the list calls A or C; whiteouts for its D */
+    LAYER_PACK_ONE_MOUNT = 8, /* what is mounted below the tree is left out */
 };
 /* Packs a tree as a plain PAX tar: sorted, reproducible, ids as inside the map, no times but mtime,
  * security.capability as version 2, sockets skipped, large holes as GNU's sparse maps. mtimes after

@@ -41,6 +41,8 @@ struct pack {
     bool overlay; /* the tree is an upper or a layer of overlayfs */
     bool layer;   /* the tar will be a layer: .wh. names have a meaning there */
     bool only;    /* nothing but what the list has */
+    bool one;     /* nothing of other mounts than the root's, mount_id */
+    uint64_t mount_id;
 };
 
 /* A directory being walked: its sorted names, and where its path ends. */
@@ -430,10 +432,22 @@ static bool is_wanted(const struct pack *p)
     return p->only ? kind == 'A' || kind == 'C' : kind != 'M';
 }
 
+/* The mount of name in dir, or of dir itself; 0: it cannot be told. */
+static uint64_t mount_of(int dir, const char *name)
+{
+    struct statx st;
+    int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
+
+    return statx(dir, name, flags, STATX_MNT_ID, &st) == 0 && (st.stx_mask & STATX_MNT_ID)
+               ? st.stx_mnt_id
+               : 0;
+}
+
 static int walk_name(struct pack *p, struct walk *w, const char *name, struct err *e)
 {
     size_t len = w->v[w->n - 1].path_len;
     struct stat st;
+    bool mounted;
     int r = 0;
 
     p->path[len] = '\0';
@@ -450,8 +464,11 @@ static int walk_name(struct pack *p, struct walk *w, const char *name, struct er
         return 0;
     if (fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return has_gone(errno) ? 0 : err_set(e, errno, "look at it");
+    mounted = p->one && mount_of(w->fd, name) != p->mount_id;
+    if (mounted && !S_ISDIR(st.st_mode))
+        return 0;
     r = pack_member(p, w->fd, name, len, &st, e);
-    return r == 0 && S_ISDIR(st.st_mode) ? walk_down(p, w, name, e) : r;
+    return r == 0 && S_ISDIR(st.st_mode) && !mounted ? walk_down(p, w, name, e) : r;
 }
 
 /* What a list says is gone, of a tree that has no whiteouts of its own. */
@@ -477,6 +494,7 @@ static int pack_tree(struct pack *p, struct err *e)
 
     if (r == 0 && fstat(w.fd, &st) < 0)
         r = err_set(e, errno, "look at it");
+    p->mount_id = r == 0 && p->one ? mount_of(w.fd, "") : 0;
     if (r == 0)
         r = pack_member(p, w.fd, ".", 0, &st, e);
     if (r == 0)
@@ -502,6 +520,7 @@ int pack_run(const struct layer_task *task, struct layer_result *res, struct err
                      .overlay = task->req->flags & LAYER_PACK_OVERLAY,
                      .layer = task->req->flags & (LAYER_PACK_OVERLAY | LAYER_PACK_LAYER),
                      .only = task->req->flags & LAYER_PACK_ONLY,
+                     .one = task->req->flags & LAYER_PACK_ONE_MOUNT,
                      .pax.records = STR_INIT};
     int r = out_new(task->io_fd, NULL, &p.out, e);
 

@@ -32,8 +32,10 @@ static void find_data(int fd, uint64_t size, struct sparse *s)
         off_t data = lseek(fd, (off_t)at, SEEK_DATA), hole;
         if (data < 0 || (uint64_t)data >= size)
             break;
+        if ((uint64_t)data < at) /* a file system of somebody's own may say anything */
+            data = (off_t)at;
         hole = lseek(fd, data, SEEK_HOLE);
-        at = hole < 0 || (uint64_t)hole > size ? size : (uint64_t)hole;
+        at = hole <= data || (uint64_t)hole > size ? size : (uint64_t)hole;
         add_part(s, (uint64_t)data, at, &alloc);
     }
     /* The end: a last part that stops short of it is followed by an empty one. */

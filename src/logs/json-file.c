@@ -12,7 +12,8 @@
 #include "base/timefmt.h"
 #include "logs/logs-priv.h"
 
-#define SEQUENCE_MAX 3 /* bytes of a character whose last one is still to come */
+#define ATTRS_MAX (64u << 10) /* stands in every line, which readers take as a whole */
+#define SEQUENCE_MAX 3        /* bytes of a character whose last one is still to come */
 
 struct json_log {
     char *attrs; /* "" or ',"attrs":{...}'; owned */
@@ -123,6 +124,9 @@ static int make_attrs(const struct log_ident *ident, char **ret, struct err *e)
     add_chosen(attrs, o.labels, ident->labels);
     add_chosen(attrs, o.env, ident->env);
     scoped_free char *text = json_text(attrs, false);
+    if (strlen(text) > ATTRS_MAX)
+        return err_msg(e, E2BIG, "the log options labels, env and tag name more than %u bytes",
+                       ATTRS_MAX);
     *ret = json_object_size(attrs) ? xasprintf(",\"attrs\":%s", text) : xstrdup("");
     return 0;
 }
