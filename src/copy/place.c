@@ -62,12 +62,13 @@ static char *cut(char *path, struct copy_place *p)
     return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
 }
 
-/* What the kernel asks where fs.protected_symlinks is set, proc_sys_fs(5): since we follow links of
- * the host by hand, another user could otherwise lead us from /tmp to what is ours. */
-static bool may_follow(int root, int dir, const struct stat *link)
+/* What the kernel asks where fs.protected_symlinks is set, proc_sys_fs(5): since we follow links by
+ * hand, another user of the host could otherwise lead us from /tmp to what is ours, and a process
+ * of a container to what is its root's. */
+static bool may_follow(int dir, const struct stat *link)
 {
     struct stat in;
-    if (root >= 0 || link->st_uid == geteuid())
+    if (link->st_uid == geteuid())
         return true;
     if (fstat(dir, &in) < 0)
         return false;
@@ -75,14 +76,14 @@ static bool may_follow(int root, int dir, const struct stat *link)
 }
 
 /* The link p->name of p->dir: the path it leads to, owned, or NULL with errno. */
-static char *follow_link(int root, const struct copy_place *p, const char *dir)
+static char *follow_link(const struct copy_place *p, const char *dir)
 {
     char target[PATH_MAX];
     struct stat st;
     scoped_fd int link = openat(p->dir, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (link < 0 || fstat(link, &st) < 0)
         return NULL;
-    if (!may_follow(root, p->dir, &st)) {
+    if (!may_follow(p->dir, &st)) {
         errno = EACCES;
         return NULL;
     }
@@ -111,7 +112,10 @@ static int look(int root, bool follow, struct copy_place *p, struct err *e)
         p->exists = true;
         return 0;
     }
-    char *next = follow_link(root, p, dir);
+    char *next = follow_link(p, dir);
+    if (!next && errno == EACCES)
+        return err_hint(e, err_set(e, EACCES, "%s", p->path),
+                        "no link of another user is followed in a directory that all may write to");
     if (!next && errno != EINVAL && errno != ENOENT)
         return err_set(e, errno, "%s", p->path);
     if (next) {

@@ -54,6 +54,25 @@ def test_links_of_others_in_a_shared_directory(rootlet, other, home, shared):
     assert (home / "mine").read_text() == "evil\n"
 
 
+@rows("A61")
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_links_of_others_in_a_container(rootlet, home, state):
+    """A process that is not root there cannot have /etc/passwd replaced, nor read what it may not."""
+    run(rootlet, script="chmod 1777 /tmp; echo root-only > /secret; chmod 600 /secret; echo own > /own")
+    rootlet.wait_for(lambda: rootlet("exec", "c", "test", "-e", "/own").rc == 0)
+    rootlet.ok("exec", "-u", "app", "c", "sh", "-c", "ln -s /etc/passwd /tmp/f; ln -s /etc /tmp/d; ln -s /secret /tmp/s")
+    rootlet.ok("exec", "c", "ln", "-s", "/own", "/tmp/mine")
+    if state == "stopped":
+        rootlet.ok("stop", "-t", "0", "c")
+    (home / "f").write_text("evil")
+    rootlet.fails("cp", home / "f", "c:/tmp/f", match="Permission denied\nhint: no link of another user")
+    rootlet.fails("cp", home / "f", "c:/tmp/d", match="Permission denied")
+    rootlet.fails("cp", "-L", "c:/tmp/s", home / "s", match="Permission denied")
+    rootlet.ok("cp", home / "f", "c:/tmp/mine")
+    rootlet.ok("cp", "c:/own", home / "own")
+    assert (home / "own").read_text() == "evil"
+
+
 # --- what comes out of a container ---
 
 @rows("A61")
