@@ -33,6 +33,7 @@ static int export(const struct request *q, struct err *e)
     if (r < 0)
         return r;
     pack.out_fd = sink.fd;
+    pack.flags |= LAYER_PACK_SECONDS | LAYER_PACK_NO_DIGEST;
     r = layer_pack(session, &pack, &res, e);
     if (r < 0)
         return err_add(e, r, "%s", path ? path : "standard output");

@@ -445,7 +445,7 @@ static int tar_out(struct err *e)
     struct writer t = {.path = STR_INIT, .link = STR_INIT};
     scoped_free char *buf = xmalloc(COPY_MAX_PACKET);
     struct layer_result ignored;
-    int r = out_new(STDOUT_FILENO, NULL, &t.out, e);
+    int r = out_new(STDOUT_FILENO, OUT_NO_DIGEST, &t.out, e);
     while (r == 0) {
         struct copy_packet p;
         r = copy_msg_recv(SOCKET, buf, &p, e);

@@ -96,6 +96,7 @@ static int run_export(const struct cmd *cmd, void *opts, char **args, struct err
     struct layer_pack pack = LAYER_PACK_INIT;
     pack.dir_fd = h.data;
     pack.out_fd = out;
+    pack.flags = LAYER_PACK_NO_DIGEST;
     r = r < 0 ? r : layer_pack(h.session, &pack, &result, e);
     if (r == 0 && result.skipped_other)
         fprintf(stderr, "rootlet: %llu sockets were left out\n",

@@ -118,6 +118,7 @@ static int start_job(struct ingest *in, const struct plan_layer *l, unsigned num
         src.number = number;
         src.diffid = l->diff_id;
         src.blob = l->blob;
+        src.no_blob = !l->blob;
         r = layer_unpack_start(in->session, &src, j->fd, &j->job, e);
     }
     if (r < 0) {
@@ -236,6 +237,7 @@ int ingest_stream(struct ingest *in, int fd, bool want_whiteouts,
     if (r < 0)
         return r;
     src.fd = fd;
+    src.no_blob = true;
     src.want_whiteouts = want_whiteouts;
     r = layer_unpack(in->session, &src, j.fd, &res, e);
     if (r == 0)
@@ -259,11 +261,13 @@ static int through_pipe(struct ingest *in, struct layer_session *packer, struct 
     scoped_fd int rd = pair[0], wr = pair[1];
     (void)!fcntl(rd, F_SETPIPE_SZ, PIPE_BYTES); /* only faster */
     p->out_fd = wr;
+    p->flags |= LAYER_PACK_SECONDS | LAYER_PACK_NO_DIGEST; /* the reader hashes it */
     int r = layer_pack_start(packer, p, &from, e);
     fd_close(&wr);
     if (r < 0)
         return r;
     src.fd = rd;
+    src.no_blob = true;
     r = layer_unpack_start(in->session, &src, stage_fd, &to, e);
     fd_close(&rd);
     if (r == 0)

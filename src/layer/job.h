@@ -19,7 +19,7 @@ enum layer_op { LAYER_OP_UNPACK, LAYER_OP_REBUILD, LAYER_OP_PACK, LAYER_OP_REMOV
  * directory (, list); remove: directory. */
 struct layer_request {
     uint32_t op, number, flags;
-    bool squash_ids, want_whiteouts, keep_headers, lenient, with_list;
+    bool squash_ids, want_whiteouts, keep_headers, lenient, with_list, no_blob;
     int64_t offset, size, max_mtime;
     char diffid[DIGEST_TEXT_MAX], blob[DIGEST_TEXT_MAX]; /* "" = not given */
     char name[NAME_MAX + 1];                             /* remove */

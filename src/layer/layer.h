@@ -79,6 +79,7 @@ struct layer_source {
     bool want_whiteouts; /* true for layers. false (import of a rootfs): .wh. names are refused */
     bool lenient;        /* "/" in front of names and ".." are clamped instead of refused */
     bool keep_headers;   /* write headers.zst, so that layer_rebuild works */
+    bool no_blob;        /* without `blob`: the input is not hashed, ret->blob stays empty */
 };
 #define LAYER_SOURCE_INIT                                                                          \
     {                                                                                              \
@@ -116,6 +117,9 @@ enum layer_pack_flags {
                                devices in the tree, which would be misread, are left out */
     LAYER_PACK_ONLY = 4,    /* nothing but what the list calls A or C; whiteouts for its D */
     LAYER_PACK_ONE_MOUNT = 8, /* what is mounted below the tree is left out */
+    LAYER_PACK_SECONDS = 16,  /* mtimes cut to whole seconds, as those of other builders: a fraction
+                                 costs 1 KiB a file */
+    LAYER_PACK_NO_DIGEST = 32, /* ret->diffid stays empty: the tar is not hashed */
 };
 /* Packs a tree as a plain PAX tar: sorted, reproducible, ids as inside the map, no times but mtime,
  * security.capability as version 2, sockets skipped, large holes as GNU's sparse maps. mtimes after

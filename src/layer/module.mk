@@ -7,6 +7,7 @@ src_layer_liblayer_a_SOURCES = \
 	src/layer/job.h \
 	src/layer/keeper.c \
 	src/layer/layer.h \
+	src/layer/names.c src/layer/names.h \
 	src/layer/out.c src/layer/out.h \
 	src/layer/pack.c \
 	src/layer/pax.c src/layer/pax.h \

@@ -8,7 +8,8 @@
 #include "layer/layer.h"
 
 struct out;
-/* fd is borrowed; algorithm as digest_new. */
+/* fd is borrowed; algorithm as digest_new, or OUT_NO_DIGEST. */
+#define OUT_NO_DIGEST ""
 int out_new(int fd, const char *algorithm, struct out **ret, struct err *e);
 void out_free(struct out *o);
 int out_write(struct out *o, const void *data, size_t n, struct err *e);

@@ -5,15 +5,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <search.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include "base/str.h"
 #include "base/strv.h"
 #include "layer/job.h"
+#include "layer/names.h"
 #include "layer/out.h"
 #include "layer/pax.h"
 #include "layer/sandbox.h"
@@ -21,7 +24,10 @@
 #include "layer/sparse.h"
 
 #define OVERLAY_XATTR "user.overlay."
-#define MAX_XATTR (64 << 10) /* XATTR_SIZE_MAX */
+#define MAX_XATTR (64 << 10) /* XATTR_SIZE_MAX, XATTR_LIST_MAX */
+#define KEEP_OPEN                                                                                  \
+    24 /* directories on the way down; deeper down the outer ones are opened again                 \
+        */
 
 struct link {
     dev_t dev;
@@ -36,7 +42,8 @@ struct pack {
     struct pax pax;
     void *links; /* tsearch tree of struct link: files with several names */
     char path[PATH_MAX];
-    char *value; /* MAX_XATTR */
+    char *value, *xattrs; /* MAX_XATTR each */
+    char *dents;          /* NAMES_BUFFER */
     struct select list;
     bool overlay; /* the tree is an upper or a layer of overlayfs */
     bool layer;   /* the tar will be a layer: .wh. names have a meaning there */
@@ -47,8 +54,9 @@ struct pack {
 
 /* A directory being walked: its sorted names, and where its path ends. */
 struct frame {
-    char **names;
+    struct names names;
     size_t next, path_len;
+    int fd; /* -1: closed for now */
 };
 
 static int link_order(const void *a, const void *b)
@@ -82,6 +90,32 @@ static void remember_name(struct pack *p, const struct stat *st)
     memcpy(l->path, p->path, n);
     if (*(struct link **)tsearch(l, &p->links, link_order) != l)
         free(l);
+}
+
+/* Never into another mount when there is to be one only: to open what is mounted there, a device or
+ * a file system of somebody's own, would not be without effect. */
+static int open_name(const struct pack *p, int dir, const char *name, int flags)
+{
+    struct open_how how = {.flags = (unsigned)flags | O_NOFOLLOW | O_CLOEXEC,
+                           .resolve = p->one ? RESOLVE_NO_XDEV : 0};
+
+    return (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+}
+
+/* The mount of name in dir, or of dir itself; 0: it cannot be told. */
+static uint64_t mount_of(int dir, const char *name)
+{
+    struct statx st;
+    int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
+
+    return statx(dir, name, flags, STATX_MNT_ID, &st) == 0 && (st.stx_mask & STATX_MNT_ID)
+               ? st.stx_mnt_id
+               : 0;
+}
+
+static bool is_mounted(const struct pack *p, int dir, const char *name)
+{
+    return p->one && mount_of(dir, name) != p->mount_id;
 }
 
 /* It was there a moment ago, or was something else: no error in a tree that lives. */
@@ -119,21 +153,23 @@ static void pack_xattr(struct pack *p, int fd, const char *name)
  * the namespace whose root it is for. */
 static void pack_xattrs(struct pack *p, int fd)
 {
-    scoped_free char *list = xmalloc(MAX_XATTR);
     scoped_strv char **names = NULL;
-    ssize_t n = flistxattr(fd, list, MAX_XATTR);
+    ssize_t n = flistxattr(fd, p->xattrs, MAX_XATTR);
 
-    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(list + at) + 1)
-        strv_add(&names, list + at);
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(p->xattrs + at) + 1)
+        strv_add(&names, p->xattrs + at);
     strv_sort(names);
     for (size_t i = 0; names && names[i]; i++)
         pack_xattr(p, fd, names[i]);
 }
 
+/* Whole seconds spare most files a header of 1 KiB. */
 static struct timespec clamp_time(const struct pack *p, struct timespec t)
 {
     int64_t max = p->task->req->max_mtime;
 
+    if (p->task->req->flags & LAYER_PACK_SECONDS)
+        t.tv_nsec = 0;
     if (max >= 0 && (t.tv_sec > max || (t.tv_sec == max && t.tv_nsec > 0)))
         t = (struct timespec){.tv_sec = max};
     return t;
@@ -222,34 +258,48 @@ static int pack_link(struct pack *p, const struct stat *st, const char *first, s
     return pax_write(&p->pax, p->out, e);
 }
 
-static int pack_file(struct pack *p, int dir, const char *name, const struct stat *st,
-                     struct err *e)
+/* Overlayfs' second form of a whiteout, for trees that are themselves in an overlay. */
+static bool is_xwhiteout(const struct pack *p, int fd, const struct stat *st)
 {
-    const char *first = earlier_name(p, st);
+    return p->overlay && st->st_size == 0 && fgetxattr(fd, OVERLAY_XATTR "whiteout", NULL, 0) >= 0;
+}
+
+static int pack_open_file(struct pack *p, int fd, const struct stat *st, struct err *e)
+{
     struct sparse sparse;
-    struct stat now;
     int r;
 
-    if (first)
-        return pack_link(p, st, first, e);
-    /* O_NONBLOCK: it may be a FIFO by now. */
-    scoped_fd int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
-        return has_gone(errno) || errno == ENXIO ? 0 : err_set(e, errno, "open it");
-    if (fstat(fd, &now) < 0 || !S_ISREG(now.st_mode))
-        return 0;
-    remember_name(p, &now);
-    set_common(p, '0', &now);
-    p->pax.size = (uint64_t)now.st_size;
+    remember_name(p, st);
+    set_common(p, '0', st);
+    p->pax.size = (uint64_t)st->st_size;
     pack_xattrs(p, fd);
     p->res->entries++;
-    if (sparse_look(fd, &now, &sparse)) {
+    if (sparse_look(fd, st, &sparse)) {
         r = pack_sparse(p, fd, &sparse, e);
         sparse_release(&sparse);
         return r;
     }
     r = pax_write(&p->pax, p->out, e);
-    return r < 0 ? r : pack_content(p, fd, (uint64_t)now.st_size, e);
+    return r < 0 ? r : pack_content(p, fd, (uint64_t)st->st_size, e);
+}
+
+/* Opened at once: each look by name costs, and in an overlay much. */
+static int pack_file(struct pack *p, int dir, const char *name, size_t dir_len, struct err *e)
+{
+    const char *first;
+    struct stat st;
+    /* O_NONBLOCK: it may be a FIFO by now. */
+    scoped_fd int fd = open_name(p, dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && (has_gone(errno) || errno == ENXIO || errno == EXDEV))
+        return 0;
+    if (fd < 0)
+        return err_set(e, errno, "open it");
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    if (is_xwhiteout(p, fd, &st))
+        return pack_whiteout(p, p->path, dir_len, name, &st, e);
+    first = earlier_name(p, &st);
+    return first ? pack_link(p, &st, first, e) : pack_open_file(p, fd, &st, e);
 }
 
 static int pack_symlink(struct pack *p, int dir, const char *name, const struct stat *st,
@@ -273,50 +323,32 @@ static int pack_symlink(struct pack *p, int dir, const char *name, const struct 
     return pax_write(&p->pax, p->out, e);
 }
 
-static int pack_dir(struct pack *p, int dir, const char *name, const struct stat *st, struct err *e)
+/* fd: -1 when another file system is mounted there, of which nothing is wanted. */
+static int pack_dir(struct pack *p, int fd, const struct stat *st, struct err *e)
 {
-    scoped_fd int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     size_t len = strlen(p->path);
     char shown[PATH_MAX + 2], opaque[4];
     int r;
 
-    if (fd < 0)
-        return has_gone(errno) ? 0 : err_set(e, errno, "open it");
     set_common(p, '5', st);
     snprintf(shown, sizeof(shown), "%s/", len ? p->path : ".");
     p->pax.path = shown;
-    pack_xattrs(p, fd);
+    if (fd >= 0)
+        pack_xattrs(p, fd);
     p->res->entries++;
     r = pax_write(&p->pax, p->out, e);
-    if (r == 0 && p->overlay &&
+    if (r == 0 && p->overlay && fd >= 0 &&
         fgetxattr(fd, OVERLAY_XATTR "opaque", opaque, sizeof(opaque)) == 1 && opaque[0] == 'y')
         r = pack_whiteout(p, p->path, len, ".wh..opq", st, e);
     return r;
 }
 
-/* Overlayfs' second form of a whiteout, for trees that are themselves in an overlay. */
-static bool is_xwhiteout(int dir, const char *name, const struct stat *st)
-{
-    scoped_fd int fd = -1;
-
-    if (!S_ISREG(st->st_mode) || st->st_size > 0)
-        return false;
-    fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd >= 0 && fgetxattr(fd, OVERLAY_XATTR "whiteout", NULL, 0) >= 0;
-}
-
 /* What a layer cannot hold: it would be read as something else. */
-static bool is_misread(struct pack *p, const char *name, const struct stat *st)
+static bool is_misread_name(struct pack *p, const char *name)
 {
-    if (!p->layer)
+    if (!p->layer || strncmp(name, ".wh.", 4) != 0)
         return false;
-    if (strncmp(name, ".wh.", 4) == 0) {
-        tree_note(p->res, "the name is that of a whiteout in a layer, left out: %.120s", p->path);
-        return true;
-    }
-    if (!tree_is_whiteout(st))
-        return false;
-    p->res->skipped_devices++;
+    tree_note(p->res, "the name is that of a whiteout in a layer, left out: %.120s", p->path);
     return true;
 }
 
@@ -334,92 +366,88 @@ static int pack_special(struct pack *p, const struct stat *st, struct err *e)
     return pax_write(&p->pax, p->out, e);
 }
 
-/* The member at p->path, which is name in dir. */
-static int pack_member(struct pack *p, int dir, const char *name, size_t dir_len,
-                       const struct stat *st, struct err *e)
+/* What is neither a file nor a directory, at p->path, which is name in dir. */
+static int pack_other(struct pack *p, int dir, const char *name, size_t dir_len,
+                      const struct stat *st, struct err *e)
 {
-    if (p->overlay && (tree_is_whiteout(st) || is_xwhiteout(dir, name, st)))
-        return pack_whiteout(p, p->path, dir_len, name, st, e);
-    if (is_misread(p, name, st))
-        return 0;
-    if (S_ISSOCK(st->st_mode)) {
-        p->res->skipped_other++;
-        return 0;
-    }
-    if (S_ISDIR(st->st_mode))
-        return pack_dir(p, dir, name, st, e);
     if (S_ISLNK(st->st_mode))
         return pack_symlink(p, dir, name, st, e);
-    return S_ISREG(st->st_mode) ? pack_file(p, dir, name, st, e) : pack_special(p, st, e);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The names of a directory, sorted; a vector of its own, since there can be very many. */
-static int read_names(int dir, char ***ret, struct err *e)
-{
-    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    scoped_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    char **v = xcalloc(1, sizeof(*v));
-    size_t n = 0, alloc = 1;
-    struct dirent *x;
-
-    *ret = v;
-    if (!d)
-        return err_set(e, errno, "read it");
-    for (errno = 0; (x = readdir(d)); errno = 0) {
-        if (streq(x->d_name, ".") || streq(x->d_name, ".."))
-            continue;
-        if (n + 1 == alloc)
-            v = *ret = xrealloc(v, (alloc *= 2) * sizeof(*v));
-        v[n++] = xstrdup(x->d_name);
-        v[n] = NULL;
+    if (p->overlay && tree_is_whiteout(st))
+        return pack_whiteout(p, p->path, dir_len, name, st, e);
+    if (p->layer && tree_is_whiteout(st)) {
+        p->res->skipped_devices++;
+        return 0;
     }
-    if (errno)
-        return err_set(e, errno, "read it");
-    qsort(v, n, sizeof(*v), by_name);
+    if (!S_ISSOCK(st->st_mode))
+        return pack_special(p, st, e);
+    p->res->skipped_other++;
     return 0;
 }
 
 struct walk {
     struct frame *v;
     size_t n;
-    int fd; /* of the innermost directory */
 };
 
-static int walk_down(struct pack *p, struct walk *w, const char *name, struct err *e)
+static void drop_frame(struct walk *w)
 {
-    int fd = openat(w->fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct frame f = {.path_len = strlen(p->path)};
-    int r;
+    struct frame *f = &w->v[--w->n];
 
-    if (fd < 0)
-        return has_gone(errno) ? 0 : err_set(e, errno, "open it");
-    fd_close(&w->fd);
-    w->fd = fd;
-    w->v = xrealloc(w->v, (w->n + 1) * sizeof(*w->v));
-    r = read_names(fd, &f.names, e);
-    w->v[w->n++] = f;
-    return r;
+    names_release(&f->names);
+    fd_close(&f->fd);
 }
 
-/* Back to the directory above, opened again by its path: one descriptor for any depth. What is left
- * of one that has gone meanwhile is passed over. */
+/* A directory that another file system is mounted on: only its place. */
+static int pack_place(struct pack *p, int dir, const char *name, struct err *e)
+{
+    struct stat st;
+
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return has_gone(errno) ? 0 : err_set(e, errno, "look at it");
+    return S_ISDIR(st.st_mode) ? pack_dir(p, -1, &st, e) : 0;
+}
+
+/* The directory name of dir: itself, then its names are there to be walked. */
+static int walk_down(struct pack *p, struct walk *w, int dir, const char *name, struct err *e)
+{
+    scoped_fd int fd = open_name(p, dir, name, O_RDONLY | O_DIRECTORY);
+    struct stat st;
+    int r;
+
+    if (fd < 0 && errno == EXDEV)
+        return pack_place(p, dir, name, e);
+    if (fd < 0)
+        return has_gone(errno) ? 0 : err_set(e, errno, "open it");
+    if (fstat(fd, &st) < 0)
+        return err_set(e, errno, "look at it");
+    r = pack_dir(p, fd, &st, e);
+    if (w->n >= KEEP_OPEN)
+        fd_close(&w->v[w->n - KEEP_OPEN].fd);
+    w->v = xrealloc(w->v, (w->n + 1) * sizeof(*w->v));
+    w->v[w->n] = (struct frame){.path_len = strlen(p->path), .fd = take_fd(&fd)};
+    w->n++;
+    if (r < 0)
+        return r;
+    r = names_read(w->v[w->n - 1].fd, p->dents, &w->v[w->n - 1].names);
+    return r == 0 || has_gone(-r) ? 0 : err_set(e, -r, "read it");
+}
+
+/* Back to the directory above; one that was closed is opened again by its path. What is left of one
+ * that has gone meanwhile is passed over. */
 static int walk_up(struct pack *p, struct walk *w, struct err *e)
 {
-    strv_free(w->v[--w->n].names);
+    drop_frame(w);
     while (w->n > 0) {
-        p->path[w->v[w->n - 1].path_len] = '\0';
-        fd_close(&w->fd);
-        w->fd = tree_open_dir(p->task->dir_fd, p->path);
-        if (w->fd >= 0)
+        struct frame *f = &w->v[w->n - 1];
+        p->path[f->path_len] = '\0';
+        if (f->fd >= 0)
             return 0;
-        if (!has_gone(-w->fd))
-            return err_set(e, -w->fd, "open it again");
-        strv_free(w->v[--w->n].names);
+        f->fd = tree_open_dir(p->task->dir_fd, p->path);
+        if (f->fd >= 0 && !is_mounted(p, f->fd, ""))
+            return 0;
+        if (f->fd < 0 && !has_gone(-f->fd))
+            return err_set(e, -f->fd, "open it again");
+        drop_frame(w);
     }
     return 0;
 }
@@ -432,24 +460,10 @@ static bool is_wanted(const struct pack *p)
     return p->only ? kind == 'A' || kind == 'C' : kind != 'M';
 }
 
-/* The mount of name in dir, or of dir itself; 0: it cannot be told. */
-static uint64_t mount_of(int dir, const char *name)
+/* Sets p->path to name below the directory whose path has len bytes. Returns 1 when that is too
+ * long. */
+static int set_path(struct pack *p, size_t len, const char *name, struct err *e)
 {
-    struct statx st;
-    int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
-
-    return statx(dir, name, flags, STATX_MNT_ID, &st) == 0 && (st.stx_mask & STATX_MNT_ID)
-               ? st.stx_mnt_id
-               : 0;
-}
-
-static int walk_name(struct pack *p, struct walk *w, const char *name, struct err *e)
-{
-    size_t len = w->v[w->n - 1].path_len;
-    struct stat st;
-    bool mounted;
-    int r = 0;
-
     p->path[len] = '\0';
     if (len + 1 + strlen(name) >= sizeof(p->path)) {
         if (p->layer)
@@ -457,18 +471,36 @@ static int walk_name(struct pack *p, struct walk *w, const char *name, struct er
         if (p->res->skipped_paths++ == 0)
             tree_note(p->res, "longer than %d bytes, left out: what is below %.60s...",
                       PATH_MAX - 1, p->path);
-        return 0;
+        return 1;
     }
     snprintf(p->path + len, sizeof(p->path) - len, "%s%s", len ? "/" : "", name);
-    if (!is_wanted(p))
+    return 0;
+}
+
+static int walk_name(struct pack *p, struct walk *w, const struct name *x, struct err *e)
+{
+    const struct frame *f = &w->v[w->n - 1];
+    size_t len = f->path_len;
+    unsigned type = x->type;
+    struct stat st;
+    int r = set_path(p, len, x->text, e);
+
+    if (r != 0 || !is_wanted(p))
+        return r < 0 ? r : 0;
+    if (type != DT_REG && type != DT_DIR) {
+        if (fstatat(f->fd, x->text, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return has_gone(errno) ? 0 : err_set(e, errno, "look at it");
+        type = IFTODT(st.st_mode);
+        if (type != DT_DIR && is_mounted(p, f->fd, x->text))
+            return 0;
+    }
+    if (is_misread_name(p, x->text))
         return 0;
-    if (fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return has_gone(errno) ? 0 : err_set(e, errno, "look at it");
-    mounted = p->one && mount_of(w->fd, name) != p->mount_id;
-    if (mounted && !S_ISDIR(st.st_mode))
-        return 0;
-    r = pack_member(p, w->fd, name, len, &st, e);
-    return r == 0 && S_ISDIR(st.st_mode) && !mounted ? walk_down(p, w, name, e) : r;
+    if (type == DT_REG)
+        return pack_file(p, f->fd, x->text, len, e);
+    if (type == DT_DIR)
+        return walk_down(p, w, f->fd, x->text, e);
+    return pack_other(p, f->fd, x->text, len, &st, e);
 }
 
 /* What a list says is gone, of a tree that has no whiteouts of its own. */
@@ -488,26 +520,20 @@ static int pack_deleted(struct pack *p, struct err *e)
 
 static int pack_tree(struct pack *p, struct err *e)
 {
-    struct walk w = {.fd = tree_open_dir(p->task->dir_fd, "")};
-    struct stat st;
-    int r = w.fd < 0 ? err_set(e, -w.fd, "open it") : 0;
+    scoped_fd int root = tree_open_dir(p->task->dir_fd, "");
+    struct walk w = {.n = 0};
+    int r = root < 0 ? err_set(e, -root, "open it") : 0;
 
-    if (r == 0 && fstat(w.fd, &st) < 0)
-        r = err_set(e, errno, "look at it");
-    p->mount_id = r == 0 && p->one ? mount_of(w.fd, "") : 0;
+    p->mount_id = p->one && r == 0 ? mount_of(root, "") : 0;
     if (r == 0)
-        r = pack_member(p, w.fd, ".", 0, &st, e);
-    if (r == 0)
-        r = walk_down(p, &w, ".", e);
+        r = walk_down(p, &w, root, ".", e);
     while (r == 0 && w.n > 0) {
         struct frame *f = &w.v[w.n - 1];
-        r = f->names && f->names[f->next] ? walk_name(p, &w, f->names[f->next++], e)
-                                          : walk_up(p, &w, e);
+        r = f->next < f->names.n ? walk_name(p, &w, &f->names.v[f->next++], e) : walk_up(p, &w, e);
     }
     while (w.n > 0)
-        strv_free(w.v[--w.n].names);
+        drop_frame(&w);
     free(w.v);
-    fd_close(&w.fd);
     if (r == 0 && p->only)
         r = pack_deleted(p, e);
     return r < 0 ? err_add(e, r, "pack \"%.300s\"", p->path) : 0;
@@ -522,9 +548,12 @@ int pack_run(const struct layer_task *task, struct layer_result *res, struct err
                      .only = task->req->flags & LAYER_PACK_ONLY,
                      .one = task->req->flags & LAYER_PACK_ONE_MOUNT,
                      .pax.records = STR_INIT};
-    int r = out_new(task->io_fd, NULL, &p.out, e);
+    bool digest = !(task->req->flags & LAYER_PACK_NO_DIGEST);
+    int r = out_new(task->io_fd, digest ? NULL : OUT_NO_DIGEST, &p.out, e);
 
     p.value = xmalloc(MAX_XATTR);
+    p.xattrs = xmalloc(MAX_XATTR);
+    p.dents = xmalloc(NAMES_BUFFER);
     if (r == 0 && task->list_fd >= 0)
         r = select_read(task->list_fd, &p.list, e);
     if (r == 0)
@@ -539,6 +568,8 @@ int pack_run(const struct layer_task *task, struct layer_result *res, struct err
     select_release(&p.list);
     tdestroy(p.links, free);
     free(p.value);
+    free(p.xattrs);
+    free(p.dents);
     out_free(p.out);
     return r;
 }

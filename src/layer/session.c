@@ -279,6 +279,7 @@ int layer_unpack_start(struct layer_session *s, const struct layer_source *src, 
     req->want_whiteouts = src->want_whiteouts;
     req->keep_headers = src->keep_headers;
     req->lenient = src->lenient;
+    req->no_blob = src->no_blob && !src->blob;
     r = set_digest(req->diffid, src->diffid, e);
     if (r == 0)
         r = set_digest(req->blob, src->blob, e);

@@ -23,7 +23,7 @@ struct unpack {
 
     /* The reading thread's */
     struct decompress *decompress;
-    struct digest *blob;
+    struct digest *blob; /* or NULL */
     uint64_t in_bytes, out_bytes;
     int64_t in_at; /* for pread, -1: none */
 
@@ -65,7 +65,9 @@ static ssize_t read_blob(void *data, void *buf, size_t size, struct err *e)
     u->in_bytes += (uint64_t)n;
     if (u->in_at >= 0)
         u->in_at += n;
-    return digest_add(u->blob, buf, (size_t)n) < 0 ? err_set(e, EIO, "hash the layer") : n;
+    if (u->blob && digest_add(u->blob, buf, (size_t)n) < 0)
+        return err_set(e, EIO, "hash the layer");
+    return n;
 }
 
 static int check_growth(struct unpack *u, struct err *e)
@@ -292,7 +294,7 @@ static int finish(struct unpack *u, struct err *e)
     const struct layer_request *q = u->task->req;
     struct layer_result *res = u->res;
 
-    if (digest_end(u->diff, res->diffid) < 0 || digest_end(u->blob, res->blob) < 0)
+    if (digest_end(u->diff, res->diffid) < 0 || (u->blob && digest_end(u->blob, res->blob) < 0))
         return err_set(e, EIO, "hash the layer");
     res->blob_bytes = u->in_bytes;
     snprintf(res->compression, sizeof(res->compression), "%s", decompress_name(u->decompress));
@@ -318,7 +320,7 @@ static int prepare(struct unpack *u, struct err *e)
     u->archive = archive_read_new();
     if (!u->archive || archive_read_support_format_tar(u->archive) != ARCHIVE_OK)
         return err_set(e, ENOMEM, "start the archive reader");
-    r = digest_new(q->blob[0] ? q->blob : NULL, &u->blob, e);
+    r = q->no_blob ? 0 : digest_new(q->blob[0] ? q->blob : NULL, &u->blob, e);
     if (r == 0)
         r = digest_new(q->diffid[0] ? q->diffid : NULL, &u->diff, e);
     if (r == 0)

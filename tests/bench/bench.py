@@ -13,12 +13,14 @@ import re
 import subprocess
 import sys
 
+import files
 import images
 import tools
 from host import Host
 from measure import Command, add, ratios
 
-SECTIONS = ("start", "again", "scope", "exec", "oci", "memory", "unpack", "concurrency", "lists")
+SECTIONS = ("start", "again", "scope", "exec", "oci", "memory", "unpack", "files", "concurrency",
+            "lists")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -334,6 +336,9 @@ class Bench:
         found = self.compare("unpack", samples, "rootlet load", [total.name, "podman load"])
         self.verdict_of("load / tar xzf + two sha256sum", found[total.name], "cpu", 1.0)
 
+    def files(self):
+        files.measure(self)
+
     def concurrency(self):
         total, width = self.options.starts, self.options.width
         self.title("concurrency", f"{total} starts, {width} at a time and one after the other")
@@ -436,6 +441,9 @@ def main():
     p.add_argument("--starts", type=int, default=50, help="starts of concurrency (50)")
     p.add_argument("--width", type=int, default=20, help="at a time (20)")
     p.add_argument("--layer-mb", type=int, default=300, help="size of the layer, unpacked (300)")
+    p.add_argument("--files", type=int, default=20000, help="small files of the section files (20000)")
+    p.add_argument("--files-mb", type=int, default=50, help="and the size of a large one (50)")
+    p.add_argument("--files-rounds", type=int, default=3, help="rounds of it (3)")
     p.add_argument("--without", type=lambda s: s.split(","), default=[], metavar="PEER,...",
                    help="leave peers out")
     p.add_argument("--realtime", action="store_true",

@@ -2,7 +2,7 @@
 #
 #   make bench                                      everything (some minutes; best as root)
 #   make bench BENCH_ARGS="--sections start,exec"   see tests/bench/bench.py --help
-bench_files = tests/bench/bench.py tests/bench/host.py tests/bench/images.py \
+bench_files = tests/bench/bench.py tests/bench/files.py tests/bench/host.py tests/bench/images.py \
 	tests/bench/measure.py tests/bench/tools.py
 EXTRA_DIST += $(bench_files)
 bench_programs = tests/bench/floor tests/bench/rss

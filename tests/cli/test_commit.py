@@ -184,12 +184,14 @@ def test_round_trip(rootlet, changed):
 
 
 def test_attributes(rootlet):
-    """Hard links, set-user-ID, file capabilities, owners, times, a hole, and names of all bytes."""
+    """Hard links, set-user-ID, file capabilities, owners, times (in seconds: a fraction would cost 1 KiB a file), a
+    hole, names of all bytes, and more directories in each other than are kept open."""
     tar = rootlet.user.tmp / "in.tar"
     script = ("echo a > /h1; ln /h1 /h2; chown 12:34 /h2; chmod 4711 /h1; touch -d @1234567890 /h1;"
               r'''touch '/sp ace' "/$(printf 'n\nl\377')";'''
               "truncate -s 3G /hole; echo end >> /hole; truncate -s 800G /vast;"
-              "mkdir -m 1777 /sticky; chown 5 /sticky")
+              "mkdir -m 1777 /sticky; chown 5 /sticky;"
+              "d=/deep; for i in 1 2 3 4 5 6 7 8; do d=$d/d/d/d/d/d/d/d; mkdir -p $d; echo > $d/../z; echo > $d/z; done")
     rootlet.ok("run", "--name", "c", rootlet.image(), "sh", "-c", script)
     rootlet.ok("export", "-o", tar, "c")
     assert tar.stat().st_size < 10 << 20 and tar.stat().st_uid == rootlet.user.uid
@@ -200,6 +202,9 @@ def test_attributes(rootlet):
         assert t.getmember("hole").size == (3 << 30) + 4 and t.getmember("vast").size == 800 << 30
         assert t.getmember("sticky").mode == 0o1777 and t.getmember("sticky").uid == 5
         assert "sp ace" in t.getnames() and any("n\nl" in n for n in t.getnames())
+        assert not any("mtime" in m.pax_headers for m in t)
+        assert [n for n in t.getnames() if n.endswith("/z")] == [
+            f"deep{i * '/d'}/z" for i in range(56, 5, -1) if i % 7 in (0, 6)]
     # No other reader takes them for something else.
     listing = subprocess.run(["tar", "tvf", tar], capture_output=True, text=True, errors="replace", check=True)
     assert str(800 << 30) in listing.stdout

@@ -24,6 +24,7 @@ def test_there_and_back(rootlet):
     found = members(data)
     assert (found["own"].uid, found["own"].gid, found["own"].mode) == (33, 34, 0o700)
     assert found["link"].issym() and found["fifo"].isfifo()
+    assert "." in found["link"].pax_headers["mtime"]
     file = rootlet.user.home / "one.tar"
     assert rootlet.ok("volume", "export", "-o", file, "one").out == ""
     assert file.read_bytes() == data
