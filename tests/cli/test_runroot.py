@@ -57,3 +57,13 @@ def test_a_note_that_cannot_be_trusted(rootlet, places, spoil):
     assert "login/rootlet" in rootlet.ok("info", env=login, timeout=10).out
     rootlet.shell(f"test ! -L {place} || {{ rm {place}; mv {place}.away {place}; }}; chmod 700 {place}; rm -rf {note}")
     rootlet.ok("rm", "-f", "-t", "0", "c", env=cron)
+
+
+def test_reset_takes_the_note_too(rootlet, places):
+    """The store of a user whose environment says nothing has a note of its run root."""
+    cron, _ = places
+    rootlet.ok("run", "--rm", rootlet.image(), "true", env=cron)
+    assert (rootlet.store.root / "run-root").exists()
+    rootlet.ok("system", "reset", "-f", env=cron)
+    assert not rootlet.store.root.exists()
+    rootlet.store.loaded.clear()
