@@ -24,7 +24,8 @@ static int export(const struct cmd *cmd, void *opts, char **args, struct err *e)
     scoped_container struct container ctr = {.dir_fd = -1};
     scoped_json json_t *request = json_object();
     (void)cmd;
-    if (!o->output && isatty(STDOUT_FILENO))
+    const char *output = streq(o->output, "-") ? NULL : o->output; /* as of save */
+    if (!output && isatty(STDOUT_FILENO))
         return err_hint(e, err_msg(e, EINVAL, "refusing to write an archive to a terminal"),
                         "use --output FILE, or redirect the output");
     int r = container_open(cli_conf(), args[0], &ctr, e);
@@ -37,7 +38,7 @@ static int export(const struct cmd *cmd, void *opts, char **args, struct err *e)
             .verb = "export-tree", .request = request, .tree = root, .list = -1, .hold = -1};
         json_object_set_new(request, "typed", json_string(args[0]));
         json_object_set_new(request, "flags", json_integer(LAYER_PACK_ONE_MOUNT));
-        if (o->output && json_object_set_new(request, "output", json_string(o->output)) < 0)
+        if (output && json_object_set_new(request, "output", json_string(output)) < 0)
             return err_msg(e, EINVAL, "export %s: the file's name is not valid UTF-8", args[0]);
         r = hand_over(&h, e);
     }

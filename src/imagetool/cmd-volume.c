@@ -90,7 +90,8 @@ static int run_export(const struct cmd *cmd, void *opts, char **args, struct err
     struct layer_result result = {0};
     (void)cmd;
     int r = hold(&h, args[0], e);
-    scoped_fd int out = r < 0 ? -1 : open_output(o->output, e);
+    const char *output = streq(o->output, "-") ? NULL : o->output;
+    scoped_fd int out = r < 0 ? -1 : open_output(output, e);
     if (r == 0 && out < 0)
         r = out;
     struct layer_pack pack = LAYER_PACK_INIT;
