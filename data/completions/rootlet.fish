@@ -783,6 +783,7 @@ complete -c rootlet -n '__rootlet_is update "container update"' -a '(__rootlet_c
 
 complete -c rootlet -n '__rootlet_is "mount add"' -l mount -x -a 'type=bind, type=volume, type=tmpfs,' -d 'The same as key=value pairs: type=bind,source=...'
 complete -c rootlet -n '__rootlet_is "mount add"' -l tmpfs -x -d 'A file system in memory'
+complete -c rootlet -n '__rootlet_is "mount add"' -s v -l volume -r -F -d 'As without -v'
 complete -c rootlet -n '__rootlet_is "mount add"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is "mount rm" "mount remove"' -s f -l force -d 'Forget it even when nothing is mounted there'

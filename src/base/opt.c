@@ -158,6 +158,19 @@ static int parse_long(struct parser *p, const char *word)
     return store(p, o, value);
 }
 
+/* "-name" for "--name", "kill -9": what the shell's own commands take. */
+static int unknown_short(const struct parser *p, char c, const char *cluster)
+{
+    size_t n = strcspn(cluster, "=");
+    const struct opt *o = n > 1 ? find_long(p->cmd->opts, cluster, n) : NULL;
+    const struct opt *s = find_short(p->cmd->opts, 's');
+    int r = err_msg(p->e, EINVAL, "unknown shorthand flag: '%c' in -%s%s%.*s%s", c, cluster,
+                    o ? ", did you mean --" : "", o ? (int)n : 0, cluster, o ? "?" : "");
+    if (!o && streq(p->cmd->name, "kill") && s && streq(s->name, "signal"))
+        return err_hint(p->e, r, "a signal is given by -s: -s %s", cluster);
+    return r;
+}
+
 /* A cluster: flags up to the first option that takes a value, which is the rest or the next word.
  */
 static int parse_short(struct parser *p, const char *cluster)
@@ -169,7 +182,7 @@ static int parse_short(struct parser *p, const char *cluster)
             return 0;
         }
         if (!o)
-            return err_msg(p->e, EINVAL, "unknown shorthand flag: '%c' in -%s", *c, cluster);
+            return unknown_short(p, *c, cluster);
         o = opt_target(p->cmd->opts, o);
         if (c[1] == '=')
             return store(p, o, c + 2);

@@ -102,8 +102,13 @@ static int differences(const struct diff_opts *o, const char *name, struct stora
     first = *e;
     err_clear(e);
     r = changes_of_image(name, d, e);
-    if (r == -ENOENT || r == -EINVAL)
+    if (r == -ENOENT || r == -EINVAL) {
         *e = first; /* no image either */
+        if (r == -ENOENT && !e->hint[0]) {
+            err_clear(e);
+            return err_msg(e, ENOENT, "no such container or image: \"%s\"", name);
+        }
+    }
     return r;
 }
 

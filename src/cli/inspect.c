@@ -11,6 +11,7 @@
 #include "cli/sizes.h"
 #include "format/format.h"
 #include "image/store.h"
+#include "volume/volume.h"
 
 struct inspect_opts {
     char *format, *type;
@@ -311,7 +312,12 @@ static int one(const struct inspect_opts *o, const char *ref, json_t *out, struc
         r = image_json(ref, &j, &none) == 0 ? 0 : -ENOENT;
     if (r == -ENOENT) {
         err_clear(e);
-        return err_msg(e, ENOENT, "no such object: \"%s\"", ref ? ref : "");
+        struct volume v = {0};
+        r = err_msg(e, ENOENT, "no such object: \"%s\"", ref ? ref : "");
+        if (ref && volume_open(cli_conf(), ref, &v, NULL) == 0)
+            err_hint(e, r, "there is a volume of this name: rootlet volume inspect %s", ref);
+        volume_release(&v);
+        return r;
     }
     if (r < 0)
         return r;
@@ -329,9 +335,11 @@ static int inspect(const struct cmd *cmd, void *opts, char **args, struct err *e
     (void)cmd;
     if (o->type && !streq(o->type, "container") && !streq(o->type, "image") &&
         !streq(o->type, "all"))
-        return err_msg(e, EINVAL, "--type %s: not container, image or all", o->type);
+        return err_hint(e, err_msg(e, EINVAL, "--type %s: not container, image or all", o->type),
+                        "rootlet volume inspect and rootlet pod inspect show what is neither");
     if (!o->latest && !*args)
-        return err_msg(e, EINVAL, "inspect: no name given");
+        return err_hint(e, err_msg(e, EINVAL, "inspect: no name given"),
+                        "names or ids of containers or images, or --latest");
     if (o->latest)
         worst = one(o, NULL, all, e);
     for (char **a = args; *a; a++) {

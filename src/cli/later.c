@@ -8,6 +8,9 @@
     "docker save NAME | rootlet load"
 #define MAKE_ELSEWHERE                                                                             \
     "build it with podman, buildah or docker, then: podman save IMAGE | rootlet load"
+#define NO_HOST_MOUNT                                                                              \
+    "no container is mounted on the host: rootlet cp and export read its files, rootlet mount "    \
+    "add|rm changes what it sees"
 
 /* A word stands for all commands that begin with it. */
 static const struct {
@@ -43,6 +46,21 @@ static const struct {
     {"compose", "a shell script of 'rootlet run -d' lines does it"},
 };
 
+/* What others have, and what does the same here. */
+static const char *const elsewhere[][2] = {
+    {"resume", "rootlet unpause lets paused containers go on"},
+    {"df", "rootlet system df tells what takes how much space"},
+    {"reset", "rootlet system reset removes everything"},
+    {"umount", NO_HOST_MOUNT},
+    {"unmount", NO_HOST_MOUNT},
+    {"init", "rootlet start does all that is left to do; nothing has to be made ready before"},
+    {"cleanup", "each container is cleaned up by its supervisor, and by the next command for it"},
+    {"checkpoint", "rootlet pause stops the processes, rootlet commit keeps the files"},
+    {"restore", "rootlet start, or rootlet run of an image that rootlet commit has made"},
+    {"clone", "rootlet commit CONTAINER IMAGE, then rootlet run IMAGE"},
+    {"runlabel", "rootlet image inspect shows the label: run it yourself"},
+};
+
 /* Does argv begin with the words of name? */
 static bool is_named(const char *name, char **argv)
 {
@@ -50,10 +68,34 @@ static bool is_named(const char *name, char **argv)
     return rest && (!*rest || (*rest == ' ' && streq(argv[1], rest + 1)));
 }
 
+/* "mount CONTAINER" of podman, which is no change of its mounts. */
+static bool is_host_mount(char **argv)
+{
+    static const char *const subs[] = {"add", "rm", "ls", NULL};
+    return streq(argv[0], "mount") && argv[1] && argv[1][0] != '-' &&
+           !strv_has((char *const *)(uintptr_t)subs, argv[1]);
+}
+
+static int is_elsewhere(char **argv, struct err *e)
+{
+    char **words = streq(argv[0], "container") ? argv + 1 : argv;
+    if (is_host_mount(words) || (words != argv && streq(words[0], "mount")))
+        return err_hint(e, err_msg(e, ENOSYS, "rootlet does not mount containers on the host"),
+                        NO_HOST_MOUNT);
+    for (size_t i = 0; i < N_ELEMENTS(elsewhere); i++)
+        if (streq(words[0], elsewhere[i][0]))
+            return err_hint(e, err_msg(e, ENOSYS, "there is no rootlet %s", elsewhere[i][0]), "%s",
+                            elsewhere[i][1]);
+    return 0;
+}
+
 int cli_later(char **argv, struct err *e)
 {
     /* "container cp" is cp. */
     bool noun = streq(argv[0], "container") || streq(argv[0], "image");
+    int r = is_elsewhere(argv, e);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < N_ELEMENTS(later); i++)
         if (is_named(later[i].name, argv) || (noun && is_named(later[i].name, argv + 1)))
             return err_hint(e,

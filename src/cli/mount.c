@@ -19,7 +19,7 @@
 
 struct mount_opts {
     bool latest, force, no_header;
-    char **mount, **tmpfs;
+    char **volume, **mount, **tmpfs;
     char *format;
 };
 
@@ -27,6 +27,7 @@ struct mount_opts {
 static const struct opt add_table[] = {
     {"mount", 0, OPT_STRV, O(mount), "LIST", "The same as key=value pairs: type=bind,source=..."},
     {"tmpfs", 0, OPT_STRV, O(tmpfs), "DIR[:OPTIONS]", "A file system in memory"},
+    {"volume", 'v', OPT_STRV, O(volume), "SOURCE:DESTINATION[:OPTIONS]", "As without -v"},
     {NULL},
 };
 static const struct opt rm_table[] = {
@@ -204,9 +205,11 @@ static int mount_add(const struct cmd *cmd, void *opts, char **args, struct err 
     scoped_container struct container c = {.dir_fd = -1};
     struct change ch SCOPED(change_release) = {.c = &c, .pidfd = -1};
     struct build b SCOPED(build_release) = {0};
-    const struct run_opts wanted = {.volume = args + 1, .mount = o->mount, .tmpfs = o->tmpfs};
+    scoped_strv char **volume = strv_dup(o->volume);
+    strv_extend(&volume, args + 1);
+    const struct run_opts wanted = {.volume = volume, .mount = o->mount, .tmpfs = o->tmpfs};
     (void)cmd;
-    if (!args[1] && !o->mount && !o->tmpfs)
+    if (!args[1] && !o->volume && !o->mount && !o->tmpfs)
         return err_hint(e, err_msg(e, EINVAL, "mount add: nothing to mount was given"),
                         "rootlet mount add %s SOURCE:DESTINATION", args[0]);
     int r = container_open(cli_conf(), args[0], &c, e);
@@ -332,8 +335,11 @@ static int mount_ls(const struct cmd *cmd, void *opts, char **args, struct err *
     scoped_str struct str out = STR_INIT;
     (void)cmd;
     if (!o->latest == !args[0])
-        return err_msg(e, EINVAL, "mount ls: %s",
-                       args[0] ? "--latest and a name exclude each other" : "no container given");
+        return err_hint(
+            e,
+            err_msg(e, EINVAL, "mount ls: %s",
+                    args[0] ? "--latest and a name exclude each other" : "no container given"),
+            "a name or id, or --latest");
     int r = o->latest ? container_open_latest(cli_conf(), &c, e)
                       : container_open(cli_conf(), args[0], &c, e);
     if (r == 0)

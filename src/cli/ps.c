@@ -308,7 +308,9 @@ static int render(struct ps_opts *o, const char *table, struct str *out, struct 
         add_ids(rows, o->no_trunc, out);
     if (r < 0 || o->quiet)
         return r;
-    if (o->size && (r = cli_size_rows(rows, as_json(o), e)) < 0)
+    /* A template that asks for the size needs no --size; templates of docker have it. */
+    bool size = o->size || (o->format && strstr(o->format, ".Size"));
+    if (size && (r = cli_size_rows(rows, as_json(o), e)) < 0)
         return r;
     size_t i;
     json_t *row;

@@ -41,10 +41,13 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
     for (char *const *t = terms; t && *t; t++) {
         scoped_free char *key = key_of(*t);
         scoped_free char *known = strv_join((char *const *)(uintptr_t)keys, ", ");
-        if (!key || !strchr(*t, '=') || !strv_has((char *const *)(uintptr_t)keys, key)) {
+        bool whole = strchr(*t, '=') != NULL;
+        if (!whole || !key || !strv_has((char *const *)(uintptr_t)keys, key)) {
             ps_filter_release(&f);
-            return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown filter", *t), "known: %s",
-                            known);
+            return err_hint(e,
+                            err_msg(e, EINVAL, "--filter %s: %s", *t,
+                                    whole ? "unknown filter" : "want KEY=VALUE"),
+                            "known: %s", known);
         }
         if (streq(key, "status") && !status_known(value_of(*t))) {
             ps_filter_release(&f);

@@ -113,7 +113,7 @@ def test_of_an_image(rootlet):
 
 
 def test_what_cannot_be_compared(rootlet):
-    rootlet.fails("diff", "nosuch", match='no such container: "nosuch"')
+    rootlet.fails("diff", "nosuch", match='no such container or image: "nosuch"')
     rootlet.fails("diff", match="no container or image given")
     rootlet.fails("diff", "--format", "yaml", "x", match="there is only json")
     top = rootlet.user.tmp / "rootfs"

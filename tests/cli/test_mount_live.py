@@ -66,7 +66,7 @@ def test_add_and_remove(rootlet, d, flags):
 def test_stays_for_the_next_start(rootlet, d):
     """Also of one that does not run: it gets them with its start."""
     started(rootlet)
-    rootlet.ok("mount", "add", "c", f"{d}:/one")
+    rootlet.ok("mount", "add", "c", "-v", f"{d}:/one")
     rootlet.ok("restart", "-t", "0", "c")
     assert sh(rootlet, "cat /one/f") == "host"
     rootlet.ok("stop", "-t", "0", "c")

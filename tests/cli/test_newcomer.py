@@ -32,6 +32,51 @@ def test_no_other_word_is_planned(rootlet):
     rootlet.fails("-d", match="See 'rootlet --help'")
 
 
+@pytest.mark.parametrize("words,hint", [
+    ("resume c", "rootlet unpause"), ("df", "rootlet system df"), ("checkpoint c", "rootlet pause"),
+    ("container clone c", "rootlet commit"), ("container init c", "rootlet start"), ("umount c", "rootlet cp"),
+    ("mount c", "rootlet cp"), ("mount c /mnt", "rootlet mount add"), ("container mount c", "rootlet cp")])
+def test_what_has_another_name_here(rootlet, words, hint):
+    r = rootlet.fails(*words.split(), match=f"^Error: .*\nhint: .*{hint}")
+    assert "did you mean" not in r.err and r.out == ""
+
+
+def test_words_of_mount_are_still_its_own(rootlet):
+    rootlet.fails("mount", match="missing command")
+    assert "  add " in rootlet.ok("mount", "--help").out
+    assert rootlet.ok("help", "mount", "ls").out == rootlet.ok("mount", "ls", "--help").out
+
+
+def test_options_with_one_dash(rootlet):
+    rootlet.fails("kill", "-9", "c", match="unknown shorthand flag: '9' in -9\nhint: .*-s 9$")
+    rootlet.fails("kill", "-KILL", "c", match="hint: .*-s KILL$")
+    rootlet.fails("ps", "-size", match="unknown shorthand flag: 'i' in -size, did you mean --size[?]\n")
+    rootlet.fails("stop", "-9", "c", match="unknown shorthand flag: '9' in -9\nhint: See")
+
+
+def test_a_volume_is_no_container(rootlet):
+    rootlet.ok("volume", "create", "data")
+    r = rootlet.fails("inspect", "data", match='no such object: "data"\nhint: .*rootlet volume inspect data\n')
+    assert r.out == "[]\n"
+    rootlet.fails("inspect", "--type", "volume", "data", match="hint: rootlet volume inspect")
+    rootlet.fails("inspect", "../volumes/data", match='no such object: "../volumes/data"\n$')
+
+
+def test_dash_is_standard_output(rootlet):
+    """As of save: no file of this name appears."""
+    rootlet.ok("create", "--name", "c", "-v", "data:/d", rootlet.image(), "true")
+    for words in (["export", "-o", "-", "c"], ["volume", "export", "-o", "-", "data"]):
+        assert b"ustar" in rootlet.ok(*words, binary=True).out
+    assert not (rootlet.user.home / "-").exists()
+
+
+def test_size_in_a_template(rootlet):
+    rootlet.ok("create", "--name", "c", rootlet.image(), "true")
+    assert re.match(r"^c [\d.]+k?B \(virtual ", rootlet.ok("ps", "-a", "--format", "{{.Names}} {{.Size}}").out)
+    rootlet.fails("ps", "-f", "name", match="--filter name: want KEY=VALUE\nhint: known: id, name")
+    rootlet.fails("ps", "-f", "nosuch=x", match="--filter nosuch=x: unknown filter")
+
+
 def test_image_that_is_not_here(rootlet):
     rootlet.fails("run", "--rm", "debian", "bash", match="image not known: debian\nhint: .*docker save")
 

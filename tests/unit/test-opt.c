@@ -149,6 +149,7 @@ static const struct {
     {"--nmae x", "unknown flag: --nmae, did you mean --name?"},
     {"--secert", "unknown flag: --secert"}, /* hidden flags are not suggested */
     {"-xyz", "unknown shorthand flag: 'x' in -xyz"},
+    {"-rm", "unknown shorthand flag: 'r' in -rm, did you mean --rm?"},
     {"-txz", "unknown shorthand flag: 'x' in -txz"},
     {"--name", "flag needs an argument: --name"},
     {"--alias", "flag needs an argument: --alias"},
