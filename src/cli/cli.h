@@ -62,7 +62,7 @@ extern const struct cmd cli_wait_cmds[];         /* wait */
 extern const struct cmd cli_pause_cmds[];        /* pause unpause */
 extern const struct cmd cli_rm_cmds[];           /* rm delete rename */
 extern const struct cmd cli_exec_cmds[];         /* exec */
-extern const struct cmd cli_cp_cmds[];          /* cp */
+extern const struct cmd cli_cp_cmds[];           /* cp */
 extern const struct cmd cli_prune_cmds[];        /* container prune exists, pod prune */
 extern const struct cmd cli_ps_cmds[];           /* ps list */
 extern const struct cmd cli_inspect_cmds[];      /* inspect */

@@ -16,8 +16,7 @@
 #define READ_BUF (256u << 10)
 #define OUT_BUF (32u << 10)
 #define FRONT_MAX 512          /* prefix, time, line feed */
-#define TAIL_SEARCH (1u << 20) /* so far before the last lines their first pieces are looked for   \
-                                */
+#define TAIL_SEARCH (1u << 20) /* so far before the last lines pieces of them are looked for */
 
 struct reader {
     const struct log_read *o;
