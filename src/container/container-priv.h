@@ -29,8 +29,8 @@ bool entry_exists(int dirfd, const char *name);
 /* names/: reserve NAME for ID; -EEXIST (with message) when a container has it. A link whose
  * container is gone is taken over. */
 int name_reserve(const struct conf *c, const char *name, const char *id, struct err *e);
-/* Frees NAME if it is ID's. */
-void name_free(const struct conf *c, const char *name, const char *id);
+/* Frees NAME if it is ID's; -errno: it may still be. */
+int name_free(const struct conf *c, const char *name, const char *id);
 /* Frees all names of ID, also those that an interrupted rename left. */
 void names_free_all(const struct conf *c, const char *id);
 bool container_is_removed(const struct conf *c, const struct container *ctr);

@@ -103,17 +103,22 @@ int name_reserve(const struct conf *c, const char *name, const char *id, struct 
     return err_hint(e, r, "remove that container (rootlet rm %s) or take another name", name);
 }
 
-void name_free(const struct conf *c, const char *name, const char *id)
+int name_free(const struct conf *c, const char *name, const char *id)
 {
+    if (!id_name_valid(name))
+        return 0;
     scoped_fd int names_fd = conf_open_root(c, "names", false, NULL);
-    if (names_fd < 0 || !id_name_valid(name))
-        return;
+    if (names_fd < 0)
+        return names_fd == -ENOENT ? 0 : names_fd;
     /* Under the lock: else the link could become another's between the look and the unlink. */
-    if (lock_names(names_fd) < 0)
-        return;
+    int r = lock_names(names_fd);
+    if (r < 0)
+        return r;
     char owner[ID_LEN + 1];
-    if (read_link(names_fd, name, owner) == 1 && streq(owner, id))
-        unlinkat(names_fd, name, 0);
+    r = read_link(names_fd, name, owner);
+    if (r == 1 && streq(owner, id))
+        r = unlinkat(names_fd, name, 0) < 0 ? -errno : 0;
+    return r == -EBADMSG || r == -ENOENT || r > 0 ? 0 : r; /* no name of ours */
 }
 
 char **name_list(const struct conf *c)

@@ -47,8 +47,8 @@ static void leave_one(const struct conf *c, struct container *ctr)
     if (names && container_rename_state(c, ctr, ctr->rec.name, &ignored) < 0)
         return; /* another time */
     for (char **name = names; name && *name; name++)
-        if (!streq(*name, ctr->rec.name))
-            name_free(c, *name, ctr->id);
+        if (!streq(*name, ctr->rec.name) && name_free(c, *name, ctr->id) < 0)
+            return;
     unlinkat(ctr->dir_fd, RENAMING, 0);
 }
 
@@ -123,8 +123,8 @@ static int rename_locked(const struct conf *c, struct container *ctr, const char
         leave_one(c, ctr);
         return r;
     }
-    name_free(c, old, ctr->id);
-    unlinkat(ctr->dir_fd, RENAMING, 0);
+    if (name_free(c, old, ctr->id) == 0) /* else another command does it, who meets the file */
+        unlinkat(ctr->dir_fd, RENAMING, 0);
     scoped_free char *attribute = xasprintf("oldName=%s", old);
     container_event(c, &ctr->rec, "rename", attribute);
     return 0;
