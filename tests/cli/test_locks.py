@@ -82,6 +82,9 @@ def test_a_container_that_is_being_worked_on(rootlet, hold):
     commands = [rootlet.spawn(*command) for command in (("start", "web"), ("rm", "web"))]
     looks(rootlet)
     for p in commands:
+        message(p, rf"waiting for container [0-9a-f]{{12}}: process {holder.pid} \(flock")
+        assert p.poll() is None, "told before it gives up"
+    for p in commands:
         assert p.wait(timeout=20) == 125
         assert f"process {holder.pid} (flock" in p.stderr.read().splitlines()[-1]
     let_go(holder)
