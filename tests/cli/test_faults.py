@@ -139,3 +139,20 @@ def test_every_fault_ends_well(rootlet, images):
         wrong += one(s, by_name[p.verb], p)
     print(f"{len(points)} of {len(found)} points")
     assert not wrong, f"{len(wrong)} of {len(points)} points:\n" + "\n".join(wrong)
+
+
+def test_rename_leaves_one_name(rootlet):
+    """Whatever fails, the next command that meets the container frees the name that is not its own."""
+    s = faults.Stand(rootlet)
+    cid = s.ok("create", "--name", "n", s.image, "true").text
+    now, other = "m", "n"
+    calls = ("unlinkat", "renameat", "renameat2", "symlinkat", "flock")
+    points = [p for p in faults.points("rename", s.count(("rename", "n", "m"))) if p.call in calls]
+    assert {"unlinkat", "symlinkat"} <= {p.call for p in points}
+    for p in points:
+        rc, _out, err, _log = s.inject(("rename", now, other), p.options())
+        s.ok("inspect", cid)
+        names = [link.name for link in (rootlet.store.root / "names").iterdir() if os.readlink(link) == cid]
+        assert len(names) == 1 and (rc != 0 or names == [other]), (p, rc, err, names)
+        now, other = names[0], {"m": "n", "n": "m"}[names[0]]
+    s.ok("rm", "-i", "n", "m")
