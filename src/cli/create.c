@@ -290,7 +290,8 @@ int cli_choose_groups(const struct run_opts *o, const json_t *given, struct cli_
     r = cgroup_choose(&wish, &ret->choice, e);
     if (r < 0)
         return r;
-    if (defaults && !cgroup_choice_has(&ret->choice, "pids"))
+    ret->pids_default = defaults && cgroup_choice_has(&ret->choice, "pids");
+    if (defaults && !ret->pids_default)
         json_object_del(ret->limits, "pids");
     ret->chosen = true;
     return 0;
@@ -306,9 +307,38 @@ static int take_groups(struct creation *c, struct err *e)
     if (!c->o->quiet)
         cli_notice(g->choice.notice);
     c->rec.cgroups = xstrdup(g->choice.driver);
+    c->rec.pids_default = g->pids_default;
     c->rec.cgroup_parent = xstrdup(c->o->cgroup_parent);
     if (c->rec.pod && !c->o->cgroup_parent && streq(g->choice.driver, "systemd"))
         c->rec.cgroup_parent = pod_slice(c->rec.pod);
+    return 0;
+}
+
+/* Who shares a namespace of another container is in the user namespace that owns it. 1: *flag says
+ * with which option, *ret is the other one's map; 0: nothing is shared. */
+static int shared_map(const struct run_opts *o, const char **flag, struct userns_map *ret,
+                      struct err *e)
+{
+    const struct {
+        const char *flag, *mode;
+    } modes[] = {
+        {"--network", o->network ? o->network : cli_conf()->network},
+        {"--pid", o->pid},
+        {"--ipc", o->ipc},
+        {"--uts", o->uts},
+        {"--cgroupns", o->cgroupns},
+    };
+    for (size_t i = 0; i < N_ELEMENTS(modes); i++) {
+        scoped_container struct container other = {.dir_fd = -1};
+        const char *ref = modes[i].mode ? str_after(modes[i].mode, "container:") : NULL;
+        if (!ref)
+            continue;
+        *flag = modes[i].flag;
+        int r = container_open(cli_conf(), ref, &other, e);
+        if (r == 0)
+            r = container_map(other.dir_fd, ret, e);
+        return r < 0 ? err_add(e, r, "%s container:%s", *flag, ref) : 1;
+    }
     return 0;
 }
 
@@ -316,10 +346,24 @@ static int choose_ids(struct creation *c, struct err *e)
 {
     const struct run_opts *o = c->o;
     scoped_free char *notice = NULL;
+    struct userns_map shared = {0};
+    const char *flag = NULL;
     if (c->member.pod) /* as it is, whatever would be chosen today */
         return container_map(c->member.pod->infra.dir_fd, &c->map, e);
+    int r = shared_map(o, &flag, &shared, e);
+    if (r < 0)
+        return r;
+    if (flag && !o->userns && !o->uidmap && !o->gidmap) {
+        c->map = shared;
+        return 0;
+    }
     const char *mode = o->userns ? o->userns : o->uidmap || o->gidmap ? "" : cli_conf()->userns;
-    int r = userns_map_build(mode, o->uidmap, o->gidmap, &c->map, &notice, e);
+    r = userns_map_build(mode, o->uidmap, o->gidmap, &c->map, &notice, e);
+    if (r == 0 && flag && !userns_map_equal(&c->map, &shared))
+        r = err_hint(e,
+                     err_msg(e, EINVAL, "%s: the other container has other ids than %s asks for",
+                             flag, o->userns ? "--userns" : "--uidmap"),
+                     "without it, the container has the ids of the one that it joins");
     if (r == 0 && !o->quiet)
         cli_notice(notice);
     return r;

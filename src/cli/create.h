@@ -8,7 +8,8 @@
 /* Its control groups and its limits, decided before anything is made. */
 struct cli_groups {
     bool chosen;
-    json_t *limits; /* linux.resources to be; owned */
+    json_t *limits;    /* linux.resources to be; owned */
+    bool pids_default; /* nobody asked for the limit of processes in it */
     struct cgroup_choice choice;
     int made_fd; /* container_create's descriptor: no prune takes the new container; or -1 */
 };

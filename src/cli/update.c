@@ -107,10 +107,13 @@ static int write_limits(const struct update *u, json_t *resources, struct err *e
     return has_limits(u) ? container_write_spec(u->c->dir_fd, &u->spec, e) : 0;
 }
 
-/* Policy and health check; last, as nothing is left then that can fail. */
-static int write_life(const struct update *u, struct err *e)
+/* Policy and health check, and who asked for a limit; last, as nothing is left then that can
+ * fail. */
+static int write_life(struct update *u, struct err *e)
 {
-    bool given = u->o->restart || build_health_given(u->o);
+    bool asked = u->rec.pids_default && u->o->limit.pids_limit;
+    bool given = asked || u->o->restart || build_health_given(u->o);
+    u->rec.pids_default &= !asked;
     return given ? container_write_record(u->c->dir_fd, &u->rec, e) : 0;
 }
 

@@ -73,6 +73,7 @@ struct ctr_record {
     char *userns;        /* mode as asked */
     char *cgroups;       /* driver chosen: "systemd", "cgroupfs", "inplace", "disabled" */
     char *cgroup_parent; /* --cgroup-parent: a slice or a group's path; NULL */
+    bool pids_default;   /* nobody asked for the limit of processes: without the controller none */
     char *sdnotify;      /* "container", "monitor", "healthy", "ignore"; NULL: as "monitor" */
     char **on_pressure;  /* --on-pressure as typed: "notify", "restart:memory=full:150ms/2s" ... */
     char *oomd;          /* --oomd: "kill", "avoid", "omit"; NULL: as systemd has it */

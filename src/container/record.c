@@ -74,6 +74,7 @@ const struct jfield ctr_record_fields[] = {
     {F_RECORD(userns, J_STRING)},
     {F_RECORD(cgroups, J_STRING)},
     {F_RECORD(cgroup_parent, J_STRING)},
+    {F_RECORD(pids_default, J_BOOL)},
     {F_RECORD(sdnotify, J_STRING)},
     {F_RECORD(on_pressure, J_STRV)},
     {F_RECORD(oomd, J_STRING)},

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
@@ -47,6 +48,7 @@ static const char *driver_now(const struct sup *s, const struct ctr_record *rec)
 
 int group_begin_recorded(struct sup *s, const struct ctr_record *rec, struct err *e)
 {
+    s->pids_default = rec->pids_default;
     if (s->session || s->groups.driver)
         return 0;
     s->groups.driver = driver_now(s, rec);
@@ -78,11 +80,29 @@ static uid_t owner(const struct spec *s)
     return 0;
 }
 
+/* The default limit of processes goes along where it can: the controller may have been there when
+ * the container was made, and be taken from us since. */
+static int make_group(struct sup *s, struct err *e)
+{
+    const json_t *limits = s->spec.linux_ ? s->spec.linux_->resources : NULL;
+    struct err why = ERR_INIT;
+    int r = cgroup_session_container(s->session, limits, owner(&s->spec), &s->cgroup, &why);
+    if (r == -ENOTSUP && s->pids_default && json_object_get(limits, "pids")) {
+        scoped_json json_t *asked = json_copy((json_t *)(uintptr_t)limits);
+        json_object_del(asked, "pids");
+        log_debug("without the default limit of processes: %s", why.msg);
+        err_clear(&why);
+        r = cgroup_session_container(s->session, asked, owner(&s->spec), &s->cgroup, &why);
+    }
+    if (r < 0 && e)
+        *e = why;
+    return r;
+}
+
 int group_container(void *sup, struct cgroup **ret, struct err *e)
 {
     struct sup *s = sup;
-    const json_t *limits = s->spec.linux_ ? s->spec.linux_->resources : NULL;
-    int r = cgroup_session_container(s->session, limits, owner(&s->spec), &s->cgroup, e);
+    int r = make_group(s, e);
     *ret = s->cgroup;
     if (r < 0 || !s->cgroup)
         return r;

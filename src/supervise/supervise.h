@@ -90,6 +90,7 @@ struct sup {
     bool tty, open_stdin, auto_remove;
     int stop_signal;
     int64_t stop_timeout_s, timeout_s;
+    bool pids_default;
     char *pidfile;
     char *pod;                 /* NULL: in none */
     bool pod_infra, pod_stops; /* ours is the pod; it ends with its last member */

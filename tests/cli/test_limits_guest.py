@@ -249,6 +249,28 @@ def manager_of_other():
 
 
 @pytest.mark.root
+@pytest.mark.usefixtures("manager_of_other")
+def test_default_limit_without_its_controller():
+    """Nobody asked for the default limit of processes: a container starts without it when the controller is taken away
+    after it was made. A limit that was asked for is no longer there, and that is an error."""
+    rootfs = "--rootfs ~/t /bin/busybox sleep 99"
+    r = session_of_other("mkdir -p ~/t/bin && cp /bin/busybox ~/t/bin/ && for n in default later; do "
+                         f"rootlet create --name $n {rootfs} || exit; done; rootlet update --pids-limit 60 later && "
+                         f"rootlet create --name asked --pids-limit 50 {rootfs} && rootlet start default && "
+                         "cat /sys/fs/cgroup/$(rootlet inspect -f '{{.State.CgroupPath}}' default)/pids.max && "
+                         "rootlet stop -t 0 default")
+    assert r.returncode == 0 and "\n2048\n" in r.stdout, r
+    slice_ = CGROUPS / "user.slice" / f"user-{OTHER}.slice"
+    for file in sorted(slice_.rglob("cgroup.subtree_control"), key=lambda f: -len(f.parts)):
+        file.write_text("-pids")
+    r = session_of_other("rootlet start default; echo $?; ls /sys/fs/cgroup/$(rootlet inspect -f "
+                         "'{{.State.CgroupPath}}' default)/pids.max; rootlet start asked; echo $?; rootlet start later; "
+                         "echo $?; rootlet rm -f -t 0 -a >/dev/null; rm -rf ~/t ~/.local/share/rootlet")
+    assert r.stdout == "default\n0\n125\n125\n", r
+    assert r.stderr.count("pids.limit: the controller pids is not available") == 2, r
+
+
+@pytest.mark.root
 @rows("A46", "A47")
 @pytest.mark.usefixtures("manager_of_other")
 def test_controllers_of_another_user():

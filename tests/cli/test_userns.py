@@ -204,6 +204,21 @@ def test_namespaces_of_another_container(rootlet):
     rootlet.fails("run", "--rm", "--pid", "container:c", image, "true", match="not running")
 
 
+def test_ids_of_another_container(rootlet):
+    """Who joins one that has ids of its own has the same ones, unless others were asked for, which cannot be."""
+    image = rootlet.image()
+    for mode, other in (("auto", "host"), ("keep-id", "auto")):
+        rootlet.ok("run", "-d", "--name", "c", "--userns", mode, image, "sleep", "1000")
+        want = rootlet.ok("exec", "c", "cat", "/proc/self/uid_map").out
+        for flag in ("--network", "--ipc"):
+            assert rootlet.ok("run", "--rm", flag, "container:c", image, "cat", "/proc/self/uid_map").out == want
+        r = rootlet.fails("run", "--rm", "--userns", other, "--network", "container:c", image, "true",
+                          match="--network: the other container has other ids than --userns asks for")
+        assert "hint: without it" in r.err
+        rootlet.ok("rm", "-f", "-t", "0", "c")
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
 def test_namespaces_of_the_host(rootlet):
     image = rootlet.image()
     out = rootlet.ok("run", "--rm", "--uts", "host", "--network", "host", "--ipc", "host", "--cgroupns", "host", image, "sh", "-c",
