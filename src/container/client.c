@@ -41,7 +41,7 @@ static int adopt(const struct conf *c, const char *id, struct err *e)
     scoped_fd int fd = supervisor_spawn(c, &o, &why);
     int r = fd < 0 ? fd : client_wait(fd, PROTO_STARTED, m, &why);
     /* Another command was quicker, or it has just ended: both show at the next look. */
-    if (r == 0 || r == -EBUSY || r == -ESRCH || r == -ENOENT)
+    if (r == 0 || r == -EBUSY || r == -EWOULDBLOCK || r == -ESRCH || r == -ENOENT)
         return 0;
     return err_hint(e,
                     err_msg(e, ENOTCONN,

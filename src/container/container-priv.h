@@ -12,6 +12,9 @@
 #define DIR_RM ".rm-"
 #define DIR_RM_VOLUMES DIR_RM "v-" /* the same, with its anonymous volumes */
 
+/* Stands for the boot id in what was copied from another place while it ran. */
+#define BOOT_OF_A_COPY "copy"
+
 char *record_text(const struct ctr_record *rec); /* owned */
 char *state_text(const struct ctr_state *s);     /* owned */
 int state_parse(const char *text, size_t len, struct ctr_state *ret, struct err *e);

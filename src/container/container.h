@@ -123,6 +123,7 @@ struct ctr_state {
     char *pod, *pod_id;                 /* of its pod, whose infra container has that id */
     /* Inode numbers of its pipes, for a supervisor that takes it over; 0: none. */
     uint64_t stdin_pipe, stdout_pipe, stderr_pipe;
+    uint64_t directory; /* inode number of the container's, where this was written; 0: not known */
     json_t *extra;
     bool unwritten; /* no field of the file: its end was found out just now */
 };

@@ -20,6 +20,7 @@
 #define EXIT_UNKNOWN 255
 #define KILLED "supervisor was killed"
 #define REBOOTED "the host was restarted"
+#define COPIED "its records were copied while it ran"
 #define UNSUPERVISED                                                                               \
     "its supervisor was killed; \"rootlet start\" gives it another, as does any other command "    \
     "for it"
@@ -91,6 +92,11 @@ static void set_ended(struct ctr_state *s, const char *reason)
         s->finished_ns = s->started_ns;
 }
 
+static const char *ended_elsewhere(const struct ctr_state *s)
+{
+    return streq(s->boot_id, BOOT_OF_A_COPY) ? COPIED : REBOOTED;
+}
+
 /* The container goes on without anybody who looks after it. False: it has ended as well. */
 static bool set_unsupervised(struct ctr_state *s)
 {
@@ -117,7 +123,7 @@ void derive_state(const struct conf *c, const char *boot_id, struct ctr_state *s
     for (int tries = 0; tries < 2 && ctr_state_alive(s); tries++) {
         /* Unknown (no descriptor free, say): start times and the lock tell enough. */
         if (boot_id[0] && !streq(s->boot_id, boot_id)) {
-            set_ended(s, REBOOTED);
+            set_ended(s, ended_elsewhere(s));
             return;
         }
         if (supervisor_alive(c, s))
@@ -147,7 +153,7 @@ void container_derive_locked(struct ctr_state *s)
     if (!boot_id[0] || streq(s->boot_id, boot_id))
         without_supervisor(s);
     else
-        set_ended(s, REBOOTED);
+        set_ended(s, ended_elsewhere(s));
 }
 
 void container_settle(const struct conf *c, struct container *ctr)
@@ -163,7 +169,7 @@ void container_settle(const struct conf *c, struct container *ctr)
     }
     (void)!proc_boot_id(boot_id);
     bool now = !boot_id[0] || streq(s.boot_id, boot_id);
-    set_ended(&s, now ? KILLED : REBOOTED);
+    set_ended(&s, now ? KILLED : ended_elsewhere(&s));
     s.unwritten = false;
     (void)!container_write_state(ctr->dir_fd, &s, NULL);
     ctr_state_release(&ctr->state);

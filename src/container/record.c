@@ -143,6 +143,7 @@ const struct jfield ctr_state_fields[] = {
     {F_STATE("stdin_pipe", stdin_pipe, J_UINT64)},
     {F_STATE("stdout_pipe", stdout_pipe, J_UINT64)},
     {F_STATE("stderr_pipe", stderr_pipe, J_UINT64)},
+    {F_STATE("directory", directory, J_UINT64)},
     {"", J_EXTRA, offsetof(struct ctr_state, extra)},
     {NULL},
 };
@@ -225,7 +226,10 @@ static int overwrite_state(int dir_fd, const char *text)
 
 int container_write_state(int dir_fd, const struct ctr_state *s, struct err *e)
 {
-    scoped_free char *text = state_text(s);
+    struct ctr_state here = *s; /* borrows all that it points to */
+    struct stat st;
+    here.directory = fstat(dir_fd, &st) == 0 ? st.st_ino : 0;
+    scoped_free char *text = state_text(&here);
     int r = fs_write_atomic(dir_fd, "state.json", text, strlen(text), 0600, FS_NO_SYNC, e);
     if ((r == -ENOSPC || r == -EDQUOT) && overwrite_state(dir_fd, text) == 0) {
         err_clear(e);
@@ -297,7 +301,16 @@ int container_read_state(int dir_fd, struct ctr_state *ret, struct err *e)
 {
     scoped_free char *text = NULL;
     ssize_t n = fs_read(dir_fd, "state.json", RECORD_MAX_BYTES, &text, e);
-    return n < 0 ? (int)n : state_parse(text, (size_t)n, ret, e);
+    int r = n < 0 ? (int)n : state_parse(text, (size_t)n, ret, e);
+    struct stat st;
+    /* In a copy of a store: the processes that it names are the other one's. As long as a
+     * supervisor has the directory open its number stays the same on every file system. */
+    if (r == 0 && ret->directory && fstat(dir_fd, &st) == 0 && st.st_ino != ret->directory &&
+        ctr_process_alive(ret->supervisor_pid, ret->supervisor_start)) {
+        free(ret->boot_id);
+        ret->boot_id = xstrdup(BOOT_OF_A_COPY);
+    }
+    return r;
 }
 
 void state_set_dead(struct ctr_state *s, const char *reason)

@@ -89,6 +89,25 @@ def test_environment_of_the_one_who_meets_it(rootlet):
     path.unlink()
 
 
+def test_copy_of_a_store(rootlet):
+    """What its records name runs elsewhere: nothing that is done to the copy reaches it."""
+    cid = rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "1000").text
+    s = state(rootlet, cid)
+    other, runroot = f"{rootlet.store.root}-copy", f"{rootlet.store.runroot}-copy"
+    rootlet.shell(f"mkdir -m 700 -p {other}/containers/{cid} && cd {rootlet.store.root} && cp -a names {other} && "
+                  f"cp containers/{cid}/*.json {other}/containers/{cid}")
+    copy = {"ROOTLET_ROOT": other, "ROOTLET_RUNROOT": runroot}
+    state_now = rootlet.ok("inspect", "c", env=copy).json()[0]["State"]
+    assert state_now["Status"] == "exited" and "copied" in str(state_now)
+    rootlet.ok("stop", "-t", "0", "c", env=copy)
+    rootlet.fails("kill", "c", env=copy, match="not running")
+    rootlet.ok("rm", "-f", "c", env=copy)
+    assert alive(s["pid"]) and alive(s["supervisor_pid"])
+    assert rootlet.inspect("c")["State"]["Status"] == "running"
+    rootlet.ok("rm", "-f", "c")
+    rootlet.shell(f"rm -rf {other} {runroot}")
+
+
 SPAM = r"""
 import os, socket, struct, sys
 os.chdir(os.path.dirname(sys.argv[1]))
@@ -129,7 +148,11 @@ def test_input_that_nobody_takes(rootlet):
 
 
 def comm(pid):
-    return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    """Its own name; "" when it has ended."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def open_files(pid):

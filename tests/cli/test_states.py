@@ -136,6 +136,7 @@ def test_state_file_in_full(rootlet):
     assert 0 < s["created_at"] <= s["started_at"]
     out = os.readlink(f"/proc/{s['pid']}/fd/1")
     assert out == f"pipe:[{s['stdout_pipe']}]"
+    assert s["directory"] == container_dir(rootlet, cid).stat().st_ino
     rootlet.ok("stop", "c")
     s = state(rootlet, cid)
     assert (s["status"], s["pid"], s["supervisor_pid"], s["exit_code"], s["signal"]) == (

@@ -174,7 +174,8 @@ def test_policy_holds_again(rootlet):
 def test_many_find_it_at_once(rootlet):
     cid, pid = orphan(rootlet)
     starts = [rootlet.spawn("start", "c") for _ in range(8)]
-    assert [p.wait(30) for p in starts] == [0] * 8
+    ends = [(p.wait(30), p.stderr.read()) for p in starts]
+    assert [code for code, _ in ends] == [0] * 8, ends
     s = state(rootlet, cid)
     assert s["pid"] == pid and alive(pid) and alive(s["supervisor_pid"])
     rootlet.ok("stop", "-t", "0", "c")
