@@ -76,6 +76,17 @@ def test_first_steps(rootlet, newcomer):
         assert noise == [], r
 
 
+@rows("A67", "A61")
+def test_inside_and_what_is_left(rootlet, newcomer):
+    """Its blocks, with the image of the first steps; what stands behind a line is a comment."""
+    image = blocks("First steps")[0]
+    r = rootlet.shell("\n".join(["set -e", *image, *sum(blocks("Inside, and what is left"), [])]), cwd=newcomer)
+    assert re.search(r"^(root|0) +1 .*sleep 1000$", r.out, re.M) and "\nA /index.html\n" in r.out
+    assert "\nhello\n" in r.out and "\nindex.html\n" in r.out
+    assert re.search(r" container died [0-9a-f]{64} .*name=", r.out) and re.search(r"^Images +2 ", r.out, re.M)
+    assert rootlet.ok("ps", "-aq").out == ""
+
+
 @rows("B46")
 def test_the_line_with_a_terminal(rootlet, newcomer):
     steps = blocks("First steps")
