@@ -2,11 +2,17 @@
 #include "cli/prune.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/strv.h"
 #include "cli/cli.h"
 #include "events/events.h"
+#include "sys/sock.h"
 
 struct prune_opts {
     bool force, external;
@@ -66,43 +72,132 @@ static int prune_container(const char *id, struct err *e)
     return container_prune(cli_conf(), id, e);
 }
 
-static int prune_each(char *const *ids, prune_one *fn, const char *title, struct err *e)
+struct report {
+    const char *title;
+    int worst;
+    bool any;
+};
+
+static void tell(struct report *t, const char *id, int r, const struct err *one, struct err *e)
 {
-    int worst = 0;
-    bool any = false;
+    if (r > 0 && t->title && !t->any)
+        puts(t->title);
+    if (r > 0)
+        puts(id);
+    t->any |= r > 0;
+    if (r >= 0)
+        return;
+    if (t->worst < 0)
+        cli_print_err(e);
+    *e = *one;
+    t->worst = r;
+}
+
+static void prune_each(char *const *ids, prune_one *fn, struct report *t, struct err *e)
+{
     for (char *const *id = ids; id && *id; id++) {
         struct err one = ERR_INIT;
         int r = fn(*id, &one);
-        if (r > 0 && title && !any)
-            puts(title);
-        if (r > 0)
-            puts(*id);
-        any |= r > 0;
-        if (r >= 0)
-            continue;
-        if (worst < 0)
-            cli_print_err(e);
-        *e = one;
-        worst = r;
+        tell(t, *id, r, &one, e);
     }
-    if (any && title)
-        putchar('\n');
-    return worst;
+}
+
+/* --- MANY AT A TIME --- */
+
+/* A file system that tells its disk at once what is free (discard) makes each removal of a file
+ * wait for the disk, but not many of them for each other. */
+#define WORKERS 8
+#define EACH_MIN 4 /* fewer are not worth a process */
+
+struct outcome {
+    size_t at;
+    int r;
+    struct err err;
+};
+
+/* Each takes every WORKERS-th. */
+static void worker(char *const *ids, size_t n, size_t first, int sock) __attribute__((noreturn));
+static void worker(char *const *ids, size_t n, size_t first, int sock)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    storage_remover_begin();
+    for (size_t i = first; i < n; i += WORKERS) {
+        struct outcome o = {.at = i, .err = ERR_INIT};
+        o.r = prune_container(ids[i], &o.err);
+        if (sock_send(sock, &o, sizeof(o), NULL, 0) < 0)
+            break;
+    }
+    storage_remover_end();
+    _exit(0);
+}
+
+/* Prints what they tell until the last has ended, and notes in `done` what was told. */
+static void collect(char *const *ids, int sock, bool *done, struct report *t, struct err *e)
+{
+    struct outcome o;
+    for (;;) {
+        ssize_t n = sock_recv(sock, &o, sizeof(o), NULL);
+        if (n == -EINTR)
+            continue;
+        if (n != (ssize_t)sizeof(o))
+            return;
+        done[o.at] = true;
+        tell(t, ids[o.at], o.r, &o.err, e);
+    }
+}
+
+static void prune_many(char *const *ids, size_t n, struct report *t, struct err *e)
+{
+    scoped_free bool *done = xcalloc(n, sizeof(*done));
+    pid_t pids[WORKERS];
+    size_t started = 0;
+    int sv[2];
+    storage_remover_end(); /* each has its own */
+    if (sock_pair(sv, NULL) == 0) {
+        fflush(NULL);
+        for (; started < WORKERS && (pids[started] = fork()) >= 0; started++) {
+            if (pids[started] == 0)
+                worker(ids, n, started, sv[1]);
+        }
+        close(sv[1]);
+        collect(ids, sv[0], done, t, e);
+        close(sv[0]);
+    }
+    for (size_t i = 0; i < started; i++)
+        while (waitpid(pids[i], NULL, 0) < 0 && errno == EINTR)
+            ;
+    storage_remover_begin();
+    for (size_t i = 0; i < n; i++) { /* of one that could not be started, or was killed */
+        char *const left[] = {ids[i], NULL};
+        if (!done[i])
+            prune_each(left, prune_container, t, e);
+    }
 }
 
 int cli_prune_containers(char *const *ids, const char *title, struct err *e)
 {
+    struct report t = {.title = title};
+    size_t n = strv_len(ids);
     storage_remover_begin();
     container_sweep(cli_conf());
-    int r = prune_each(ids, prune_container, title, e);
+    if (ids && n >= (size_t)WORKERS * EACH_MIN)
+        prune_many(ids, n, &t, e);
+    else
+        prune_each(ids, prune_container, &t, e);
     storage_remover_end();
+    if (t.any && title)
+        putchar('\n');
     event_named(cli_conf(), "container", "prune", NULL, NULL);
-    return r;
+    return t.worst;
 }
 
 int cli_prune_pods(char *const *ids, const char *title, struct err *e)
 {
-    return prune_each(ids, cli_pod_prune, title, e);
+    struct report t = {.title = title};
+    prune_each(ids, cli_pod_prune, &t, e);
+    if (t.any && title)
+        putchar('\n');
+    return t.worst;
 }
 
 static int container_prune_command(const struct cmd *cmd, void *opts, char **args, struct err *e)

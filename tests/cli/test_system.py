@@ -1,4 +1,5 @@
 """What keeps the store small: container, pod and system prune; system df and reset; sizes; unshare."""
+import fcntl
 import json
 import os
 import shutil
@@ -34,6 +35,26 @@ def test_container_prune(rootlet):
     rootlet.fails("container", "prune", "-f", "--filter", "until=soon", match="not a time")
     rootlet.ok("container", "prune", "-f")
     assert names(rootlet) == ["up"]
+
+
+def test_prune_of_many(rootlet):
+    """Several processes share the work; what cannot go is told, and nothing else stays."""
+    box = rootlet.image()
+    close = "mkdir -m 700 /own; echo x > /own/f; chown 5:5 /own"
+    rootlet.shell(f"for i in 1 2 3; do rootlet run --cgroups=disabled --name w$i {box} sh -c '{close}' || exit 1; done;"
+                  f"for i in $(seq 40); do rootlet create --cgroups=disabled --name c$i {box} true || exit 1; done")
+    held = rootlet.store.root / "containers" / rootlet.inspect("c7")["Id"]
+    fd = os.open(held, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(fd, fcntl.LOCK_EX)  # as who has just made it and will start it
+    try:
+        ids = rootlet.ok("ps", "-aq", "--no-trunc").out.split()
+        gone = rootlet.ok("container", "prune", "-f").out.split()
+    finally:
+        os.close(fd)
+    assert len(ids) == 43 and sorted(gone) == sorted(set(ids) - {held.name})
+    assert names(rootlet) == ["c7"]
+    assert os.listdir(held.parent) == [held.name]
+    rootlet.ok("rm", "c7")
 
 
 def test_the_question(rootlet):
