@@ -109,7 +109,12 @@ static int find_init(struct change *ch, struct err *e)
 static struct engine_live live(const struct change *ch)
 {
     return (struct engine_live){
-        .pid = ch->c->state.pid, .pidfd = ch->pidfd, .spec = &ch->spec, .mounts = &ch->more};
+        .pid = ch->c->state.pid,
+        .pidfd = ch->pidfd,
+        .spec = &ch->spec,
+        .mounts = &ch->more,
+        .check_sources = true,
+    };
 }
 
 /* The record is there as long as anything is: it keeps volumes, and rm --force goes by it, whatever
@@ -248,7 +253,8 @@ static int find_one(struct change *ch, const char *where, struct err *e)
             continue;
         if (!is_users(ch, m))
             return err_msg(e, EPERM, "%s is part of every container and stays", where);
-        spec_add_mount(&ch->more, m->destination, "tmpfs", "tmpfs", "");
+        spec_add_mount(&ch->more, m->destination, m->type ? m->type : "none",
+                       m->source ? m->source : "none", "");
         strv_add(&ch->gone, m->destination);
         return 0;
     }
@@ -293,7 +299,9 @@ static int rm_locked(struct change *ch, char *const *paths, struct err *e)
             err_clear(e);
             r = 0;
         } else {
-            err_hint(e, r, "somebody inside has unmounted it; --force forgets it");
+            err_hint(e, r,
+                     "a process inside has unmounted it, or has moved its directory, where it "
+                     "stays until the container is stopped; --force forgets it");
         }
     }
     for (char **p = ch->gone; r == 0 && p && *p; p++)

@@ -133,6 +133,7 @@ struct engine_live {
     const struct spec *spec;   /* of the container */
     const struct spec *mounts; /* its mounts are added; their destinations are unmounted */
     const char *bundle;        /* for relative sources; may be NULL */
+    bool check_sources;        /* only binds of the sources in mounts are removed */
 };
 int engine_mounts_add(const struct engine_live *l, struct err *e);
 int engine_mounts_remove(const struct engine_live *l, struct err *e);

@@ -28,6 +28,7 @@ struct change {
     bool other_userns; /* the container's user namespace is not ours */
     bool idmapped;
     int *bind_fds, fds_dir;
+    struct stat *sources; /* of what is to be removed; st_ino 0: not known */
 };
 
 struct result {
@@ -57,7 +58,8 @@ static int add_here(const struct change *ch, int root, struct err *e)
         };
         r = mounts_add(&one, &env, e);
         while (r < 0 && i-- > 0)
-            (void)mounts_remove(ch->l->spec, root, ch->fds_dir, all->mounts[i].destination, NULL);
+            (void)mounts_remove(ch->l->spec, root, ch->fds_dir, all->mounts[i].destination, NULL,
+                                NULL);
         if (r < 0)
             break;
     }
@@ -69,8 +71,21 @@ static int remove_here(const struct change *ch, int root, struct err *e)
     const struct spec *all = ch->l->mounts;
     int r = 0;
     for (size_t i = all->n_mounts; r == 0 && i-- > 0;)
-        r = mounts_remove(ch->l->spec, root, ch->fds_dir, all->mounts[i].destination, e);
+        r = mounts_remove(ch->l->spec, root, ch->fds_dir, all->mounts[i].destination,
+                          &ch->sources[i], e);
     return r;
+}
+
+/* As the caller sees them; one that is gone says nothing. */
+static void look_at_sources(struct change *ch)
+{
+    const struct spec *all = ch->l->mounts;
+    ch->sources = xcalloc(all->n_mounts + 1, sizeof(*ch->sources));
+    for (size_t i = 0; ch->l->check_sources && i < all->n_mounts; i++) {
+        const struct spec_mount *m = &all->mounts[i];
+        if (streq(m->type, "bind") && m->source && stat(m->source, &ch->sources[i]) < 0)
+            ch->sources[i] = (struct stat){.st_ino = 0};
+    }
 }
 
 /* In the container's user namespace, but with mounts of our own: the sources are the host's, and
@@ -101,6 +116,7 @@ static int enter_and_run(struct change *ch, struct err *e)
         return err_set(e, errno, "open /proc/self/fd");
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return err_set(e, errno, "make the process undumpable");
+    look_at_sources(ch);
     int r = open_sources(ch, e);
     if (r < 0)
         return r;

@@ -69,25 +69,59 @@ int mounts_check_removable(const struct spec *spec, const char *path, struct err
 }
 
 /* Where the descriptor has led to: links of the container may have taken us to a mask. */
-static int check_real_path(const struct spec *spec, int fds_dir, const char *number, struct err *e)
+static int check_real_path(const struct spec *spec, const char *real, struct err *e)
 {
-    char real[4097];
-    ssize_t n = readlinkat(fds_dir, number, real, sizeof(real) - 1);
-    if (n < 0)
-        return err_set(e, errno, "look where it is");
-    real[n] = '\0';
-    return mounts_check_removable(spec, real, e);
+    return *real ? mounts_check_removable(spec, real, e)
+                 : err_msg(e, EIO, "look where it is: it cannot be told");
+}
+
+static void read_real_path(int fds_dir, int fd, char *buf, size_t size)
+{
+    char number[16];
+    snprintf(number, sizeof(number), "%d", fd);
+    ssize_t n = readlinkat(fds_dir, number, buf, size - 1);
+    buf[n > 0 ? n : 0] = '\0';
+}
+
+/* The kernel adds a word when the file that is mounted has no name any more. */
+static bool is_in_place(const char *real, const char *path)
+{
+    const char *rest = str_after(real, path);
+    return rest && (!*rest || streq(rest, " (deleted)"));
+}
+
+/* The container can rename what leads to a mount, and put another one there: then the one that is
+ * to go would stay, elsewhere. A file may have been replaced on the host since, as editors do. */
+static int check_source(int fd, const struct stat *source, bool in_place, struct err *e)
+{
+    struct stat st;
+    if (!source || !source->st_ino)
+        return 0;
+    if (fstat(fd, &st) < 0)
+        return err_set(e, errno, "stat");
+    if ((st.st_ino == source->st_ino && st.st_dev == source->st_dev) ||
+        (in_place && !S_ISDIR(source->st_mode)))
+        return 0;
+    return err_hint(e, err_msg(e, EPERM, "something else is mounted there"),
+                    "a process inside may have moved its directory; it goes when the container is "
+                    "stopped");
 }
 
 /* umount2(2) takes a path only: the one that leads to our descriptor, and nowhere else. */
-int mounts_remove(const struct spec *spec, int root, int fds_dir, const char *path, struct err *e)
+int mounts_remove(const struct spec *spec, int root, int fds_dir, const char *path,
+                  const struct stat *source, struct err *e)
 {
-    char number[16];
+    char number[16], real[4097] = "";
+    scoped_free char *clean = path_clean(path);
     scoped_fd int fd = path_open_in_root(root, path, O_PATH, 0, e);
     int r = fd < 0 ? fd : check_mount_point(fd, e);
     snprintf(number, sizeof(number), "%d", fd);
     if (r == 0)
-        r = check_real_path(spec, fds_dir, number, e);
+        read_real_path(fds_dir, fd, real, sizeof(real));
+    if (r == 0)
+        r = check_real_path(spec, real, e);
+    if (r == 0)
+        r = check_source(fd, source, is_in_place(real, clean), e);
     if (r == 0 && fchdir(fds_dir) < 0)
         r = err_set(e, errno, "enter the directory of descriptors");
     if (r == 0 && syscall(SYS_umount2, number, MNT_DETACH) < 0)

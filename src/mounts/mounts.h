@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 #include "spec/spec.h"
@@ -78,8 +79,11 @@ int mounts_add(const struct spec *spec, const struct mounts_env *env, struct err
 int mounts_check_removable(const struct spec *spec, const char *path, struct err *e);
 /* Detaches the mount at path below root, unless it is one of those, whatever links lead to it.
  * -EINVAL when that is no mount point. fds_dir: our own /proc/self/fd, opened outside; the working
- * directory becomes another. */
-int mounts_remove(const struct spec *spec, int root, int fds_dir, const char *path, struct err *e);
+ * directory becomes another. source: what must be mounted there, -EPERM; NULL or st_ino 0:
+ * anything.
+ */
+int mounts_remove(const struct spec *spec, int root, int fds_dir, const char *path,
+                  const struct stat *source, struct err *e);
 
 /* Copy-up: fills an empty volume directory (fd) with what the image holds at path below root_fd:
  * owners, modes, times, xattrs, links. A symbolic link at path is refused by name; a missing path,

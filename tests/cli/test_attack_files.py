@@ -73,6 +73,27 @@ def test_links_of_others_in_a_container(rootlet, home, state):
     assert (home / "own").read_text() == "evil"
 
 
+# --- mounts of a running container ---
+
+@rows("A69")
+def test_mount_rm_takes_no_other_mount(rootlet, home):
+    """The container renames directories so that another mount, or a link to one, is where the user's was: it must
+    not look as if that had gone."""
+    rootlet.shell(f"mkdir {home}/x {home}/y; echo old > {home}/file")
+    run(rootlet, "-v", f"{home}/x:/a/data", "-v", f"{home}/y:/b/data", "-v", f"{home}/file:/c/file", "--tmpfs", "/d/t")
+    inside = lambda script: rootlet.ok("exec", "c", "sh", "-c", script).out
+    before = inside("grep -c . /proc/self/mounts")
+    for script in ("mv /a /x; mv /b /a; mv /x /b", "mv /a /e; mkdir /a; ln -s /e/data /a/data", "rm -r /a; mkdir /a; ln -s /etc/hosts /a/data"):
+        inside(script)
+        rootlet.fails("mount", "rm", "c", "/a/data", match="something else is mounted there\nhint: a process inside may")
+        rootlet.fails("mount", "rm", "-f", "c", "/a/data", match="something else is mounted there")
+    assert inside("grep -c . /proc/self/mounts") == before and len(rootlet.inspect("c")["Mounts"]) == 4
+    inside("rm -r /a; mv /b /a; mv /e /b")
+    rootlet.shell(f"echo new > {home}/new; mv {home}/new {home}/file")  # as editors write
+    rootlet.ok("mount", "rm", "c", "/a/data", "/b/data", "/c/file", "/d/t")
+    assert rootlet.inspect("c")["Mounts"] == []
+
+
 # --- what comes out of a container ---
 
 @rows("A61")
