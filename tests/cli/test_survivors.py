@@ -244,6 +244,20 @@ def test_stopped_supervisor(rootlet):
     assert p.wait(20) == 0
 
 
+@pytest.mark.parametrize("term", ["restart-policy=always", "should-start-on-boot=true"])
+def test_ended_with_nobody_to_see(rootlet, term):
+    """What should be restarted is, by what a boot does: nobody was there at its end."""
+    cid = rootlet.ok("run", "-d", "--name", "c", "--restart", "always", rootlet.image(), "sleep", "1000").text
+    s = state(rootlet, cid)
+    for pid in (s["supervisor_pid"], s["pid"]):
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda pid=pid: not alive(pid))
+    assert not rootlet.inspect("c")["State"]["Running"]
+    assert rootlet.ok("start", "--all", "--filter", term).text == cid
+    assert alive(state(rootlet, cid)["pid"]) and rootlet.ok("ps", "-q").text == cid[:12]
+    rootlet.ok("rm", "-f", "-t", "0", "c")
+
+
 @rows("B46")
 def test_supervisor_does_not_grow(rootlet):
     """Execs, peers that come and go, signals, and a reader that stands still while much is written."""
