@@ -62,8 +62,12 @@ CRASH_TESTS = SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' PYTHON='
 	SANITIZERS='$(SANITIZERS)' sh $(top_srcdir)/tests/run-pytest
 check-crash: all
 	@$(MAKE) -s $(AM_MAKEFLAGS) $(check_PROGRAMS)
-	@test '$(POINTS)' = 0 || ROOTLET_CRASH_POINTS='$(POINTS)' $(CRASH_TESTS) \
-	$(top_srcdir)/tests/crash --dist load -rP $(PYTEST_ARGS)
+	@rm -f tests-crash.txt
+	@test '$(POINTS)' = 0 || ROOTLET_CRASH_POINTS='$(POINTS)' $(CRASH_TESTS) tests/crash --dist load \
+		$(PYTEST_ARGS); status=$$?; test ! -e tests-crash.txt || { cat tests-crash.txt; \
+		awk -F '[:,]' '{ kills += $$3; bad += $$4; n++ } \
+		END { print n " commands: " kills + 0 " kills, " bad + 0 " with a bad end" }' tests-crash.txt; }; \
+		exit $$status
 	@test '$(FAULTS)' = 0 || FAULTS='$(FAULTS)' $(CRASH_TESTS) tests/cli/test_faults.py
 	@test '$(ADDS_UP)' = 0 || ADDS_UP='$(ADDS_UP)' $(CRASH_TESTS) tests/cli/test_adds_up.py
 	@test '$(CUTS)' = 0 || SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/power-cuts $(CUTS)

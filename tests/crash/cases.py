@@ -3,6 +3,7 @@
 A case has before(bed), which makes what the command works on; command; after(bed), which judges and
 does what a user would do next: the same command again, or one that shows that all is well. after
 is followed by rm -f, and then nothing may be left."""
+import os
 import shutil
 
 from bed import EXTRA, IMAGE
@@ -135,6 +136,40 @@ class Restart(OnRunning):
         must_run(bed)
 
 
+class Pause(OnRunning):
+    """Without a cgroup: each process is stopped."""
+    command = ("pause", "--signal", "web")
+
+    def after(self, bed):
+        found = bed.state()
+        if found == "running":
+            bed.ok("pause", "--signal", "web")
+        if bed.state() != "paused":
+            bed.trouble(f"after pause it is {found}, then {bed.state()}")
+        bed.ok("unpause", "web")
+        self.check_awake(bed)
+        must_run(bed)
+
+    @staticmethod
+    def check_awake(bed):
+        if stopped := bed.stopped():
+            bed.trouble(f"it runs, but these stand still: {stopped}")
+
+
+class Unpause(Pause):
+    command = ("unpause", "web")
+
+    def before(self, bed):
+        running(bed)
+        bed.rootlet.ok("pause", "--signal", "web")
+
+    def after(self, bed):
+        if bed.state() == "paused":
+            bed.ok("unpause", "web")
+        self.check_awake(bed)
+        must_run(bed)
+
+
 class Rename(Case):
     command = ("rename", "web", "xyz")
 
@@ -221,6 +256,35 @@ class VolumeRm(Case):
 
 class VolumePrune(VolumeRm):
     command = ("volume", "prune", "-f")
+
+
+class VolumeImport(Case):
+    """All of it or nothing."""
+
+    def __init__(self, bed):
+        self.command = ("volume", "import", "vol", str(bed.archives["tree"]))
+
+    def before(self, bed):
+        bed.rootlet.ok("volume", "create", "vol")
+        bed.rootlet.ok("run", "--rm", "-v", "vol:/vol", IMAGE, "touch", "/vol/old")
+
+    def after(self, bed):
+        bed.ok("run", "--rm", "-v", "vol:/vol", IMAGE, "cat", "/vol/old")
+        bed.ok(*self.command)
+        bed.ok("run", "--rm", "-v", "vol:/vol", IMAGE, "cat", "/vol/old", "/vol/f")
+        left = set(os.listdir(bed.store.root / "volumes/vol")) - {"_data", "volume.json"}
+        if left:
+            bed.trouble(f"left in the volume: {left}")
+
+
+class VolumeExport(VolumeImport):
+    def __init__(self, bed):
+        super().__init__(bed)
+        self.command = ("volume", "export", "vol", "-o", "/dev/null")
+
+    def after(self, bed):
+        bed.ok(*self.command)
+        bed.ok("run", "--rm", "-v", "vol:/vol", IMAGE, "cat", "/vol/old")
 
 
 class OnImages(Case):
@@ -381,6 +445,23 @@ class SystemPrune(ContainerPrune):
     command = ("system", "prune", "-f", "--filter", "label=goes")
 
 
+class SystemPruneVolumes(Case):
+    images = True
+    command = ("system", "prune", "-f", "--volumes", "--filter", "label=goes")
+
+    def before(self, bed):
+        bed.rootlet.ok("run", "--name", "web", "--label", "goes", IMAGE, "true")
+        bed.rootlet.ok("volume", "create", "--label", "goes", "vol")
+        bed.rootlet.ok("run", "--rm", "-v", "vol:/vol", IMAGE, "touch", "/vol/f")
+
+    def after(self, bed):
+        bed.ok(*self.command)
+        if "web" in bed.rows() or "vol" in bed.ok("volume", "ls", "-q").out.split():
+            bed.trouble("another prune has left what the first one began with")
+        bed.ok("volume", "create", "vol")
+        bed.ok("create", "--name", "web", IMAGE)
+
+
 CASES = {
     "create": Create, "start": Start, "run -d": RunDetached, "run --rm": RunRm, "exec": Exec,
     "exec -d": ExecDetached, "stop": Stop, "kill": Kill, "kill -s CONT": KillStop, "restart": Restart,
@@ -389,6 +470,8 @@ CASES = {
     "load": Load, "import": Import, "rmi": Rmi, "image prune": ImagePrune, "tag": Tag, "untag": Untag,
     "commit": Commit, "cp": Copy, "cp (created)": CopyCreated, "cp (out)": CopyOut, "export": Export, "diff": Diff,
     "mount add": Mount, "container prune": ContainerPrune, "system prune": SystemPrune,
+    "system prune --volumes": SystemPruneVolumes, "volume import": VolumeImport, "volume export": VolumeExport,
+    "pause": Pause, "unpause": Unpause,
 }
 
 

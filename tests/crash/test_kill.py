@@ -1,6 +1,7 @@
 """Commands are killed at each system call that changes something (README.md): nothing is lost, nothing
 is left over after the next command, and ps answers (R1, R2)."""
 import collections
+import os
 import random
 
 import pytest
@@ -68,9 +69,22 @@ def test_killed(rootlet, archives, name, record_property):
             bed = fresh(rootlet, archives)
             case = make(name, bed)
     record_property("points", hits)
-    print(f"{name}: {len(every)} points, {hits} kills of {len(chosen)}, {len(coverage)} kinds")
+    note(name, f"{len(every)} points, {hits} kills of {len(chosen)}, {len(found)} bad, {len(coverage)} kinds", coverage)
     rootlet.end()
     assert not found, f"{len(found)} bad ends of {hits}:\n" + "\n".join(found)
+
+
+def note(name, text, coverage):
+    """What was done: for whoever runs the long form (make check-crash adds it up)."""
+    calls, modes_ = collections.Counter(), collections.Counter()
+    for (call, _exe, mode), n in coverage.items():
+        calls[call] += n
+        modes_[mode] += n
+    line = f"{name}: {text}; " + ", ".join(f"{n} {word}" for word, n in (modes_ + calls).most_common())
+    print(line)
+    if long_form():
+        with open(os.environ["BUILDDIR"] + "/tests-crash.txt", "a", encoding="utf-8") as f:
+            f.write(line + "\n")
 
 
 def fresh(rootlet, archives):
