@@ -57,6 +57,20 @@ static bool is_container(int dir_fd)
     return true;
 }
 
+/* Is there nothing in it? Whoever makes a container writes before it lets go of the lock. */
+static bool is_empty(int dir_fd)
+{
+    scoped_fd int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scoped_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d)
+        return false;
+    (void)take_fd(&fd);
+    for (struct dirent *de; (de = readdir(d));)
+        if (!streq(de->d_name, ".") && !streq(de->d_name, ".."))
+            return false;
+    return true;
+}
+
 static int lock(int fd, struct err *e)
 {
     int r;
@@ -154,8 +168,9 @@ int oci_make(const char *id, struct oci_container *ret, struct err *e)
         r = c.dir_fd >= 0 ? lock(c.dir_fd, e) : 0;
         if (r < 0)
             return r;
-        /* A "delete -f" may have been quicker than we. */
-    } while (c.dir_fd < 0 || !is_current(root, id, c.dir_fd));
+        /* A "delete -f" may have been quicker than we; and then another create, whose directory
+         * we have opened and waited for: that one is not empty any more. */
+    } while (c.dir_fd < 0 || !is_current(root, id, c.dir_fd) || !is_empty(c.dir_fd));
     c.id = xstrdup(id);
     c.rec.id = xstrdup(id);
     c.locked = true;

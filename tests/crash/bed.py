@@ -65,7 +65,7 @@ class Points(list):
 
     def __init__(self, text):
         super().__init__()
-        self.hit = self.end = None
+        self.hit = self.end = self.meanwhile = None
         for line in text.splitlines():
             word, _, rest = line.partition(" ")
             if word == "point":
@@ -73,6 +73,8 @@ class Points(list):
                 self.append((role, int(n), call, exe))
             elif word == "hit":
                 self.hit = rest
+            elif word == "meanwhile":
+                self.meanwhile = rest
             elif word in ("exit", "signal", "hang"):
                 self.end = line
 
@@ -106,9 +108,9 @@ class Bed:
     def trouble(self, text):
         self.troubles.append(text)
 
-    def trace(self, args, attach=(), kill=None, at=None, tail=60):
+    def trace(self, args, attach=(), kill=None, at=None, tail=60, meanwhile=None):
         """Runs a command under crash-trace: to the end, or to a kill."""
-        argv = [str(TRACE), "--log", str(self.log), "--tail", str(tail if not kill else 300), "--limit",
+        argv = [str(TRACE), "--log", str(self.log), "--tail", str(tail if not at else 300), "--limit",
                 str(int(15000 * runner.PATIENCE))]
         if self.user.made:
             argv += ["--uid", str(self.user.uid), "--gid", str(self.user.gid)]
@@ -116,6 +118,8 @@ class Bed:
             argv += ["--attach", str(pid)]
         if kill:
             argv += ["--kill", kill, "--at", at]
+        if meanwhile:
+            argv += ["--meanwhile", meanwhile, "--at", at]
         argv += ["--", self.rootlet.program, *map(str, args)]
         with open(f"{self.log}.out", "w+", encoding="utf-8", errors="replace") as out:
             r = subprocess.run(argv, env=self.rootlet.environment(), cwd=self.user.home, check=False,
@@ -180,6 +184,15 @@ class Bed:
             except ValueError as e:
                 bad.append(f"{path}: {e}")
         return bad
+
+    def stopped(self):
+        """The user's processes that stand still."""
+        found = {}
+        for pid, line in self.user.processes().items():
+            with contextlib.suppress(OSError):
+                if pathlib.Path(f"/proc/{pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()[0] in "Tt":
+                    found[pid] = line
+        return found
 
     # the judge
 

@@ -1,7 +1,8 @@
 /* crash-trace - runs a command as a user and kills a process of it at one system call.
  *
  *   crash-trace --log FILE [--uid N --gid N] [--attach PID]... [--tail MS] [--limit MS]
- *               [--kill self|group|all|PID|EXE --at ROLE:N] -- COMMAND...
+ *               [--kill self|group|all|PID|EXE --at ROLE:N | --meanwhile SHELL --at|--after ROLE:N]
+ *               -- COMMAND...
  *
  * Follows the command, all its children, and processes that run already (--attach: a supervisor).
  * A ROLE is a place in the tree of processes: "m" is the command, "m.0" its first child, "m.0.1"
@@ -11,12 +12,16 @@
  *
  * Without --kill each point is written to the log: "point ROLE N SYSCALL EXE". With it "hit ROLE N
  * SYSCALL EXE" or "missed". Then all others are let go, and the end of the command is waited for:
- * "exit STATUS", "signal N", or "hang" (it is ended then). --tail: how long others are followed
- * after the command's end. Root can follow programs that are setuid; others cannot. */
+ * "exit STATUS", "signal N", or "hang" (it is ended then). With --meanwhile nobody is killed: who
+ * makes the call waits before it (--after: once it is made) while a shell command runs to its end
+ * as the same user, for a second at most (it may wait for a lock that the other holds); its end is
+ * "meanwhile STATUS", -1 when it comes later; that is waited for. --tail: how long others are
+ * followed after the command's end. Root can follow programs that are setuid; others cannot. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -46,9 +51,12 @@ struct task {
 
 static struct task tasks[MAX_TASKS];
 static FILE *log_file;
-static const char *kill_what, *at_role;
+static const char *kill_what, *at_role, *meanwhile;
+static long uid = -1, gid = -1;
 static unsigned at_n;
-static bool finished; /* the kill was done, or nothing is to come any more */
+static bool after;              /* the call is made first */
+static const struct task *held; /* it makes that call */
+static bool finished;           /* the kill was done, or nothing is to come any more */
 static pid_t main_pid;
 static int main_status = -1;
 static long tail_ms = 100, limit_ms = 20000;
@@ -242,6 +250,55 @@ static void do_kill(const struct task *t)
         kill_exe(kill_what);
 }
 
+static void become_user(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (uid >= 0 && (setgroups(0, NULL) < 0 || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) < 0 ||
+                     setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid) < 0))
+        _exit(126);
+}
+
+static int meanwhile_fd = -1;
+
+/* Its end, if it comes in time. */
+static bool meanwhile_ended(int wait_ms, const char *word)
+{
+    int status = 0;
+    struct pollfd p = {.fd = meanwhile_fd, .events = POLLIN};
+    if (meanwhile_fd < 0 || poll(&p, 1, wait_ms) != 1 ||
+        read(meanwhile_fd, &status, sizeof(status)) <= 0)
+        return false;
+    say("%s %d", word, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
+    close(meanwhile_fd);
+    meanwhile_fd = -1;
+    return true;
+}
+
+/* The child of a child, so that follow() does not meet it; a pipe tells of its end. */
+static void run_meanwhile(void)
+{
+    int end[2], status = -1;
+    if (pipe2(end, O_CLOEXEC) < 0)
+        die("pipe");
+    pid_t pid = fork();
+    if (pid == 0) {
+        pid_t shell = fork();
+        if (shell == 0) {
+            become_user();
+            execl("/bin/sh", "sh", "-c", meanwhile, (char *)NULL);
+            _exit(127);
+        }
+        waitpid(shell, &status, 0);
+        _exit(write(end[1], &status, sizeof(status)) < 0);
+    }
+    close(end[1]);
+    meanwhile_fd = end[0];
+    if (!meanwhile_ended(1000, "meanwhile"))
+        say("meanwhile -1");
+}
+
 static void let_all_go(void)
 {
     finished = true;
@@ -254,19 +311,30 @@ static void let_all_go(void)
 static void on_call(struct task *t)
 {
     struct __ptrace_syscall_info s;
-    if (ptrace(PTRACE_GET_SYSCALL_INFO, t->pid, sizeof(s), &s) < 0 ||
-        s.op != PTRACE_SYSCALL_INFO_ENTRY)
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, t->pid, sizeof(s), &s) < 0)
+        return;
+    if (held == t) {
+        run_meanwhile();
+        let_all_go();
+    }
+    if (held || s.op != PTRACE_SYSCALL_INFO_ENTRY)
         return;
     const char *name = *t->exe ? point_name(t->pid, &s) : NULL; /* not what stands above */
     if (!name)
         return;
     unsigned n = t->points++;
-    if (!kill_what)
+    if (!at_role)
         say("point %s %u %s %s", t->role, n, name, t->exe);
-    if (!kill_what || n != at_n || strcmp(t->role, at_role) != 0)
+    if (!at_role || n != at_n || strcmp(t->role, at_role) != 0)
         return;
     say("hit %s %u %s %s", t->role, n, name, t->exe);
-    do_kill(t);
+    held = after ? t : NULL;
+    if (held)
+        return;
+    if (meanwhile)
+        run_meanwhile();
+    else
+        do_kill(t);
     let_all_go();
 }
 
@@ -364,7 +432,7 @@ static void follow(void)
         }
         sigtimedwait(&chld, NULL, &(struct timespec){.tv_nsec = 2000000});
     }
-    if (kill_what && !finished)
+    if (at_role && !finished)
         say("missed");
     let_all_go();
     /* Those that were running stop now, to be let go. */
@@ -377,7 +445,7 @@ static void follow(void)
         say("exit %d", WEXITSTATUS(main_status));
 }
 
-static void start(char **argv, long uid, long gid)
+static void start(char **argv)
 {
     main_pid = fork();
     if (main_pid < 0)
@@ -385,13 +453,7 @@ static void start(char **argv, long uid, long gid)
     if (main_pid == 0) {
         setpgid(0, 0);
         raise(SIGSTOP);
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        if (uid >= 0 &&
-            (setgroups(0, NULL) < 0 || setresgid((gid_t)gid, (gid_t)gid, (gid_t)gid) < 0 ||
-             setresuid((uid_t)uid, (uid_t)uid, (uid_t)uid) < 0))
-            _exit(126);
+        become_user();
         execvp(argv[0], argv);
         _exit(127);
     }
@@ -415,8 +477,9 @@ static void attach(const char *text, unsigned n)
     ptrace(PTRACE_INTERRUPT, t->pid, 0, 0); /* a call that it waits in is not seen; the next is */
 }
 
-static void parse_at(char *text)
+static void parse_at(char *text, bool once_made)
 {
+    after = once_made;
     char *colon = strrchr(text, ':');
     if (!colon)
         exit(2);
@@ -427,7 +490,6 @@ static void parse_at(char *text)
 
 int main(int argc, char **argv)
 {
-    long uid = -1, gid = -1;
     unsigned attached = 0;
     const char *log_path = "/dev/stderr", *attach_to[8];
     char **a = argv + 1;
@@ -446,14 +508,16 @@ int main(int argc, char **argv)
             limit_ms = strtol(a[1], NULL, 10);
         else if (strcmp(*a, "--kill") == 0)
             kill_what = a[1];
-        else if (strcmp(*a, "--at") == 0)
-            parse_at(a[1]);
+        else if (strcmp(*a, "--meanwhile") == 0)
+            meanwhile = a[1];
+        else if (strcmp(*a, "--at") == 0 || strcmp(*a, "--after") == 0)
+            parse_at(a[1], strcmp(*a, "--after") == 0);
         else if (strcmp(*a, "--attach") == 0 && attached < 8)
             attach_to[attached++] = a[1];
         else
             exit(2);
     }
-    if (!*a || !a[1] || !kill_what != !at_role)
+    if (!*a || !a[1] || !!kill_what + !!meanwhile != !!at_role)
         exit(2);
     log_file = fopen(log_path, "we");
     if (!log_file)
@@ -462,10 +526,12 @@ int main(int argc, char **argv)
     sigemptyset(&chld);
     sigaddset(&chld, SIGCHLD);
     sigprocmask(SIG_BLOCK, &chld, NULL);
-    start(a + 1, uid, gid);
+    start(a + 1);
     for (unsigned i = 0; i < attached; i++)
         attach(attach_to[i], i);
     follow();
+    if (meanwhile_fd >= 0 && !meanwhile_ended((int)limit_ms, "later"))
+        say("hang");
     fclose(log_file);
     return 0;
 }

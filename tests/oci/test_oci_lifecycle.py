@@ -1,6 +1,7 @@
 """The life of a container as runtime.md of the OCI specification has it."""
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -419,3 +420,28 @@ def test_other_directories_are_no_containers(rootless):
     assert sorted(str(p) for p in rootless.root.rglob("*")) == before
     for name in ("etc", "private", "deep", "open"):
         shutil.rmtree(rootless.root / name)
+
+
+@pytest.mark.root
+def test_create_beside_delete_and_create(rootless):
+    """Who made a directory, and found another's in its place when it came to open it, has made nothing."""
+    trace = os.path.join(os.environ["BUILDDIR"], "tests/crash/crash-trace")
+    log = rootless.dir / "trace"
+    user = rootless.user
+    ids = ("--uid", str(user.uid), "--gid", str(user.gid)) if user.made else ()
+    rootless.ok("delete", rootless.create(["sleep", "1000"]), "--force")  # its root is there from now on
+    bundle = rootless.bundle(["sleep", "1000"])
+    for n in range(3):
+        name = rootless.name()
+        create = shlex.join(rootless.argv("create", "--bundle", bundle, name))
+        argv = [trace, "--log", str(log), *ids, "--meanwhile",
+                f"{shlex.join(rootless.argv('delete', '--force', name))}; {create}", "--after", f"m:{n}", "--",
+                *shlex.split(create)]
+        subprocess.run(argv, env=rootless.environment(), cwd=rootless.dir, check=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        said = log.read_text()
+        assert "hit" in said
+        if "meanwhile 0\n" in said and " mkdir" in said:
+            assert "exit 0\n" not in said, f"both have made it: {said}"
+        rootless.ok("delete", "--force", name)
+        assert not [line for line in rootless.leaks() if line.startswith("process")], said
