@@ -101,6 +101,9 @@ void container_volume_sweep(const struct conf *c)
     for (char **d = debris; d && *d; d++)
         (void)!delete_tree(c, *d, NULL);
     for (char **name = orphans; name && *name; name++) {
+        scoped_fd int claim = volume_claim(c, *name);
+        if (claim < 0)
+            continue; /* its maker is at it */
         int r = container_volume_remove(c, *name, NULL);
         if (r == 0 || r == -ENOENT || r == -EBUSY) /* a container has it, which is as well */
             volume_keep(c, *name);

@@ -119,10 +119,11 @@ static int open_input(const char *path, struct err *e)
 static int open_stage(struct held *h, struct err *e)
 {
     for (int tries = 0; tries < 8; tries++) {
-        bool left = mkdirat(h->lock, STAGE, 0700) < 0;
-        if (left && errno != EEXIST)
+        if (mkdirat(h->lock, STAGE, 0700) < 0 && errno != EEXIST)
             return err_set(e, errno, "make %s", STAGE);
         scoped_fd int fd = openat(h->lock, STAGE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT)
+            continue; /* gone with an import that has just ended */
         if (fd < 0)
             return err_set(e, errno, "open %s", STAGE);
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
@@ -130,7 +131,9 @@ static int open_stage(struct held *h, struct err *e)
                             "try again when it has ended");
         struct stat st;
         if (fstat(fd, &st) < 0 || st.st_nlink == 0)
-            continue; /* that of an import that has just ended */
+            continue;
+        /* Even if we have made one: another may have exchanged it since, and been killed. */
+        bool left = fstatat(fd, TREE, &st, AT_SYMLINK_NOFOLLOW) == 0;
         int r = left ? layer_remove(h->session, fd, TREE, e) : 0;
         return r < 0 ? r : take_fd(&fd);
     }

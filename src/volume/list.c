@@ -36,22 +36,27 @@ char **volume_debris(const struct conf *c)
     return entries(c, DIR_RM);
 }
 
-/* Is this the file of a maker that is no more? */
-static bool is_orphan(int volumes_fd, const char *file)
-{
-    scoped_fd int fd = openat(volumes_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
-}
-
 char **volume_orphans(const struct conf *c)
 {
-    scoped_strv char **files = entries(c, FILE_NEW);
-    scoped_fd int volumes = files ? conf_open_root(c, "volumes", false, NULL) : -1;
-    char **names = NULL;
-    for (char **f = files; f && *f; f++)
-        if (is_orphan(volumes, *f))
-            strv_add(&names, str_after(*f, FILE_NEW));
-    return names;
+    char **files = entries(c, FILE_NEW);
+    for (char **f = files; f && *f; f++) {
+        char *name = xstrdup(str_after(*f, FILE_NEW));
+        free(*f);
+        *f = name;
+    }
+    return files;
+}
+
+int volume_claim(const struct conf *c, const char *name)
+{
+    struct stat st;
+    scoped_free char *file = xasprintf(FILE_NEW "%s", name);
+    scoped_fd int volumes = conf_open_root(c, "volumes", false, NULL);
+    scoped_fd int fd =
+        volumes < 0 ? -1 : openat(volumes, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0)
+        return -EWOULDBLOCK;
+    return take_fd(&fd);
 }
 
 int volume_begin(const struct conf *c, const char *name, int *ret_lock, struct err *e)

@@ -62,5 +62,8 @@ int volume_lock(const struct conf *c, const char *name, struct err *e);
 int volume_set_aside(const struct conf *c, const char *name, char **ret_debris, struct err *e);
 /* Names below ROOT/volumes that interrupted removals left; owned. */
 char **volume_debris(const struct conf *c);
-/* Names of anonymous volumes whose maker is no more; owned. */
+/* Names of anonymous volumes whose maker has not come to an end; owned. */
 char **volume_orphans(const struct conf *c);
+/* Takes one over from a maker that is no more: until the descriptor is closed no other begins it.
+ * Negative when somebody has it. */
+int volume_claim(const struct conf *c, const char *name);
