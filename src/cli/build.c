@@ -85,15 +85,21 @@ int build_all(struct build *b, struct err *e)
     return spec_validate(b->spec, e);
 }
 
+static void release_locks(struct build *b)
+{
+    for (size_t i = 0; i < b->n_locks; i++)
+        close(b->locks[i]);
+    free(take_ptr(b->locks));
+    b->n_locks = 0;
+}
+
 void build_release(struct build *b)
 {
     secopt_release(&b->sec);
     strv_free(b->env);
     free(b->dir);
     free(b->seccomp_profile);
-    for (size_t i = 0; i < b->n_locks; i++)
-        close(b->locks[i]);
-    free(b->locks);
+    release_locks(b);
     strv_free(b->made_volumes);
 }
 
@@ -109,12 +115,22 @@ void build_forget_volumes(struct build *b)
     }
 }
 
-void build_keep_volumes(const struct build *b)
+void build_keep_volumes(struct build *b, const char *id)
 {
-    for (char **n = b->made_volumes; n && *n; n++)
-        volume_keep(b->conf, *n);
-    if (b->made_volumes)
-        container_volume_sweep(b->conf); /* those of others who came to no end */
+    const struct conf *conf = b->conf;
+    scoped_strv char **names = take_ptr(b->made_volumes);
+    scoped_container struct container ctr = {.dir_fd = -1};
+    struct err ignored = ERR_INIT;
+    if (!names)
+        return;
+    release_locks(b);
+    for (char **n = names; *n; n++)
+        volume_keep(conf, *n);
+    /* Whoever has removed the container already could not remove what we had a lock on. */
+    bool gone = container_open(conf, id, &ctr, &ignored) == -ENOENT;
+    for (char **n = names; gone && *n; n++)
+        (void)!container_volume_remove(conf, *n, NULL);
+    container_volume_sweep(conf); /* those of others who came to no end */
 }
 
 static int write_file(const char *dir, const char *name, const struct str *text, struct err *e)

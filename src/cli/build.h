@@ -55,7 +55,7 @@ void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *re
 void build_release(struct build *b);
 /* The anonymous volumes that are new go, with what b has; or they have their container. */
 void build_forget_volumes(struct build *b);
-void build_keep_volumes(const struct build *b);
+void build_keep_volumes(struct build *b, const char *id);
 
 /* The parts, one file each. */
 int build_process(struct build *b, struct err *e); /* args, env, cwd, user, terminal, limits */

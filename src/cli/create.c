@@ -509,7 +509,7 @@ int cli_create(const struct run_opts *o, char *const *words, char *const *comman
     if (r < 0)
         build_forget_volumes(&c.b);
     else
-        build_keep_volumes(&c.b);
+        build_keep_volumes(&c.b, c.rec.id);
     if (r == 0 && cidfile >= 0) {
         r = fs_write_all(cidfile, c.rec.id, strlen(c.rec.id));
         r = r < 0 ? err_set(e, -r, "--cidfile %s", o->cidfile) : 0;

@@ -226,7 +226,7 @@ static int mount_add(const struct cmd *cmd, void *opts, char **args, struct err 
         build_forget_volumes(&b);
         return err_add(e, r, "mount add %s", args[0]);
     }
-    build_keep_volumes(&b);
+    build_keep_volumes(&b, c.id);
     for (size_t i = 0; i < ch.more.n_mounts; i++)
         tell(&ch, "mount", ch.more.mounts[i].destination);
     return 0;

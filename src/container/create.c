@@ -132,9 +132,13 @@ static int build(const struct making *m, struct ctr_record *rec, const struct sp
         return r;
     move_storage(&rec->storage, from, to);
     r = write_records(m, rec, spec, e);
-    if (r == 0 && renameat(m->containers_fd, m->tmp, m->containers_fd, rec->id) < 0)
-        r = err_set(e, errno, "create container %s", rec->name);
-    return r;
+    if (r < 0)
+        return r;
+    /* Before others see it, who may remove it at once: its story must begin so. */
+    container_event(m->conf, rec, "create", NULL);
+    if (renameat(m->containers_fd, m->tmp, m->containers_fd, rec->id) < 0)
+        return err_set(e, errno, "create container %s", rec->name);
+    return 0;
 }
 
 int container_create(const struct conf *c, struct ctr_record *rec, const struct spec *spec,
@@ -170,6 +174,5 @@ int container_create(const struct conf *c, struct ctr_record *rec, const struct 
         sweep_entry(c, containers_fd, m.tmp);
         return r;
     }
-    container_event(c, rec, "create", NULL);
     return m.dir_fd;
 }
