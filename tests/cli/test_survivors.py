@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -304,3 +305,39 @@ for i in range(int(sys.argv[2])):
     s.close()
 """
     rootlet("-c", script, str(path), str(n), program="/usr/bin/python3", rc=0)
+
+
+@rows("R7", "A64")
+def test_after_a_reboot(rootlet):
+    """The run root is empty, the boot another, and each number in the records somebody else's by now."""
+    other = rootlet.spawn("100", program="/bin/sleep", stdin=subprocess.DEVNULL)
+    stat = pathlib.Path(f"/proc/{other.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    who = {"pid": other.pid, "pid_start": int(stat[19]), "supervisor_pid": other.pid,
+           "supervisor_start": int(stat[19]), "boot_id": "0" * 36}
+    names = ("plain", "paused", "always")
+    for name in names:
+        flags = ("--restart", "always") if name == "always" else ()
+        cid = rootlet.ok("run", "-d", "--name", name, *flags, rootlet.image(), "sleep", "1000").text
+        if name == "paused":
+            rootlet.ok("pause", "--signal", name)
+        kill_supervisor(rootlet, cid)
+        os.kill(state(rootlet, cid)["pid"], signal.SIGKILL)
+        wait_for(lambda c=cid: not alive(state(rootlet, c)["pid"]))
+        shutil.rmtree(rootlet.store.runroot / cid, ignore_errors=True)
+        path = container_dir(rootlet, cid) / "state.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **who}))
+    assert {status(rootlet, name) for name in names} == {"exited"}
+    assert rootlet.ok("ps", "-q").out == ""
+    for name in names:
+        for words in (("kill", name), ("pause", "--signal", name), ("exec", name, "true")):
+            assert rootlet(*words).rc != 0
+        rootlet("unpause", name)
+        rootlet.ok("stop", "-t", "0", name)
+        assert status(rootlet, name) == "exited"
+    assert other.poll() is None
+    rootlet.ok("start", "plain", "paused")
+    assert {status(rootlet, name) for name in names[:2]} == {"running"}
+    rootlet.ok("rm", "-f", *names)
+    assert other.poll() is None
+    assert "State:\tS" in pathlib.Path(f"/proc/{other.pid}/status").read_text()
+    other.kill()
