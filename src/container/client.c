@@ -16,6 +16,7 @@
 /* Two seconds, in which whoever takes it over has done so. */
 #define ADOPT_TRIES 100
 #define ANSWER_MS 28000 /* more than for one that is stopped */
+#define ADOPT_MS 30000
 #define ADOPT_STEP_NS 20000000
 /* One that is just ending has gone by then. */
 #define UNREACHABLE_TRIES 25
@@ -39,7 +40,11 @@ static int adopt(const struct conf *c, const char *id, struct err *e)
     struct supervisor_opts o = {.id = id, .adopt = true};
     struct err why = ERR_INIT;
     scoped_fd int fd = supervisor_spawn(c, &o, &why);
-    int r = fd < 0 ? fd : client_wait(fd, PROTO_STARTED, m, &why);
+    int r = fd < 0 ? fd : 0;
+    if (r == 0 && pidfd_poll(fd, ADOPT_MS) == 0)
+        r = err_msg(&why, ETIMEDOUT, "it has not answered for half a minute");
+    if (r == 0)
+        r = client_wait(fd, PROTO_STARTED, m, &why);
     /* Another command was quicker, or it has just ended: both show at the next look. */
     if (r == 0 || r == -EBUSY || r == -EWOULDBLOCK || r == -ESRCH || r == -ENOENT)
         return 0;

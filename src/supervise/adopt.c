@@ -5,17 +5,16 @@
  * kernel, as it is no child of ours. We stay in the control group of the command that started us:
  * whoever waits for the container's group to be empty does not wait for us. */
 #include <errno.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/proc.h"
 #include "base/str.h"
-#include "base/timefmt.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/session.h"
 #include "supervise/health.h"
 #include "supervise/start.h"
 #include "supervise/watch.h"
-
-#define NS_PER_S INT64_C(1000000000)
 
 /* First the descriptor, then the look: what we watch is what we looked at. */
 static int open_init(const struct sup *s, struct err *e)
@@ -39,8 +38,10 @@ static void open_group(struct sup *s, const struct container *ctr)
 
 static void begin_watches(struct sup *s)
 {
-    /* So long it has run; a clock that was set back or forth must not make it eternal. */
-    int64_t ran = (time_now_ns() - s->state.started_ns) / NS_PER_S;
+    /* So long it has run, whatever the clock of the day was set to meanwhile. */
+    struct timespec up = {0};
+    clock_gettime(CLOCK_BOOTTIME, &up);
+    int64_t ran = up.tv_sec - (int64_t)s->state.pid_start / sysconf(_SC_CLK_TCK);
     if (s->timeout_s > 0 && ran > 0)
         s->timeout_s = ran < s->timeout_s ? s->timeout_s - ran : 1;
     (void)!events_run_time(s, NULL);

@@ -1,5 +1,6 @@
 """Processes of containers under attack: run roots that vanish, supervisors that are killed, peers that
 send what they should not, environments of the command that takes a container over."""
+import json
 import os
 import pathlib
 import shutil
@@ -221,3 +222,15 @@ def test_the_next_run_is_as_the_first(rootlet):
     assert exec_privileges(rootlet) == first
     assert os.readlink(f"/proc/{now['supervisor_pid']}/cwd") == "/"
     rootlet.ok("stop", "c", "-t", "5")
+
+
+def test_clock_that_was_set(rootlet):
+    """--timeout counts from the start of the process, not by the clock of the day."""
+    cid, pid = orphan(rootlet, flags=("--timeout", "1000"))
+    path = rootlet.store.root / "containers" / cid / "state.json"
+    s = state(rootlet, cid)
+    path.write_text(json.dumps({**s, "started_at": s["started_at"] - 3600 * 10**9}))
+    rootlet.ok("start", "c")
+    rootlet.ok("exec", "c", "sleep", "1.5")
+    assert alive(pid) and state(rootlet, cid)["status"] == "running"
+    rootlet.ok("rm", "-f", "c")
