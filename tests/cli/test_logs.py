@@ -1,6 +1,7 @@
 """logs: the file drivers, several containers at once, what crashes leave, large logs."""
 import json
 import re
+import resource
 import time
 
 import pytest
@@ -179,12 +180,13 @@ def test_large(rootlet, driver):
             f.write(block)
             size += len(block)
     def fast(*args):
-        """The best of three: others use this host as well."""
+        """Processor time, the best of three: others use this host as well."""
         seconds = []
         for _ in range(3):
-            begin = time.monotonic()
+            begin = resource.getrusage(resource.RUSAGE_CHILDREN)
             out = rootlet.ok("logs", *args, "c").out
-            seconds.append(time.monotonic() - begin)
+            end = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds.append(end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime)
         return out, min(seconds)
     whole, all_s = fast()
     assert len(whole.splitlines()) == 400000
@@ -194,6 +196,7 @@ def test_large(rootlet, driver):
     assert out == "second 19\n" * 20000
     out, until_s = fast("--since", str(day + 3), "--until", str(day + 3))
     assert out == "second 3\n" * 20000
+    print(all_s, tail_s, since_s, until_s)
     assert tail_s < all_s and since_s < all_s and until_s < all_s, (all_s, tail_s, since_s, until_s)
 
 
