@@ -2,6 +2,7 @@
 #include "cli/psfilter.h"
 
 #include <errno.h>
+#include <regex.h>
 #include <stdlib.h>
 
 #include "base/proc.h"
@@ -25,6 +26,22 @@ static char *key_of(const char *term)
 static const char *value_of(const char *term)
 {
     return strchr(term, '=') + 1;
+}
+
+/* A name is a regular expression, as of docker and podman ("^web$"), of which docker's names begin
+ * with a slash. 1: it matches; 0; -EINVAL: it is none. */
+static int name_matches(const char *name, const char *value)
+{
+    if (!strpbrk(value, "^$*+?.[](){}|\\/"))
+        return strstr(name, value) != NULL;
+    regex_t regex;
+    scoped_free char *bare =
+        str_after(value, "^/") ? xasprintf("^%s", value + 2) : xstrdup(value + (value[0] == '/'));
+    if (regcomp(&regex, bare, REG_EXTENDED | REG_NOSUB) != 0)
+        return -EINVAL;
+    int hit = regexec(&regex, name, 0, NULL, 0) == 0;
+    regfree(&regex);
+    return hit;
 }
 
 static int status_known(const char *value)
@@ -55,6 +72,11 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
                 e, err_msg(e, EINVAL, "--filter %s: unknown status", *t),
                 "known: created, starting, running, paused, restarting, stopped, exited, "
                 "dead");
+        }
+        if (streq(key, "name") && name_matches("", value_of(*t)) < 0) {
+            ps_filter_release(&f);
+            return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a regular expression", *t),
+                            "a part of the name, or for example name=^web$");
         }
         int64_t when;
         if (streq(key, "until") && time_parse(value_of(*t), &when) < 0) {
@@ -145,7 +167,7 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
     if (streq(key, "id"))
         return str_after(s->id, value) != NULL;
     if (streq(key, "name"))
-        return s->name && strstr(s->name, value);
+        return s->name && name_matches(s->name, value) > 0;
     if (streq(key, "status")) /* docker knows no "stopped": what a user stopped has exited, too */
         return streq(ctr_status_names[s->status], value) ||
                (streq(value, "exited") && s->status == CTR_STOPPED);

@@ -74,6 +74,7 @@ def test_size_in_a_template(rootlet):
     rootlet.ok("create", "--name", "c", rootlet.image(), "true")
     assert re.match(r"^c [\d.]+k?B \(virtual ", rootlet.ok("ps", "-a", "--format", "{{.Names}} {{.Size}}").out)
     rootlet.fails("ps", "-f", "name", match="--filter name: want KEY=VALUE\nhint: known: id, name")
+    rootlet.fails("ps", "-f", "name=(", match="not a regular expression\nhint: ")
     rootlet.fails("ps", "-f", "nosuch=x", match="--filter nosuch=x: unknown filter")
 
 

@@ -66,7 +66,8 @@ def test_quiet_and_last(three):
 
 
 @pytest.mark.parametrize("filters, want", [
-    (["name=up"], ["up"]), (["name=nosuch"], []), (["status=created"], ["new"]),
+    (["name=up"], ["up"]), (["name=^up$"], ["up"]), (["name=^/up$"], ["up"]), (["name=/up"], ["up"]), (["name=^p$"], []),
+    (["name=^(new|up)$"], ["up", "new"]), (["name=^n"], ["new"]), (["name=nosuch"], []), (["status=created"], ["new"]),
     (["status=exited"], ["gone"]), (["status=running"], ["up"]),
     (["status=exited", "status=created"], ["gone", "new"]), (["exited=4"], ["gone"]), (["exited=0"], []),
     (["label=k"], ["up", "new"]), (["label=k=v"], ["new"]), (["label=k=v", "status=running"], []),
