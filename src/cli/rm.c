@@ -3,11 +3,15 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "cli/depend.h"
 #include "cli/select.h"
 #include "container/client.h"
 #include "container/pod.h"
+
+#define START_TRIES 100
+#define START_STEP_NS 20000000
 
 struct rm_opts {
     bool force, volumes, all, latest, ignore, depend;
@@ -32,6 +36,22 @@ static const struct opt rm_table[] = {
     {NULL},
 };
 
+/* One that is being started can be told nothing yet, but soon. */
+static int end_now(const struct container *c, struct err *e)
+{
+    int r = container_stop(cli_conf(), c->id, SIGKILL, 0, e);
+    for (int tries = 0; (r == -ENOENT || r == -ECONNREFUSED) && tries < START_TRIES; tries++) {
+        scoped_container struct container now = {.dir_fd = -1};
+        if (container_open_id(cli_conf(), c->id, &now, NULL) < 0 || !ctr_state_alive(&now.state) ||
+            (tries == 0 && now.state.status != CTR_STARTING))
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = START_STEP_NS}, NULL);
+        err_clear(e);
+        r = container_stop(cli_conf(), c->id, SIGKILL, 0, e);
+    }
+    return r;
+}
+
 int cli_remove(struct container *c, bool force, bool volumes, struct err *e)
 {
     struct err ended = ERR_INIT;
@@ -42,7 +62,7 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e)
                                          ctr_status_names[c->state.status]),
                                  "stop it first, or rm -f"),
                         2);
-    int r = ctr_state_alive(&c->state) ? container_stop(cli_conf(), c->id, SIGKILL, 0, &ended) : 0;
+    int r = ctr_state_alive(&c->state) ? end_now(c, &ended) : 0;
     /* -ENOTCONN: nobody to ask for the end; the removal ends what it finds by itself */
     if (r < 0 && r != -ENOENT && r != -ECONNREFUSED && r != -ENOTCONN) {
         *e = ended;
