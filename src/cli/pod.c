@@ -277,7 +277,7 @@ int cli_pod_prune(const char *id, struct err *e)
     int r = lock < 0 ? lock : pod_set_load(cli_conf(), &set, e);
     if (r == 0)
         r = pod_find(&set, id, &p, e);
-    if (r < 0 || !is_idle(p)) {
+    if (r < 0 || !p || !is_idle(p)) {
         if (r == -ENOENT)
             err_clear(e);
         return r == -ENOENT ? 0 : r;
