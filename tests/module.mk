@@ -9,7 +9,7 @@
 TEST_EXTENSIONS = .sh .py
 SH_LOG_COMPILER = sh
 PY_LOG_COMPILER = $(PYTHON)
-LOG_COMPILER = $(PYTHON) $(top_srcdir)/tests/run-unit
+LOG_COMPILER = $(PYTHON) $(top_srcdir)/tests/unit-runner
 # Children that are forked into namespaces end by _exit; what they print of errors is kept by the
 # log files that tests/run-pytest sets up.
 AM_TESTS_ENVIRONMENT = \
@@ -19,7 +19,7 @@ AM_TESTS_ENVIRONMENT = \
 TREE_CHECKS = tests/check-size.sh tests/check-layering.sh tests/check-man.py tests/check-rows.py
 TESTS += $(TREE_CHECKS)
 EXTRA_DIST += $(TREE_CHECKS) tests/size-exceptions.txt tests/rows.txt tests/rows-by-review.txt \
-	tests/packages.sh tests/packages.txt tests/demo.sh tests/run-pytest tests/run-unit \
+	tests/packages.sh tests/packages.txt tests/demo.sh tests/run-pytest tests/unit-runner \
 	tests/pytest.ini tests/conftest.py tests/count.py tests/run-tidy tests/tidy.h tests/run-cppcheck \
 	tests/cppcheck.h tests/cppcheck.txt .clang-tidy .clang-format .ci/run
 

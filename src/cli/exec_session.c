@@ -145,13 +145,10 @@ static void leave_to_keeper(struct exec_session *s, struct engine_exec *child, i
 static int follow(struct exec_session *s, struct session *session, struct engine_exec *child,
                   int null, struct err *e)
 {
-    struct learning learning = {.listener = child->listener,
-                                .dir = s->params->learn_dir ? *s->params->learn_dir : -1};
     int status = 0;
     if (child->listener >= 0) {
         session->also = child->listener;
         session->on_also = on_learn;
-        session->also_data = &learning;
     }
     int r = session_follow(session, child->pidfd, child->console, &status, e);
     if (r == 0)
@@ -185,6 +182,9 @@ int exec_session_run(struct exec_session *s, struct err *e)
     int r = session_open(&session, s->params->stdio, e);
     if (r == 0)
         r = engine_exec(s->params, &child, e);
+    struct learning learning = {.listener = child.listener,
+                                .dir = s->params->learn_dir ? *s->params->learn_dir : -1};
+    session.also_data = &learning;
     if (r == 0)
         r = follow(s, &session, &child, null, e);
     release(&child);

@@ -346,12 +346,10 @@ static int put_sparse(struct writer *t, const struct copy_packet *p, struct err 
     if (r == 0)
         r = out_write(t->out, map.s, map.len, e);
     /* Again from the map, which is what was announced. */
-    const char *s = strchr(map.s, '\n');
-    while (r == 0 && s && s[1] >= '0' && s[1] <= '9') {
-        char *rest;
-        uint64_t at = strtoull(s + 1, &rest, 10), len = strtoull(rest + 1, &rest, 10);
+    char *s = map.s + strcspn(map.s, "\n");
+    while (r == 0 && *s && s[1] >= '0' && s[1] <= '9') {
+        uint64_t at = strtoull(s + 1, &s, 10), len = strtoull(s + 1, &s, 10);
         r = put_range(t, p->fd, at, at + len, e);
-        s = rest;
     }
     return r == 0 ? out_zeros(t->out, (size_t)((512 - sum % 512) % 512), e) : r;
 }

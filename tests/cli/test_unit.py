@@ -68,9 +68,13 @@ def test_death_by_signal_and_start_again(rootlet):
 
 
 def test_killed_supervisor_leaves_right_records(rootlet):
+    """Of a unit systemd ends the rest; without it the container goes on until that."""
     p = start(rootlet, "--name", "u", rootlet.image(), "sleep", "1000")
     p.kill()
     p.wait()
+    state = rootlet.inspect("u")["State"]
+    assert state["Running"]
+    os.kill(state["Pid"], signal.SIGKILL)
     rootlet.wait_for(lambda: not rootlet.inspect("u")["State"]["Running"])
     rootlet.ok("rm", "-f", "u")
 

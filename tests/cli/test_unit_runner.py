@@ -1,10 +1,10 @@
-"""tests/run-unit, under which the unit tests run: nothing of a test outlives it, and none lasts for ever."""
+"""tests/unit-runner, under which the unit tests run: nothing of a test outlives it, and none lasts for ever."""
 import os
 import pathlib
 import subprocess
 import sys
 
-RUNNER = pathlib.Path(__file__).parents[1] / "run-unit"
+RUNNER = pathlib.Path(__file__).parents[1] / "unit-runner"
 
 
 def run(script, seconds):
