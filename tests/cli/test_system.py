@@ -15,9 +15,9 @@ def names(rootlet):
 def test_container_exists(rootlet):
     rootlet.ok("create", "--name", "c", rootlet.image(), "true")
     assert rootlet.ok("container", "exists", "c").out == ""
-    r = rootlet("container", "exists", "d", rc=1)
+    r = rootlet("container", "exists", "nosuch", rc=1)
     assert (r.out, r.err) == ("", "")
-    rootlet.fails("container", "exists", "c", "d")
+    rootlet.fails("container", "exists", "c", "nosuch")
 
 
 def test_container_prune(rootlet):
