@@ -318,16 +318,16 @@ def test_paused_and_without_supervisor(rootlet, home, cp):
     (["nosuch:/x", "g"], ["no such container", "nosuch"]),
     (["./c:f", "g"], ["in a container"]),
     (["c:/x", "c2:/y"], ["no such container", "c2"]),
-    (["a:b", "c:/"], ["no such container", "./a:b"]),
+    (["x:b", "c:/"], ["no such container", "./x:b"]),
     (["c:/no\x1b[31m", "x"], ["No such file", r"\x1b"]),
     (["", "c:/x"], ["empty"]),
 ])
 def test_errors(rootlet, home, cp, args, words):
     rootlet.ok("create", "--name", "c", rootlet.image(), "true")
-    rootlet.shell(f"cd {home} && echo x >f && echo x >a:b && echo x >./c:f")
+    rootlet.shell(f"cd {home} && echo x >f && echo x >x:b && echo x >./c:f")
     r = cp(*args, rc=125)
     assert r.err.startswith("Error: cp") and all(w in r.err for w in words) and "\x1b" not in r.err, r
-    cp("./a:b", "c:/ab")
+    cp("./x:b", "c:/ab")
 
 
 # ---- tar -------------------------------------------------------------------------------------------

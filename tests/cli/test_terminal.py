@@ -37,7 +37,14 @@ class Tmux:
         return self.run("capture-pane", "-p", *flags)
 
     def wait(self, pattern, *flags):
-        return runner.wait_for(lambda: re.search(pattern, self.screen(*flags), re.M), 20, f"{pattern!r} on the screen")
+        def seen():
+            text = self.screen(*flags)
+            # What was typed early stands before the prompt, its answer behind it.
+            return re.search(pattern, text, re.M) or re.search(pattern, re.sub(r"(?m)^(?:[$#] |/ # )+", "", text), re.M)
+        try:
+            return runner.wait_for(seen, 20, f"{pattern!r} on the screen")
+        except AssertionError as e:
+            raise AssertionError(f"{e}:\n{self.screen()}") from None
 
     def clear(self):
         self.type("clear")
@@ -81,6 +88,8 @@ def test_a_session_with_a_container(rootlet, tmux):
     tmux.wait("^outside 0$")
     assert rootlet.inspect("c")["State"]["Running"]
     tmux.run("resize-window", "-x", "80", "-y", "24")
+    tmux.type("while [ \"$(stty size)\" != '24 80' ]; do sleep .1; done; echo res''ized")  # tmux does so in its own time
+    tmux.wait("^resized$")
     tmux.clear()
     tmux.type("rootlet attach c")
     tmux.keys("Enter")
