@@ -11,6 +11,7 @@ user             whom `rootlet` runs as: uid, gid, subuid, subgid, home, runtime
 import atexit
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -19,6 +20,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "cli"))
 
 # pylint: disable=wrong-import-position
 from lib import audit, host, images as images_, runner  # noqa: E402
+
+
+# Who runs in the background of a shell ignores it, and so would all programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_worker(config):

@@ -31,7 +31,8 @@ def keys_of(user):
     for line in pathlib.Path("/proc/key-users").read_text().splitlines():
         uid, counts = line.split(":", 1)
         if user.owns(int(uid)):
-            found.add(f"{uid.strip()}:{counts.split()[1]}")
+            # One for each, as the kernel collects those of before in its own time: fewer is no finding.
+            found.update(f"{uid.strip()}:{n}" for n in range(int(counts.split()[1].split("/")[0])))
     return found
 
 
