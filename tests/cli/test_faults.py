@@ -9,9 +9,10 @@ import random
 
 import pytest
 
-from lib import faults, images as images_, rows
+from lib import faults, host, images as images_, rows
 
-pytestmark = [pytest.mark.root]
+pytestmark = [pytest.mark.root, pytest.mark.skipif(
+    host.SANITIZERS, reason="no program under a tracer can look for leaks, and the sanitizers need their memory")]
 COUNT = os.environ.get("FAULTS", "100")
 SEED = int(os.environ.get("FAULTS_SEED", "5"))
 

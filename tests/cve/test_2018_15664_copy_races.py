@@ -8,7 +8,9 @@ import shutil
 import pytest
 
 import hostile
-from lib import rows
+from lib import host, rows
+
+pytestmark = pytest.mark.skipif(host.SANITIZERS, reason="no program under a tracer can look for leaks")
 
 SWAPS = int(os.environ.get("ROOTLET_TEST_SWAPS", "20000"))
 RACER = r"""
