@@ -89,7 +89,10 @@ def test_one_that_fails_does_not_hold_up_the_others(units, rootlet):
     subprocess.run(["unshare", "--map-root-user", "--map-auto", "rm", "-rf", str(upper)], check=True)
     units.ctl("start", UNIT)
     assert rootlet.ok("ps", "--format", "{{.Names}}", cgroups=None).out.split() == ["good"]
-    wait_for(lambda: "root file system is gone" in units.journal("--user-unit", UNIT))
+    try:
+        wait_for(lambda: "root file system is gone" in units.journal("--user-unit", UNIT))
+    except AssertionError:
+        raise AssertionError(units.journal("--user-unit", UNIT)) from None
     rootlet.ok("rm", "-f", "-a", cgroups=None)
 
 

@@ -41,8 +41,11 @@ def test_goes_on_when_the_command_is_killed(rootlet):
     rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sh", "-c", WRITER, cgroups=None)
     rootlet.wait_for(lambda: rootlet("exec", "c", "ls", "/ready", cgroups=None).rc == 0, timeout=60)
     for how in (signal.SIGKILL, signal.SIGINT):
-        p = rootlet.spawn("commit", "c", "never", cgroups=None)
-        rootlet.wait_for(lambda: status(rootlet, "c") == "paused" or p.poll() is not None, timeout=60)
+        for _ in range(30):  # until one is met while it is at work
+            p = rootlet.spawn("commit", "c", "never", cgroups=None)
+            rootlet.wait_for(lambda c=p: status(rootlet, "c") == "paused" or c.poll() is not None, timeout=60)
+            if p.poll() is None:
+                break
         os.killpg(p.pid, how)
         p.wait()
         rootlet.wait_for(lambda: status(rootlet, "c") == "running")
