@@ -1,6 +1,7 @@
 """attach: several at once, keys, sizes, signals, readers that stall."""
 import os
 import signal
+import termios
 import time
 
 import pytest
@@ -57,18 +58,23 @@ def test_what_cannot_be_attached_to(rootlet):
     rootlet.fails("attach", "c", "c", match="attach")
 
 
+def is_raw(t):
+    """attach has the terminal: what is typed from now on goes to it as it is."""
+    return not termios.tcgetattr(t.master)[3] & termios.ICANON
+
+
 def test_keys_of_ones_own_or_none(rootlet):
     rootlet.ok("run", "-dit", "--name", "c", rootlet.image(), "sh", "-c",
                "stty raw -echo; echo ready; while :; do x=$(dd bs=1 count=1 2>/dev/null | od -An -tx1); echo \"byte$x\"; done")
     rootlet.wait_for(lambda: "ready" in rootlet.ok("logs", "c").out)
     t = rootlet.pty("attach", "--detach-keys", "", "c")
-    time.sleep(0.3)
+    rootlet.wait_for(lambda: is_raw(t), what="raw keys")
     t.send("\x10\x11")
     t.expect("byte 10[\\s\\S]*byte 11")
     t.process.send_signal(signal.SIGKILL)
     t.wait()
     t = rootlet.pty("attach", "--detach-keys", "q,ctrl-a,ctrl-]", "c")
-    time.sleep(0.3)
+    rootlet.wait_for(lambda: is_raw(t), what="raw keys")
     t.send("q\x01z")  # a beginning that is none comes through, whole and in order
     t.expect("byte 71[\\s\\S]*byte 01[\\s\\S]*byte 7a")
     t.send("q\x01\x1d")
