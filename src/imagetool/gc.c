@@ -250,16 +250,28 @@ struct users {
     char ***ret;
 };
 
+/* A container's record: 1 with its text, and *ret NULL when that is no JSON (e says why); 0 there
+ * is none. */
+static int read_record(int dir_fd, const char *name, char **ret_text, json_t **ret, struct err *e)
+{
+    scoped_free char *file = xasprintf("%s/container.json", name);
+    ssize_t n = fs_read(dir_fd, file, RECORD_MAX, ret_text, e);
+    if (n < 0)
+        return n == -ENOENT ? 0 : (int)n;
+    *ret = json_parse(*ret_text, (size_t)n, RECORD_MAX, file, e);
+    return 1;
+}
+
 static int check_user(int dir_fd, const char *name, void *data, struct err *e)
 {
     struct users *u = data;
-    scoped_free char *file = xasprintf("%s/container.json", name), *text = NULL;
-    ssize_t n = fs_read(dir_fd, file, RECORD_MAX, &text, e);
-    if (n == -ENOENT)
-        return 0;
-    if (n < 0)
-        return (int)n;
-    scoped_json json_t *doc = json_parse(text, (size_t)n, RECORD_MAX, file, NULL);
+    scoped_free char *text = NULL;
+    scoped_json json_t *doc = NULL;
+    int r = read_record(dir_fd, name, &text, &doc, e);
+    if (r <= 0)
+        return r;
+    if (!doc)
+        err_clear(e); /* the text tells enough */
     const char *id = json_string_value(json_object_get(doc, "image_id"));
     const char *label = json_string_value(json_object_get(doc, "name"));
     bool uses = doc ? streq(id, u->image_id) : strstr(text, u->image_id) != NULL;
@@ -277,13 +289,11 @@ int gc_users(const struct conf *c, const char *image_id, char ***ret, struct err
 
 static int add_image_of(int dir_fd, const char *name, void *data, struct err *e)
 {
-    scoped_free char *file = xasprintf("%s/container.json", name), *text = NULL;
-    ssize_t n = fs_read(dir_fd, file, RECORD_MAX, &text, e);
-    if (n == -ENOENT)
-        return 0;
-    if (n < 0)
-        return (int)n;
-    scoped_json json_t *doc = json_parse(text, (size_t)n, RECORD_MAX, file, e);
+    scoped_free char *text = NULL;
+    scoped_json json_t *doc = NULL;
+    int r = read_record(dir_fd, name, &text, &doc, e);
+    if (r <= 0)
+        return r;
     const char *id = json_string_value(json_object_get(doc, "image_id"));
     if (id && !strv_has(*(char ***)data, id))
         strv_add(data, id);
