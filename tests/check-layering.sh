@@ -5,7 +5,7 @@ cd "${srcdir:-.}"
 
 find src helpers -name '*.[ch]' | LC_ALL=C sort | xargs awk '
 BEGIN {
-    n = split("base|sys spec format|conf userns mounts term security copy|" \
+    n = split("base|sys spec format net|conf userns mounts term security copy|" \
               "storage network cgroup logs image layer volume events quadlet|engine container|supervise cli imagetool oci generator",
               layers, "|")
     for (i = 1; i <= n; i++) {
@@ -15,7 +15,7 @@ BEGIN {
     }
     # Neighbours and higher ones whose headers alone may be used.
     friend["container storage"] = friend["container network"] = friend["storage userns"] = 1
-    helper["base"] = helper["sys"] = helper["spec"] = 1
+    helper["base"] = helper["sys"] = helper["spec"] = helper["net"] = 1
 }
 FNR == 1 {
     split(FILENAME, path, "/")
