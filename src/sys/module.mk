@@ -3,7 +3,9 @@ src_sys_libsys_a_SOURCES = \
 	src/sys/clone.c src/sys/clone.h \
 	src/sys/mountfd.c src/sys/mountfd.h \
 	src/sys/netdev.c src/sys/netdev.h \
+	src/sys/netlink.c src/sys/netlink.h \
 	src/sys/procfs.c src/sys/procfs.h \
+	src/sys/rtnl.c src/sys/rtnl-ip.c src/sys/rtnl.h \
 	src/sys/sock.c src/sys/sock.h
 
 if ENABLE_TESTS
@@ -12,4 +14,10 @@ TESTS += tests/unit/test-sys
 tests_unit_test_sys_SOURCES = tests/unit/test-sys.c tests/unit/unit.h
 tests_unit_test_sys_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_sys_LDADD = src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-rtnl
+TESTS += tests/unit/test-rtnl
+tests_unit_test_rtnl_SOURCES = tests/unit/test-rtnl.c tests/unit/unit.h
+tests_unit_test_rtnl_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_rtnl_LDADD = src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
