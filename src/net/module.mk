@@ -1,6 +1,7 @@
 # What comes from outside as text or bytes about networks, parsed: no system calls.
 noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
+	src/net/addr.c src/net/addr.h \
 	src/net/dns.c src/net/dns.h
 
 if ENABLE_TESTS
@@ -9,12 +10,24 @@ TESTS += tests/unit/test-dns
 tests_unit_test_dns_SOURCES = tests/unit/test-dns.c tests/unit/unit.h
 tests_unit_test_dns_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_dns_LDADD = src/net/libnet.a src/base/libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-addr
+TESTS += tests/unit/test-addr
+tests_unit_test_addr_SOURCES = tests/unit/test-addr.c tests/unit/unit.h
+tests_unit_test_addr_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_addr_LDADD = src/net/libnet.a src/base/libbase.a $(UNIT_LIBS)
 endif
 
 if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-addr
+tests_fuzz_fuzz_addr_SOURCES = tests/fuzz/fuzz-addr.c
+tests_fuzz_fuzz_addr_LDADD = src/net/libnet.a src/base/libbase.a
+tests_fuzz_fuzz_addr_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
 noinst_PROGRAMS += tests/fuzz/fuzz-dns
 tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz-dns.c
 tests_fuzz_fuzz_dns_LDADD = src/net/libnet.a src/base/libbase.a
 tests_fuzz_fuzz_dns_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/corpus/dns/query tests/fuzz/corpus/dns/alias tests/fuzz/corpus/dns/loop
+EXTRA_DIST += tests/fuzz/corpus/addr/v4 tests/fuzz/corpus/addr/v6 tests/fuzz/corpus/addr/mac
