@@ -227,7 +227,7 @@ static int confine(struct err *e)
     else if (unshare(CLONE_NEWUSER) < 0)
         r = err_set(e, errno, "confine the tar reader");
     else
-        r = sandbox_enter(fd, 0, filter, e);
+        r = layer_sandbox_enter(fd, 0, filter, e);
     sandbox_filter_free(filter);
     return r;
 }

@@ -557,7 +557,7 @@ int pack_run(const struct layer_task *task, struct layer_result *res, struct err
     if (r == 0 && task->list_fd >= 0)
         r = select_read(task->list_fd, &p.list, e);
     if (r == 0)
-        r = sandbox_enter(task->dir_fd, UINT64_MAX, task->env->filter, e);
+        r = layer_sandbox_enter(task->dir_fd, UINT64_MAX, task->env->filter, e);
     if (r == 0)
         r = pack_tree(&p, e);
     if (r == 0)

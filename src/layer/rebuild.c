@@ -148,7 +148,7 @@ static int rebuild_all(const struct layer_task *task, bool confine, struct layer
     int r = out_new(task->io_fd, want[0] ? want : NULL, &b.out, e);
 
     if (r == 0 && confine)
-        r = sandbox_enter(task->dir_fd, UINT64_MAX, task->env->filter, e);
+        r = layer_sandbox_enter(task->dir_fd, UINT64_MAX, task->env->filter, e);
     if (r == 0)
         r = rebuild(&b, e);
     if (r == 0)

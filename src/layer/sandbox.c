@@ -237,8 +237,8 @@ static int drop_capabilities(struct err *e)
     return 0;
 }
 
-int sandbox_enter(int dir_fd, uint64_t max_file_bytes, const struct sandbox_filter *f,
-                  struct err *e)
+int layer_sandbox_enter(int dir_fd, uint64_t max_file_bytes, const struct sandbox_filter *f,
+                        struct err *e)
 {
     int r;
 

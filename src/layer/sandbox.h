@@ -14,5 +14,5 @@ void sandbox_filter_free(struct sandbox_filter *f);
  * Landlock allows that directory only (kernel 5.19 or later; skipped before), capabilities for
  * owners and modes of files only, resource limits, and any system call outside the list kills the
  * process. Must not be undone; no network, no new processes, only threads. */
-int sandbox_enter(int dir_fd, uint64_t max_file_bytes, const struct sandbox_filter *f,
-                  struct err *e);
+int layer_sandbox_enter(int dir_fd, uint64_t max_file_bytes, const struct sandbox_filter *f,
+                        struct err *e);

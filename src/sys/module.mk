@@ -6,6 +6,7 @@ src_sys_libsys_a_SOURCES = \
 	src/sys/netlink.c src/sys/netlink.h \
 	src/sys/procfs.c src/sys/procfs.h \
 	src/sys/rtnl.c src/sys/rtnl-ip.c src/sys/rtnl.h \
+	src/sys/sandbox.c src/sys/sandbox.h \
 	src/sys/sock.c src/sys/sock.h
 
 if ENABLE_TESTS
@@ -20,4 +21,10 @@ TESTS += tests/unit/test-rtnl
 tests_unit_test_rtnl_SOURCES = tests/unit/test-rtnl.c tests/unit/unit.h
 tests_unit_test_rtnl_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_rtnl_LDADD = src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-sandbox
+TESTS += tests/unit/test-sandbox
+tests_unit_test_sandbox_SOURCES = tests/unit/test-sandbox.c tests/unit/unit.h
+tests_unit_test_sandbox_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_sandbox_LDADD = src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
