@@ -2,7 +2,8 @@
 noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
 	src/net/addr.c src/net/addr.h \
-	src/net/dns.c src/net/dns.h
+	src/net/dns.c src/net/dns.h \
+	src/net/ports.c src/net/ports.h
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-dns
@@ -31,3 +32,18 @@ tests_fuzz_fuzz_dns_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/corpus/dns/query tests/fuzz/corpus/dns/alias tests/fuzz/corpus/dns/loop
 EXTRA_DIST += tests/fuzz/corpus/addr/v4 tests/fuzz/corpus/addr/v6 tests/fuzz/corpus/addr/mac
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-net-ports
+TESTS += tests/unit/test-net-ports
+tests_unit_test_net_ports_SOURCES = tests/unit/test-net-ports.c tests/unit/unit.h
+tests_unit_test_net_ports_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_net_ports_LDADD = src/net/libnet.a src/base/libbase.a $(UNIT_LIBS)
+endif
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-ports
+tests_fuzz_fuzz_ports_SOURCES = tests/fuzz/fuzz-ports.c
+tests_fuzz_fuzz_ports_LDADD = src/net/libnet.a src/base/libbase.a
+tests_fuzz_fuzz_ports_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
