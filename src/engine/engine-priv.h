@@ -102,7 +102,7 @@ struct engine {
     pid_t pid;
     int pidfd, sock, console, listener;
     struct why_learn learn;
-    bool reaped, created, attached, hooks_begun, detached, adopted;
+    bool reaped, created, hooks_begun, detached, adopted;
     uint64_t start;         /* of an adopted one's init, as proc_start_time */
     struct engine_params p; /* what its pointers name is the caller's and outlives the engine */
     struct trace *trace;
@@ -174,7 +174,6 @@ int parent_map_ids(struct start *s, struct err *e);
 void parent_stop_mapping(struct start *s);
 int parent_mapped(struct start *s, struct err *e);
 int parent_attach(struct start *s, struct err *e);
-void parent_detach(struct start *s);
 int parent_await_created(struct start *s, struct err *e);
 void engine_reap(struct engine *en);
 

@@ -99,7 +99,6 @@ struct engine *engine_adopt(const struct engine_params *p, pid_t pid, uint64_t s
                           .console = -1,
                           .listener = -1,
                           .created = true,
-                          .attached = p->network,
                           .adopted = true,
                           .start = start,
                           .p = *p};
@@ -198,11 +197,6 @@ void engine_free(struct engine *en)
         return;
     if (!en->detached)
         engine_reap(en);
-    if (en->attached && !en->detached) {
-        const struct network_driver *d = network_driver_get(en->p.network->mode, NULL);
-        if (d && d->detach)
-            d->detach(en->p.network);
-    }
     if ((en->created || en->hooks_begun) && !en->detached)
         hooks_run(&en->p, HOOK_POSTSTOP, 0, NULL);
     if (en->trace)

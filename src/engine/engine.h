@@ -31,6 +31,10 @@ struct engine_params {
     const char *id;
     const struct storage_root *root;    /* NULL: spec->root->path as a plain directory */
     const struct network_plan *network; /* may be NULL: as the spec's namespaces say */
+    /* Gives the container its network from outside, while its first process waits; join of the
+     * target is 0. What it has done the caller takes back. NULL: nothing is to be done. */
+    int (*attach)(void *data, const struct network_target *t, struct err *e);
+    void *attach_data;
     const struct seccomp_prog *seccomp; /* NULL: unconfined */
     const int *learn_dir;               /* directory where calls that the filter asks a listener
                                            for are noted (security/why.h); NULL: they fail */
@@ -93,7 +97,7 @@ void engine_run_poststop(const struct engine_params *p);
  * error of a note that could not be written. */
 int engine_listener(const struct engine *en);
 int engine_learn(struct engine *en, struct err *e);
-/* Kills what still runs, reaps it, undoes network and cgroup, frees. */
+/* Kills what still runs, reaps it, frees. */
 void engine_free(struct engine *en);
 
 /* A further process in a running container: joins all its namespaces (user first), then caps,

@@ -97,8 +97,7 @@ int parent_open_namespaces(struct start *s, struct err *e)
     if (s->join_userns)
         s->new_flags &= ~(uint64_t)CLONE_NEWUSER;
     find_owned(s);
-    s->announces =
-        (s->network && s->network->attach) || json_object_size(s->spec->linux_->net_devices) > 0;
+    s->announces = s->p->attach || json_object_size(s->spec->linux_->net_devices) > 0;
     s->runtime_hooks = hooks_any(s->spec, HOOK_PRESTART) || hooks_any(s->spec, HOOK_CREATE_RUNTIME);
     return check_userns(s, e);
 }
@@ -350,22 +349,14 @@ int parent_attach(struct start *s, struct err *e)
     int r = msg_expect(s->sock, MSG_NAMESPACES, &m, fds, e);
     if (r < 0)
         return r;
-    if (s->network && s->network->attach) {
-        r = s->network->attach(s->p->network, fds[0], fds[1], e);
-        s->en->attached = r >= 0;
-    }
+    struct network_target target = {fds[0], fds[1], s->en->pidfd, 0};
+    if (s->p->attach)
+        r = s->p->attach(s->p->attach_data, &target, e);
     if (r >= 0)
         r = move_devices(s, fds[0], e);
     for (size_t i = 0; i < SOCK_MAX_FDS; i++)
         fd_close(&fds[i]);
     return r;
-}
-
-void parent_detach(struct start *s)
-{
-    if (s->en->attached && s->network->detach)
-        s->network->detach(s->p->network);
-    s->en->attached = false;
 }
 
 int parent_hooks(struct start *s, struct err *e)

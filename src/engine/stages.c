@@ -19,7 +19,7 @@ static const struct stage stages[] = {
     {"enter cgroup", SIDE_PARENT, parent_enter_cgroup},
     {"set oom score", SIDE_PARENT, parent_oom_score},
     {"map ids", SIDE_PARENT, parent_mapped, .plain = true},
-    {"attach network", SIDE_PARENT, parent_attach, parent_detach},
+    {"attach network", SIDE_PARENT, parent_attach},
     {"run hooks", SIDE_PARENT, parent_hooks, .plain = true},
     {"await init", SIDE_PARENT, parent_await_created, .plain = true},
 

@@ -3,7 +3,8 @@ noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
 	src/net/addr.c src/net/addr.h \
 	src/net/dns.c src/net/dns.h \
-	src/net/ports.c src/net/ports.h
+	src/net/ports.c src/net/ports.h \
+	src/net/wire.h
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-dns

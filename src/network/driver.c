@@ -9,10 +9,32 @@
 #include "base/strv.h"
 #include "network/drivers-priv.h"
 
+#define F_JOIN(member, type) #member, type, offsetof(struct network_join, member)
+const struct jfield network_join_fields[] = {
+    {F_JOIN(network, J_STRING), JF_REQUIRED},
+    {F_JOIN(aliases, J_STRV)},
+    {F_JOIN(ip, J_STRING)},
+    {F_JOIN(ip6, J_STRING)},
+    {F_JOIN(mac, J_STRING)},
+    {F_JOIN(interface, J_STRING)},
+    {"", J_EXTRA, offsetof(struct network_join, extra)},
+    {NULL},
+};
+
+#define F_PLAN(member, type) #member, type, offsetof(struct network_plan, member)
 const struct jfield network_plan_fields[] = {
-    {"mode", J_STRING, offsetof(struct network_plan, mode)},
-    {"target", J_STRING, offsetof(struct network_plan, target)},
-    {"options", J_STRV, offsetof(struct network_plan, options)},
+    {F_PLAN(mode, J_STRING)},
+    {F_PLAN(target, J_STRING)},
+    {F_PLAN(options, J_STRV)},
+    {F_PLAN(joins, J_ARRAY), .sub = network_join_fields, .sub_size = sizeof(struct network_join),
+     .count_offset = offsetof(struct network_plan, n_joins)},
+    {F_PLAN(ports, J_STRV)},
+    {F_PLAN(egress, J_STRV)},
+    {F_PLAN(dns, J_STRV)},
+    {F_PLAN(dns_search, J_STRV)},
+    {F_PLAN(dns_options, J_STRV)},
+    {F_PLAN(add_hosts, J_STRV)},
+    {F_PLAN(no_hosts, J_BOOL)},
     {"", J_EXTRA, offsetof(struct network_plan, extra)},
     {NULL},
 };
@@ -74,6 +96,15 @@ int network_parse(const char *text, struct network_plan *ret, struct err *e)
         .target = colon ? xstrdup(colon + 1) : NULL,
     };
     return 0;
+}
+
+bool network_plan_own(const struct network_plan *p)
+{
+    static const char *const others[] = {"host", "container", "ns"};
+    for (size_t i = 0; i < N_ELEMENTS(others); i++)
+        if (streq(p->mode, others[i]))
+            return false;
+    return p->mode;
 }
 
 void network_plan_release(struct network_plan *p)

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += src/network/libnetwork.a
-src_network_libnetwork_a_SOURCES = src/network/network.h src/network/drivers-priv.h \
+src_network_libnetwork_a_SOURCES = src/network/network.h src/network/run.h src/network/session.h \
+	src/network/drivers-priv.h \
 	src/network/driver.c src/network/host.c src/network/join.c src/network/none.c
 
 if ENABLE_TESTS
