@@ -3,6 +3,7 @@ noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
 	src/net/addr.c src/net/addr.h \
 	src/net/dns.c src/net/dns.h \
+	src/net/ipam.c src/net/ipam.h \
 	src/net/ports.c src/net/ports.h \
 	src/net/wire.h
 
@@ -12,6 +13,12 @@ TESTS += tests/unit/test-dns
 tests_unit_test_dns_SOURCES = tests/unit/test-dns.c tests/unit/unit.h
 tests_unit_test_dns_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_dns_LDADD = src/net/libnet.a src/base/libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-ipam
+TESTS += tests/unit/test-ipam
+tests_unit_test_ipam_SOURCES = tests/unit/test-ipam.c tests/unit/unit.h
+tests_unit_test_ipam_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_ipam_LDADD = src/net/libnet.a src/base/libbase.a $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test-addr
 TESTS += tests/unit/test-addr

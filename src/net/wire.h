@@ -8,6 +8,9 @@
 
 #include <stdint.h>
 
+#include "base/err.h"
+#include "net/addr.h"
+
 enum wire_type {
     WIRE_ERROR = 1, /* process: text; it ends, or the request has failed (value: errno) */
     WIRE_OK = 2,    /* process: the request is done; value and text as the request says */
@@ -22,4 +25,63 @@ enum wire_type {
 struct wire_head {
     uint32_t type;
     int32_t value;
+};
+
+/* rootlet-network. Every request stands for itself: the configuration goes with it, and what
+ * another one has answered before is not assumed. One packet answers: struct wire_network_reply,
+ * with the head's type WIRE_OK or WIRE_ERROR. */
+enum {
+    /* The container id, of which a descriptor of the network namespace and a pidfd of the init ride
+     * along, becomes a member, or is told again what it has. Our end of the connection is kept:
+     * when it ends without a word the process was killed, and is to be started anew. */
+    WIRE_NETWORK_ATTACH = WIRE_NETWORK + 1,
+    WIRE_NETWORK_DETACH, /* id is no member any more */
+    /* Descriptors of the network's user and network namespace come with the answer. */
+    WIRE_NETWORK_SPACE,
+};
+
+#define WIRE_NAME_SIZE 64
+#define WIRE_NAMES_MAX 32
+#define WIRE_ID_SIZE 65
+#define WIRE_DNS_MAX 4
+#define WIRE_EGRESS_SIZE 4096
+
+struct wire_subnet {
+    struct net_cidr net;     /* family 0: none */
+    struct net_addr gateway; /* family 0: the first free one is taken for it */
+    struct net_addr first, last;
+};
+
+enum wire_scope { WIRE_SCOPE_NONE, WIRE_SCOPE_USER, WIRE_SCOPE_SYSTEM };
+
+/* A user network as it was asked for. Texts are terminated, the rest zero: compared as bytes. */
+struct wire_network {
+    char name[WIRE_NAME_SIZE], id[WIRE_ID_SIZE];
+    uint8_t internal, no_dns, isolate;
+    uint8_t scope;                /* enum wire_scope: whose manager gives it a scope of its own */
+    uint32_t mtu;                 /* 0: the uplink's */
+    struct wire_subnet subnet[2]; /* IPv4, IPv6 */
+    struct net_addr dns[WIRE_DNS_MAX];
+    char egress[WIRE_EGRESS_SIZE]; /* rules, one a line */
+};
+
+struct wire_network_request {
+    struct wire_head head;
+    struct wire_network network;
+    char id[WIRE_ID_SIZE];
+    char interface[16]; /* in the container; "" takes the next free ethN */
+    uint8_t again;      /* the interface is there already: its other end may be, too */
+    uint8_t has_mac, mac[6];
+    struct net_addr ip[2];                      /* wanted, or family 0 */
+    char names[WIRE_NAMES_MAX][WIRE_NAME_SIZE]; /* the container's name first */
+};
+
+struct wire_network_reply {
+    struct wire_head head;
+    struct err err;             /* WIRE_ERROR */
+    uint8_t kept, mac[6];       /* kept: the interface is as it was */
+    struct net_cidr address[2]; /* of the container, with the subnet's bits; family 0: none */
+    struct net_addr gateway[2]; /* of the default route; none when internal */
+    struct net_addr dns;
+    uint32_t mtu;
 };
