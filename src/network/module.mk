@@ -1,7 +1,8 @@
 noinst_LIBRARIES += src/network/libnetwork.a
 src_network_libnetwork_a_SOURCES = src/network/network.h src/network/run.h src/network/session.h \
 	src/network/drivers-priv.h \
-	src/network/driver.c src/network/host.c src/network/join.c src/network/none.c
+	src/network/driver.c src/network/host.c src/network/join.c src/network/none.c \
+	src/network/store.h src/network/store-priv.h src/network/store.c src/network/subnet.c
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-network
@@ -10,4 +11,11 @@ tests_unit_test_network_SOURCES = tests/unit/test-network.c
 tests_unit_test_network_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_network_LDADD = src/network/libnetwork.a src/userns/libuserns.a \
 	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-network-store
+TESTS += tests/unit/test-network-store
+tests_unit_test_network_store_SOURCES = tests/unit/test-network-store.c tests/unit/unit.h
+tests_unit_test_network_store_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_network_store_LDADD = src/network/libnetwork.a src/conf/libconf.a \
+	src/net/libnet.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
