@@ -5,6 +5,7 @@ src_sys_libsys_a_SOURCES = \
 	src/sys/netdev.c src/sys/netdev.h \
 	src/sys/netlink.c src/sys/netlink.h \
 	src/sys/netns.c src/sys/netns.h \
+	src/sys/nft.c src/sys/nft-read.c src/sys/nft-rule.c src/sys/nft.h \
 	src/sys/procfs.c src/sys/procfs.h \
 	src/sys/rtnl.c src/sys/rtnl-ip.c src/sys/rtnl.h \
 	src/sys/sandbox.c src/sys/sandbox.h \
@@ -28,4 +29,10 @@ TESTS += tests/unit/test-sandbox
 tests_unit_test_sandbox_SOURCES = tests/unit/test-sandbox.c tests/unit/unit.h
 tests_unit_test_sandbox_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_sandbox_LDADD = src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-nft
+TESTS += tests/unit/test-nft
+tests_unit_test_nft_SOURCES = tests/unit/test-nft.c tests/unit/unit.h
+tests_unit_test_nft_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_nft_LDADD = src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
