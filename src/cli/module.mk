@@ -20,7 +20,7 @@ rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/por
 rootlet_SOURCES += src/cli/cp.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_LDADD = src/quadlet/libquadlet.a src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
-	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a \
+	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a src/net/libnet.a \
 	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a src/copy/libcopy.a \
 	src/term/libterm.a src/userns/libuserns.a src/conf/libconf.a src/format/libformat.a \
 	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)

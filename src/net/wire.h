@@ -85,3 +85,36 @@ struct wire_network_reply {
     struct net_addr dns;
     uint32_t mtu;
 };
+
+/* rootlet-ports. Every request is answered by WIRE_OK or WIRE_ERROR, in order. */
+enum wire_ports_type {
+    WIRE_PORTS_START = WIRE_PORTS, /* struct wire_ports_start; descriptors: pidfd of the init, user
+                                      namespace, network namespace, listening socket for others */
+    WIRE_PORTS_ADDRESSES,          /* struct wire_ports_start: the addresses have changed */
+    WIRE_PORTS_ADD,                /* struct wire_ports_port; descriptor: the socket */
+    WIRE_PORTS_REMOVE,             /* struct wire_ports_port; its connections end */
+    WIRE_PORTS_LIST,               /* a WIRE_PORTS_ADD with the socket for each, then WIRE_OK */
+    WIRE_PORTS_STATS,              /* struct wire_ports_stats comes back */
+};
+
+struct wire_ports_start {
+    struct wire_head head;
+    uint8_t address4[4], gateway4[4]; /* the container's, and who others appear as; 0: none */
+    uint8_t address6[16], gateway6[16];
+};
+
+struct wire_ports_port {
+    struct wire_head head;
+    uint8_t proto, family; /* enum net_proto; 4, 6 or 0: all addresses of the host */
+    uint16_t host, ctr;
+    uint8_t address[16];
+};
+
+struct wire_ports_stats {
+    struct wire_head head;
+    uint32_t ports, connections, flows; /* now */
+    uint32_t paused;                    /* no more connections are taken: no descriptors left */
+    uint64_t accepted, refused;         /* connections: all, and those the container did not take */
+    uint64_t bytes_in, bytes_out;       /* to the container, from it (TCP) */
+    uint64_t packets_in, packets_out, packets_lost; /* UDP */
+};

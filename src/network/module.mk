@@ -2,6 +2,7 @@ noinst_LIBRARIES += src/network/libnetwork.a
 src_network_libnetwork_a_SOURCES = src/network/network.h src/network/run.h src/network/session.h \
 	src/network/drivers-priv.h \
 	src/network/driver.c src/network/host.c src/network/join.c src/network/none.c \
+	src/network/publish.c src/network/publish.h src/network/publish-wire.c \
 	src/network/store.h src/network/store-priv.h src/network/store.c src/network/subnet.c
 
 if ENABLE_TESTS
@@ -18,4 +19,13 @@ tests_unit_test_network_store_SOURCES = tests/unit/test-network-store.c tests/un
 tests_unit_test_network_store_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_network_store_LDADD = src/network/libnetwork.a src/conf/libconf.a \
 	src/net/libnet.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+endif
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-publish
+TESTS += tests/unit/test-publish
+tests_unit_test_publish_SOURCES = tests/unit/test-publish.c tests/unit/unit.h
+tests_unit_test_publish_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_publish_LDADD = src/network/libnetwork.a src/net/libnet.a src/sys/libsys.a \
+	src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif

@@ -31,7 +31,7 @@ struct network_plan {
     char **options; /* "mtu=1500" ... of slirp and pasta, checked by the driver's plan */
     struct network_join *joins;
     size_t n_joins;
-    char **ports;       /* -p, each in the form of net_port_format (net/ports.h) */
+    char **ports;       /* -p, each in the form of net_port_format_option (net/ports.h) */
     char **egress;      /* --egress (net/egress.h); NULL: everything is allowed */
     char **dns;         /* --dns; NULL: the driver's own */
     char **dns_search;  /* --dns-search; {"."}: none */

@@ -10,7 +10,7 @@ rootlet_supervise_SOURCES += src/supervise/health.c src/supervise/health.h src/s
 rootlet_supervise_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_supervise_LDADD = $(SUPERVISE_LIBS)
 SUPERVISE_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/engine/libengine.a \
-	src/storage/libstorage.a src/network/libnetwork.a src/cgroup/libcgroup.a src/logs/liblogs.a src/events/libevents.a \
+	src/storage/libstorage.a src/network/libnetwork.a src/net/libnet.a src/cgroup/libcgroup.a src/logs/liblogs.a src/events/libevents.a \
 	src/term/libterm.a src/mounts/libmounts.a src/security/libsecurity.a \
 	src/userns/libuserns.a src/conf/libconf.a src/spec/libspec.a src/sys/libsys.a \
 	src/base/libbase.a $(JANSSON_LIBS)
