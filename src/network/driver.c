@@ -35,6 +35,7 @@ const struct jfield network_plan_fields[] = {
     {F_PLAN(dns_options, J_STRV)},
     {F_PLAN(add_hosts, J_STRV)},
     {F_PLAN(no_hosts, J_BOOL)},
+    {F_PLAN(hosts_file, J_STRING)},
     {"", J_EXTRA, offsetof(struct network_plan, extra)},
     {NULL},
 };

@@ -3,6 +3,7 @@ src_network_libnetwork_a_SOURCES = src/network/network.h src/network/run.h src/n
 	src/network/drivers-priv.h \
 	src/network/driver.c src/network/host.c src/network/join.c src/network/none.c \
 	src/network/publish.c src/network/publish.h src/network/publish-wire.c \
+	src/network/resolv.h src/network/resolv.c \
 	src/network/store.h src/network/store-priv.h src/network/store.c src/network/subnet.c
 
 if ENABLE_TESTS
@@ -12,6 +13,14 @@ tests_unit_test_network_SOURCES = tests/unit/test-network.c
 tests_unit_test_network_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_network_LDADD = src/network/libnetwork.a src/userns/libuserns.a \
 	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-resolv
+TESTS += tests/unit/test-resolv
+tests_unit_test_resolv_SOURCES = tests/unit/test-resolv.c tests/unit/unit.h
+tests_unit_test_resolv_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_resolv_LDADD = src/network/libnetwork.a src/conf/libconf.a \
+	src/net/libnet.a src/userns/libuserns.a src/spec/libspec.a src/sys/libsys.a \
+	src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test-network-store
 TESTS += tests/unit/test-network-store

@@ -38,6 +38,7 @@ struct network_plan {
     char **dns_options; /* --dns-option */
     char **add_hosts;   /* --add-host "name:address" or "name:host-gateway" */
     bool no_hosts;      /* /etc/hosts is the image's */
+    char *hosts_file;   /* what /etc/hosts begins with: "none" (NULL), "image", or a path */
     json_t *extra;
 };
 extern const struct jfield network_plan_fields[];

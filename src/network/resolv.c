@@ -1,0 +1,360 @@
+/* resolv - see resolv.h. */
+#include "network/resolv.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/scoped.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "net/addr.h"
+#include "network/store.h"
+
+#define MAX_BYTES (64u << 10)
+#define HOST_NAMES "host.containers.internal host.docker.internal"
+/* What an address is called that the driver knows, in --add-host. */
+#define HOST_GATEWAY "host-gateway"
+/* pasta's names for the host (--map-guest-addr). */
+#define PASTA_HOST "169.254.1.2"
+
+/* --- resolv.conf --- */
+
+void resolv_release(struct resolv_conf *r)
+{
+    strv_free(r->servers);
+    strv_free(r->search);
+    strv_free(r->options);
+    *r = (struct resolv_conf){NULL};
+}
+
+static void parse_line(const char *line, struct resolv_conf *r)
+{
+    scoped_strv char **words = strv_split(line, " \t\r", false);
+    size_t n = strv_len(words);
+    if (n < 2 || *words[0] == '#' || *words[0] == ';')
+        return;
+    if (streq(words[0], "nameserver")) {
+        strv_add(&r->servers, words[1]);
+    } else if (streq(words[0], "search") || streq(words[0], "domain")) {
+        strv_free(r->search); /* the last line counts */
+        r->search = strv_dup(words + 1);
+    } else if (streq(words[0], "options")) {
+        strv_extend(&r->options, words + 1);
+    }
+}
+
+void resolv_parse(const char *text, struct resolv_conf *ret)
+{
+    scoped_strv char **lines = strv_split(text, "\n", false);
+    *ret = (struct resolv_conf){NULL};
+    for (char **l = lines; l && *l; l++)
+        parse_line(*l, ret);
+}
+
+static bool is_loopback(const char *server)
+{
+    struct net_addr a;
+    scoped_free char *bare = xstrndup(server, strcspn(server, "%"));
+    return net_addr_parse(bare, &a) == 0 && net_addr_is_loopback(&a);
+}
+
+static void drop_loopback(struct resolv_conf *r)
+{
+    char **kept = NULL;
+    for (char **s = r->servers; s && *s; s++)
+        if (!is_loopback(*s))
+            strv_add(&kept, *s);
+    strv_free(r->servers);
+    r->servers = kept;
+}
+
+static void read_resolv(const char *path, bool loopback, struct resolv_conf *ret)
+{
+    scoped_free char *text = NULL;
+    struct err ignored = ERR_INIT;
+    *ret = (struct resolv_conf){NULL};
+    if (fs_read(AT_FDCWD, path, MAX_BYTES, &text, &ignored) < 0)
+        return;
+    resolv_parse(text, ret);
+    if (!loopback)
+        drop_loopback(ret);
+}
+
+void resolv_of_host(bool loopback, struct resolv_conf *ret)
+{
+    static const char *const behind[] = {"/run/systemd/resolve/resolv.conf",
+                                         "/run/NetworkManager/no-stub-resolv.conf"};
+    read_resolv("/etc/resolv.conf", loopback, ret);
+    for (size_t i = 0; !ret->servers && i < N_ELEMENTS(behind); i++) {
+        struct resolv_conf other;
+        read_resolv(behind[i], loopback, &other);
+        ret->servers = take_ptr(other.servers);
+        resolv_release(&other);
+    }
+}
+
+static void add_words(struct str *s, const char *key, char *const *words)
+{
+    if (!words || !*words)
+        return;
+    str_add(s, key);
+    for (char *const *w = words; *w; w++)
+        str_addf(s, " %s", *w);
+    str_addc(s, '\n');
+}
+
+/* "." stands for: no domains at all. */
+static bool is_none(char *const *search)
+{
+    return search && streq(search[0], ".") && !search[1];
+}
+
+char *network_resolv_text(const struct network_files *f, const struct resolv_conf *host)
+{
+    const struct network_plan *p = f->plan;
+    struct str s = STR_INIT;
+    char *const *search = p->dns_search ? p->dns_search : host->search;
+    char *const *servers = p->dns ? p->dns : f->dns ? f->dns : host->servers;
+    if (!is_none(search))
+        add_words(&s, "search", search);
+    for (char *const *d = servers; d && *d; d++)
+        str_addf(&s, "nameserver %s\n", *d);
+    if (!servers || !*servers)
+        str_add(&s, "# the host names no server that can be reached from here; --dns does\n");
+    add_words(&s, "options", p->dns_options ? p->dns_options : host->options);
+    return str_detach(&s);
+}
+
+/* --- hosts --- */
+
+/* Where the names end: "name:ADDRESS", "name;name:ADDRESS", "name=ADDRESS"; names have no colon,
+ * addresses do. */
+static const char *names_end(const char *text)
+{
+    const char *p = strpbrk(text, ":=");
+    return p && p != text && p[1] ? p : NULL;
+}
+
+int network_check_add_host(const char *text, struct err *e)
+{
+    struct net_addr a;
+    const char *sep = names_end(text);
+    bool good = sep && strcspn(text, " \t\r\n#\\") == strlen(text);
+    for (const char *p = text; good && *p; p++)
+        good = *p >= ' ' && *p < 127;
+    if (!good || (net_addr_parse(sep + 1, &a) < 0 && !streq(sep + 1, HOST_GATEWAY)))
+        return err_hint(e, err_msg(e, EINVAL, "\"%s\": not HOST:IP", text),
+                        "the address is a number, or host-gateway for the host's");
+    return 0;
+}
+
+static void add_host(struct str *s, const struct network_files *f, const char *text)
+{
+    const char *sep = names_end(text);
+    if (!sep)
+        return;
+    const char *address = streq(sep + 1, HOST_GATEWAY) ? f->host_address : sep + 1;
+    if (!address || !*address)
+        return;
+    scoped_free char *names = xstrndup(text, (size_t)(sep - text));
+    for (char *p = names; (p = strchr(p, ';'));)
+        *p = ' ';
+    str_addf(s, "%s\t%s\n", address, names);
+}
+
+static bool has_name(const struct network_plan *p, const char *name)
+{
+    for (char **h = p->add_hosts; h && *h; h++) {
+        const char *sep = names_end(*h);
+        scoped_free char *names = xstrndup(*h, sep ? (size_t)(sep - *h) : 0);
+        scoped_strv char **list = strv_split(names, ";", false);
+        if (strv_has(list, name))
+            return true;
+    }
+    return false;
+}
+
+static void add_host_names(struct str *s, const struct network_files *f)
+{
+    scoped_strv char **names = strv_split(HOST_NAMES, " ", false);
+    for (char **n = names; f->host_address && *f->host_address && *n; n++)
+        if (!has_name(f->plan, *n))
+            str_addf(s, "%s\t%s\n", f->host_address, *n);
+}
+
+/* Its own names, with each of its addresses. */
+static void add_self(struct str *s, const struct network_files *f)
+{
+    bool any = false;
+    bool twice = !f->name || streq(f->name, f->hostname);
+    if (!f->hostname)
+        return;
+    for (size_t i = 0; i < f->n_interfaces; i++) {
+        const char *both[] = {f->interfaces[i].address, f->interfaces[i].address6};
+        for (size_t k = 0; k < N_ELEMENTS(both); k++) {
+            if (!both[k])
+                continue;
+            str_addf(s, "%.*s\t%s%s%s\n", (int)strcspn(both[k], "/"), both[k], f->hostname,
+                     twice ? "" : " ", twice ? "" : f->name);
+            any = true;
+        }
+    }
+    if (!any) /* it knows itself without any network */
+        str_addf(s, "127.0.1.1\t%s%s%s\n", f->hostname, twice ? "" : " ", twice ? "" : f->name);
+}
+
+char *network_hosts_text(const struct network_files *f)
+{
+    struct str s = STR_INIT;
+    if (f->base && *f->base)
+        str_addf(&s, "%s%s", f->base, str_ends(f->base, "\n") ? "" : "\n");
+    else
+        str_add(&s, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    add_host_names(&s, f);
+    add_self(&s, f);
+    for (char **h = f->plan->add_hosts; h && *h; h++)
+        add_host(&s, f, *h);
+    return str_detach(&s);
+}
+
+/* --- the host --- */
+
+/* Which address of ours would be the source: connect(2) of a datagram socket only asks the routing
+ * table. The addresses are reserved for documentation. */
+static bool source_address(int family, char ret[static NET_ADDR_TEXT])
+{
+    struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons(9)};
+    struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    bool six = family == 6;
+    struct sockaddr *to = six ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4;
+    socklen_t size = six ? sizeof(a6) : sizeof(a4);
+    struct net_addr a = {.family = six ? 6 : 4};
+    inet_pton(AF_INET, "192.0.2.1", &a4.sin_addr);
+    inet_pton(AF_INET6, "2001:db8::1", &a6.sin6_addr);
+    scoped_fd int fd = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, to, size) < 0 || getsockname(fd, to, &size) < 0)
+        return false;
+    memcpy(a.b, six ? (void *)&a6.sin6_addr : (void *)&a4.sin_addr, six ? 16 : 4);
+    if (net_addr_is_any(&a) || net_addr_is_loopback(&a))
+        return false;
+    net_addr_format(&a, ret);
+    return true;
+}
+
+void network_host_address(int family, char ret[static NET_ADDR_TEXT])
+{
+    struct ifaddrs *all = NULL;
+    int want = family == 6 ? AF_INET6 : AF_INET;
+    ret[0] = '\0';
+    if (source_address(family, ret) || getifaddrs(&all) < 0)
+        return;
+    for (const struct ifaddrs *i = all; i && !*ret; i = i->ifa_next) {
+        struct net_addr a = {.family = (uint8_t)family};
+        if (!i->ifa_addr || i->ifa_addr->sa_family != want || !(i->ifa_flags & IFF_UP) ||
+            (i->ifa_flags & IFF_LOOPBACK))
+            continue;
+        if (want == AF_INET)
+            memcpy(a.b, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, 4);
+        else
+            memcpy(a.b, &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr, 16);
+        if (!net_addr_is_linklocal(&a))
+            net_addr_format(&a, ret);
+    }
+    freeifaddrs(all);
+}
+
+/* --- writing --- */
+
+/* In place: the container has this very file mounted. Shorter before longer texts would leave the
+ * end of the old one, so it is cut first. */
+static int write_in_place(int dir_fd, const char *name, const char *text, struct err *e)
+{
+    scoped_fd int fd = openat(dir_fd, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : err_set(e, errno, "write %s", name);
+    int r = fs_write_all(fd, text, strlen(text));
+    return r < 0 ? err_set(e, -r, "write %s", name) : 0;
+}
+
+/* What the network named so does about the host: its gateway is the host (bridge), the host is
+ * behind its uplink (user), or there is no way. */
+static bool network_reaches(const struct network_run *run, const struct network_interface *i,
+                            char ret[static NET_ADDR_TEXT])
+{
+    scoped_network_config struct network_config n = {.name = NULL};
+    struct err ignored = ERR_INIT;
+    if (network_open(run->conf, i->network, &n, &ignored) < 0)
+        return false;
+    if (streq(n.driver, "bridge"))
+        snprintf(ret, NET_ADDR_TEXT, "%s", i->gateway ? i->gateway : "");
+    else if (!n.internal)
+        network_host_address(4, ret);
+    return *ret;
+}
+
+static void host_reached_by(const struct network_run *run, char ret[static NET_ADDR_TEXT])
+{
+    const struct network_plan *p = run->plan;
+    bool slirp = streq(p->mode, "slirp");
+    ret[0] = '\0';
+    if (streq(p->mode, "pasta"))
+        snprintf(ret, NET_ADDR_TEXT, PASTA_HOST);
+    if (slirp && (strv_has(p->options, "allow_host_loopback") ||
+                  strv_has(p->options, "allow_host_loopback=true")))
+        snprintf(ret, NET_ADDR_TEXT, "%s",
+                 run->n_interfaces && run->interfaces[0].gateway ? run->interfaces[0].gateway : "");
+    else if (slirp || streq(p->mode, "host"))
+        network_host_address(4, ret);
+    for (size_t i = 0; streq(p->mode, "networks") && i < run->n_interfaces; i++)
+        if (network_reaches(run, &run->interfaces[i], ret))
+            return;
+    /* Offline there is no other: with the host's network it reaches its loopback. */
+    if (!*ret && streq(p->mode, "host"))
+        snprintf(ret, NET_ADDR_TEXT, "127.0.0.1");
+}
+
+/* plan->hosts_file: NULL or "none", "image" (copied when the container was made), or a path. */
+static char *read_base(const struct network_run *run)
+{
+    const char *file = run->plan->hosts_file;
+    struct err ignored = ERR_INIT;
+    char *text = NULL;
+    if (!file || streq(file, "none"))
+        return NULL;
+    bool image = streq(file, "image");
+    if (fs_read(image ? run->dir_fd : AT_FDCWD, image ? "hosts.image" : file, MAX_BYTES, &text,
+                &ignored) < 0)
+        return NULL;
+    return text;
+}
+
+int network_files_write(const struct network_run *run, struct err *e)
+{
+    char host[NET_ADDR_TEXT];
+    struct resolv_conf conf SCOPED(resolv_release) = {NULL};
+    scoped_free char *base = read_base(run);
+    host_reached_by(run, host);
+    const struct network_files f = {.plan = run->plan,
+                                    .name = run->name,
+                                    .hostname = run->hostname,
+                                    .interfaces = run->interfaces,
+                                    .n_interfaces = run->n_interfaces,
+                                    .dns = run->dns,
+                                    .host_address = host,
+                                    .base = base};
+    /* Who shares the host's loopback can ask what listens there. */
+    resolv_of_host(!network_plan_own(run->plan) || streq(run->plan->mode, "none"), &conf);
+    scoped_free char *resolv = network_resolv_text(&f, &conf);
+    scoped_free char *hosts = network_hosts_text(&f);
+    int r = write_in_place(run->dir_fd, "resolv.conf", resolv, e);
+    return r == 0 ? write_in_place(run->dir_fd, "hosts", hosts, e) : r;
+}
