@@ -23,7 +23,7 @@ rootlet_LDADD = src/quadlet/libquadlet.a src/engine/libengine.a src/container/li
 	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a src/net/libnet.a \
 	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a src/copy/libcopy.a \
 	src/term/libterm.a src/userns/libuserns.a src/conf/libconf.a src/format/libformat.a \
-	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
+	src/spec/libspec.a src/net/libnet.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-build-resources

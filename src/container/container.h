@@ -118,6 +118,7 @@ struct ctr_state {
     char *health;      /* "starting", "healthy", "unhealthy"; NULL: no health check */
     char **namespaces; /* "pid=/proc/PID/ns/pid" ... */
     char **ports, **networks, **labels;
+    json_t *network;   /* struct network_state (network/run.h), while it runs */
     bool user_stopped; /* the user wanted this end (stop, kill): "unless-stopped" stays down */
     uint64_t memory_limit, memory_peak; /* bytes, when oom_killed; 0: not known */
     char *pod, *pod_id;                 /* of its pod, whose infra container has that id */

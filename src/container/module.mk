@@ -15,8 +15,8 @@ tests_tools_root_tool_SOURCES = tests/tools/root-tool.c
 tests_tools_root_tool_LDADD = $(CONTAINER_TEST_LIBS)
 
 CONTAINER_TEST_LIBS = src/container/libcontainer.a src/volume/libvolume.a src/cgroup/libcgroup.a src/storage/libstorage.a \
-	src/network/libnetwork.a src/net/libnet.a src/events/libevents.a src/mounts/libmounts.a src/userns/libuserns.a src/conf/libconf.a \
-	src/term/libterm.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) \
+	src/network/libnetwork.a src/events/libevents.a src/mounts/libmounts.a src/userns/libuserns.a src/conf/libconf.a \
+	src/term/libterm.a src/spec/libspec.a src/net/libnet.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) \
 	$(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test-container tests/unit/test-container-state tests/unit/test-proto \
 	tests/unit/test-container-restart

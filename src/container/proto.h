@@ -29,6 +29,11 @@ enum proto_type {
     PROTO_HEALTH, /* run the health check now; HEALTH_RESULT or REFUSED follows */
     PROTO_RESTART, /* as STOP, and then another run at once, whatever the policy; for a container
                       that its end would remove */
+    /* The network of a container that runs. The record is for who asks; OK or REFUSED follows. */
+    PROTO_NETWORK_CONNECT,    /* data: a struct network_join as JSON */
+    PROTO_NETWORK_DISCONNECT, /* data: the network's name */
+    PROTO_PORT_ADD,           /* data: as -p takes it; the supervisor binds it */
+    PROTO_PORT_REMOVE,        /* data: as `port rm` takes it */
     /* from the supervisor */
     PROTO_CREATED = 64,  /* a: pid of the container's init; everything but execve is done */
     PROTO_STARTED,       /* a: pid; execve has succeeded (fd 3 only) */

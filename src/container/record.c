@@ -134,6 +134,7 @@ const struct jfield ctr_state_fields[] = {
     {F_STATE("namespaces", namespaces, J_MAP)},
     {F_STATE("ports", ports, J_STRV)},
     {F_STATE("networks", networks, J_STRV)},
+    {F_STATE("network", network, J_RAW)},
     {F_STATE("labels", labels, J_MAP)},
     {F_STATE("pod", pod, J_STRING)},
     {F_STATE("pod_id", pod_id, J_STRING)},

@@ -9,7 +9,7 @@ src_engine_libengine_a_SOURCES = src/engine/engine.h src/engine/engine-priv.h sr
 # What a program links that runs containers, highest layer first.
 ENGINE_LIBS = src/engine/libengine.a src/storage/libstorage.a src/network/libnetwork.a src/net/libnet.a \
 	src/cgroup/libcgroup.a src/mounts/libmounts.a src/userns/libuserns.a src/security/libsecurity.a \
-	src/conf/libconf.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
+	src/conf/libconf.a src/spec/libspec.a src/net/libnet.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/tools/engine-tool

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "network/drivers-priv.h"
+#include "network/store.h"
 
 #define F_JOIN(member, type) #member, type, offsetof(struct network_join, member)
 const struct jfield network_join_fields[] = {
@@ -111,4 +112,39 @@ bool network_plan_own(const struct network_plan *p)
 void network_plan_release(struct network_plan *p)
 {
     jfield_release(network_plan_fields, p);
+}
+
+/* Of networks by name. */
+static const struct network_driver *const joining[] = {NULL};
+
+const struct network_driver *network_driver_of(const struct conf *c, const char *network,
+                                               struct err *e)
+{
+    scoped_network_config struct network_config n = {.name = NULL};
+    if (network_open(c, network, &n, e) < 0)
+        return NULL;
+    for (size_t i = 0; joining[i]; i++)
+        if (streq(joining[i]->name, n.driver))
+            return joining[i];
+    err_msg(e, ENOTSUP, "network %s: this version has no driver \"%s\"", network, n.driver);
+    return NULL;
+}
+
+const struct network_driver *network_ports_driver(struct err *e)
+{
+    err_hint(e, err_msg(e, ENOTSUP, "this version publishes no ports"),
+             "--network host shares the host's ports");
+    return NULL;
+}
+
+int network_publish_add(struct network_run *run, const char *text, struct err *e)
+{
+    (void)run, (void)text;
+    return network_ports_driver(e) ? 0 : -ENOTSUP;
+}
+
+int network_publish_remove(struct network_run *run, const char *text, struct err *e)
+{
+    (void)run, (void)text;
+    return network_ports_driver(e) ? 0 : -ENOTSUP;
 }

@@ -1,10 +1,12 @@
 noinst_LIBRARIES += src/network/libnetwork.a
-src_network_libnetwork_a_SOURCES = src/network/network.h src/network/run.h src/network/session.h \
-	src/network/drivers-priv.h \
-	src/network/driver.c src/network/host.c src/network/join.c src/network/none.c \
-	src/network/publish.c src/network/publish.h src/network/publish-wire.c \
-	src/network/resolv.h src/network/resolv.c \
-	src/network/store.h src/network/store-priv.h src/network/store.c src/network/subnet.c
+src_network_libnetwork_a_SOURCES = src/network/network.h src/network/drivers-priv.h src/network/driver.c
+src_network_libnetwork_a_SOURCES += src/network/run.h src/network/session.h src/network/run.c \
+	src/network/process.c src/network/session.c
+src_network_libnetwork_a_SOURCES += src/network/host.c src/network/join.c src/network/none.c
+src_network_libnetwork_a_SOURCES += src/network/publish.c src/network/publish.h src/network/publish-wire.c
+src_network_libnetwork_a_SOURCES += src/network/resolv.h src/network/resolv.c
+src_network_libnetwork_a_SOURCES += src/network/store.h src/network/store-priv.h src/network/store.c \
+	src/network/subnet.c
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-network
@@ -12,7 +14,7 @@ TESTS += tests/unit/test-network
 tests_unit_test_network_SOURCES = tests/unit/test-network.c
 tests_unit_test_network_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_network_LDADD = src/network/libnetwork.a src/userns/libuserns.a \
-	src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+	src/conf/libconf.a src/spec/libspec.a src/net/libnet.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test-resolv
 TESTS += tests/unit/test-resolv

@@ -52,6 +52,7 @@ struct network_target {
 
 struct network_run;     /* run.h */
 struct network_process; /* run.h */
+struct network_state;   /* run.h */
 
 struct network_driver {
     const char *name;
@@ -77,11 +78,15 @@ struct network_driver {
     /* The container has ended, or the start has failed, or (joins) it leaves the network. What the
      * driver's processes need not be told: they are ended by the session. */
     void (*detach)(struct network_run *run);
-    /* One of its processes has ended though the container runs: another is started with what is
-     * kept in p. After an adoption p->ctl is a fresh connection instead (p->pidfd its process). */
+    /* One of its processes has ended though the container runs: another is started in its slot with
+     * what is kept there (after an adoption nothing may be). */
     int (*revive)(struct network_run *run, struct network_process *p, struct err *e);
     /* Something arrived on p->ctl. 0; negative: it is of no use any more and is closed. */
     int (*message)(struct network_run *run, struct network_process *p);
+    /* The supervisor of a running container was killed, and we take over; interfaces, dns, ports
+     * are as state.json has them. NULL: its one process "NAME" is found by state.json and connected
+     * to by NAME.sock; revived when it has ended. */
+    int (*adopt)(struct network_run *run, const struct network_state *st, struct err *e);
 };
 
 /* Parses "--network MODE" ("none", "container:ID"): the plan; unknown modes name the known ones. */

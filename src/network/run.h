@@ -49,16 +49,17 @@ enum { NETWORK_KEEP = 4, NETWORK_PROCESSES = 16 };
 
 /* A process that serves the container, or (pid 0) a connection to one that serves several. */
 struct network_process {
-    const char *what; /* "slirp", "ports", "pasta"; a network's name (owned by run) */
-    const struct network_driver *driver; /* whose revive and message are called; NULL: ports */
+    char *what; /* "slirp", "ports", "pasta", or a network's name; owned; NULL: the slot is free */
+    const struct network_driver *driver; /* whose revive and message are called */
     size_t join;                         /* of a network: index in plan->joins */
     pid_t pid;
     uint64_t start;
     int pidfd;              /* its end is watched; -1: none */
     int ctl;                /* SEQPACKET to it, watched for messages; -1 */
     int keep[NETWORK_KEEP]; /* what another one will need: tap, listeners...; owned, -1 */
-    int64_t since_ns;       /* monotonic */
-    unsigned restarts;      /* within the last minute */
+    bool adopted;           /* no child of ours */
+    int64_t since_ns;       /* begun then, monotonic */
+    unsigned restarts;      /* in a row, each soon after the one before */
 };
 
 struct network_run {
@@ -67,50 +68,63 @@ struct network_run {
     const char *id, *name, *hostname;
     int dir_fd;  /* containers/ID; borrowed */
     int run_fd;  /* RUN_ROOT/ID; borrowed */
-    size_t join; /* in prepare and detach of a driver of networks: which one */
+    size_t join; /* in the calls of a driver of networks: which one */
     /* NETLINK_ROUTE of the container's namespace: the owner of its user namespace configures it
      * through this from outside. -1 before the attach and without a namespace of its own. */
     int route_fd;
     int netns_fd, userns_fd; /* kept while it runs; -1 before */
-    int init_fd;             /* pidfd of the init; borrowed; -1 before */
+    int init_fd;             /* pidfd of the init; -1 before */
     struct network_interface *interfaces;
     size_t n_interfaces;
     char **dns;   /* what the container asks, set by attach */
     char **ports; /* published, as ps shows them: "0.0.0.0:8080->80/tcp" */
     struct network_process process[NETWORK_PROCESSES];
-    size_t n_processes;
-    /* An event for the journal ("network", attributes "key=value"); set by the supervisor. */
+    /* An event of the container's for the journal; set by the supervisor. */
     void (*event)(void *data, const char *action, char *const *attributes);
     void *event_data;
 };
 
-/* Adds an interface; the texts are copied. */
+/* Adds an interface; the texts are copied, the rest is for the caller to fill. */
 struct network_interface *network_run_add(struct network_run *run, const char *name,
                                           const char *network);
-/* Starts libexec/PROGRAM with nothing but: 0 and 1 /dev/null, 2 /dev/null (stderr with
- * ROOTLET_NETWORK_DEBUG set), 3 its end of ret->ctl, 4 and following the descriptors of fds. argv
- * are further arguments or NULL. ret is a slot of run->process. All else that it needs goes over
- * the connection (net/wire.h). NULL on error. */
+void network_run_remove(struct network_run *run, const char *network); /* its interfaces */
+
+/* run->route_fd, opened when it is not. A driver that enters the namespace anyway opens it there
+ * with nl_open in the same go, and puts it there itself. */
+int network_run_route(struct network_run *run, struct err *e);
+/* netns_run in the container's namespaces. */
+int network_run_inside(const struct network_run *run,
+                       int (*fn)(void *data, int ret_fds[], struct err *e), void *data,
+                       int ret_fds[], struct err *e);
+/* A WIRE_EVENT's text ("ACTION", NUL, "key=value", NUL...) into the journal. */
+void network_run_event(struct network_run *run, const char *text, size_t len);
+
 struct network_start {
-    const char *what, *program;
-    char *const *argv;
-    const int *fds;
+    const char *what, *program; /* a name in libexec, or a path */
+    char *const *argv;          /* further arguments, or NULL */
+    const int *fds;             /* borrowed; the process has them from 4 on */
     size_t n_fds;
-    bool external; /* program is a path, has no connection; 1 and 2 are errors' file err_fd */
+    bool foreign; /* no program of ours: no connection, fds from 3 on; 1 and 2 go to err_fd */
     int err_fd;
 };
+/* Starts a process: 0, 1, 2 are /dev/null (2 ours when ROOTLET_NETWORK_DEBUG is set), 3 its end of
+ * p->ctl, then fds, nothing else. All that it needs to know goes over the connection (net/wire.h).
+ * It is in our control group, not in the container's. Its slot, or NULL. */
 struct network_process *network_process_start(struct network_run *run,
                                               const struct network_driver *d,
                                               const struct network_start *s, struct err *e);
 /* The same into a slot that is there: for revive. What is kept stays. */
-int network_process_again(struct network_process *p, struct network_run *run,
+int network_process_again(struct network_run *run, struct network_process *p,
                           const struct network_start *s, struct err *e);
+/* A slot for a connection to a process that serves several containers. Takes ctl. */
+struct network_process *network_process_add(struct network_run *run, const struct network_driver *d,
+                                            const char *what, int ctl, struct err *e);
+/* A process of state.json, if it still runs: with its pidfd, and connected to when it listens. */
+struct network_process *network_process_adopt(struct network_run *run,
+                                              const struct network_driver *d, const char *what,
+                                              const struct network_state *st, struct err *e);
 struct network_process *network_process_find(struct network_run *run, const char *what);
-/* Kills it, reaps it, closes what is kept, and takes it out of the run. */
-void network_process_end(struct network_run *run, struct network_process *p);
-/* A listening socket RUN_ROOT/ID/NAME for supervisors to come, handed to the process. fd, owned. */
-int network_listen(const struct network_run *run, const char *name, struct err *e);
-/* In a process that has entered the container's namespaces: see sys/netns.h. */
-int network_run_inside(const struct network_run *run,
-                       int (*fn)(void *data, int ret_fds[], struct err *e), void *data,
-                       int ret_fds[], struct err *e);
+/* Kills it, reaps it, closes what is kept; the slot is free. */
+void network_process_end(struct network_process *p);
+/* A listening socket RUN_ROOT/ID/WHAT.sock, handed to the process for supervisors to come. */
+int network_listen(const struct network_run *run, const char *what, struct err *e);

@@ -8,9 +8,10 @@
 
 struct network_request {
     const struct conf *conf;
-    const struct network_plan *plan;  /* borrowed for the session's life */
-    const char *id, *name, *hostname; /* borrowed */
-    int dir_fd, run_fd;               /* borrowed */
+    const struct network_plan *plan; /* borrowed for the session's life */
+    const char *id;                  /* borrowed */
+    const char *name, *hostname;
+    int dir_fd, run_fd; /* borrowed */
     void (*event)(void *data, const char *action, char *const *attributes);
     void *event_data;
 };
@@ -23,10 +24,16 @@ int network_session_new(const struct network_request *req, struct network_sessio
                         struct err *e);
 /* engine_params.attach: the container waits meanwhile. */
 int network_session_attach(void *session, const struct network_target *t, struct err *e);
-/* Of a container that runs already, whose supervisor was killed; state is that of state.json. What
- * cannot be reached is left out and told by events. */
-int network_session_adopt(const struct network_request *req, const json_t *state, pid_t pid,
-                          int pidfd, struct network_session **ret, struct err *e);
+/* A container that runs already, and whose supervisor was killed. */
+struct network_was {
+    const json_t *state; /* "network" of state.json */
+    char *const *ports;
+    pid_t pid; /* of the init */
+    int pidfd;
+};
+/* What cannot be reached any more is left out, and told by events. */
+int network_session_adopt(const struct network_request *req, const struct network_was *was,
+                          struct network_session **ret, struct err *e);
 /* For state.json: new references; ports and networks are owned by the caller. */
 json_t *network_session_emit(const struct network_session *n);
 char **network_session_ports(const struct network_session *n);
@@ -35,16 +42,16 @@ char **network_session_networks(const struct network_session *n);
  * has room for NETWORK_FDS. They change with every call that takes a session that is not const. */
 enum { NETWORK_FDS = 2 * NETWORK_PROCESSES };
 size_t network_session_watch(const struct network_session *n, int ret[NETWORK_FDS]);
-/* One of them is ready. 1: something of the state has changed; 0: nothing has. */
-int network_session_ready(struct network_session *n, int fd);
+/* Some of them are ready. 1: something of the state has changed; 0: nothing has. */
+int network_session_ready(struct network_session *n);
 /* Is that a child that the session itself reaps? */
 bool network_session_owns(const struct network_session *n, pid_t pid);
-/* While it runs. */
+/* While it runs. Of its own copy of the plan; the record is for who asks. A port as -p takes it;
+ * the sockets are bound here, so that errors are told to who asks. */
 int network_session_connect(struct network_session *n, const struct network_join *join,
                             struct err *e);
 int network_session_disconnect(struct network_session *n, const char *network, struct err *e);
-int network_session_port_add(struct network_session *n, const char *port, int listener,
-                             struct err *e);
+int network_session_port_add(struct network_session *n, const char *port, struct err *e);
 int network_session_port_remove(struct network_session *n, const char *port, struct err *e);
 /* The container has ended, or did not start: everything is taken back. */
 void network_session_end(struct network_session *n);

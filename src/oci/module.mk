@@ -21,4 +21,4 @@ rootlet_oci_SOURCES = src/oci/main.c src/oci/oci.h src/oci/log.c src/oci/record.
 rootlet_oci_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_oci_LDADD = src/engine/libengine.a src/cgroup/libcgroup.a src/network/libnetwork.a src/net/libnet.a \
 	src/storage/libstorage.a src/mounts/libmounts.a src/security/libsecurity.a src/term/libterm.a \
-	src/userns/libuserns.a src/conf/libconf.a src/spec/libspec.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)
+	src/userns/libuserns.a src/conf/libconf.a src/spec/libspec.a src/net/libnet.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS)

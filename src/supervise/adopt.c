@@ -58,7 +58,6 @@ static int take_run(struct sup *s, struct prep *p, struct err *e)
         .spec = &s->spec,
         .id = s->id,
         .bundle = s->bundle,
-        .network = p->ctr.rec.network.mode ? &s->network : NULL,
         .userns_fd = -1,
     };
     start_keep_network(s, p);
@@ -105,6 +104,7 @@ int sup_adopt(struct sup *s, struct err *e)
     /* A pod that ends with its last member does not know its members any more. */
     s->pod_stops = false;
     (void)!join_pod(s, &p.ctr.rec, NULL);
+    net_adopt(s);
     health_prepare(s, &p.ctr.rec.health);
     (void)!pressure_prepare(s, p.ctr.rec.on_pressure, NULL);
     begin_watches(s);

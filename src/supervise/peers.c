@@ -338,6 +338,14 @@ static void do_event(struct sup *s, struct peer *p, enum event ev, const struct 
         peer_reply(p, r < 0 ? PROTO_REFUSED : PROTO_OK, r < 0 ? &e : NULL);
 }
 
+/* Those that are answered with OK or REFUSED at once. */
+static void do_change(struct sup *s, struct peer *p, const struct proto_msg *m)
+{
+    struct err e = ERR_INIT;
+    int r = m->head.type == PROTO_RENAME ? do_rename(s, m, &e) : net_request(s, m, &e);
+    peer_reply(p, r < 0 ? PROTO_REFUSED : PROTO_OK, r < 0 ? &e : NULL);
+}
+
 static void dispatch(struct sup *s, struct peer *p, const struct proto_msg *m)
 {
     /* Copied: the buffer may be used again by what follows from the message. */
@@ -388,11 +396,13 @@ static void dispatch(struct sup *s, struct peer *p, const struct proto_msg *m)
         if (health_ask(s, p, &e) < 0)
             peer_reply(p, PROTO_REFUSED, &e);
         break;
-    case PROTO_RENAME: {
-        int r = do_rename(s, m, &e);
-        peer_reply(p, r < 0 ? PROTO_REFUSED : PROTO_OK, r < 0 ? &e : NULL);
+    case PROTO_RENAME:
+    case PROTO_NETWORK_CONNECT:
+    case PROTO_NETWORK_DISCONNECT:
+    case PROTO_PORT_ADD:
+    case PROTO_PORT_REMOVE:
+        do_change(s, p, m);
         break;
-    }
     default: /* it is not of this protocol */
         p->gone = true;
     }

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
+#include "network/session.h"
 #include "security/secopt.h"
 #include "supervise/health.h"
 #include "supervise/start.h"
@@ -157,7 +158,9 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .id = s->id,
         .bundle = s->bundle,
         .root = rec->storage.driver ? &rec->storage : NULL,
-        .network = rec->network.mode ? &s->network : NULL,
+        .network = s->network.mode ? &s->network : NULL,
+        .attach = s->net ? network_session_attach : NULL,
+        .attach_data = s->net,
         .seccomp = p->confined ? &p->seccomp : NULL,
         /* Only when the user asked for it: a listener that lets everything run is no protection. */
         .learn_dir = secopt_learns(rec->secopts) ? &s->dir_fd : NULL,
@@ -228,7 +231,11 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r == 0)
         r = pressure_prepare(s, p.ctr.rec.on_pressure, e);
     if (r == 0)
+        r = net_prepare(s, e);
+    if (r == 0)
         r = create_init(s, &p, e);
+    if (r == 0)
+        r = net_watch(s, e);
     if (r == 0)
         r = stdio_watch(s, e);
     return r == 0 ? events_init(s, e) : r;
@@ -268,6 +275,7 @@ void sup_run_end(struct sup *s)
     }
     engine_free(s->engine);
     s->engine = NULL;
+    net_end(s);
     if (s->adopted)
         sup_adopted_end(s);
     s->init_ended = s->streams_parked = s->stdin_eof = false;
@@ -322,6 +330,7 @@ static int state_starting(struct sup *s, struct err *e)
     st->oom_killed = st->stop_requested = st->user_stopped = false;
     st->started_ns = st->finished_ns = 0;
     set_namespaces(s, st->pid);
+    net_state(s);
     st->status = CTR_STARTING;
     /* For those who come after our death: it was under way, with this process. */
     return state_write(s, e);

@@ -50,6 +50,8 @@ void state_clear_init(struct ctr_state *st)
     st->pid_start = 0;
     json_decref(take_ptr(st->cgroup));
     free(take_ptr(st->cgroup_path));
+    json_decref(take_ptr(st->network));
+    strv_free(take_ptr(st->ports));
     st->stdin_pipe = st->stdout_pipe = st->stderr_pipe = 0;
     /* Their paths lead to nothing now, or to those of another process. */
     strv_free(st->namespaces);

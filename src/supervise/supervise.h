@@ -107,6 +107,7 @@ struct sup {
     /* Of one run. */
     struct spec spec; /* after the start only what its end needs (hooks) */
     struct network_plan network;
+    struct network_session *net; /* NULL: the plan needs nobody who looks after it */
     struct engine *engine;
     struct group_args groups;
     struct cgroup_session *session; /* of all runs; NULL: no control groups */
@@ -184,6 +185,15 @@ int restart_arm(struct sup *s, struct err *e); /* EV_RESTART_TIME comes after th
 void restart_now(struct sup *s);               /* or at once */
 /* Is it one by which a user wants an end, and no restart? */
 bool restart_signal_ends(const struct sup *s, int sig);
+
+/* net.c */
+int net_prepare(struct sup *s, struct err *e); /* ports, processes: before the init is made */
+int net_watch(struct sup *s, struct err *e);   /* after it */
+void net_state(struct sup *s);                 /* into s->state, not written */
+void net_adopt(struct sup *s);
+void net_end(struct sup *s);
+bool net_owns(const struct sup *s, pid_t pid); /* it reaps that child itself */
+int net_request(struct sup *s, const struct proto_msg *m, struct err *e);
 
 /* finish.c */
 void finish_init_ended(struct sup *s);

@@ -1,0 +1,115 @@
+/* run - what drivers share of one run: its interfaces, and a way into the container's namespaces.
+ */
+#include "network/run.h"
+
+#include <linux/netlink.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/strv.h"
+#include "sys/netlink.h"
+#include "sys/netns.h"
+
+#define F_INTERFACE(member, type) #member, type, offsetof(struct network_interface, member)
+const struct jfield network_interface_fields[] = {
+    {F_INTERFACE(name, J_STRING)},
+    {F_INTERFACE(network, J_STRING)},
+    {F_INTERFACE(address, J_STRING)},
+    {F_INTERFACE(gateway, J_STRING)},
+    {F_INTERFACE(address6, J_STRING)},
+    {F_INTERFACE(gateway6, J_STRING)},
+    {F_INTERFACE(mac, J_STRING)},
+    {"", J_EXTRA, offsetof(struct network_interface, extra)},
+    {NULL},
+};
+
+#define F_PROC(member, type) #member, type, offsetof(struct network_proc, member)
+static const struct jfield proc_fields[] = {
+    {F_PROC(what, J_STRING), JF_REQUIRED},
+    {F_PROC(pid, J_INT32)},
+    {F_PROC(start, J_UINT64)},
+    {"", J_EXTRA, offsetof(struct network_proc, extra)},
+    {NULL},
+};
+
+#define LIST(name, member, count, table, type)                                                     \
+    {                                                                                              \
+        name, J_ARRAY, offsetof(struct network_state, member),                                     \
+            .sub = table, .sub_size = sizeof(type),                                                \
+            .count_offset = offsetof(struct network_state, count)                                  \
+    }
+const struct jfield network_state_fields[] = {
+    LIST("interfaces", interfaces, n_interfaces, network_interface_fields,
+         struct network_interface),
+    {"dns", J_STRV, offsetof(struct network_state, dns)},
+    LIST("processes", procs, n_procs, proc_fields, struct network_proc),
+    {"", J_EXTRA, offsetof(struct network_state, extra)},
+    {NULL},
+};
+
+void network_state_parse(const json_t *j, struct network_state *ret)
+{
+    *ret = (struct network_state){.n_procs = 0};
+    if (json_is_object(j))
+        (void)!jfield_parse(j, network_state_fields, "network", ret, NULL);
+}
+
+void network_state_release(struct network_state *s)
+{
+    jfield_release(network_state_fields, s);
+}
+
+struct network_interface *network_run_add(struct network_run *run, const char *name,
+                                          const char *network)
+{
+    run->interfaces = xrealloc(run->interfaces, (run->n_interfaces + 1) * sizeof(*run->interfaces));
+    struct network_interface *i = &run->interfaces[run->n_interfaces++];
+    *i = (struct network_interface){.name = xstrdup(name), .network = xstrdup(network)};
+    return i;
+}
+
+void network_run_remove(struct network_run *run, const char *network)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < run->n_interfaces; i++) {
+        if (streq(run->interfaces[i].network, network))
+            jfield_release(network_interface_fields, &run->interfaces[i]);
+        else
+            run->interfaces[kept++] = run->interfaces[i];
+    }
+    run->n_interfaces = kept;
+}
+
+int network_run_inside(const struct network_run *run,
+                       int (*fn)(void *data, int ret_fds[], struct err *e), void *data,
+                       int ret_fds[], struct err *e)
+{
+    return netns_run(run->userns_fd, run->netns_fd, fn, data, ret_fds, e);
+}
+
+static int open_route(void *data, int ret_fds[], struct err *e)
+{
+    (void)data;
+    ret_fds[0] = nl_open(NETLINK_ROUTE, e);
+    return ret_fds[0] < 0 ? ret_fds[0] : 0;
+}
+
+int network_run_route(struct network_run *run, struct err *e)
+{
+    int fds[SOCK_MAX_FDS];
+    if (run->route_fd >= 0)
+        return run->route_fd;
+    int r = network_run_inside(run, open_route, NULL, fds, e);
+    return r < 0 ? r : (run->route_fd = fds[0]);
+}
+
+void network_run_event(struct network_run *run, const char *text, size_t len)
+{
+    scoped_strv char **attributes = NULL;
+    if (!run->event || len == 0 || text[len - 1] != '\0')
+        return;
+    for (size_t at = strlen(text) + 1; at < len; at += strlen(text + at) + 1)
+        strv_add(&attributes, text + at);
+    run->event(run->event_data, text, attributes);
+}

@@ -1,0 +1,481 @@
+/* session - runs the drivers of a plan over the life of one run of a container. */
+#include "network/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "base/timefmt.h"
+#include "network/drivers-priv.h"
+#include "network/resolv.h"
+
+/* A process that ends again and again so soon is not started any more. */
+#define SOON_NS (30 * INT64_C(1000000000))
+#define RESTARTS_MAX 5
+#define PARTS_MAX 16
+
+/* A driver at work: that of the plan, those of its networks, that of the published ports. */
+struct part {
+    const struct network_driver *driver;
+    size_t join;
+    bool attached;
+};
+
+struct network_session {
+    struct network_run run;
+    struct network_plan plan; /* a copy: joins change while it runs */
+    char *name, *hostname;
+    struct part part[PARTS_MAX];
+    size_t n_parts;
+};
+
+static int add_part(struct network_session *n, const struct network_driver *d, size_t join,
+                    struct err *e)
+{
+    if (n->n_parts == PARTS_MAX)
+        return err_msg(e, E2BIG, "a container is in at most %d networks", PARTS_MAX - 2);
+    n->part[n->n_parts++] = (struct part){d, join, false};
+    return 0;
+}
+
+static bool serves(const struct network_driver *d)
+{
+    return d->prepare || d->attach;
+}
+
+static int find_parts(struct network_session *n, struct err *e)
+{
+    const struct network_plan *p = &n->plan;
+    bool networks = streq(p->mode, "networks");
+    int r = 0;
+    for (size_t i = 0; r == 0 && networks && i < p->n_joins; i++) {
+        const struct network_driver *d = network_driver_of(n->run.conf, p->joins[i].network, e);
+        r = d ? add_part(n, d, i, e) : -EINVAL;
+    }
+    const struct network_driver *d = networks ? NULL : network_driver_get(p->mode, e);
+    if (!networks && !d)
+        return -EINVAL;
+    if (r == 0 && d && serves(d))
+        r = add_part(n, d, 0, e);
+    if (r < 0 || strv_len(p->ports) == 0 || !network_plan_own(p))
+        return r;
+    d = network_ports_driver(e);
+    return d ? add_part(n, d, 0, e) : -ENOTSUP;
+}
+
+static struct network_session *session_new(const struct network_request *req)
+{
+    struct network_session *n = xcalloc(1, sizeof(*n));
+    n->run = (struct network_run){.conf = req->conf,
+                                  .plan = &n->plan,
+                                  .id = req->id,
+                                  .dir_fd = req->dir_fd,
+                                  .run_fd = req->run_fd,
+                                  .route_fd = -1,
+                                  .netns_fd = -1,
+                                  .userns_fd = -1,
+                                  .init_fd = -1,
+                                  .event = req->event,
+                                  .event_data = req->event_data};
+    n->run.name = n->name = xstrdup(req->name);
+    n->run.hostname = n->hostname = xstrdup(req->hostname);
+    /* A copy by way of the document: the plan of the record is borrowed, ours changes. */
+    scoped_json json_t *j = jfield_emit(network_plan_fields, req->plan);
+    (void)!jfield_parse(j, network_plan_fields, "", &n->plan, NULL);
+    return n;
+}
+
+int network_session_new(const struct network_request *req, struct network_session **ret,
+                        struct err *e)
+{
+    *ret = NULL;
+    if (!req->plan->mode)
+        return 0;
+    struct network_session *n = session_new(req);
+    int r = find_parts(n, e);
+    /* What can be refused is refused before anything is started: the ports come first. */
+    for (size_t i = n->n_parts; r == 0 && i-- > 0;) {
+        n->run.join = n->part[i].join;
+        if (n->part[i].driver->prepare)
+            r = n->part[i].driver->prepare(&n->run, e);
+    }
+    if (r < 0 || n->n_parts == 0)
+        network_session_end(n);
+    else
+        *ret = n;
+    return r;
+}
+
+static int keep_target(struct network_run *run, const struct network_target *t, struct err *e)
+{
+    run->netns_fd = fcntl(t->netns_fd, F_DUPFD_CLOEXEC, 3);
+    run->userns_fd = fcntl(t->userns_fd, F_DUPFD_CLOEXEC, 3);
+    run->init_fd = fcntl(t->pidfd, F_DUPFD_CLOEXEC, 3);
+    if (run->netns_fd < 0 || run->userns_fd < 0 || run->init_fd < 0)
+        return err_set(e, errno, "keep the container's network namespace");
+    return 0;
+}
+
+static int attach_part(struct network_session *n, struct part *p, struct err *e)
+{
+    struct network_target t = {n->run.netns_fd, n->run.userns_fd, n->run.init_fd, p->join};
+    n->run.join = p->join;
+    int r = p->driver->attach ? p->driver->attach(&n->run, &t, e) : 0;
+    p->attached = r >= 0;
+    return r < 0 ? r : 0;
+}
+
+int network_session_attach(void *session, const struct network_target *t, struct err *e)
+{
+    struct network_session *n = session;
+    int r = keep_target(&n->run, t, e);
+    for (size_t i = 0; r == 0 && i < n->n_parts; i++)
+        r = attach_part(n, &n->part[i], e);
+    return r == 0 ? network_files_write(&n->run, e) : r;
+}
+
+/* --- after the death of a supervisor --- */
+
+static void tell(struct network_session *n, const char *action, const char *what, const char *why)
+{
+    scoped_strv char **attributes = NULL;
+    strv_addf(&attributes, "process=%s", what);
+    if (why)
+        strv_addf(&attributes, "reason=%s", why);
+    if (n->run.event)
+        n->run.event(n->run.event_data, action, attributes);
+}
+
+static void revive(struct network_session *n, struct network_process *p, const char *why)
+{
+    struct err e = ERR_INIT;
+    bool soon = time_monotonic_ns() - p->since_ns < SOON_NS;
+    p->restarts = soon ? p->restarts + 1 : 1;
+    n->run.join = p->join;
+    scoped_free char *what = xstrdup(p->what);
+    if (p->restarts > RESTARTS_MAX)
+        err_msg(&e, EAGAIN, "it ended %u times within a short time, the last time with %s",
+                p->restarts, why);
+    else if (!p->driver->revive)
+        err_msg(&e, ENOTSUP, "it has ended with %s", why);
+    else if (p->driver->revive(&n->run, p, &e) == 0) {
+        p->since_ns = time_monotonic_ns();
+        tell(n, "network_restart", what, why);
+        return;
+    }
+    network_process_end(p);
+    tell(n, "network_failed", what, e.msg);
+}
+
+/* First the descriptors, then the look: what was opened counts if the process still lives. */
+static int open_target(struct network_run *run, pid_t pid, int pidfd, struct err *e)
+{
+    char path[40];
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+    scoped_fd int net = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+    scoped_fd int user = open(path, O_RDONLY | O_CLOEXEC);
+    if (net < 0 || user < 0 || pidfd_poll(pidfd, 0) != 0)
+        return err_msg(e, ESRCH, "the container's namespaces cannot be opened any more");
+    return keep_target(run, &(struct network_target){net, user, pidfd, 0}, e);
+}
+
+static void take_state(struct network_run *run, struct network_state *st)
+{
+    run->interfaces = take_ptr(st->interfaces);
+    run->n_interfaces = st->n_interfaces;
+    st->n_interfaces = 0;
+    run->dns = take_ptr(st->dns);
+}
+
+static void adopt_part(struct network_session *n, struct part *p, const struct network_state *st)
+{
+    const struct network_driver *d = p->driver;
+    struct err e = ERR_INIT;
+    n->run.join = p->join;
+    p->attached = true;
+    if (d->adopt) {
+        if (d->adopt(&n->run, st, &e) < 0)
+            tell(n, "network_failed", d->name, e.msg);
+        return;
+    }
+    struct network_process *proc = network_process_adopt(&n->run, d, d->name, st, &e);
+    if (proc && proc->pidfd < 0)
+        revive(n, proc, "its supervisor");
+}
+
+int network_session_adopt(const struct network_request *req, const struct network_was *was,
+                          struct network_session **ret, struct err *e)
+{
+    *ret = NULL;
+    if (!req->plan->mode)
+        return 0;
+    struct network_session *n = session_new(req);
+    struct network_state st;
+    network_state_parse(was->state, &st);
+    int r = find_parts(n, e);
+    if (r == 0 && n->n_parts > 0)
+        r = open_target(&n->run, was->pid, was->pidfd, e);
+    n->run.ports = strv_dup(was->ports);
+    take_state(&n->run, &st);
+    for (size_t i = 0; r == 0 && i < n->n_parts; i++)
+        adopt_part(n, &n->part[i], &st);
+    network_state_release(&st);
+    if (r < 0 || n->n_parts == 0)
+        network_session_leave(n);
+    else
+        *ret = n;
+    return r;
+}
+
+/* The network leaves the plan; the numbers of those behind it go down by one. */
+static void drop_join(struct network_session *n, size_t join)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n->n_parts; i++) {
+        struct part *p = &n->part[i];
+        bool mine = p->driver->joins && p->join == join;
+        n->run.join = p->join;
+        if (mine && p->driver->detach)
+            p->driver->detach(&n->run);
+        p->join -= p->driver->joins && p->join > join;
+        if (!mine)
+            n->part[kept++] = *p;
+    }
+    n->n_parts = kept;
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        struct network_process *p = &n->run.process[i];
+        if (p->what && p->driver->joins && p->join == join)
+            network_process_end(p);
+        else if (p->what && p->driver->joins && p->join > join)
+            p->join--;
+    }
+    network_run_remove(&n->run, n->plan.joins[join].network);
+    jfield_release(network_join_fields, &n->plan.joins[join]);
+    n->plan.n_joins--;
+    memmove(&n->plan.joins[join], &n->plan.joins[join + 1],
+            (n->plan.n_joins - join) * sizeof(*n->plan.joins));
+}
+
+/* --- state --- */
+
+json_t *network_session_emit(const struct network_session *n)
+{
+    const struct network_run *run = &n->run;
+    struct network_proc procs[NETWORK_PROCESSES];
+    struct network_state st = {.interfaces = run->interfaces,
+                               .n_interfaces = run->n_interfaces,
+                               .dns = run->dns,
+                               .procs = procs};
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        const struct network_process *p = &run->process[i];
+        if (p->what && p->pid > 0)
+            procs[st.n_procs++] =
+                (struct network_proc){.what = p->what, .pid = p->pid, .start = p->start};
+    }
+    return jfield_emit(network_state_fields, &st);
+}
+
+char **network_session_ports(const struct network_session *n)
+{
+    return strv_dup(n->run.ports);
+}
+
+char **network_session_networks(const struct network_session *n)
+{
+    char **names = NULL;
+    for (size_t i = 0; i < n->plan.n_joins; i++)
+        strv_add(&names, n->plan.joins[i].network);
+    if (!names)
+        strv_add(&names, n->plan.mode);
+    return names;
+}
+
+size_t network_session_watch(const struct network_session *n, int ret[NETWORK_FDS])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        const struct network_process *p = &n->run.process[i];
+        if (p->what && p->pidfd >= 0)
+            ret[count++] = p->pidfd;
+        if (p->what && p->ctl >= 0)
+            ret[count++] = p->ctl;
+    }
+    return count;
+}
+
+bool network_session_owns(const struct network_session *n, pid_t pid)
+{
+    for (size_t i = 0; n && i < NETWORK_PROCESSES; i++)
+        if (n->run.process[i].what && n->run.process[i].pid == pid)
+            return true;
+    return false;
+}
+
+/* --- what happens --- */
+
+/* With the container its network ends: that is no reason to start anything. */
+static bool init_lives(const struct network_session *n)
+{
+    return n->run.init_fd >= 0 && pidfd_poll(n->run.init_fd, 0) == 0;
+}
+
+static void process_ended(struct network_session *n, struct network_process *p)
+{
+    int status = 0;
+    scoped_free char *why = NULL;
+    if (p->adopted || p->pidfd < 0 || pidfd_wait(p->pidfd, &status) < 0)
+        why = xstrdup("an unknown status");
+    else
+        why = WIFSIGNALED(status) ? xstrdup(signal_name(WTERMSIG(status)))
+                                  : xasprintf("exit status %d", WEXITSTATUS(status));
+    fd_close(&p->pidfd);
+    fd_close(&p->ctl);
+    p->pid = 0;
+    p->adopted = false;
+    if (init_lives(n))
+        revive(n, p, why);
+    else
+        network_process_end(p);
+}
+
+static int process_says(struct network_session *n, struct network_process *p)
+{
+    n->run.join = p->join;
+    int r = p->driver->message ? p->driver->message(&n->run, p) : -ECONNRESET;
+    if (r >= 0)
+        return r;
+    fd_close(&p->ctl);
+    /* It serves others as well, and has ended for us. */
+    if (p->pidfd < 0)
+        process_ended(n, p);
+    return 1;
+}
+
+/* What one of them leads to may change all others: then the loop comes again. */
+int network_session_ready(struct network_session *n)
+{
+    struct pollfd fds[NETWORK_FDS];
+    int watched[NETWORK_FDS];
+    size_t count = network_session_watch(n, watched);
+    for (size_t i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = watched[i], .events = POLLIN};
+    if (poll(fds, count, 0) <= 0)
+        return 0;
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        struct network_process *p = &n->run.process[i];
+        for (size_t k = 0; p->what && k < count; k++) {
+            if (!fds[k].revents)
+                continue;
+            if (fds[k].fd == p->ctl)
+                return process_says(n, p);
+            if (fds[k].fd == p->pidfd) {
+                process_ended(n, p);
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* --- changes while it runs --- */
+
+int network_session_connect(struct network_session *n, const struct network_join *join,
+                            struct err *e)
+{
+    struct network_plan *p = &n->plan;
+    const struct network_driver *d = network_driver_of(n->run.conf, join->network, e);
+    if (!d)
+        return -EINVAL;
+    for (size_t i = 0; i < p->n_joins; i++)
+        if (streq(p->joins[i].network, join->network))
+            return err_msg(e, EEXIST, "it is connected to network %s already", join->network);
+    scoped_json json_t *j = jfield_emit(network_join_fields, join);
+    p->joins = xrealloc(p->joins, (p->n_joins + 1) * sizeof(*p->joins));
+    p->joins[p->n_joins] = (struct network_join){.network = NULL};
+    int r = jfield_parse(j, network_join_fields, "", &p->joins[p->n_joins], e);
+    if (r < 0)
+        return r;
+    r = add_part(n, d, p->n_joins++, e);
+    if (r == 0)
+        r = attach_part(n, &n->part[n->n_parts - 1], e);
+    if (r < 0)
+        drop_join(n, p->n_joins - 1);
+    return r;
+}
+
+int network_session_disconnect(struct network_session *n, const char *network, struct err *e)
+{
+    for (size_t i = 0; i < n->plan.n_joins; i++) {
+        if (!streq(n->plan.joins[i].network, network))
+            continue;
+        drop_join(n, i);
+        return 0;
+    }
+    return err_msg(e, ENOENT, "it is not connected to network %s", network);
+}
+
+int network_session_port_add(struct network_session *n, const char *port, struct err *e)
+{
+    return network_publish_add(&n->run, port, e);
+}
+
+int network_session_port_remove(struct network_session *n, const char *port, struct err *e)
+{
+    return network_publish_remove(&n->run, port, e);
+}
+
+/* --- the end --- */
+
+static void session_free(struct network_session *n)
+{
+    struct network_run *run = &n->run;
+    for (size_t i = 0; i < run->n_interfaces; i++)
+        jfield_release(network_interface_fields, &run->interfaces[i]);
+    free(run->interfaces);
+    strv_free(run->dns);
+    strv_free(run->ports);
+    fd_close(&run->route_fd);
+    fd_close(&run->netns_fd);
+    fd_close(&run->userns_fd);
+    fd_close(&run->init_fd);
+    network_plan_release(&n->plan);
+    free(n->name);
+    free(n->hostname);
+    free(n);
+}
+
+void network_session_end(struct network_session *n)
+{
+    if (!n)
+        return;
+    for (size_t i = n->n_parts; i-- > 0;) {
+        n->run.join = n->part[i].join;
+        if (n->part[i].driver->detach)
+            n->part[i].driver->detach(&n->run);
+    }
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++)
+        if (n->run.process[i].what)
+            network_process_end(&n->run.process[i]);
+    session_free(n);
+}
+
+void network_session_leave(struct network_session *n)
+{
+    if (!n)
+        return;
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        struct network_process *p = &n->run.process[i];
+        fd_close(&p->pidfd); /* so that it is not killed */
+        if (p->what)
+            network_process_end(p);
+    }
+    session_free(n);
+}
