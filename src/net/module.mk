@@ -3,6 +3,8 @@ noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
 	src/net/addr.c src/net/addr.h \
 	src/net/dns.c src/net/dns.h \
+	src/net/egress.c src/net/egress.h \
+	src/net/frame.c src/net/frame.h \
 	src/net/ipam.c src/net/ipam.h \
 	src/net/ports.c src/net/ports.h \
 	src/net/wire.h

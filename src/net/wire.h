@@ -117,4 +117,30 @@ struct wire_ports_stats {
     uint64_t accepted, refused;         /* connections: all, and those the container did not take */
     uint64_t bytes_in, bytes_out;       /* to the container, from it (TCP) */
     uint64_t packets_in, packets_out, packets_lost; /* UDP */
+
+/* rootlet-slirp. Its parent sends one start, with the device (a tap, or a packet socket), the pidfd
+ * of the process with which it ends, and (may be missing) a listening socket for parents to come.
+ * It answers WIRE_OK or WIRE_ERROR. Whoever connects to the listening socket, and has its user id,
+ * gets WIRE_OK with the device, and from then on the events. */
+enum wire_slirp_type { WIRE_SLIRP_START = WIRE_SLIRP + 1 };
+
+enum wire_slirp_flag {
+    WIRE_SLIRP_IPV6 = 1 << 0,
+    WIRE_SLIRP_HOST_LOOPBACK = 1 << 1, /* the gateway's address is the host's loopback */
+    WIRE_SLIRP_PACKET = 1 << 2,        /* the device is a packet socket */
+    WIRE_SLIRP_EGRESS = 1 << 3,        /* only what the rules allow goes out, if any do */
+};
+
+#define WIRE_SLIRP_PORTS 16
+
+struct wire_slirp_start {
+    struct wire_head head;
+    uint32_t flags;
+    uint32_t mtu;
+    uint8_t network[4]; /* the gateway is .2 in it, the name server .3 */
+    uint32_t bits;
+    uint8_t network6[16]; /* of 64 bits; ::2 and ::3 */
+    uint8_t outbound[4], outbound6[16];        /* source addresses; zeros: the kernel chooses */
+    uint16_t loopback_ports[WIRE_SLIRP_PORTS]; /* alone reachable on the host's loopback; 0 ends */
+    uint32_t egress_size;                      /* of the rules that follow, "RULE\0RULE\0" */
 };

@@ -1,0 +1,11 @@
+# The only program that links libslirp (and, through it, glib).
+SLIRP_SOURCES = helpers/slirp/control.c helpers/slirp/device.c helpers/slirp/gate.c helpers/slirp/options.c \
+	helpers/slirp/stack.c helpers/slirp/slirp.h helpers/slirp/calls.h
+if HAVE_SLIRP
+pkglibexec_PROGRAMS += rootlet-slirp
+rootlet_slirp_SOURCES = helpers/slirp/main.c $(SLIRP_SOURCES)
+rootlet_slirp_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+rootlet_slirp_CFLAGS = $(AM_CFLAGS) $(SLIRP_CFLAGS)
+rootlet_slirp_LDADD = src/net/libnet.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(SLIRP_LIBS)
+endif
+EXTRA_DIST += helpers/slirp/main.c $(SLIRP_SOURCES)

@@ -1,0 +1,97 @@
+/* slirp - rootlet-slirp: the user-mode network of one container, or of one user network.
+ *
+ *   device (tap or packet socket) -> gate -> libslirp -> sockets of the host
+ *
+ * It has no privileges, gets everything as descriptors, and ends with the process of its pidfd. */
+#pragma once
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "net/egress.h"
+#include "net/frame.h"
+#include "net/wire.h"
+
+struct Slirp;
+
+/* What has been asked for, in the forms that the parts want. */
+struct options {
+    uint32_t flags, mtu;
+    struct net_cidr net4, net6;
+    struct net_addr gateway4, gateway6, dns4, dns6, outbound4, outbound6;
+    uint16_t loopback_ports[WIRE_SLIRP_PORTS];
+};
+
+/* Messages go to whoever is the parent now; nobody there is no error. */
+struct control {
+    int fd, listener; /* -1 */
+    int device;       /* handed to those who come later */
+    int64_t tokens, filled_ms;
+    unsigned suppressed;
+};
+
+/* What may pass. */
+struct gate {
+    const struct options *o;
+    struct egress *policy; /* NULL: everything that is well-formed */
+    struct control *ctl;
+    struct net_addr last; /* refusal that was told, not to be repeated for every packet */
+    uint16_t last_port;
+    int64_t last_ms;
+};
+
+struct device {
+    int fd;
+    bool packet, broken;
+};
+
+struct stack {
+    const struct options *o;
+    struct device *dev;
+    struct gate *gate;
+    struct Slirp *slirp;
+    struct pollfd *fds;
+    size_t n_fds, max_fds, first; /* first: of libslirp's */
+    int64_t timer_ms;             /* of the router advertisements; -1: none */
+    uint64_t bytes;               /* since it is there */
+    int64_t quiet_ms;             /* since when it has nothing to do; -1: it has */
+};
+
+int64_t now_ms(void);
+
+/* options.c */
+int options_read(const uint8_t *msg, size_t size, struct options *ret, struct egress **ret_policy,
+                 struct err *e);
+
+/* control.c */
+void control_say(struct control *c, enum wire_type type, int value, const char *text);
+/* An event with attributes ("key=value", NULL ends), unless there were too many of late. */
+void control_event(struct control *c, const char *action, const char *const *attributes);
+/* Something arrived, or somebody. */
+void control_ready(struct control *c);
+void control_accept(struct control *c);
+
+/* gate.c: a frame from the container; one to it. */
+enum verdict { GATE_DROP, GATE_PASS, GATE_ANSWER };
+enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
+                      uint8_t answer[static FRAME_ANSWER_MAX], size_t *ret_size);
+void gate_in(struct gate *g, const uint8_t *frame, size_t size);
+
+/* device.c */
+ssize_t device_read(struct device *d, void *buf, size_t size); /* -EAGAIN: nothing there */
+void device_write(struct device *d, const void *frame, size_t size);
+
+/* stack.c */
+int stack_start(struct stack *s, struct err *e);
+void stack_stop(struct stack *s);
+/* Takes a frame of the container through the gate. */
+void stack_input(struct stack *s, const uint8_t *frame, size_t size);
+/* Fills s->fds behind the first ones; what poll(2) shall wait at most. */
+int stack_prepare(struct stack *s);
+void stack_serve(struct stack *s, bool failed);
+/* Gives memory back when nothing has gone on for a while. */
+void stack_rest(struct stack *s);
