@@ -106,6 +106,9 @@ int network_session_new(const struct network_request *req, struct network_sessio
         if (n->part[i].driver->prepare)
             r = n->part[i].driver->prepare(&n->run, e);
     }
+    /* Else they are written when the addresses are known. */
+    if (r == 0 && n->n_parts == 0)
+        r = network_files_write(&n->run, e);
     if (r < 0 || n->n_parts == 0)
         network_session_end(n);
     else
