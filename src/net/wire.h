@@ -117,6 +117,7 @@ struct wire_ports_stats {
     uint64_t accepted, refused;         /* connections: all, and those the container did not take */
     uint64_t bytes_in, bytes_out;       /* to the container, from it (TCP) */
     uint64_t packets_in, packets_out, packets_lost; /* UDP */
+};
 
 /* rootlet-slirp. Its parent sends one start, with the device (a tap, or a packet socket), the pidfd
  * of the process with which it ends, and (may be missing) a listening socket for parents to come.
@@ -139,7 +140,7 @@ struct wire_slirp_start {
     uint32_t mtu;
     uint8_t network[4]; /* the gateway is .2 in it, the name server .3 */
     uint32_t bits;
-    uint8_t network6[16]; /* of 64 bits; ::2 and ::3 */
+    uint8_t network6[16];                      /* of 64 bits; ::2 and ::3 */
     uint8_t outbound[4], outbound6[16];        /* source addresses; zeros: the kernel chooses */
     uint16_t loopback_ports[WIRE_SLIRP_PORTS]; /* alone reachable on the host's loopback; 0 ends */
     uint32_t egress_size;                      /* of the rules that follow, "RULE\0RULE\0" */
