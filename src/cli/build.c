@@ -1,7 +1,6 @@
 /* build - see build.h: the order of the parts, and the files every container gets. */
 #include "cli/build.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,6 +12,8 @@
 #include "cli/unit.h"
 #include "logs/logs.h"
 #include "volume/volume.h"
+
+#define HOSTS_MAX (64u << 10)
 
 static void clear_limits(struct spec_process *p)
 {
@@ -143,65 +144,35 @@ static int write_file(const char *dir, const char *name, const struct str *text,
     return r < 0 ? err_set(e, -r, "write %s", path) : 0;
 }
 
-static bool is_address(const char *text)
-{
-    struct in6_addr a;
-    return inet_pton(AF_INET, text, &a) == 1 || inet_pton(AF_INET6, text, &a) == 1;
-}
-
-static int write_hosts(const struct build *b, const char *dir, struct err *e)
+/* The first that a container would see: what the image has there as a plain file. */
+static int write_image_hosts(const struct build *b, const char *dir, struct err *e)
 {
     scoped_str struct str s = STR_INIT;
-    str_add(&s, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-    if (b->spec->hostname)
-        str_addf(&s, "127.0.1.1\t%s%s%s\n", b->spec->hostname, b->rec->name ? " " : "",
-                 b->rec->name ? b->rec->name : "");
-    for (char **v = b->o->add_host; v && *v; v++) {
-        const char *colon = strchr(*v, ':');
-        if (!colon || colon == *v || !is_address(colon + 1) ||
-            strcspn(*v, " \t\r\n#") != strlen(*v))
-            return err_msg(e, EINVAL, "--add-host %s: not HOST:IP", *v);
-        str_addf(&s, "%s\t%.*s\n", colon + 1, (int)(colon - *v), *v);
+    scoped_free char *text = NULL;
+    ssize_t n = -ENOENT;
+    char *plain[] = {b->rec->storage.dir, NULL};
+    char *const *dirs = b->root_dirs ? b->root_dirs : plain;
+    for (char *const *l = dirs; n == -ENOENT && *l; l++) {
+        scoped_fd int root = open(*l, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root >= 0)
+            n = path_read_in_root(root, "etc/hosts", HOSTS_MAX, &text, NULL);
     }
-    return write_file(dir, "hosts", &s, e);
+    if (n > 0)
+        str_addn(&s, text, strnlen(text, (size_t)n));
+    return write_file(dir, "hosts.image", &s, e);
 }
 
-static void add_lines(struct str *s, const char *word, char *const *values)
-{
-    for (char *const *v = values; v && *v; v++)
-        str_addf(s, "%s %s\n", word, *v);
-}
-
-/* The host's file unless --dns replaces it; never a public resolver (decision 15). */
-static int write_resolv(const struct build *b, const char *dir, struct err *e)
-{
-    scoped_str struct str s = STR_INIT;
-    scoped_free char *host = NULL;
-    const struct run_opts *o = b->o;
-    for (char **v = o->dns; v && *v; v++)
-        if (!is_address(*v))
-            return err_msg(e, EINVAL, "--dns %s: not an address", *v);
-    for (char **lists[] = {o->dns_search, o->dns_option}, ***l = lists;
-         l < lists + N_ELEMENTS(lists); l++)
-        for (char **v = *l; v && *v; v++)
-            if (!**v || strpbrk(*v, " \t\r\n"))
-                return err_msg(e, EINVAL, "%s: \"%s\" is not one word",
-                               *l == o->dns_search ? "--dns-search" : "--dns-option", *v);
-    add_lines(&s, "search", o->dns_search);
-    add_lines(&s, "nameserver", o->dns);
-    add_lines(&s, "options", o->dns_option);
-    if (!o->dns && fs_read(AT_FDCWD, "/etc/resolv.conf", 64u << 10, &host, NULL) > 0)
-        str_add(&s, host);
-    return write_file(dir, "resolv.conf", &s, e);
-}
-
+/* What stands in hosts and resolv.conf is known when the network is there: network/resolv.h. */
 int build_files(const struct build *b, const char *dir, struct err *e)
 {
     scoped_str struct str name = STR_INIT;
     if (b->spec->hostname)
         str_addf(&name, "%s\n", b->spec->hostname);
     int r = write_file(dir, "hostname", &name, e);
+    str_reset(&name);
     if (r == 0)
-        r = write_hosts(b, dir, e);
-    return r == 0 ? write_resolv(b, dir, e) : r;
+        r = write_file(dir, "hosts", &name, e);
+    if (r == 0 && streq(b->rec->network.hosts_file, "image"))
+        r = write_image_hosts(b, dir, e);
+    return r == 0 ? write_file(dir, "resolv.conf", &name, e) : r;
 }

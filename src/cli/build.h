@@ -17,6 +17,7 @@ struct build {
     const struct conf *conf;
     const struct image_config *image; /* NULL: --rootfs */
     char *const *words;               /* what stands behind IMAGE */
+    char *const *root_dirs;           /* of the image's layers, topmost first; NULL: --rootfs */
     const struct userns_map *map;
     const json_t *limits;   /* linux.resources (build_limits.h) */
     struct spec *spec;      /* out */
@@ -64,8 +65,15 @@ int build_volumes(struct build *b, struct err *e); /* -v, --mount, image VOLUMEs
 int build_tmpfs_flag(struct build *b, const char *text, struct err *e); /* "DIR[:OPTIONS]" */
 int build_life(struct build *b, struct err *e);     /* restart policy, health check */
 int build_watch(struct build *b, struct err *e);    /* --on-pressure, --oomd */
-int build_names(struct build *b, struct err *e);    /* namespaces, ids, network, host name */
+int build_names(struct build *b, struct err *e);    /* namespaces, ids, host name */
+int build_network(struct build *b, struct err *e);  /* --network, -p, --dns, --add-host... */
 int build_security(struct build *b, struct err *e); /* capabilities, seccomp, masks */
+
+/* The namespace of a container that runs (NULL in *ret_id: not touched); flag: for messages. */
+int build_container_ns(struct build *b, const char *flag, const char *ref, const char *type,
+                       char **ret_id, struct err *e);
+/* --dns none: the image's resolv.conf stays. */
+bool build_no_resolv(const struct run_opts *o);
 
 /* Writes hosts, hostname, resolv.conf into the new container's directory. */
 int build_files(const struct build *b, const char *dir, struct err *e);

@@ -12,12 +12,11 @@
 #define TMPFS_OPTIONS "nosuid,nodev,mode=1777"
 #define BIND_FILE_OPTIONS "bind,rprivate,rw"
 
-/* In a pod that shares what the file tells of, it is the infra container's. */
-static void bind_own_file(struct build *b, const char *name, const char *destination, bool shared)
+/* Who shares what the file tells of has that container's (NULL: his own). */
+static void bind_file(struct build *b, const char *name, const char *destination, const char *of)
 {
-    scoped_free char *infra =
-        shared && b->rec->pod_id ? container_dir(b->conf, b->rec->pod_id) : NULL;
-    scoped_free char *source = path_join(infra ? infra : b->dir, name);
+    scoped_free char *other = of ? container_dir(b->conf, of) : NULL;
+    scoped_free char *source = path_join(other ? other : b->dir, name);
     spec_add_mount(b->spec, destination, "bind", source, BIND_FILE_OPTIONS);
 }
 
@@ -146,13 +145,17 @@ int build_mounts(struct build *b, struct err *e)
     if (r < 0)
         return r;
     const struct run_opts *o = b->o;
-    bool uts = strv_env_get(b->rec->joins, "uts") != NULL;
-    bool net = streq(b->rec->network.target, b->rec->pod_id);
+    const char *uts = strv_env_get(b->rec->joins, "uts");
+    const struct network_plan *n = &b->rec->network;
+    const char *net = streq(n->mode, "container") ? n->target : NULL;
     if (!o->no_hosts)
-        bind_own_file(b, "hosts", "/etc/hosts", net && uts && !o->add_host);
-    bind_own_file(b, "hostname", "/etc/hostname", uts);
-    bind_own_file(b, "resolv.conf", "/etc/resolv.conf",
-                  net && !o->dns && !o->dns_search && !o->dns_option);
+        bind_file(b, "hosts", "/etc/hosts",
+                  streq(net, uts) && !o->add_host && !o->hosts_file ? net : NULL);
+    if (!o->no_hostname)
+        bind_file(b, "hostname", "/etc/hostname", uts);
+    if (!build_no_resolv(o))
+        bind_file(b, "resolv.conf", "/etc/resolv.conf",
+                  o->dns || o->dns_search || o->dns_option ? NULL : net);
     if (b->o->init) {
         scoped_free char *init = path_join(b->conf->libexec, "rootlet-init");
         spec_add_mount(b->spec, "/dev/rootlet-init", "bind", init, "bind,ro,rprivate,nosuid,nodev");

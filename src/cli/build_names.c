@@ -1,4 +1,4 @@
-/* build_names - namespaces, id maps, network and host name. */
+/* build_names - namespaces, id maps and host name. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -18,8 +18,8 @@ void build_map_lines(const struct idmap *m, struct spec_id_map **ret, size_t *re
 
 /* --pid container:ID and its like: which process has the namespace is found at every start, but so
  * is who will never have one. */
-static int container_ns(struct build *b, const char *flag, const char *ref, const char *type,
-                        char **ret_id, struct err *e)
+int build_container_ns(struct build *b, const char *flag, const char *ref, const char *type,
+                       char **ret_id, struct err *e)
 {
     scoped_container struct container c = {.dir_fd = -1};
     int r = container_open(b->conf, ref, &c, e);
@@ -50,35 +50,13 @@ static int simple_ns(struct build *b, const char *flag, const char *mode, const 
     }
     if ((ref = str_after(mode, "container:"))) {
         scoped_free char *id = NULL;
-        int r = container_ns(b, flag, ref, type, &id, e);
+        int r = build_container_ns(b, flag, ref, type, &id, e);
         if (r == 0)
             strv_addf(&b->rec->joins, "%s=%s", type, id);
         return r;
     }
     return err_hint(e, err_msg(e, EINVAL, "%s %s: unknown mode", flag, mode),
                     "known are private, host and container:NAME");
-}
-
-static int build_network(struct build *b, struct err *e)
-{
-    const char *mode = b->o->network ? b->o->network : b->conf->network;
-    struct network_plan *p = &b->rec->network;
-    int r = network_parse(mode, p, e);
-    if (r < 0)
-        return r;
-    const struct network_driver *d = network_driver_get(p->mode, e);
-    if (!d)
-        return -EINVAL;
-    if (streq(p->mode, "container")) {
-        char *id = NULL;
-        r = container_ns(b, "--network", p->target, "network", &id, e);
-        if (r < 0)
-            return r;
-        free(p->target); /* the name may become another's */
-        p->target = id;
-        return 0;
-    }
-    return d->plan ? d->plan(p, b->spec, e) : 0;
 }
 
 /* Private by default: what the caller's cgroups are called is none of the container's business. */

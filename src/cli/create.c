@@ -322,7 +322,7 @@ static int shared_map(const struct run_opts *o, const char **flag, struct userns
     const struct {
         const char *flag, *mode;
     } modes[] = {
-        {"--network", o->network ? o->network : cli_conf()->network},
+        {"--network", o->network ? o->network[0] : cli_conf()->network},
         {"--pid", o->pid},
         {"--ipc", o->ipc},
         {"--uts", o->uts},
@@ -393,18 +393,6 @@ static int replace_old(const struct run_opts *o, struct err *e)
     return cli_remove(&old, true, false, e);
 }
 
-/* What later versions do is refused by name, never taken and ignored. */
-static int refuse_missing(const struct run_opts *o, struct err *e)
-{
-    if (o->no_hosts && o->add_host)
-        return err_msg(e, EINVAL, "--no-hosts and --add-host exclude each other");
-    if (o->publish || o->publish_all)
-        return err_hint(
-            e, err_msg(e, ENOTSUP, "--publish: no network driver of this version publishes ports"),
-            "--network host shares the host's ports");
-    return 0;
-}
-
 /* "linux/amd64", "linux/arm/v7" or "amd64": an image is here for one platform. */
 static int check_platform(const struct creation *c, struct err *e)
 {
@@ -433,9 +421,7 @@ static int create(struct creation *c, char *const *words, struct err *e)
     if (c->o->name && !id_name_valid(c->o->name))
         return err_hint(e, err_msg(e, EINVAL, "name \"%s\" is not valid", c->o->name),
                         "letters, digits, \"_\", \".\" and \"-\", a letter or digit first");
-    int r = refuse_missing(c->o, e);
-    if (r == 0)
-        r = cli_requires_resolve(c->o->requires, &c->rec.requires, e);
+    int r = cli_requires_resolve(c->o->requires, &c->rec.requires, e);
     if (r == 0)
         r = c->o->spec ? build_read_spec(c->o->spec, &c->spec, e) : 0;
     if (r == 0)
@@ -455,6 +441,7 @@ static int create(struct creation *c, char *const *words, struct err *e)
         .conf = conf,
         .image = c->has_image ? &c->config : NULL,
         .words = words[0] ? words + 1 : words,
+        .root_dirs = c->layer_dirs,
         .map = &c->map,
         .limits = c->groups->limits,
         .spec = &c->spec,

@@ -2,7 +2,7 @@ bin_PROGRAMS += rootlet
 rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/select.c src/cli/select.h src/cli/runopts.c src/cli/runopts.h \
 	src/cli/runopts_lines.h src/cli/runopts_limits.c src/cli/runopts_limits.h src/cli/runopts_life.h src/cli/update.c src/cli/inspect.h src/cli/inspect_limits.c \
 	src/cli/build.c src/cli/build.h src/cli/build_env.c src/cli/build_process.c \
-	src/cli/build_life.c src/cli/linger.c src/cli/linger.h src/cli/healthcheck.c src/cli/build_mounts.c src/cli/build_volumes.c src/cli/build_names.c src/cli/build_security.c \
+	src/cli/build_life.c src/cli/linger.c src/cli/linger.h src/cli/healthcheck.c src/cli/build_mounts.c src/cli/build_volumes.c src/cli/build_names.c src/cli/build_network.c src/cli/runopts_network.h src/cli/build_security.c \
 	src/cli/build_spec.c src/cli/build_resources.c src/cli/build_hardware.c src/cli/build_limits.h src/cli/build_record.c src/cli/create.c src/cli/create.h src/cli/run.c src/cli/follow.c \
 	src/cli/follow.h src/cli/unit.c src/cli/unit.h src/cli/start.c src/cli/stop.c src/cli/wait.c src/cli/pause.c src/cli/rm.c src/cli/requires.c src/cli/requires.h src/cli/runopts_refused.h src/cli/depend.c src/cli/depend.h src/cli/exec.c \
 	src/cli/exec_session.c src/cli/exec_session.h src/cli/ps.c src/cli/psfilter.c \

@@ -11,7 +11,8 @@ struct pod_member {
     const struct pod *pod; /* NULL: of none */
     int lock;              /* the pod stays until this is closed, or -1 */
     struct run_opts o;     /* the options as the pod makes them; strings borrowed */
-    char *network, *self;  /* "container:ID" */
+    char **network;        /* --network of o */
+    char *self;            /* "container:ID" */
 };
 #define POD_MEMBER_INIT                                                                            \
     {                                                                                              \

@@ -11,11 +11,12 @@
 #include "events/events.h"
 
 struct create_opts {
-    char *name, *hostname, *network, *share, *infra_name, *userns, *exit_policy, *cgroup_parent;
+    char *name, *hostname, *share, *ip, *ip6, *mac_address, *hosts_file, *infra_name, *userns,
+        *exit_policy, *cgroup_parent;
     char *shm_size, *id_file;
-    bool replace, infra, infra_set;
+    bool replace, infra, infra_set, no_hosts, no_hostname;
     char **label, **label_file, **uidmap, **gidmap, **sysctl, **add_host, **dns, **dns_search;
-    char **dns_option, **publish, **command_line;
+    char **dns_option, **publish, **network, **network_alias, **egress, **command_line;
 };
 
 #define O(m) offsetof(struct create_opts, m)
@@ -30,6 +31,8 @@ static const struct opt pod_create_table[] = {
     {"dns", 0, OPT_STRV, O(dns), "ADDRESS", "Name server in /etc/resolv.conf"},
     {"dns-option", 0, OPT_STRV, O(dns_option), "OPTION", "Option in /etc/resolv.conf"},
     {"dns-search", 0, OPT_STRV, O(dns_search), "DOMAIN", "Search domain in /etc/resolv.conf"},
+    {"egress", 0, OPT_STRV, O(egress), "POLICY",
+     "Where it may connect to: allow=NAME|CIDR[:PORT],... or deny"},
     {"exit-policy", 0, OPT_STRING, O(exit_policy), "POLICY",
      "continue (default), or stop: it ends with its last container"},
     {"gidmap", 0, OPT_STRV, O(gidmap), "IN:OUT[:N]", "Map group ids"},
@@ -41,10 +44,20 @@ static const struct opt pod_create_table[] = {
     {"label", 'l', OPT_STRV, O(label), "KEY[=VALUE]", "Set a label"},
     {"label-file", 0, OPT_STRV, O(label_file), "FILE", "Read labels from a file"},
     {"name", 'n', OPT_STRING, O(name), "NAME", "Name of the pod, instead of NAME behind"},
-    {"network", 0, OPT_STRING, O(network), "MODE", "none (default), host, container:ID or ns:PATH"},
-    {"net", 0, OPT_STRING, O(network), "MODE", NULL, 0, "network"},
+    {"hosts-file", 0, OPT_STRING, O(hosts_file), "FILE",
+     "What /etc/hosts begins with: a path, image, or none"},
+    {"ip", 0, OPT_STRING, O(ip), "ADDRESS", "IPv4 address in its network"},
+    {"ip6", 0, OPT_STRING, O(ip6), "ADDRESS", "IPv6 address in its network"},
+    {"mac-address", 0, OPT_STRING, O(mac_address), "MAC", "MAC address in its network"},
+    {"network", 0, OPT_STRV, O(network), "MODE",
+     "slirp, none, host, pasta, container:ID, ns:PATH or networks by name"},
+    {"net", 0, OPT_STRV, O(network), "MODE", NULL, 0, "network"},
+    {"network-alias", 0, OPT_STRV, O(network_alias), "NAME", "Further name in its networks"},
+    {"no-hostname", 0, OPT_FLAG, O(no_hostname), NULL, "Leave the images' /etc/hostname alone"},
+    {"no-hosts", 0, OPT_FLAG, O(no_hosts), NULL, "Leave the images' /etc/hosts alone"},
     {"pod-id-file", 0, OPT_STRING, O(id_file), "FILE", "Write the pod's id to a file"},
-    {"publish", 'p', OPT_STRV, O(publish), "[IP:]HOST:CTR", "Publish a port (refused yet)"},
+    {"publish", 'p', OPT_STRV, O(publish), "[[IP:]HOST:]CTR[/PROTO]",
+     "Publish a port of the pod on the host"},
     {"replace", 0, OPT_FLAG, O(replace), NULL, "Remove a pod of the same name first"},
     {"share", 0, OPT_STRING, O(share), "TYPES",
      "Namespaces: net, ipc, uts, pid (net,ipc,uts), none"},
@@ -132,6 +145,14 @@ static int make_infra(const struct create_opts *o, const struct pod_wish *wish, 
         .dns_search = o->dns_search,
         .dns_option = o->dns_option,
         .publish = o->publish,
+        .network_alias = o->network_alias,
+        .egress = o->egress,
+        .ip = o->ip,
+        .ip6 = o->ip6,
+        .mac_address = o->mac_address,
+        .hosts_file = o->hosts_file,
+        .no_hosts = o->no_hosts,
+        .no_hostname = o->no_hostname,
         .shm_size = o->shm_size,
         .cgroup_parent = o->cgroup_parent,
     };

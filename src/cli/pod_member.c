@@ -23,9 +23,25 @@ static int refuse_own(const struct run_opts *o, const struct ctr_record *infra, 
                                 : o->uidmap ? "uidmap"
                                             : "gidmap"),
                         "give it to 'rootlet pod create'");
-    if (o->network && pod_shares(infra, "net"))
-        return err_hint(e, err_msg(e, EINVAL, "--network: pod %s shares its network", infra->pod),
-                        "give it to 'rootlet pod create', or make a pod with --share ipc,uts");
+    const struct {
+        const char *flag;
+        bool given;
+    } of_network[] = {
+        {"network", o->network},
+        {"publish", o->publish},
+        {"publish-all", o->publish_all},
+        {"network-alias", o->network_alias},
+        {"ip", o->ip},
+        {"ip6", o->ip6},
+        {"mac-address", o->mac_address},
+        {"egress", o->egress},
+    };
+    for (size_t i = 0; pod_shares(infra, "net") && i < N_ELEMENTS(of_network); i++)
+        if (of_network[i].given)
+            return err_hint(e,
+                            err_msg(e, EINVAL, "--%s: pod %s shares its network",
+                                    of_network[i].flag, infra->pod),
+                            "give it to 'rootlet pod create', or make a pod with --share ipc,uts");
     return 0;
 }
 
@@ -34,11 +50,11 @@ static void share_network(struct pod_member *m, const struct ctr_record *infra, 
 {
     const struct network_plan *n = &infra->network;
     if (streq(n->mode, "host"))
-        m->network = xstrdup("host");
+        strv_add(&m->network, "host");
     else if (streq(n->mode, "ns") || streq(n->mode, "container"))
-        m->network = xasprintf("%s:%s", n->mode, n->target);
+        strv_addf(&m->network, "%s:%s", n->mode, n->target);
     else
-        m->network = xstrdup(self);
+        strv_add(&m->network, self);
     m->o.network = m->network;
 }
 
@@ -56,6 +72,7 @@ static void share(struct pod_member *m, const struct ctr_record *infra, char *se
         if (!*simple[i].mode && pod_shares(infra, simple[i].type))
             *simple[i].mode = self;
     o->userns = infra->userns;
+    o->no_hosts |= infra->network.no_hosts;
 }
 
 int pod_member_begin(struct pod_member *m, const struct run_opts *o, struct err *e)
@@ -85,7 +102,7 @@ void pod_member_release(struct pod_member *m)
 {
     pod_set_release(&m->set);
     fd_close(&m->lock);
-    free(m->network);
+    strv_free(m->network);
     free(m->self);
 }
 

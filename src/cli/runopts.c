@@ -3,6 +3,7 @@
 
 #include "cli/runopts_life.h"
 #include "cli/runopts_lines.h"
+#include "cli/runopts_network.h"
 #include "cli/runopts_refused.h"
 
 /* clang-format off */
@@ -24,7 +25,6 @@
 
 /* The rest. */
 #define COMMON_OPTIONS \
-    LIST("add-host", 0, add_host, "HOST:IP", "Add a line to /etc/hosts"), \
     LIST("annotation", 0, annotation, "KEY=VALUE", "Add an OCI annotation"), \
     COMMAS("attach", 'a', attach, "STREAM", "Attach to stdin, stdout or stderr only"), \
     COMMAS("cap-add", 0, cap_add, "CAP", "Add a capability, or ALL"), \
@@ -34,10 +34,6 @@
     TEXT("cgroups", 0, cgroups, "MODE", "enabled, or disabled: no resource control"), \
     TEXT("cidfile", 0, cidfile, "FILE", "Write the container's id to a file"), \
     LIST("device", 0, device, "HOST[:CTR[:rwm]]", "Make a host device available"), \
-    LIST("dns", 0, dns, "ADDRESS", "Name server in /etc/resolv.conf"), \
-    LIST("dns-option", 0, dns_option, "OPTION", "Option in /etc/resolv.conf"), \
-    ALIAS("dns-opt", 0, OPT_STRV, dns_option, "OPTION", "dns-option"), \
-    LIST("dns-search", 0, dns_search, "DOMAIN", "Search domain in /etc/resolv.conf"), \
     TEXT("domainname", 0, domainname, "NAME", "NIS domain name inside"), \
     {"entrypoint", 0, OPT_STRING, O(entrypoint), "CMD", \
      "Replace the image's ENTRYPOINT (text or JSON array; empty: none)", 0, NULL, NULL, \
@@ -46,7 +42,6 @@
     LIST("env-file", 0, env_file, "FILE", "Read environment variables from a file"), \
     FLAG("env-host", 0, env_host, "Copy the whole environment from here"), \
     LIST("env-merge", 0, env_merge, "NAME=VALUE", "Set a variable; ${NAME} in it is the image's value"), \
-    LIST("expose", 0, expose, "PORT", "Record a port as exposed"), \
     LIST("gidmap", 0, gidmap, "IN:OUT[:N]", "Map group ids"), \
     LIST("group-add", 0, group_add, "GROUP", "Add a supplementary group"), \
     TEXT("hostname", 'h', hostname, "NAME", "Host name inside"), \
@@ -58,9 +53,6 @@
     LIST("label-file", 0, label_file, "FILE", "Read labels from a file"), \
     LIST("mount", 0, mount, "type=TYPE,...", "Mount a bind, volume or tmpfs"), \
     TEXT("name", 0, name, "NAME", "Name of the container"), \
-    TEXT("network", 0, network, "MODE", "none (default), host, container:ID or ns:PATH"), \
-    ALIAS("net", 0, OPT_STRING, network, "MODE", "network"), \
-    FLAG("no-hosts", 0, no_hosts, "Leave the image's /etc/hosts alone"), \
     {"oom-score-adj", 0, OPT_INT, O(oom_score_adj), "N", \
      "Readiness of the kernel to kill it, -1000 to 1000", 0, NULL, NULL, O(oom_score_adj_set)}, \
     TEXT("pid", 0, pid, "MODE", "PID namespace: private, host, or container:ID"), \
@@ -73,9 +65,6 @@
     TEXT("arch", 0, arch, "ARCH", "Architecture of the image"), \
     TEXT("variant", 0, variant, "VARIANT", "Variant of the image's architecture"), \
     FLAG("privileged", 0, privileged, "All capabilities, no seccomp, nothing masked"), \
-    LIST("publish", 'p', publish, "[IP:]HOST:CTR", "Publish a port (refused yet)"), \
-    ALIAS("port", 0, OPT_STRV, publish, "HOST:CTR", "publish"), \
-    FLAG("publish-all", 'P', publish_all, "Publish all exposed ports (refused yet)"), \
     TEXT("pull", 0, pull, "POLICY", "missing or never"), \
     FLAG("quiet", 'q', quiet, "No progress"), \
     FLAG("read-only", 0, read_only, "Root file system read-only"), \
@@ -114,8 +103,8 @@
     {"preserve-fds", 0, OPT_INT, O(preserve_fds), "N", "Hand on N descriptors from 3 on"}
 
 #define ALL_OPTIONS \
-    LIMIT_OPTIONS, LIFE_OPTIONS, UNIT_OPTIONS, WATCH_OPTIONS, POD_OPTIONS, COMMON_OPTIONS, \
-        REFUSED_OPTIONS
+    LIMIT_OPTIONS, LIFE_OPTIONS, UNIT_OPTIONS, WATCH_OPTIONS, POD_OPTIONS, NETWORK_OPTIONS, \
+        COMMON_OPTIONS, REFUSED_OPTIONS
 
 const struct opt run_table[] = {
     ALL_OPTIONS,

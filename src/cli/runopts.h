@@ -36,12 +36,15 @@ struct run_opts {
     /* The rest. */
     bool detach, interactive, tty, rm, init, privileged, read_only, publish_all, quiet, replace;
     bool ignored, env_host, read_only_tmpfs, read_only_tmpfs_set, sig_proxy, sig_proxy_set;
-    char *name, *entrypoint, *workdir, *user, *hostname, *domainname, *network, *userns, *pid, *ipc;
+    char *name, *entrypoint, *workdir, *user, *hostname, *domainname, *userns, *pid, *ipc;
     char *uts, *cgroups, *cgroupns, *cgroup_parent, *shm_size, *stop_signal;
     char *cidfile, *pidfile, *pull, *platform, *tz, *umask, *detach_keys, *spec, *os, *arch,
         *variant;
     char *security_profile;
     bool rootfs, entrypoint_set, unsetenv_all, http_proxy, no_hosts, passwd, passwd_set;
+    bool no_hostname;
+    char *ip, *ip6, *mac_address, *hosts_file;
+    char **network, **network_alias, **egress;
     char **env_merge, **requires;
     char **attach, **env, **env_file, **unsetenv, **group_add, **add_host, **dns, **dns_search;
     char **dns_option, **publish, **expose, **volume, **mount, **tmpfs, **volumes_from, **ulimit;

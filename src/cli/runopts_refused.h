@@ -2,7 +2,6 @@
  * each with what does its work or why nothing can. With runopts_lines.h. */
 #pragma once
 
-#define ADDRESS "--network none, host, container:ID or ns:PATH are there; none gives addresses"
 #define REGISTRY "registries come later: 'rootlet load' brings images in"
 #define RT "control groups v2 have no real-time budget; --ulimit rtprio= lets it ask for a priority"
 #define WINDOWS "it is for containers of Windows"
@@ -17,9 +16,8 @@
     LATER("image-volume", "the volumes of an image are anonymous ones; -v or --tmpfs at the same place replaces one"), \
     LATER("init-ctr", "start one that prepares things first: --requires, or a oneshot unit"), \
     LATER("init-path", "--init runs rootlet's own; else name another in front of COMMAND"), \
-    LATER("ip", ADDRESS), LATER("ip6", ADDRESS), LATER("mac-address", ADDRESS), \
-    LATER("network-alias", ADDRESS), LATER("link-local-ip", ADDRESS), \
-    LATER("link", "--network container:ID shares another container's network"), \
+    LATER("link", "containers of one network find each other by name: rootlet network create"), \
+    LATER("link-local-ip", "--ip and --ip6 give addresses of the network"), \
     LATER("passwd-entry", "--userns keep-id adds the caller; others belong into the image"), \
     LATER("personality", "start the command with setarch(8)"), \
     LATER("pod-id-file", "--pod $(cat FILE)"), \

@@ -33,7 +33,9 @@ static const struct setting {
 };
 
 /* Settings that other modules read from conf.extra. */
-static const char *const other_keys[] = {"stop_timeout", "pids_limit", "log_size_max", "quadlet"};
+static const char *const other_keys[] = {"stop_timeout", "pids_limit",      "log_size_max",
+                                         "quadlet",      "publish_address", "dns",
+                                         "dns_search",   "dns_options",     "hosts_file"};
 
 static char **member(struct conf *c, const struct setting *s)
 {
@@ -222,7 +224,7 @@ static void defaults(struct conf *c)
     c->cgroups = xstrdup("enabled");
     c->security_profile = xstrdup("default");
     c->userns = xstrdup("");
-    c->network = xstrdup("none");
+    c->network = xstrdup("auto");
     c->storage_driver = xstrdup("");
     c->log_driver = xstrdup("k8s-file");
     c->detach_keys = xstrdup("ctrl-p,ctrl-q");

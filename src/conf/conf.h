@@ -19,7 +19,7 @@ struct conf {
     char *cgroups;  /* "enabled" "disabled" ...; --cgroups, ROOTLET_CGROUPS, cgroups = */
     char *security_profile; /* "default" "hardened" "minimal" */
     char *userns;           /* default for --userns */
-    char *network;          /* default for --network ("none" until a driver is there) */
+    char *network;          /* default for --network; "auto": what this host can do */
     char *storage_driver;   /* "" = probe */
     char *log_driver;       /* "k8s-file" */
     char *detach_keys;      /* "ctrl-p,ctrl-q" */

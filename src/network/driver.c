@@ -30,6 +30,7 @@ const struct jfield network_plan_fields[] = {
     {F_PLAN(joins, J_ARRAY), .sub = network_join_fields, .sub_size = sizeof(struct network_join),
      .count_offset = offsetof(struct network_plan, n_joins)},
     {F_PLAN(ports, J_STRV)},
+    {F_PLAN(expose, J_STRV)},
     {F_PLAN(egress, J_STRV)},
     {F_PLAN(dns, J_STRV)},
     {F_PLAN(dns_search, J_STRV)},

@@ -4,6 +4,7 @@ src_network_libnetwork_a_SOURCES += src/network/run.h src/network/session.h src/
 	src/network/process.c src/network/session.c
 src_network_libnetwork_a_SOURCES += src/network/host.c src/network/join.c src/network/none.c
 src_network_libnetwork_a_SOURCES += src/network/publish.c src/network/publish.h src/network/publish-wire.c
+src_network_libnetwork_a_SOURCES += src/network/plan.h src/network/plan.c
 src_network_libnetwork_a_SOURCES += src/network/resolv.h src/network/resolv.c
 src_network_libnetwork_a_SOURCES += src/network/store.h src/network/store-priv.h src/network/store.c \
 	src/network/subnet.c

@@ -32,6 +32,7 @@ struct network_plan {
     struct network_join *joins;
     size_t n_joins;
     char **ports;       /* -p, each in the form of net_port_format_option (net/ports.h) */
+    char **expose;      /* "80/tcp" ...: of --expose and the image, for who asks */
     char **egress;      /* --egress (net/egress.h); NULL: everything is allowed */
     char **dns;         /* --dns; NULL: the driver's own */
     char **dns_search;  /* --dns-search; {"."}: none */
