@@ -43,7 +43,7 @@ const struct jfield network_plan_fields[] = {
 };
 
 static const struct network_driver *const drivers[] = {
-    &network_none, &network_host, &network_container, &network_ns, NULL,
+    &network_none, &network_host, &network_container, &network_ns, &network_pasta, NULL,
 };
 
 const struct network_driver *const *network_drivers(void)
@@ -66,7 +66,7 @@ const struct network_driver *network_driver_get(const char *mode, struct err *e)
     if (d)
         return d;
     /* docker's and podman's; nobody's typing error. */
-    static const char *const later[] = {"bridge", "pasta", "slirp4netns", "private", "default"};
+    static const char *const later[] = {"bridge", "slirp4netns", "private", "default"};
     bool planned = false;
     for (size_t i = 0; mode && i < N_ELEMENTS(later); i++)
         planned = planned || strncmp(mode, later[i], strlen(later[i])) == 0;

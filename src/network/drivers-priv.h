@@ -5,6 +5,7 @@
 #include "network/run.h"
 
 extern const struct network_driver network_none, network_host, network_container, network_ns;
+extern const struct network_driver network_pasta;
 
 /* That of a named network, by its configuration; NULL with e. */
 const struct network_driver *network_driver_of(const struct conf *c, const char *network,

@@ -204,14 +204,23 @@ static void adopt_part(struct network_session *n, struct part *p, const struct n
     struct err e = ERR_INIT;
     n->run.join = p->join;
     p->attached = true;
-    if (d->adopt) {
-        if (d->adopt(&n->run, st, &e) < 0)
-            tell(n, "network_failed", d->name, e.msg);
-        return;
+    int r = 0;
+    if (d->adopt)
+        r = d->adopt(&n->run, st, &e);
+    else if (!network_process_adopt(&n->run, d, d->name, st, &e))
+        r = -EMFILE;
+    if (r < 0)
+        tell(n, "network_failed", d->name, e.msg);
+}
+
+/* What has ended while nobody looked. */
+static void revive_dead(struct network_session *n)
+{
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        struct network_process *p = &n->run.process[i];
+        if (p->what && p->pidfd < 0 && p->ctl < 0)
+            revive(n, p, "its supervisor");
     }
-    struct network_process *proc = network_process_adopt(&n->run, d, d->name, st, &e);
-    if (proc && proc->pidfd < 0)
-        revive(n, proc, "its supervisor");
 }
 
 int network_session_adopt(const struct network_request *req, const struct network_was *was,
@@ -230,6 +239,8 @@ int network_session_adopt(const struct network_request *req, const struct networ
     take_state(&n->run, &st);
     for (size_t i = 0; r == 0 && i < n->n_parts; i++)
         adopt_part(n, &n->part[i], &st);
+    if (r == 0)
+        revive_dead(n);
     network_state_release(&st);
     if (r < 0 || n->n_parts == 0)
         network_session_leave(n);
