@@ -214,7 +214,7 @@ static void probe_restart(const struct conf *c, struct finding *f)
 static void probe_programs(const struct conf *c, struct finding *f)
 {
     static const char *const names[] = {"rootlet-supervise", "rootlet-image", "rootlet-init",
-                                        "rootlet-seccomp"};
+                                        "rootlet-seccomp", "rootlet-leash"};
     for (size_t i = 0; i < N_ELEMENTS(names); i++) {
         scoped_free char *path = path_join(c->libexec, names[i]);
         if (access(path, X_OK) == 0)

@@ -22,7 +22,7 @@ MS_REC, MS_PRIVATE = 0x4000, 1 << 18
 MNT_DETACH = 2
 USER = "rlbench"
 PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init", "rootlet-oci",
-            "rootlet-scope")
+            "rootlet-scope", "rootlet-leash")
 CONTAINERS_CONF = """[containers]
 cgroups = "disabled"
 [engine]

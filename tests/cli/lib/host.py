@@ -17,7 +17,10 @@ BUILDDIR = pathlib.Path(os.environ.get("BUILDDIR", "build"))
 SRCDIR = pathlib.Path(os.environ.get("SRCDIR", "."))
 SANITIZERS = os.environ.get("SANITIZERS") == "yes"
 PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init", "rootlet-oci",
-            "rootlet-scope", "rootlet-user-generator")
+            "rootlet-scope", "rootlet-user-generator", "rootlet-leash")
+# Of the network; a configuration may be without some of them.
+PROGRAMS += tuple(p for p in ("rootlet-slirp", "rootlet-ports", "rootlet-network", "rootlet-net-helper")
+                  if (BUILDDIR / p).exists())
 DEVICES = ("/dev/fuse", "/dev/net/tun")
 LOCK = "/run/lock/rootlet-tests"
 SUBIDS = 65536
