@@ -54,15 +54,17 @@ struct wire_subnet {
 
 enum wire_scope { WIRE_SCOPE_NONE, WIRE_SCOPE_USER, WIRE_SCOPE_SYSTEM };
 
-/* A user network as it was asked for. Texts are terminated, the rest zero: compared as bytes. */
+/* A user network as it was asked for. Texts are terminated, the rest zero: it is compared as bytes,
+ * and has no padding. */
 struct wire_network {
+    uint32_t mtu; /* 0: the uplink's */
     char name[WIRE_NAME_SIZE], id[WIRE_ID_SIZE];
     uint8_t internal, no_dns, isolate;
     uint8_t scope;                /* enum wire_scope: whose manager gives it a scope of its own */
-    uint32_t mtu;                 /* 0: the uplink's */
     struct wire_subnet subnet[2]; /* IPv4, IPv6 */
     struct net_addr dns[WIRE_DNS_MAX];
     char egress[WIRE_EGRESS_SIZE]; /* rules, one a line */
+    uint8_t zero;
 };
 
 struct wire_network_request {

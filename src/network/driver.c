@@ -62,7 +62,7 @@ static const struct network_driver *find(const char *mode)
 
 const struct network_driver *network_driver_get(const char *mode, struct err *e)
 {
-    const struct network_driver *d = find(mode);
+    const struct network_driver *d = streq(mode, "networks") ? &network_named : find(mode);
     if (d)
         return d;
     /* docker's and podman's; nobody's typing error. */
@@ -116,7 +116,7 @@ void network_plan_release(struct network_plan *p)
 }
 
 /* Of networks by name. */
-static const struct network_driver *const joining[] = {NULL};
+static const struct network_driver *const joining[] = {&network_user, NULL};
 
 const struct network_driver *network_driver_of(const struct conf *c, const char *network,
                                                struct err *e)

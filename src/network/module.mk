@@ -43,3 +43,4 @@ tests_unit_test_publish_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_publish_LDADD = src/network/libnetwork.a src/net/libnet.a src/sys/libsys.a \
 	src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
+src_network_libnetwork_a_SOURCES += src/network/user.c src/network/user-manager.c src/network/user-priv.h

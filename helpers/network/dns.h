@@ -1,0 +1,97 @@
+/* dns - the name server of one network: a process of its own, in a sandbox.
+ *
+ * It hears what containers send, so nothing of the manager is left in it but its sockets: names of
+ * members come as messages over one of them. It answers for members, and hands everything else to
+ * the host's resolvers, unparsed, from the host's network namespace, so that a resolver on the
+ * host's loopback works. There is no other place where a question goes. */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/loop.h"
+#include "net/addr.h"
+#include "net/dns.h"
+#include "net/wire.h"
+
+#define DNS_SERVERS_MAX 4
+#define DNS_QUERY_MAX 4096 /* of a container; the answers may have DNS_MESSAGE_MAX */
+#define DNS_DOMAIN "rootlet"
+#define DNS_TTL_S 5 /* a container's address may be another one soon */
+
+/* A member's names and addresses, from the manager; gone: of this id there are no more. */
+struct dns_member {
+    char id[WIRE_ID_SIZE];
+    uint8_t gone;
+    struct net_addr addr[2];
+    char names[WIRE_NAMES_MAX + 2][WIRE_NAME_SIZE];
+};
+
+/* What the manager's fork begins with; descriptors are owned, -1 for none. */
+struct dns_setup {
+    int control;                              /* from the manager: struct dns_member */
+    int udp[2], tcp[2];                       /* bound to the gateway's addresses, IPv4 and IPv6 */
+    struct net_cidr net[2];                   /* reverse names of these are ours alone */
+    bool internal;                            /* nothing is forwarded */
+    struct net_addr servers[DNS_SERVERS_MAX]; /* instead of the host's; none: the host's */
+};
+/* Serves until the manager has gone. Returns the exit status. */
+int dns_serve(struct dns_setup *s);
+
+/* names.c */
+struct dns_names {
+    struct dns_entry **v;
+    size_t n;
+    unsigned turn; /* which of several members of a name comes first */
+};
+void dns_names_apply(struct dns_names *t, const struct dns_member *m);
+/* Addresses of a family (4, 6) that a name has, at most max, another one first each time. Their
+ * number; -ENOENT when no member is called so. */
+int dns_names_find(struct dns_names *t, const char *name, int family, struct net_addr *ret,
+                   size_t max);
+const char *dns_names_reverse(const struct dns_names *t, const struct net_addr *a); /* or NULL */
+
+/* resolv.c: the resolvers of the host, read again when the file is another one. */
+struct dns_upstream {
+    struct sockaddr_storage v[DNS_SERVERS_MAX];
+    size_t n;
+    bool fixed; /* by the network's settings */
+    int64_t looked_ns;
+    struct timespec mtime, ctime;
+    ino_t inode;
+};
+void dns_upstream_fix(struct dns_upstream *u, const struct net_addr *v, size_t n);
+void dns_upstream_look(struct dns_upstream *u);
+/* The nameserver lines of a resolv.conf(5). */
+void dns_upstream_parse(struct dns_upstream *u, const char *text);
+socklen_t dns_upstream_size(const struct sockaddr_storage *a);
+
+/* server.c */
+struct dns_server {
+    struct loop *loop;
+    struct dns_setup set;
+    struct dns_names names;
+    struct dns_upstream upstream;
+    struct err error; /* of the loop's calls; of no interest to anybody */
+    struct dns_udp *udp;
+    struct dns_tcp *tcp;
+    bool sweeping;
+};
+/* The answer to a query that we can give ourselves, into buf (DNS_MESSAGE_MAX, of which max may be
+ * used): its size; 0: it is to be forwarded; -1: it is not to be answered at all. */
+ssize_t dns_answer_query(struct dns_server *s, const uint8_t *msg, size_t size, size_t max,
+                         uint8_t *buf);
+void dns_sweep_later(struct dns_server *s);
+bool dns_same_client(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
+extern uint8_t dns_buf[DNS_MESSAGE_MAX]; /* of one event */
+
+/* udp.c, tcp.c */
+int dns_udp_open(struct dns_server *s);
+int dns_tcp_open(struct dns_server *s);
+/* Ends what has waited for too long, several times a second while somebody waits (dns_sweep_later
+ * begins that). Is there still something that waits? */
+bool dns_udp_sweep(struct dns_server *s, int64_t now_ns);
+bool dns_tcp_sweep(struct dns_server *s, int64_t now_ns);

@@ -1,0 +1,88 @@
+/* network - one user network: a namespace with a bridge, its members, their names, one way out.
+ *
+ * The process stays in the host's namespaces. It made the network's by a child that has ended, and
+ * holds descriptors of them; who owns a user namespace configures what is in it from outside
+ * (sys/netns.h). Who is a member is what the kernel says: a veth on the bridge, whose alias holds
+ * the container's id and addresses. There is no file that could be wrong about it. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "net/ipam.h"
+#include "net/wire.h"
+#include "sys/rtnl.h"
+
+#define UPLINK_NAME "uplink0"
+
+struct member {
+    char id[WIRE_ID_SIZE];
+    int index; /* of the bridge's end */
+    int pidfd; /* of the init; -1: found in the kernel, its supervisor has not come yet */
+    uint8_t mac[6];
+    struct net_addr addr[2];
+    char names[WIRE_NAMES_MAX][WIRE_NAME_SIZE];
+    struct network *net;
+};
+
+/* A child of ours that is started again when it ends. */
+struct child {
+    pid_t pid;
+    int pidfd, ctl;
+    int64_t since_ns;
+    unsigned quick; /* ends in a row that came soon after the start */
+};
+
+struct network {
+    struct wire_network cfg;
+    struct loop *loop;
+    int lock_fd, listen_fd;
+    int userns_fd, netns_fd;
+    int route_fd, monitor_fd; /* NETLINK_ROUTE inside; link changes */
+    int dns_fd[4];            /* UDP and TCP of IPv4, of IPv6 */
+    int tap_fd;
+    int bridge;
+    uint32_t mtu;
+    struct ipam_range range[2]; /* net.addr.family 0: none */
+    struct member **members;
+    size_t n_members;
+    struct child dns, uplink;
+    struct connection *connections;
+    bool idle_timer;
+};
+
+/* space.c: the namespaces, by descriptors or new ones; the bridge in it. */
+int space_open(struct network *n, int userns_fd, int netns_fd, struct err *e);
+struct rtnl_ip rtnl_ip_of(const struct net_addr *a, unsigned prefix);
+/* rules.c: what leaves by the uplink does so in its name. */
+int rules_set(struct network *n, struct err *e);
+/* scope.c: out of the container's unit, which may end before us. */
+int scope_enter(const struct wire_network *cfg, struct err *e);
+
+/* member.c */
+int members_find(struct network *n, struct err *e); /* those that the kernel knows already */
+int member_attach(struct network *n, const struct wire_network_request *q, const int fds[2],
+                  struct wire_network_reply *ret, struct err *e);
+void member_detach(struct network *n, const char *id);
+void members_check(struct network *n); /* links have changed */
+struct member *member_find(struct network *n, const char *id);
+void members_changed(struct network *n); /* main.c: there may be none left */
+
+/* names.c's process: dnsproc.c */
+int dnsproc_start(struct network *n, struct err *e);
+void dnsproc_member(struct network *n, const struct member *m, bool gone);
+/* uplink.c */
+int uplink_start(struct network *n, struct err *e);
+void child_end(struct network *n, struct child *c);
+
+/* serve.c */
+int serve_connection(struct network *n, int fd, struct err *e); /* fd is owned from here on */
+int serve_listen(struct network *n, struct err *e);
+/* To all supervisors: an event of ours; a message of the uplink's as it is. */
+void serve_event(struct network *n, const char *action);
+void serve_forward(struct network *n, const void *data, size_t size);
+/* One request and its answer. */
+void serve_request(struct network *n, int fd, const struct wire_network_request *q,
+                   const int fds[4]);

@@ -1,0 +1,153 @@
+/* The name server's answers of its own, and its loop. */
+#include "helpers/network/dns.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "base/timefmt.h"
+#include "sys/sock.h"
+
+#define SWEEP_MS 200
+#define ANSWERS_MAX 256
+
+uint8_t dns_buf[DNS_MESSAGE_MAX];
+
+/* "web.rootlet" is "web"; true for all that ends so. */
+static bool strip_domain(char *name)
+{
+    size_t n = strlen(name), d = strlen(DNS_DOMAIN);
+    if (n < d || strcmp(name + n - d, DNS_DOMAIN) != 0 || (n > d && name[n - d - 1] != '.'))
+        return false;
+    name[n > d ? n - d - 1 : 0] = '\0';
+    return true;
+}
+
+static void add_family(struct dns_server *s, struct dns_answer *a, const char *name, int family)
+{
+    struct net_addr found[ANSWERS_MAX];
+    int n = dns_names_find(&s->names, name, family, found, ANSWERS_MAX);
+    for (int i = 0; i < n; i++)
+        dns_answer_address(a, found[i].b, net_addr_size(&found[i]), DNS_TTL_S);
+}
+
+/* A member's name: its addresses; of other types it has nothing. */
+static bool answer_member(struct dns_server *s, const struct dns_question *q, const char *name,
+                          struct dns_answer *a)
+{
+    if (dns_names_find(&s->names, name, 4, NULL, 0) < 0)
+        return false;
+    if (q->type == DNS_A || q->type == DNS_ANY)
+        add_family(s, a, name, 4);
+    if (q->type == DNS_AAAA || q->type == DNS_ANY)
+        add_family(s, a, name, 6);
+    return true;
+}
+
+/* An address of this network: who has it is for nobody else to say. */
+static bool answer_reverse(struct dns_server *s, const struct dns_question *q, struct dns_answer *a)
+{
+    struct net_addr addr = {.family = 0};
+    size_t n = dns_reverse(q->name, addr.b);
+    addr.family = n == 4 ? 4 : 6;
+    if (n == 0 ||
+        !(net_cidr_contains(&s->set.net[0], &addr) || net_cidr_contains(&s->set.net[1], &addr)))
+        return false;
+    const char *name = dns_names_reverse(&s->names, &addr);
+    if (!name)
+        dns_answer_code(a, DNS_NXDOMAIN);
+    else if (q->type == DNS_PTR || q->type == DNS_ANY)
+        dns_answer_name(a, DNS_PTR, name, DNS_TTL_S);
+    return true;
+}
+
+static ssize_t refuse(const uint8_t *msg, size_t size, enum dns_rcode rcode, uint8_t *buf)
+{
+    size_t n = dns_refusal(msg, size, rcode, buf);
+    return n ? (ssize_t)n : -1;
+}
+
+ssize_t dns_answer_query(struct dns_server *s, const uint8_t *msg, size_t size, size_t max,
+                         uint8_t *buf)
+{
+    struct dns_question q;
+    struct dns_answer a;
+    if (size < DNS_HEADER || (dns_flags(msg) & DNS_FLAG_QR))
+        return -1;
+    if (dns_flags(msg) & DNS_OPCODE)
+        return refuse(msg, size, DNS_NOTIMP, buf);
+    if (dns_question(msg, size, &q) < 0)
+        return refuse(msg, size, DNS_FORMERR, buf);
+    if (max == 0)
+        max = q.udp_size;
+    dns_answer_begin(&a, msg, &q, buf, max);
+    char name[DNS_NAME_SIZE];
+    memcpy(name, q.name, sizeof(name));
+    bool ours = strip_domain(name);
+    if ((q.class == 1 || q.class == DNS_ANY) &&
+        (answer_member(s, &q, name, &a) || answer_reverse(s, &q, &a)))
+        return (ssize_t)dns_answer_end(&a);
+    if (ours || s->set.internal) {
+        dns_answer_code(&a, DNS_NXDOMAIN);
+        return (ssize_t)dns_answer_end(&a);
+    }
+    dns_upstream_look(&s->upstream);
+    return s->upstream.n ? 0 : refuse(msg, size, DNS_SERVFAIL, buf);
+}
+
+bool dns_same_client(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    if (a->ss_family != b->ss_family)
+        return false;
+    if (a->ss_family == AF_INET)
+        return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+               ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+    return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
+                  &((const struct sockaddr_in6 *)b)->sin6_addr, 16) == 0;
+}
+
+static void on_control(void *data, uint32_t events)
+{
+    struct dns_server *s = data;
+    struct dns_member m;
+    (void)events;
+    ssize_t n = sock_recv(s->set.control, &m, sizeof(m), NULL);
+    if (n == (ssize_t)sizeof(m)) {
+        m.id[sizeof(m.id) - 1] = '\0';
+        dns_names_apply(&s->names, &m);
+    } else if (n != -EAGAIN && n != -EINTR) {
+        loop_quit(s->loop); /* the manager has gone */
+    }
+}
+
+static void on_sweep(void *data, uint32_t events)
+{
+    struct dns_server *s = data;
+    (void)events;
+    int64_t now = time_monotonic_ns();
+    bool busy = dns_udp_sweep(s, now);
+    busy = dns_tcp_sweep(s, now) || busy;
+    s->sweeping = false;
+    if (busy)
+        dns_sweep_later(s);
+}
+
+void dns_sweep_later(struct dns_server *s)
+{
+    if (!s->sweeping)
+        s->sweeping = loop_timer(s->loop, SWEEP_MS, on_sweep, s, &s->error) >= 0;
+}
+
+int dns_serve(struct dns_setup *set)
+{
+    struct dns_server s = {.set = *set};
+    dns_upstream_fix(&s.upstream, set->servers, DNS_SERVERS_MAX);
+    s.loop = loop_new(&s.error);
+    if (!s.loop || loop_fd(s.loop, set->control, EPOLLIN, on_control, &s, &s.error) < 0 ||
+        dns_udp_open(&s) < 0 || dns_tcp_open(&s) < 0)
+        return 1;
+    return loop_run(s.loop, &s.error) < 0;
+}

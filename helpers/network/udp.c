@@ -1,0 +1,221 @@
+/* Questions by UDP. One that goes on to a resolver of the host has a socket of its own until the
+ * answer is there: a port and an id by chance are what an answer from elsewhere would have to hit.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/scoped.h"
+#include "base/str.h"
+#include "base/timefmt.h"
+#include "helpers/network/dns.h"
+
+#define QUERIES_MAX 256
+#define OF_ONE_CLIENT_MAX 64
+#define TRY_NS 2000000000LL /* for one resolver, then the next is asked */
+#define TRIES_MAX 5
+
+struct query {
+    struct dns_udp *udp;
+    int fd; /* connected to the resolver; -1: the slot is free */
+    int from;
+    struct sockaddr_storage client;
+    socklen_t client_size;
+    uint16_t client_id, id;
+    unsigned tries;
+    int64_t due_ns;
+    size_t size, question_end;
+    uint8_t msg[DNS_QUERY_MAX];
+};
+
+struct dns_udp {
+    struct dns_server *s;
+    struct query v[QUERIES_MAX];
+};
+
+static void query_end(struct query *q)
+{
+    loop_forget(q->udp->s->loop, q->fd);
+    fd_close(&q->fd);
+}
+
+static void reply(int fd, const void *buf, size_t size, const struct query *q)
+{
+    /* A full buffer loses it, as the network may. */
+    (void)sendto(fd, buf, size, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&q->client,
+                 q->client_size);
+}
+
+static void refuse(struct query *q)
+{
+    dns_set_id(q->msg, q->client_id);
+    size_t n = dns_refusal(q->msg, q->size, DNS_SERVFAIL, dns_buf);
+    if (n)
+        reply(q->from, dns_buf, n, q);
+    query_end(q);
+}
+
+static void on_answer(void *data, uint32_t events);
+
+/* Sends the query to the next resolver. False: there is none that takes it. */
+static bool ask(struct query *q)
+{
+    struct dns_server *s = q->udp->s;
+    while (s->upstream.n && q->tries < TRIES_MAX) {
+        const struct sockaddr_storage *to = &s->upstream.v[q->tries++ % s->upstream.n];
+        loop_forget(s->loop, q->fd);
+        fd_close(&q->fd);
+        q->fd = socket(to->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (q->fd < 0)
+            return false;
+        if (getrandom(&q->id, sizeof(q->id), 0) != sizeof(q->id))
+            return false;
+        dns_set_id(q->msg, q->id);
+        q->due_ns = time_monotonic_ns() + TRY_NS;
+        if (connect(q->fd, (const struct sockaddr *)to, dns_upstream_size(to)) == 0 &&
+            send(q->fd, q->msg, q->size, MSG_NOSIGNAL) >= 0 &&
+            loop_fd(s->loop, q->fd, EPOLLIN, on_answer, q, &s->error) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void next_or_refuse(struct query *q)
+{
+    if (!ask(q))
+        refuse(q);
+}
+
+/* Of this question, by its id and its text? */
+static bool is_answer(const struct query *q, const uint8_t *msg, size_t size)
+{
+    static struct dns_question asked, answered;
+    return size >= DNS_HEADER && (dns_flags(msg) & DNS_FLAG_QR) && dns_id(msg) == q->id &&
+           dns_question(q->msg, q->size, &asked) == 0 && dns_question(msg, size, &answered) == 0 &&
+           asked.type == answered.type && asked.class == answered.class &&
+           streq(asked.name, answered.name);
+}
+
+/* What another resolver may know better. */
+static bool has_failed(const uint8_t *msg)
+{
+    unsigned code = dns_flags(msg) & DNS_RCODE;
+    return code == DNS_SERVFAIL || code == DNS_NOTIMP || code == DNS_REFUSED;
+}
+
+static void on_answer(void *data, uint32_t events)
+{
+    struct query *q = data;
+    struct dns_server *s = q->udp->s;
+    (void)events;
+    ssize_t n = recv(q->fd, dns_buf, sizeof(dns_buf), 0);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            next_or_refuse(q); /* nobody listens there */
+        return;
+    }
+    if (!is_answer(q, dns_buf, (size_t)n)) {
+        /* One without the question: FORMERR of a resolver that did not understand it. */
+        bool bare = n >= DNS_HEADER && dns_id(dns_buf) == q->id &&
+                    (dns_flags(dns_buf) & DNS_RCODE) != DNS_OK && dns_buf[5] == 0;
+        if (!bare)
+            return;
+    }
+    if (has_failed(dns_buf) && q->tries < s->upstream.n && ask(q))
+        return;
+    dns_set_id(dns_buf, q->client_id);
+    reply(q->from, dns_buf, (size_t)n, q);
+    query_end(q);
+}
+
+static struct query *free_slot(struct dns_udp *u, const struct sockaddr_storage *client)
+{
+    struct query *found = NULL;
+    unsigned of_client = 0;
+    for (size_t i = 0; i < QUERIES_MAX; i++) {
+        if (u->v[i].fd < 0)
+            found = &u->v[i];
+        else if (dns_same_client(&u->v[i].client, client))
+            of_client++;
+    }
+    return of_client < OF_ONE_CLIENT_MAX ? found : NULL;
+}
+
+static void forward(struct dns_udp *u, int from, const struct query *in)
+{
+    struct query *q = free_slot(u, &in->client);
+    if (!q) {
+        size_t n = dns_refusal(in->msg, in->size, DNS_SERVFAIL, dns_buf);
+        if (n)
+            reply(from, dns_buf, n, in);
+        return;
+    }
+    *q = *in;
+    q->udp = u;
+    q->from = from;
+    q->fd = -1;
+    q->client_id = dns_id(q->msg);
+    q->tries = 0;
+    dns_sweep_later(u->s);
+    next_or_refuse(q);
+}
+
+static void on_query(struct dns_udp *u, int fd)
+{
+    static struct query in;
+    in.client_size = sizeof(in.client);
+    ssize_t n = recvfrom(fd, in.msg, sizeof(in.msg), MSG_DONTWAIT | MSG_TRUNC,
+                         (struct sockaddr *)&in.client, &in.client_size);
+    if (n < DNS_HEADER || (size_t)n > sizeof(in.msg))
+        return;
+    in.size = (size_t)n;
+    ssize_t size = dns_answer_query(u->s, in.msg, in.size, 0, dns_buf);
+    if (size > 0)
+        reply(fd, dns_buf, (size_t)size, &in);
+    else if (size == 0)
+        forward(u, fd, &in);
+}
+
+static void on_query4(void *data, uint32_t events)
+{
+    struct dns_udp *u = data;
+    (void)events;
+    on_query(u, u->s->set.udp[0]);
+}
+
+static void on_query6(void *data, uint32_t events)
+{
+    struct dns_udp *u = data;
+    (void)events;
+    on_query(u, u->s->set.udp[1]);
+}
+
+bool dns_udp_sweep(struct dns_server *s, int64_t now_ns)
+{
+    bool busy = false;
+    for (size_t i = 0; i < QUERIES_MAX; i++) {
+        struct query *q = &s->udp->v[i];
+        if (q->fd >= 0 && now_ns >= q->due_ns)
+            next_or_refuse(q);
+        busy = busy || q->fd >= 0;
+    }
+    return busy;
+}
+
+int dns_udp_open(struct dns_server *s)
+{
+    struct dns_udp *u = s->udp = xcalloc(1, sizeof(*u));
+    u->s = s;
+    for (size_t i = 0; i < QUERIES_MAX; i++)
+        u->v[i].fd = -1;
+    int r = 0;
+    if (s->set.udp[0] >= 0)
+        r = loop_fd(s->loop, s->set.udp[0], EPOLLIN, on_query4, u, &s->error);
+    if (r == 0 && s->set.udp[1] >= 0)
+        r = loop_fd(s->loop, s->set.udp[1], EPOLLIN, on_query6, u, &s->error);
+    return r;
+}

@@ -1,0 +1,232 @@
+/* The way out: one rootlet-slirp in the host's namespaces, with a tap in the network's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/proc.h"
+#include "base/scoped.h"
+#include "base/str.h"
+#include "base/timefmt.h"
+#include "helpers/network/network.h"
+#include "sys/clone.h"
+#include "sys/netns.h"
+#include "sys/rtnl.h"
+#include "sys/sock.h"
+
+#define ANSWER_MS 10000
+#define QUICK_MAX 10
+#define QUICK_NS 10000000000LL
+
+/* In a child that is in the network's namespaces. */
+static int open_tap(void *data, int ret_fds[SOCK_MAX_FDS], struct err *e)
+{
+    (void)data;
+    struct ifreq req = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+    memcpy(req.ifr_name, UPLINK_NAME, sizeof(UPLINK_NAME));
+    scoped_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_set(e, errno, "open /dev/net/tun");
+    if (ioctl(fd, TUNSETIFF, &req) < 0)
+        return err_set(e, errno, "make the uplink");
+    ret_fds[0] = take_fd(&fd);
+    return 0;
+}
+
+/* The uplink's networks: 10.0.2.0/24 and fd00::/64, or ones beside them if those are taken. */
+struct sides {
+    struct net_cidr net[2];
+};
+
+static void choose_sides(const struct network *n, struct sides *ret)
+{
+    for (unsigned i = 2; i < 255; i++) {
+        ret->net[0] = (struct net_cidr){net_addr_v4(10U << 24 | i << 8), 24};
+        if (!net_cidr_overlap(&ret->net[0], &n->range[0].net))
+            break;
+    }
+    for (unsigned i = 0; i < 255; i++) {
+        ret->net[1] = (struct net_cidr){{6, {0xfd, 0, 0, 0, 0, 0, 0, (uint8_t)i}}, 64};
+        if (!net_cidr_overlap(&ret->net[1], &n->range[1].net))
+            break;
+    }
+}
+
+/* Address 100, and the default route over 2. */
+static int configure(struct network *n, const struct sides *s, int index, struct err *e)
+{
+    int r = rtnl_link_set(n->route_fd, index, &(struct rtnl_change){.mtu = n->mtu, .up = 1});
+    for (size_t i = 0; r == 0 && i < 2; i++) {
+        struct net_addr own, via;
+        if (!n->range[i].net.addr.family)
+            continue;
+        net_cidr_nth(&s->net[i], i ? 0x100 : 100, &own);
+        net_cidr_nth(&s->net[i], 2, &via);
+        struct rtnl_ip ip = rtnl_ip_of(&own, s->net[i].bits);
+        struct rtnl_route route = {.via = rtnl_ip_of(&via, 0), .oif = index};
+        r = rtnl_address_add(n->route_fd, index, &ip);
+        if (r == 0 || r == -EEXIST)
+            r = rtnl_route_replace(n->route_fd, &route);
+    }
+    return r < 0 ? err_set(e, -r, "configure the uplink") : 0;
+}
+
+struct start {
+    struct wire_slirp_start slirp;
+    char rules[WIRE_EGRESS_SIZE];
+};
+
+static void fill_start(const struct network *n, const struct sides *s, struct start *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->slirp.head.type = WIRE_SLIRP_START;
+    ret->slirp.mtu = n->mtu;
+    ret->slirp.bits = s->net[0].bits;
+    memcpy(ret->slirp.network, s->net[0].addr.b, sizeof(ret->slirp.network));
+    memcpy(ret->slirp.network6, s->net[1].addr.b, sizeof(ret->slirp.network6));
+    if (n->range[1].net.addr.family)
+        ret->slirp.flags |= WIRE_SLIRP_IPV6;
+    if (!n->cfg.egress[0])
+        return;
+    ret->slirp.flags |= WIRE_SLIRP_EGRESS;
+    memcpy(ret->rules, n->cfg.egress, sizeof(ret->rules) - 1);
+    ret->slirp.egress_size = (uint32_t)strlen(ret->rules) + 1;
+    for (char *p = ret->rules; (p = strchr(p, '\n'));)
+        *p = '\0';
+}
+
+struct spawn {
+    const char *program;
+    int sock;
+};
+
+static int execute(void *data)
+{
+    const struct spawn *s = data;
+    char *const argv[] = {(char *)(uintptr_t) "rootlet-slirp", NULL};
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, 0);
+    dup2(null, 1);
+    if (!getenv("ROOTLET_NETWORK_DEBUG"))
+        dup2(null, 2);
+    int r = s->sock == 3 ? fcntl(3, F_SETFD, 0) : dup2(s->sock, 3);
+    if (r >= 0)
+        execve(s->program, argv, environ);
+    _exit(127);
+}
+
+static int spawn_slirp(struct network *n, struct err *e)
+{
+    const char *libexec = getenv("ROOTLET_LIBEXEC");
+    scoped_free char *program = xasprintf("%s/rootlet-slirp", libexec ? libexec : LIBEXECDIR);
+    int pair[2];
+    int r = access(program, X_OK) < 0 ? err_set(e, errno, "%s", program) : sock_pair(pair, e);
+    if (r < 0)
+        return r;
+    scoped_fd int ours = pair[0], theirs = pair[1];
+    struct spawn s = {program, theirs};
+    n->uplink.pid = spawn_pidfd(execute, &s, &n->uplink.pidfd);
+    if (n->uplink.pid < 0)
+        return err_set(e, errno, "start rootlet-slirp");
+    n->uplink.ctl = take_fd(&ours);
+    return 0;
+}
+
+static int send_start(struct network *n, const struct sides *s, struct err *e)
+{
+    static struct start start;
+    struct {
+        struct wire_head head;
+        char text[1000];
+    } answer = {.text = ""};
+    fill_start(n, s, &start);
+    scoped_fd int self = pidfd_open_pid(getpid());
+    int fds[] = {n->tap_fd, self};
+    size_t size = offsetof(struct start, rules) + start.slirp.egress_size;
+    int r = sock_send(n->uplink.ctl, &start, size, fds, 2);
+    if (r < 0)
+        return err_set(e, -r, "start the uplink");
+    struct pollfd p = {.fd = n->uplink.ctl, .events = POLLIN};
+    ssize_t got = poll(&p, 1, ANSWER_MS) == 1
+                      ? sock_recv(n->uplink.ctl, &answer, sizeof(answer) - 1, NULL)
+                      : 0;
+    if (got < (ssize_t)sizeof(answer.head))
+        return err_msg(e, EIO, "the uplink gave no answer");
+    if (answer.head.type != WIRE_OK)
+        return err_msg(e, answer.head.value > 0 ? answer.head.value : EIO, "uplink: %s",
+                       answer.text);
+    return 0;
+}
+
+static int start_process(struct network *n, struct err *e);
+
+static void on_end(void *data, uint32_t events)
+{
+    struct network *n = data;
+    struct err e = ERR_INIT;
+    (void)events;
+    child_end(n, &n->uplink);
+    if (++n->uplink.quick >= QUICK_MAX)
+        return;
+    serve_event(n, "uplink-restart");
+    start_process(n, &e);
+}
+
+/* What the uplink tells (refusals of the egress policy) goes on to the supervisors. */
+static void on_message(void *data, uint32_t events)
+{
+    struct network *n = data;
+    char buf[WIRE_MAX];
+    (void)events;
+    ssize_t size = sock_recv(n->uplink.ctl, buf, sizeof(buf), NULL);
+    if (size >= (ssize_t)sizeof(struct wire_head))
+        serve_forward(n, buf, (size_t)size);
+    else if (size != -EAGAIN && size != -EINTR)
+        loop_forget(n->loop, n->uplink.ctl); /* its end comes by the pidfd */
+}
+
+static int start_process(struct network *n, struct err *e)
+{
+    struct sides sides;
+    choose_sides(n, &sides);
+    int64_t now = time_monotonic_ns();
+    if (now - n->uplink.since_ns > QUICK_NS)
+        n->uplink.quick = 0;
+    n->uplink.since_ns = now;
+    int r = spawn_slirp(n, e);
+    if (r == 0)
+        r = send_start(n, &sides, e);
+    if (r == 0)
+        r = loop_fd(n->loop, n->uplink.pidfd, EPOLLIN, on_end, n, e);
+    if (r == 0)
+        r = loop_fd(n->loop, n->uplink.ctl, EPOLLIN, on_message, n, e);
+    if (r < 0)
+        child_end(n, &n->uplink);
+    return r;
+}
+
+int uplink_start(struct network *n, struct err *e)
+{
+    struct sides sides;
+    struct rtnl_link link;
+    int fds[SOCK_MAX_FDS];
+    int r = netns_run(n->userns_fd, n->netns_fd, open_tap, NULL, fds, e);
+    if (r < 0)
+        return r;
+    n->tap_fd = fds[0];
+    choose_sides(n, &sides);
+    r = rtnl_link_get(n->route_fd, UPLINK_NAME, &link);
+    if (r < 0)
+        return err_set(e, -r, "find the uplink");
+    r = configure(n, &sides, link.index, e);
+    if (r == 0)
+        r = rules_set(n, e);
+    return r < 0 ? r : start_process(n, e);
+}

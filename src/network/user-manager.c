@@ -1,0 +1,238 @@
+/* The process of a user network: found by its socket, started under its lock. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/lock.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "network/store.h"
+#include "network/user-priv.h"
+#include "sys/clone.h"
+#include "sys/sock.h"
+
+#define TRIES 100
+#define PAUSE_MS 50     /* one that ends holds its lock as long */
+#define ANSWER_MS 30000 /* with a scope to be made on a slow machine */
+
+extern char **environ;
+
+void user_lease_release(struct user_lease *l)
+{
+    fd_close(&l->ctl);
+    fd_close(&l->space[0]);
+    fd_close(&l->space[1]);
+}
+
+static int put_text(char *dst, size_t size, const char *text, const char *what, struct err *e)
+{
+    if (strlen(text) >= size)
+        return err_msg(e, ENAMETOOLONG, "%s has more than %zu characters", what, size - 1);
+    memcpy(dst, text, strlen(text) + 1);
+    return 0;
+}
+
+static int put_subnets(const struct network_config *c, struct wire_network *ret, struct err *e)
+{
+    for (size_t i = 0; i < c->n_subnets; i++) {
+        struct network_range r;
+        int k = network_subnet_range(&c->subnets[i], &r, e);
+        if (k < 0)
+            return k;
+        struct wire_subnet *s = &ret->subnet[r.subnet.addr.family == 6];
+        if (s->net.addr.family)
+            return err_msg(e, ENOTSUP, "two subnets of the same family");
+        *s = (struct wire_subnet){r.subnet, r.gateway, r.first, r.last};
+    }
+    return 0;
+}
+
+static int put_lists(const struct network_config *c, struct wire_network *ret, struct err *e)
+{
+    size_t n = 0;
+    for (char **d = c->dns; d && *d; d++, n++)
+        if (n >= WIRE_DNS_MAX || net_addr_parse(*d, &ret->dns[n]) < 0)
+            return err_msg(e, EINVAL, "dns %s: want at most %d addresses", *d, WIRE_DNS_MAX);
+    scoped_str struct str rules = STR_INIT;
+    for (char **r = c->egress; r && *r; r++)
+        str_addf(&rules, "%s%s", r == c->egress ? "" : "\n", *r);
+    return put_text(ret->egress, sizeof(ret->egress), rules.s, "the egress rules", e);
+}
+
+int user_network_load(const struct conf *c, const char *name, struct wire_network *ret,
+                      struct err *e)
+{
+    scoped_network_config struct network_config n = {.name = NULL};
+    int r = network_open(c, name, &n, e);
+    if (r < 0)
+        return r;
+    memset(ret, 0, sizeof(*ret));
+    ret->internal = n.internal;
+    ret->no_dns = !n.dns_enabled;
+    ret->isolate = streq(network_option(&n, "isolate"), "true");
+    ret->mtu = network_mtu(&n);
+    r = put_text(ret->name, sizeof(ret->name), n.name, "the network's name", e);
+    if (r == 0)
+        r = put_text(ret->id, sizeof(ret->id), n.id ? n.id : "", "the network's id", e);
+    if (r == 0)
+        r = put_subnets(&n, ret, e);
+    return r < 0 ? r : put_lists(&n, ret, e);
+}
+
+/* --- the process --- */
+
+struct spawn {
+    char **argv, **env;
+    int fd[6]; /* 3 to 8 */
+    size_t n;
+};
+
+static int execute(void *data)
+{
+    const struct spawn *s = data;
+    int high[N_ELEMENTS(s->fd)], base = 3 + (int)N_ELEMENTS(s->fd);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (size_t i = 0; i < s->n; i++)
+        if ((high[i] = fcntl(s->fd[i], F_DUPFD_CLOEXEC, base)) < 0)
+            _exit(126);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+        (!getenv("ROOTLET_NETWORK_DEBUG") && dup2(null, 2) < 0))
+        _exit(126);
+    for (size_t i = 0; i < s->n; i++)
+        if (dup2(high[i], 3 + (int)i) < 0)
+            _exit(126);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    setsid();
+    if (chdir("/") == 0 && sys_close_from(3 + (unsigned)s->n, 1) == 0)
+        execve(s->argv[0], s->argv, s->env);
+    _exit(127);
+}
+
+/* It outlives us, and whoever is its parent then reaps it. */
+static int spawn(const struct conf *c, const char *name, struct spawn *s, struct err *e)
+{
+    scoped_strv char **argv = NULL, **env = NULL;
+    strv_take(&argv, path_join(c->libexec, "rootlet-network"));
+    strv_add(&argv, name);
+    for (char **v = environ; *v; v++)
+        if (!str_after(*v, "ROOTLET_LIBEXEC="))
+            strv_add(&env, *v);
+    strv_addf(&env, "ROOTLET_LIBEXEC=%s", c->libexec);
+    s->argv = argv;
+    s->env = env;
+    if (access(argv[0], X_OK) < 0)
+        return err_hint(e, err_set(e, errno, "execute %s", argv[0]),
+                        "is rootlet installed completely?");
+    scoped_fd int pidfd = -1;
+    if (spawn_pidfd(execute, s, &pidfd) < 0)
+        return sys_clone_failed(errno, "start the network's process", e);
+    return 0;
+}
+
+/* Under the lock, which the process then holds: *ret_fd is its first connection. -EWOULDBLOCK:
+ * there is one, or one is just ending. */
+static int start(const struct network_run *run, const char *name, int dirfd, struct user_lease *l,
+                 struct err *e)
+{
+    scoped_fd int lock = lock_take(dirfd, "lock", LOCK_EXCLUSIVE, 0, e);
+    if (lock < 0)
+        return lock;
+    scoped_fd int listener = sock_listen_at(dirfd, "sock", e);
+    int pair[2];
+    int r = listener < 0 ? listener : sock_pair(pair, e);
+    if (r < 0)
+        return r;
+    scoped_fd int ours = pair[0], theirs = pair[1];
+    struct spawn s = {.fd = {theirs, lock, listener, dirfd, l->space[0], l->space[1]},
+                      .n = l->space[1] >= 0 ? 6 : 4};
+    r = spawn(run->conf, name, &s, e);
+    return r < 0 ? r : take_fd(&ours);
+}
+
+/* 0: an answer. -ECONNRESET: it has ended, and another try may be better. */
+static int ask(int fd, const struct network_run *run, const struct wire_network_request *q,
+               struct user_lease *l, struct err *e)
+{
+    int fds[SOCK_MAX_FDS], target[2] = {run->netns_fd, run->init_fd};
+    bool attach = q->head.type == WIRE_NETWORK_ATTACH;
+    if (sock_send(fd, q, sizeof(*q), target, attach ? 2 : 0) < 0)
+        return -ECONNRESET;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    ssize_t n;
+    do {
+        if (poll(&p, 1, ANSWER_MS) != 1)
+            return err_msg(e, ETIMEDOUT, "its process gives no answer");
+        n = sock_recv(fd, &l->reply, sizeof(l->reply), fds);
+        if (n <= 0)
+            return -ECONNRESET;
+        if (n == (ssize_t)sizeof(l->reply))
+            break;
+        for (size_t i = 0; i < SOCK_MAX_FDS; i++)
+            fd_close(&fds[i]); /* an event */
+    } while (true);
+    for (size_t i = 0; i < SOCK_MAX_FDS; i++) {
+        if (i < 2 && fds[i] >= 0) {
+            fd_close(&l->space[i]);
+            l->space[i] = take_fd(&fds[i]);
+        }
+        fd_close(&fds[i]);
+    }
+    if (l->reply.head.type == WIRE_OK)
+        return 0;
+    l->reply.err.msg[sizeof(l->reply.err.msg) - 1] = '\0';
+    l->reply.err.hint[sizeof(l->reply.err.hint) - 1] = '\0';
+    if (e)
+        *e = l->reply.err;
+    return l->reply.err.errnum > 0 ? -l->reply.err.errnum : -EPROTO;
+}
+
+int user_exchange(const struct network_run *run, const struct wire_network_request *q,
+                  struct user_lease *l, struct err *e)
+{
+    scoped_free char *sub = path_join("networks", q->network.name);
+    scoped_fd int dirfd = conf_open_run(run->conf, sub, true, e);
+    int r = dirfd < 0 ? dirfd : -ECONNRESET;
+    for (int i = 0; r == -ECONNRESET && i < TRIES; i++) {
+        struct err why = ERR_INIT;
+        scoped_fd int fd = sock_connect_at(dirfd, "sock", &why);
+        if (fd < 0)
+            fd = start(run, q->network.name, dirfd, l, &why);
+        if (fd >= 0) {
+            r = ask(fd, run, q, l, e);
+            l->ctl = r == 0 ? take_fd(&fd) : -1;
+        } else if (fd != -EWOULDBLOCK) {
+            if (e)
+                *e = why;
+            return fd;
+        }
+        if (r == -ECONNRESET)
+            poll(NULL, 0, i ? PAUSE_MS : 0);
+    }
+    if (r == -ECONNRESET)
+        err_hint(e, err_msg(e, EIO, "its process (rootlet-network) ends at once"),
+                 "ROOTLET_NETWORK_DEBUG=1 shows what it says");
+    return r;
+}
+
+void user_leave(const struct network_run *run, const char *network, int ctl)
+{
+    struct wire_network_request *q = xcalloc(1, sizeof(*q));
+    struct user_lease l = USER_LEASE_INIT;
+    q->head.type = WIRE_NETWORK_DETACH;
+    snprintf(q->id, sizeof(q->id), "%s", run->id);
+    if (user_network_load(run->conf, network, &q->network, NULL) == 0)
+        (void)ask(ctl, run, q, &l, NULL);
+    user_lease_release(&l);
+    free(q);
+}

@@ -1,0 +1,280 @@
+/* "user": a network of the user's own, in a namespace of its own. Its process, rootlet-network,
+ * makes the pair of interfaces; this is the container's side. user-manager.c speaks with it. */
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/str.h"
+#include "base/strv.h"
+#include "network/store.h"
+#include "network/user-priv.h"
+#include "sys/rtnl.h"
+#include "sys/sock.h"
+
+#define INTERFACES_MAX 100
+#define METRIC 100 /* of the first network's default route; the next one's is one more */
+
+static struct network_interface *interface_of(struct network_run *run, const char *network)
+{
+    for (size_t i = 0; i < run->n_interfaces; i++)
+        if (streq(run->interfaces[i].network, network))
+            return &run->interfaces[i];
+    return NULL;
+}
+
+/* The first ethN that is free. */
+static void next_name(const struct network_run *run, char ret[static IFNAMSIZ])
+{
+    for (unsigned n = 0; n < INTERFACES_MAX; n++) {
+        bool used = false;
+        snprintf(ret, IFNAMSIZ, "eth%u", n);
+        for (size_t i = 0; i < run->n_interfaces; i++)
+            used = used || streq(run->interfaces[i].name, ret);
+        for (size_t i = run->join + 1; i < run->plan->n_joins; i++)
+            used = used || streq(run->plan->joins[i].interface, ret);
+        if (!used)
+            return;
+    }
+}
+
+static struct rtnl_ip ip_of(const struct net_addr *a, unsigned prefix)
+{
+    struct rtnl_ip ip = {.family = a->family == 4 ? AF_INET : AF_INET6, .prefix = (uint8_t)prefix};
+    memcpy(ip.bytes, a->b, sizeof(ip.bytes));
+    return ip;
+}
+
+/* Addresses, and a default route that is used while no network before this one has one. */
+static int configure_family(int fd, int index, const struct network_run *run,
+                            const struct user_lease *l, size_t family)
+{
+    const struct net_cidr *own = &l->reply.address[family];
+    const struct net_addr *via = &l->reply.gateway[family];
+    if (!own->addr.family)
+        return 0;
+    struct rtnl_ip ip = ip_of(&own->addr, own->bits);
+    int r = rtnl_address_add(fd, index, &ip);
+    if ((r < 0 && r != -EEXIST) || !via->family)
+        return r;
+    struct rtnl_route route = {
+        .via = ip_of(via, 0), .oif = index, .metric = METRIC + (uint32_t)run->join};
+    return rtnl_route_replace(fd, &route);
+}
+
+static int configure(struct network_run *run, const struct user_lease *l, struct err *e)
+{
+    struct rtnl_link link;
+    int fd = network_run_route(run, e);
+    if (fd < 0)
+        return fd;
+    int r = rtnl_link_get(fd, l->interface, &link);
+    if (r == 0)
+        r = rtnl_link_set(fd, link.index, &(struct rtnl_change){.up = 1});
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        r = configure_family(fd, link.index, run, l, i);
+    return r < 0 ? err_set(e, -r, "configure the interface %s", l->interface) : 0;
+}
+
+static char *cidr_text(const struct net_cidr *c)
+{
+    char text[NET_CIDR_TEXT];
+    return c->addr.family ? xstrdup(net_cidr_format(c, text)) : NULL;
+}
+
+static char *addr_text(const struct net_addr *a)
+{
+    char text[NET_ADDR_TEXT];
+    return a->family ? xstrdup(net_addr_format(a, text)) : NULL;
+}
+
+static void record(struct network_run *run, const char *network, const struct user_lease *l)
+{
+    char mac[NET_MAC_TEXT];
+    network_run_remove(run, network);
+    struct network_interface *i = network_run_add(run, l->interface, network);
+    i->address = cidr_text(&l->reply.address[0]);
+    i->address6 = cidr_text(&l->reply.address[1]);
+    i->gateway = addr_text(&l->reply.gateway[0]);
+    i->gateway6 = addr_text(&l->reply.gateway[1]);
+    i->mac = xstrdup(net_mac_format(l->reply.mac, mac));
+    scoped_free char *dns = addr_text(&l->reply.dns);
+    if (dns && !strv_has(run->dns, dns))
+        strv_add(&run->dns, dns);
+}
+
+static int wanted_address(const char *text, struct net_addr *ret, struct err *e)
+{
+    scoped_free char *only = text ? xstrndup(text, strcspn(text, "/")) : NULL;
+    if (only && net_addr_parse(only, ret) < 0)
+        return err_msg(e, EINVAL, "address %s: want an address", text);
+    return 0;
+}
+
+static int add_name(struct wire_network_request *q, size_t *n, const char *name, struct err *e)
+{
+    if (strlen(name) >= WIRE_NAME_SIZE)
+        return err_msg(e, ENAMETOOLONG, "the name %s has more than %d characters", name,
+                       WIRE_NAME_SIZE - 1);
+    if (*n >= WIRE_NAMES_MAX)
+        return err_msg(e, E2BIG, "more than %d names in one network", WIRE_NAMES_MAX);
+    snprintf(q->names[(*n)++], WIRE_NAME_SIZE, "%s", name);
+    return 0;
+}
+
+/* What a container asks for; was: of an interface that it had a moment ago, or NULL. */
+static int make_request(struct network_run *run, const struct network_interface *was,
+                        struct wire_network_request *q, struct err *e)
+{
+    const struct network_join *join = &run->plan->joins[run->join];
+    size_t n = 0;
+    int r = user_network_load(run->conf, join->network, &q->network, e);
+    if (r < 0)
+        return r;
+    q->head.type = WIRE_NETWORK_ATTACH;
+    snprintf(q->id, sizeof(q->id), "%s", run->id);
+    if (was || join->interface)
+        snprintf(q->interface, sizeof(q->interface), "%s", was ? was->name : join->interface);
+    else
+        next_name(run, q->interface);
+    r = wanted_address(was ? was->address : join->ip, &q->ip[0], e);
+    if (r == 0)
+        r = wanted_address(was ? was->address6 : join->ip6, &q->ip[1], e);
+    const char *mac = was ? was->mac : join->mac;
+    q->has_mac = mac != NULL;
+    if (r == 0 && mac && net_mac_parse(mac, q->mac) < 0)
+        r = err_msg(e, EINVAL, "card address %s: want the form 02:42:0a:59:00:02", mac);
+    /* Two digits of an id have no other owner; the process adds its short form itself. */
+    if (r == 0)
+        r = add_name(q, &n, run->name, e);
+    for (char **a = join->aliases; r == 0 && a && *a; a++)
+        r = add_name(q, &n, *a, e);
+    return r;
+}
+
+/* Is the interface still there? Then the network's namespace may be, too. */
+static bool has_interface(struct network_run *run, const char *name)
+{
+    struct rtnl_link link;
+    int fd = network_run_route(run, NULL);
+    return fd >= 0 && rtnl_link_get(fd, name, &link) == 0 && streq(link.kind, "veth");
+}
+
+/* A new lease, or (was) the one it had; what is kept stays in l->space. */
+static int take_lease(struct network_run *run, const struct network_interface *was,
+                      struct user_lease *l, struct err *e)
+{
+    struct wire_network_request *q = xcalloc(1, sizeof(*q));
+    int r = make_request(run, was, q, e);
+    q->again = was && has_interface(run, was->name);
+    snprintf(l->interface, sizeof(l->interface), "%s", q->interface);
+    if (r == 0)
+        r = user_exchange(run, q, l, e);
+    if (r == 0 && !l->reply.kept)
+        r = configure(run, l, e);
+    free(q);
+    if (r < 0)
+        return err_add(e, r, "network %s", run->plan->joins[run->join].network);
+    record(run, run->plan->joins[run->join].network, l);
+    return 0;
+}
+
+static void keep(struct network_process *p, struct user_lease *l)
+{
+    for (size_t i = 0; i < N_ELEMENTS(l->space); i++) {
+        if (l->space[i] < 0)
+            continue;
+        fd_close(&p->keep[i]);
+        p->keep[i] = take_fd(&l->space[i]);
+    }
+}
+
+static int begin(struct network_run *run, const struct network_interface *was, struct err *e)
+{
+    struct user_lease l = USER_LEASE_INIT;
+    const char *network = run->plan->joins[run->join].network;
+    int r = take_lease(run, was, &l, e);
+    struct network_process *p =
+        r == 0 ? network_process_add(run, &network_user, network, take_fd(&l.ctl), e) : NULL;
+    if (p)
+        keep(p, &l);
+    user_lease_release(&l);
+    return r < 0 ? r : p ? 0 : -EMFILE;
+}
+
+static int probe(char why[static 256])
+{
+    snprintf(why, 256, "containers of one network reach each other by address and name");
+    return 1;
+}
+
+static int attach(struct network_run *run, const struct network_target *t, struct err *e)
+{
+    (void)t;
+    return begin(run, NULL, e);
+}
+
+static void detach(struct network_run *run)
+{
+    const struct network_join *join = &run->plan->joins[run->join];
+    struct network_process *p = network_process_find(run, join->network);
+    if (p && p->ctl >= 0)
+        user_leave(run, join->network, p->ctl);
+}
+
+/* rootlet-network was killed. Whoever comes first begins another one in the namespace that we have
+ * kept: then nothing has happened to the container. Else all is made anew, as it was. */
+static int revive(struct network_run *run, struct network_process *p, struct err *e)
+{
+    struct user_lease l = USER_LEASE_INIT;
+    l.space[0] = take_fd(&p->keep[0]);
+    l.space[1] = take_fd(&p->keep[1]);
+    const struct network_interface *i = interface_of(run, p->what);
+    /* record() frees what it stands in. */
+    struct network_interface was = {.name = NULL};
+    if (i)
+        was = (struct network_interface){
+            xstrdup(i->name),     xstrdup(i->network),  xstrdup(i->address), xstrdup(i->gateway),
+            xstrdup(i->address6), xstrdup(i->gateway6), xstrdup(i->mac),     NULL};
+    int r = take_lease(run, i ? &was : NULL, &l, e);
+    jfield_release(network_interface_fields, &was);
+    keep(p, &l);
+    if (r == 0)
+        p->ctl = take_fd(&l.ctl);
+    user_lease_release(&l);
+    return r;
+}
+
+static int adopt(struct network_run *run, const struct network_state *st, struct err *e)
+{
+    (void)st;
+    const char *network = run->plan->joins[run->join].network;
+    struct network_process *p = network_process_add(run, &network_user, network, -1, e);
+    return p ? revive(run, p, e) : -EMFILE;
+}
+
+static int message(struct network_run *run, struct network_process *p)
+{
+    char buf[WIRE_MAX];
+    struct wire_head head;
+    ssize_t n = sock_recv(p->ctl, buf, sizeof(buf), NULL);
+    if (n < (ssize_t)sizeof(head))
+        return n == -EAGAIN || n == -EINTR ? 0 : -ECONNRESET;
+    memcpy(&head, buf, sizeof(head));
+    if (head.type == WIRE_EVENT)
+        network_run_event(run, buf + sizeof(head), (size_t)n - sizeof(head));
+    return 0;
+}
+
+const struct network_driver network_user = {
+    .name = "user",
+    .summary = "a network of the user's own, without privileges",
+    .joins = true,
+    .probe = probe,
+    .attach = attach,
+    .detach = detach,
+    .revive = revive,
+    .adopt = adopt,
+    .message = message,
+};
