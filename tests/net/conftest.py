@@ -1,0 +1,60 @@
+"""Fixtures of the network's tests, beside those of tests/conftest.py:
+
+world      a host and the world outside (world.py); one for all tests of a file
+net        rootlet on that host, with the default network in place of none
+"""
+import shutil
+import subprocess
+import sys
+import pathlib
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+# pylint: disable=wrong-import-position
+import world as world_  # noqa: E402
+from lib import host, runner  # noqa: E402
+
+
+def tables(ns):
+    """The rules of nftables in a namespace."""
+    return ns.run("nft", "list", "ruleset") if shutil.which("nft") else ""
+
+
+@pytest.fixture(scope="module")
+def world():
+    if not host.is_root():
+        pytest.skip("needs a suite that was started as root: network namespaces of its own")
+    w = world_.World()
+    yield w
+    w.end()
+
+
+@pytest.fixture
+def net(request, leak_audit, users, images, world):
+    store = runner.Store(users[0])
+    request.node.rootlet_stores.append(store)
+    r = world_.NetRootlet(users[0], store, images)
+    r.world = world
+    before = world.host.run("ip", "-o", "link"), tables(world.host)
+    yield r
+    removed = r.end()
+    assert removed is None or removed.rc == 0, f"the test's containers stay:\n{removed}"
+    for name in r("network", "ls", "-q").out.split() if (store.root / "networks").is_dir() else ():
+        r("network", "rm", "-f", name)
+    after = world.host.run("ip", "-o", "link"), tables(world.host)
+    assert after == before, "the host's interfaces or rules are not as before"
+
+
+@pytest.fixture(autouse=True)
+def foreign_rules():
+    """The machine's own tables, of which none is ours to touch."""
+    if not host.is_root() or not shutil.which("nft"):
+        yield
+        return
+    def take():
+        return subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
+    before = take()
+    yield
+    assert take() == before

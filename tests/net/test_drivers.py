@@ -1,0 +1,191 @@
+"""One suite for all drivers: what a container can do with its network, whoever gives it.
+
+Each test says what it needs (out, name, ping...); a driver that has it not is checked for the
+refusal."""
+import json
+import os
+import signal
+
+import pytest
+
+from lib import host
+from world import OUTSIDE, OUTSIDE6, wait_for
+
+
+class Driver:
+    def __init__(self, name, mode=None, network=None, out=True, own=True):
+        self.name, self.mode, self.network, self.out, self.own = name, mode or name, network, out, own
+
+    def __repr__(self):
+        return self.name
+
+    def options(self, net):
+        """For run; makes the network of it."""
+        if self.network and self.mode not in net.ok("network", "ls", "--format", "{{.Name}}").out.split():
+            net.ok("network", "create", *self.network, self.mode)
+        return ["--network", self.mode]
+
+
+DRIVERS = [Driver("none", out=False), Driver("host", own=False), Driver("slirp"), Driver("pasta"),
+           Driver("user", "tnet", ["--ipv6"])]
+
+
+def usable(driver):
+    if driver.name == "pasta" and not os.path.exists("/usr/bin/pasta"):
+        return "pasta is not installed"
+    if driver.name in ("slirp",) and not (host.BUILDDIR / "rootlet-slirp").exists():
+        return "built without libslirp"
+    if driver.name == "user" and not (host.BUILDDIR / "rootlet-network").exists():
+        return "built without networks"
+    return None
+
+
+@pytest.fixture(params=DRIVERS, ids=repr)
+def driver(request):
+    why = usable(request.param)
+    if why:
+        pytest.skip(why)
+    return request.param
+
+
+@pytest.fixture
+def out(driver):
+    if not driver.out:
+        pytest.skip("it has no way out")
+    return driver
+
+
+def start(net, driver, *options, name="c", command=("sleep", "1000")):
+    net.ok("run", "-d", "--name", name, *driver.options(net), *options, net.image(), *command)
+    return name
+
+
+@pytest.mark.rows("A48")
+def test_interfaces(net, driver):
+    """The namespace is the container's own, with lo and what the driver gives."""
+    text = net.ok("run", "--rm", *driver.options(net), net.image(), "ip", "-o", "link").out
+    names = [line.split(":")[1].strip().split("@")[0] for line in text.splitlines()]
+    assert "LOOPBACK,UP" in text
+    if driver.name == "none":
+        assert names == ["lo"]
+    elif driver.own:
+        assert len(names) == 2 and names[0] == "lo"
+    else:
+        assert "up0" in names
+
+
+@pytest.mark.rows("A48", "A49")
+def test_outside_by_tcp(net, out):
+    options = out.options(net)
+    r = net.ok("run", "--rm", *options, net.image(), "wget", "-qO-", f"http://{OUTSIDE}:8000/")
+    assert r.out in ("198.51.100.1", "::ffff:198.51.100.1")
+    r = net.ok("run", "--rm", *options, net.image(), "sh", "-c",
+               f"wget -qO- http://{OUTSIDE}:8000/big | wc -c; wget -qO- http://[{OUTSIDE6}]:8000/")
+    size, client = r.out.split()
+    assert int(size) == 16 << 20 and client == "2001:db8::1"
+
+
+@pytest.mark.rows("A49")
+def test_names(net, out):
+    """By the host's resolver, and without any other."""
+    r = net.ok("run", "--rm", *out.options(net), net.image(), "sh", "-c",
+               "wget -qO- http://outside.test:8000/; echo; nslookup missing.test; cat /etc/resolv.conf")
+    assert "198.51.100.1" in r.out or "2001:db8::1" in r.out
+    assert "NXDOMAIN" in r.out + r.err or "can't" in r.out + r.err
+
+
+@pytest.mark.rows("A49")
+def test_ping(net, out):
+    if not out.own:
+        pytest.skip("the host's own settings")
+    r = net("run", "--rm", *out.options(net), net.image(), "ping", "-c", "1", "-W", "5", OUTSIDE)
+    if net.world.host.run("cat", "/proc/sys/net/ipv4/ping_group_range").split()[0] == "1" and r.rc != 0:
+        pytest.skip("the host lets nobody send ICMP echo requests (ping_group_range)")
+    assert r.rc == 0, r
+
+
+@pytest.mark.rows("A48")
+def test_closed_without_a_way_out(net):
+    r = net("run", "--rm", "--network", "none", net.image(), "wget", "-T", "3", "-qO-", f"http://{OUTSIDE}:8000/")
+    assert r.rc == 1 and "unreachable" in r.err
+
+
+@pytest.mark.rows("A48")
+def test_state(net, out):
+    """What state.json and inspect tell is what the container has."""
+    start(net, out)
+    if not out.own:
+        return
+    text = net.ok("exec", "c", "ip", "-o", "-4", "addr").out
+    (interface,) = state_of(net)["network"]["interfaces"]
+    assert f" {interface['address']} " in text and interface["name"] in text
+
+
+@pytest.mark.rows("A48", "B17")
+def test_again_after_stop(net, out):
+    """Each run has a network of its own, and leaves none."""
+    start(net, out)
+    for _ in range(2):
+        assert net.ok("exec", "c", "wget", "-qO-", f"http://{OUTSIDE}:8000/").out
+        net.ok("restart", "-t", "0", "c")
+    net.ok("stop", "-t", "0", "c")
+    if out.own:
+        assert not network_processes(net)
+    net.ok("start", "c")
+    assert net.ok("exec", "c", "wget", "-qO-", f"http://{OUTSIDE}:8000/").out
+
+
+def network_processes(net, *names):
+    names = names or ("rootlet-slirp", "rootlet-ports", "pasta", "rootlet-leash")
+    return {pid: line for pid, line in net.user.processes().items()
+            if os.path.basename(line.split()[0]) in names and "rootlet-network" not in line}
+
+
+def reaches(net, name="c"):
+    r = net("exec", name, "timeout", "5", "wget", "-qO-", f"http://{OUTSIDE}:8000/", timeout=30)
+    if r.rc != 0:
+        print(r)
+    return r.rc == 0 and "198.51.100.1" in r.out
+
+
+@pytest.mark.rows("B17")
+def test_a_killed_supervisor_takes_no_network_along(net, out):
+    start(net, out)
+    os.kill(supervisor_of(net), signal.SIGKILL)
+    assert reaches(net)  # which starts another supervisor
+    assert reaches(net)
+    net.ok("rm", "-f", "-t", "0", "c")
+    wait_for(lambda: not network_processes(net), what="the end of the network's processes")
+
+
+def state_of(net):
+    (state,) = (net.store.root / "containers").glob("*/state.json")
+    return json.loads(state.read_text())
+
+
+def supervisor_of(net):
+    return state_of(net)["supervisor_pid"]
+
+
+@pytest.mark.rows("B17")
+def test_a_killed_supervisor_whose_container_ends(net, out):
+    """Nobody looks after them then: they see by themselves that the container is gone."""
+    start(net, out, command=("sh", "-c", "trap 'exit 3' TERM; sleep 1000 & wait"))
+    pid = net.inspect("c")["State"]["Pid"]
+    os.kill(supervisor_of(net), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not network_processes(net), what="the end of the network's processes")
+
+
+@pytest.mark.rows("B17")
+def test_killed_network_processes_come_again(net, out):
+    start(net, out)
+    if not out.own:
+        pytest.skip("it has none")
+    before = network_processes(net, "rootlet-slirp", "pasta", "rootlet-network")
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: reaches(net), what="a network that has come again")
+    events = net.ok("events", "--stream=false", "--since", "1h", "--until", "0s").out
+    if out.name != "user":
+        assert "network_restart" in events
