@@ -43,7 +43,8 @@ const struct jfield network_plan_fields[] = {
 };
 
 static const struct network_driver *const drivers[] = {
-    &network_none, &network_host, &network_container, &network_ns, &network_pasta, NULL,
+    &network_slirp, &network_none,  &network_host, &network_container,
+    &network_ns,    &network_pasta, NULL,
 };
 
 const struct network_driver *const *network_drivers(void)
@@ -53,6 +54,9 @@ const struct network_driver *const *network_drivers(void)
 
 static const struct network_driver *find(const char *mode)
 {
+    /* What podman calls it. */
+    if (streq(mode, "slirp4netns"))
+        mode = "slirp";
     for (size_t i = 0; drivers[i]; i++) {
         if (streq(mode, drivers[i]->name))
             return drivers[i];
@@ -66,7 +70,7 @@ const struct network_driver *network_driver_get(const char *mode, struct err *e)
     if (d)
         return d;
     /* docker's and podman's; nobody's typing error. */
-    static const char *const later[] = {"bridge", "slirp4netns", "private", "default"};
+    static const char *const later[] = {"bridge", "private", "default"};
     bool planned = false;
     for (size_t i = 0; mode && i < N_ELEMENTS(later); i++)
         planned = planned || strncmp(mode, later[i], strlen(later[i])) == 0;
@@ -91,12 +95,13 @@ int network_parse(const char *text, struct network_plan *ret, struct err *e)
         return -EINVAL;
     if (d->target && (!colon || !colon[1]))
         return err_msg(e, EINVAL, "network mode \"%s\": want %s:%s", text, d->name, d->target);
-    if (!d->target && colon)
+    if (!d->target && !d->options && colon)
         return err_msg(e, EINVAL, "network mode \"%s\": %s takes no options", text, d->name);
 
     *ret = (struct network_plan){
-        .mode = xstrdup(mode),
-        .target = colon ? xstrdup(colon + 1) : NULL,
+        .mode = xstrdup(d->name),
+        .target = colon && d->target ? xstrdup(colon + 1) : NULL,
+        .options = colon && d->options ? strv_split(colon + 1, ",", false) : NULL,
     };
     return 0;
 }

@@ -7,6 +7,7 @@
 extern const struct network_driver network_none, network_host, network_container, network_ns;
 extern const struct network_driver network_pasta;
 extern const struct network_driver network_named, network_user; /* of networks by name */
+extern const struct network_driver network_slirp;
 
 /* That of a named network, by its configuration; NULL with e. */
 const struct network_driver *network_driver_of(const struct conf *c, const char *network,

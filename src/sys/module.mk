@@ -9,7 +9,8 @@ src_sys_libsys_a_SOURCES = \
 	src/sys/procfs.c src/sys/procfs.h \
 	src/sys/rtnl.c src/sys/rtnl-ip.c src/sys/rtnl.h \
 	src/sys/sandbox.c src/sys/sandbox.h \
-	src/sys/sock.c src/sys/sock.h
+	src/sys/sock.c src/sys/sock.h \
+	src/sys/tap.c src/sys/tap.h
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-sys
