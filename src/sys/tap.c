@@ -93,7 +93,7 @@ int tap_packet_join(const int fds[TAP_FDS], int route_fd, const char *name, unsi
 {
     struct rtnl_change near = {.name = name, .mtu = mtu};
     struct rtnl_change far = {.name = FAR_NAME, .mtu = mtu, .netns = fds[TAP_SPACE] + 1};
-    struct rtnl_link link;
+    struct rtnl_link link = {.index = 0};
 
     int r = rtnl_veth_add(route_fd, &near, &far);
     if (r == 0)
