@@ -135,22 +135,3 @@ const struct network_driver *network_driver_of(const struct conf *c, const char 
     err_msg(e, ENOTSUP, "network %s: this version has no driver \"%s\"", network, n.driver);
     return NULL;
 }
-
-const struct network_driver *network_ports_driver(struct err *e)
-{
-    err_hint(e, err_msg(e, ENOTSUP, "this version publishes no ports"),
-             "--network host shares the host's ports");
-    return NULL;
-}
-
-int network_publish_add(struct network_run *run, const char *text, struct err *e)
-{
-    (void)run, (void)text;
-    return network_ports_driver(e) ? 0 : -ENOTSUP;
-}
-
-int network_publish_remove(struct network_run *run, const char *text, struct err *e)
-{
-    (void)run, (void)text;
-    return network_ports_driver(e) ? 0 : -ENOTSUP;
-}

@@ -14,8 +14,8 @@ const struct network_driver *network_driver_of(const struct conf *c, const char 
                                                struct err *e);
 /* Published ports are a driver too, not one to be chosen: its prepare binds the sockets of
  * plan->ports before the container is made, its attach starts rootlet-ports when all interfaces are
- * there. NULL with e where this version has none. */
-const struct network_driver *network_ports_driver(struct err *e);
+ * there. */
+const struct network_driver *network_ports_driver(void);
 /* On a container that runs; text as -p (add) and as net_port_parse_container or shown (remove) take
  * it. They change run->ports. */
 int network_publish_add(struct network_run *run, const char *text, struct err *e);

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "conf/conf.h"
+#include "net/ports.h"
 #include "network/network.h"
 
 /* An interface of the container, as it stands in state.json. Texts are owned or NULL. */
@@ -76,8 +77,12 @@ struct network_run {
     int init_fd;             /* pidfd of the init; -1 before */
     struct network_interface *interfaces;
     size_t n_interfaces;
-    char **dns;   /* what the container asks, set by attach */
-    char **ports; /* published, as ps shows them: "0.0.0.0:8080->80/tcp" */
+    char **dns;              /* what the container asks, set by attach */
+    char **ports;            /* published, as ps shows them: "0.0.0.0:8080->80/tcp" */
+    struct publish *publish; /* their sockets (publish.h) */
+    size_t n_publish;
+    /* The container that has a port of the host (publish.h); data is event_data. */
+    char *(*port_holder)(const struct net_port *p, void *data);
     struct network_process process[NETWORK_PROCESSES];
     /* An event of the container's for the journal; set by the supervisor. */
     void (*event)(void *data, const char *action, char *const *attributes);

@@ -66,8 +66,7 @@ static int find_parts(struct network_session *n, struct err *e)
         r = add_part(n, d, 0, e);
     if (r < 0 || strv_len(p->ports) == 0 || !network_plan_own(p))
         return r;
-    d = network_ports_driver(e);
-    return d ? add_part(n, d, 0, e) : -ENOTSUP;
+    return add_part(n, network_ports_driver(), 0, e);
 }
 
 static struct network_session *session_new(const struct network_request *req)
@@ -83,6 +82,7 @@ static struct network_session *session_new(const struct network_request *req)
                                   .userns_fd = -1,
                                   .init_fd = -1,
                                   .event = req->event,
+                                  .port_holder = req->port_holder,
                                   .event_data = req->event_data};
     n->run.name = n->name = xstrdup(req->name);
     n->run.hostname = n->hostname = xstrdup(req->hostname);

@@ -13,7 +13,8 @@ struct network_request {
     const char *name, *hostname;
     int dir_fd, run_fd; /* borrowed */
     void (*event)(void *data, const char *action, char *const *attributes);
-    void *event_data;
+    char *(*port_holder)(const struct net_port *p, void *data);
+    void *event_data; /* of both */
 };
 
 struct network_session;

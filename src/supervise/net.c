@@ -15,6 +15,26 @@ static void on_event(void *data, const char *action, char *const *attributes)
     sup_journal_all(data, action, attributes);
 }
 
+/* Whose container has that port of the host. */
+static char *port_holder(const struct net_port *p, void *data)
+{
+    const struct sup *s = data;
+    struct ctr_state *v = NULL;
+    size_t n = 0;
+    char *name = NULL;
+    if (container_list(&s->conf, &v, &n, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; i < n && !name; i++)
+        for (char *const *port = ctr_state_alive(&v[i]) ? v[i].ports : NULL; port && *port;
+             port++) {
+            struct net_port other;
+            if (net_port_parse_shown(*port, &other) == 0 && net_port_conflict(p, &other))
+                name = name ? name : xstrdup(v[i].name);
+        }
+    container_list_free(v, n);
+    return name;
+}
+
 static struct network_request request(struct sup *s)
 {
     return (struct network_request){.conf = &s->conf,
@@ -25,6 +45,7 @@ static struct network_request request(struct sup *s)
                                     .dir_fd = s->dir_fd,
                                     .run_fd = s->run_fd,
                                     .event = on_event,
+                                    .port_holder = port_holder,
                                     .event_data = s};
 }
 

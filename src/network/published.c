@@ -1,0 +1,216 @@
+/* published - the ports of a container as a driver: bound before it is made, served by
+ * rootlet-ports when its interfaces are there.
+ *
+ * The sockets stay with the supervisor as well: another rootlet-ports takes over what waits in
+ * them, and nobody else gets the ports meanwhile. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/strv.h"
+#include "net/addr.h"
+#include "network/drivers-priv.h"
+#include "network/publish.h"
+#include "sys/sock.h"
+
+#define WHAT "ports"
+
+static void show(struct network_run *run)
+{
+    strv_free(run->ports);
+    run->ports = publish_texts(run->publish, run->n_publish);
+}
+
+static int prepare(struct network_run *run, struct err *e)
+{
+    if (streq(run->plan->mode, "none"))
+        return err_hint(e, err_msg(e, EINVAL, "--publish: network none has no ports to reach"),
+                        "--network slirp, or a network's name");
+    int r = publish_bind(run->plan->ports, run->port_holder, run->event_data, &run->publish,
+                         &run->n_publish, e);
+    if (r == 0)
+        show(run);
+    return r;
+}
+
+static void take(const char *text, struct net_addr *ret)
+{
+    scoped_free char *only = text ? xstrndup(text, strcspn(text, "/")) : NULL;
+    if (only && !ret->family)
+        (void)!net_addr_parse(only, ret);
+}
+
+static struct publish_addresses addresses(const struct network_run *run)
+{
+    struct publish_addresses a = {.address4.family = 0};
+    for (size_t i = 0; i < run->n_interfaces; i++) {
+        const struct network_interface *n = &run->interfaces[i];
+        bool first4 = !a.address4.family, first6 = !a.address6.family;
+        take(n->address, &a.address4);
+        take(n->address6, &a.address6);
+        if (first4 && a.address4.family)
+            take(n->gateway, &a.gateway4);
+        if (first6 && a.address6.family)
+            take(n->gateway6, &a.gateway6);
+    }
+    return a;
+}
+
+static int serve(struct network_run *run, struct network_process *p, struct err *e)
+{
+    scoped_fd int listener = network_listen(run, WHAT, e);
+    if (listener < 0)
+        return listener;
+    struct publish_addresses a = addresses(run);
+    const int fds[] = {run->init_fd, run->userns_fd, run->netns_fd, listener};
+    int r = publish_send_start(p->ctl, &a, fds, e);
+    for (size_t i = 0; r == 0 && i < run->n_publish; i++)
+        r = publish_send_add(p->ctl, &run->publish[i], e);
+    return r < 0 ? err_add(e, r, "publish ports") : 0;
+}
+
+static const struct network_start program = {.what = WHAT, .program = "rootlet-ports"};
+
+static int attach(struct network_run *run, const struct network_target *t, struct err *e)
+{
+    (void)t;
+    struct network_process *p = network_process_start(run, network_ports_driver(), &program, e);
+    return p ? serve(run, p, e) : -EIO;
+}
+
+static void detach(struct network_run *run)
+{
+    publish_free(run->publish, run->n_publish);
+    run->publish = NULL;
+    run->n_publish = 0;
+}
+
+static int revive(struct network_run *run, struct network_process *p, struct err *e)
+{
+    int r = 0;
+    if (!run->publish && run->ports) /* taken over from a supervisor that had them alone */
+        r = publish_bind(run->ports, NULL, NULL, &run->publish, &run->n_publish, e);
+    if (r == 0)
+        r = network_process_again(run, p, &program, e);
+    return r == 0 ? serve(run, p, e) : r;
+}
+
+static int message(struct network_run *run, struct network_process *p)
+{
+    char text[WIRE_MAX];
+    ssize_t n = sock_recv(p->ctl, text, sizeof(text), NULL);
+    struct wire_head head;
+    if (n < (ssize_t)sizeof(head))
+        return -ECONNRESET;
+    memcpy(&head, text, sizeof(head));
+    if (head.type == WIRE_EVENT)
+        network_run_event(run, text + sizeof(head), (size_t)n - sizeof(head));
+    return 0;
+}
+
+static int adopt(struct network_run *run, const struct network_state *st, struct err *e)
+{
+    struct network_process *p = network_process_adopt(run, network_ports_driver(), WHAT, st, e);
+    if (!p || p->ctl < 0)
+        return p ? 0 : -EMFILE;
+    return publish_ask_list(p->ctl, &run->publish, &run->n_publish, e);
+}
+
+static const struct network_driver network_ports = {
+    .name = WHAT,
+    .summary = "published ports",
+    .prepare = prepare,
+    .attach = attach,
+    .detach = detach,
+    .revive = revive,
+    .message = message,
+    .adopt = adopt,
+};
+
+const struct network_driver *network_ports_driver(void)
+{
+    return &network_ports;
+}
+
+/* --- while it runs --- */
+
+/* The process, started when the container had published nothing so far. */
+static struct network_process *server(struct network_run *run, struct err *e)
+{
+    struct network_process *p = network_process_find(run, WHAT);
+    if (p && p->ctl >= 0)
+        return p;
+    if (p) {
+        err_msg(e, ENOTCONN, "rootlet-ports cannot be reached");
+        return NULL;
+    }
+    if (attach(run, NULL, e) < 0) {
+        p = network_process_find(run, WHAT);
+        if (p)
+            network_process_end(p);
+        return NULL;
+    }
+    return network_process_find(run, WHAT);
+}
+
+int network_publish_add(struct network_run *run, const char *text, struct err *e)
+{
+    char *const texts[] = {(char *)(uintptr_t)text, NULL};
+    struct publish *more = NULL;
+    size_t n = 0, sent = 0;
+    struct network_process *p = server(run, e);
+    int r = p ? publish_bind(texts, run->port_holder, run->event_data, &more, &n, e) : -EIO;
+    while (r == 0 && sent < n && (r = publish_send_add(p->ctl, &more[sent], e)) == 0)
+        sent++;
+    if (r < 0) { /* all or none */
+        while (sent-- > 0)
+            (void)!publish_send_remove(p->ctl, &more[sent].port, NULL);
+        publish_free(more, n);
+        return r;
+    }
+    for (size_t i = 0; i < n; i++)
+        publish_append(&run->publish, &run->n_publish, more[i]);
+    free(more);
+    show(run);
+    return 0;
+}
+
+static bool is_meant(const struct net_port *have, const struct net_port *want)
+{
+    return have->proto == want->proto && have->ctr >= want->ctr &&
+           have->ctr < want->ctr + want->count &&
+           (want->host == 0 || have->host == want->host + (have->ctr - want->ctr)) &&
+           (!want->addr.family || net_addr_cmp(&have->addr, &want->addr) == 0);
+}
+
+static int parse(const char *text, struct net_port ret[static 2], struct err *e)
+{
+    if (net_port_parse_shown(text, &ret[0]) == 0 ||
+        net_port_parse_container(text, &ret[0], NULL) == 0)
+        return 1;
+    return net_port_parse(text, ret, e);
+}
+
+int network_publish_remove(struct network_run *run, const char *text, struct err *e)
+{
+    struct net_port want[2];
+    struct network_process *p = network_process_find(run, WHAT);
+    int n = parse(text, want, e);
+    if (n < 0)
+        return n;
+    size_t kept = 0, gone = 0;
+    for (size_t i = 0; i < run->n_publish; i++) {
+        struct publish *one = &run->publish[i];
+        if (!is_meant(&one->port, &want[0]) && !(n > 1 && is_meant(&one->port, &want[1]))) {
+            run->publish[kept++] = *one;
+            continue;
+        }
+        if (p && p->ctl >= 0)
+            (void)!publish_send_remove(p->ctl, &one->port, NULL);
+        fd_close(&one->fd);
+        gone++;
+    }
+    run->n_publish = kept;
+    show(run);
+    return gone ? 0 : err_msg(e, ENOENT, "%s is not published", text);
+}
