@@ -1,10 +1,10 @@
 /* space - the container's network namespace: what makes it answer to clients' own addresses.
  *
  * A TCP connection is made from the client's address (IP_TRANSPARENT) with a mark; the server's
- * side of it gets the same mark (tcp_fwmark_accept), and packets with the mark are delivered here,
- * not sent out. UDP has no mark to hand on: there a rule takes the answers by their source port,
- * and a route for each client says that its address is here (and which address of the container
- * answers, for servers bound to all of them). Routes and rules go with the namespace. */
+ * side of it gets the same mark (tcp_fwmark_accept, fwmark_reflect), and packets with the mark are
+ * delivered here, not sent out. UDP has no mark to hand on: there a rule takes the answers by their
+ * source port, and a route for each client says that its address is here (and which address of the
+ * container answers, for servers bound to all of them). Routes and rules go with the namespace. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -98,11 +98,17 @@ void space_addresses(const struct wire_ports_start *m)
     set6(&space.gateway[1], m->gateway6);
 }
 
-/* /proc/sys/net is that of the namespace that we are in; its owner may write it. */
-static bool accept_marks(void)
+static bool set(const char *path)
 {
-    scoped_fd int fd = open("/proc/sys/net/ipv4/tcp_fwmark_accept", O_WRONLY | O_CLOEXEC);
+    scoped_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
     return fd >= 0 && write(fd, "1", 1) == 1;
+}
+
+/* /proc/sys/net is that of the namespace that we are in; its owner may write it. The mark is handed
+ * on to what is accepted, and (reflect) to what the kernel itself answers: a reset. */
+static bool hand_marks_on(void)
+{
+    return set("/proc/sys/net/ipv4/tcp_fwmark_accept") && set("/proc/sys/net/ipv4/fwmark_reflect");
 }
 
 static int drop_route(const struct rtnl_route *r, void *data)
@@ -147,9 +153,9 @@ int space_enter(const struct wire_ports_start *m, const int fds[static 4], struc
     if (r < 0)
         return err_set(e, -r, "find the loopback device");
     space.loopback = lo.index;
-    if (accept_marks()) {
+    if (hand_marks_on()) {
         space.keep[0] = prepare(AF_INET);
-        space.keep[1] = prepare(AF_INET6);
+        space.keep[1] = set("/proc/sys/net/ipv6/fwmark_reflect") && prepare(AF_INET6);
     }
     return 0;
 }

@@ -42,8 +42,8 @@ class Namespace:
     def __init__(self, argv, flags):
         self.flags = flags
         read, write = os.pipe()
-        self.proc = subprocess.Popen([*argv, "sh", "-c", f"echo >&{write}; exec sleep 1000000"],
-                                     pass_fds=[write], stdin=subprocess.DEVNULL)
+        self.proc = subprocess.Popen([*argv, "sh", "-c", "echo; exec sleep 1000000 >/dev/null"],
+                                     stdout=write, stdin=subprocess.DEVNULL)
         os.close(write)
         got = os.read(read, 1)
         os.close(read)
