@@ -96,7 +96,7 @@ static int lock_up(struct err *e)
 static int start(struct err *e)
 {
     static struct watch init = {.ready = init_ended};
-    int fds[SOCK_MAX_FDS];
+    int fds[SOCK_MAX_FDS] = {-1, -1, -1, -1};
     unsigned files = raise_files();
     int r = loop_start(e);
     if (r == 0)

@@ -82,7 +82,7 @@ static int bind_one(const struct net_port *p, int family, bool dual)
 
 static int local_port(int fd, uint16_t *ret)
 {
-    union address a;
+    union address a = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t size = sizeof(a);
     if (getsockname(fd, &a.any, &size) < 0)
         return -errno;
