@@ -22,9 +22,11 @@
 #define DNS_DOMAIN "rootlet"
 #define DNS_TTL_S 5 /* a container's address may be another one soon */
 
-/* A member's names and addresses, from the manager; gone: of this id there are no more. */
+/* A member's names and addresses, from the manager; gone: of this id there are no more. peer not
+ * empty: of its other network of that name, with a socket to the name server there, or without one
+ * when it has left it. */
 struct dns_member {
-    char id[WIRE_ID_SIZE];
+    char id[WIRE_ID_SIZE], peer[WIRE_NAME_SIZE];
     uint8_t gone;
     struct net_addr addr[2];
     char names[WIRE_NAMES_MAX + 2][WIRE_NAME_SIZE];
@@ -76,19 +78,40 @@ struct dns_server {
     struct dns_names names;
     struct dns_upstream upstream;
     struct err error; /* of the loop's calls; of no interest to anybody */
+    struct dns_peer *peers;
     struct dns_udp *udp;
     struct dns_tcp *tcp;
     bool sweeping;
 };
-/* The answer to a query that we can give ourselves, into buf (DNS_MESSAGE_MAX, of which max may be
- * used): its size; 0: it is to be forwarded; -1: it is not to be answered at all. */
-ssize_t dns_answer_query(struct dns_server *s, const uint8_t *msg, size_t size, size_t max,
-                         uint8_t *buf);
+/* The answer to a query that we can give ourselves, into buf (DNS_MESSAGE_MAX): its size; 0: it is
+ * to be forwarded; -1: it is not to be answered at all. */
+struct dns_query {
+    const uint8_t *msg;
+    size_t size, max; /* max: of the answer; 0: what the query says */
+    bool unknown;     /* out: the answer is that no member is called so */
+};
+ssize_t dns_answer_query(struct dns_server *s, struct dns_query *q, uint8_t *buf);
 void dns_sweep_later(struct dns_server *s);
 bool dns_same_client(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 extern uint8_t dns_buf[DNS_MESSAGE_MAX]; /* of one event */
 
+/* peers.c: other networks of a member. */
+struct dns_peer {
+    struct dns_peer *next;
+    struct dns_server *s;
+    char id[WIRE_ID_SIZE], network[WIRE_NAME_SIZE];
+    struct net_addr client[2]; /* the member here */
+    int fd;                    /* connected to the name server there */
+};
+void dns_peer_apply(struct dns_server *s, const struct dns_member *m, int fd); /* takes fd */
+void dns_peers_forget(struct dns_server *s, const char *id);
+/* The first peer of a client, and the one behind another; NULL: there is none. */
+struct dns_peer *dns_peer_next(struct dns_server *s, const struct sockaddr_storage *client,
+                               const struct dns_peer *after);
+
 /* udp.c, tcp.c */
+void dns_udp_peer(struct dns_server *s, struct dns_peer *p); /* its socket is ready */
+void dns_udp_peer_gone(struct dns_server *s, const struct dns_peer *p);
 int dns_udp_open(struct dns_server *s);
 int dns_tcp_open(struct dns_server *s);
 /* Ends what has waited for too long, several times a second while somebody waits (dns_sweep_later

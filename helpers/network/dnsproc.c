@@ -107,8 +107,12 @@ static int restart(struct network *n)
 {
     struct err e = ERR_INIT;
     int r = dnsproc_start(n, &e);
-    for (size_t i = 0; r == 0 && i < n->n_members; i++)
+    for (size_t i = 0; r == 0 && i < n->n_members; i++) {
         dnsproc_member(n, n->members[i], false);
+        for (size_t k = 0; k < PEERS_MAX; k++)
+            if (n->members[i]->peers[k].fd >= 0)
+                dnsproc_peer(n, n->members[i], &n->members[i]->peers[k]);
+    }
     return r;
 }
 
@@ -135,6 +139,25 @@ int dnsproc_start(struct network *n, struct err *e)
     return loop_fd(n->loop, c->pidfd, EPOLLIN, on_end, n, e);
 }
 
+static void tell(struct network *n, const struct dns_member *msg, int fd)
+{
+    /* A full socket: the name server does not get on, and is begun anew with all names. */
+    if (sock_send(n->dns.ctl, msg, sizeof(*msg), &fd, fd >= 0) < 0 && n->dns.pidfd >= 0)
+        pidfd_signal(n->dns.pidfd, SIGKILL);
+}
+
+void dnsproc_peer(struct network *n, const struct member *m, const struct peer *p)
+{
+    static struct dns_member msg;
+    if (n->dns.ctl < 0)
+        return;
+    memset(&msg, 0, sizeof(msg));
+    memcpy(msg.id, m->id, sizeof(msg.id));
+    memcpy(msg.peer, p->network, sizeof(msg.peer));
+    memcpy(msg.addr, m->addr, sizeof(msg.addr));
+    tell(n, &msg, p->fd);
+}
+
 void dnsproc_member(struct network *n, const struct member *m, bool gone)
 {
     static struct dns_member msg;
@@ -146,9 +169,7 @@ void dnsproc_member(struct network *n, const struct member *m, bool gone)
     memcpy(msg.names, m->names, sizeof(m->names));
     memcpy(msg.names[WIRE_NAMES_MAX], m->id, ID_SHORT);
     msg.gone = gone;
-    /* A full socket: the name server does not get on, and is begun anew with all names. */
-    if (sock_send(n->dns.ctl, &msg, sizeof(msg), NULL, 0) < 0 && n->dns.pidfd >= 0)
-        pidfd_signal(n->dns.pidfd, SIGKILL);
+    tell(n, &msg, -1);
 }
 
 void child_end(struct network *n, struct child *c)

@@ -51,6 +51,8 @@ static void forget(struct network *n, struct member *m)
     dnsproc_member(n, m, true);
     loop_forget(n->loop, m->pidfd);
     fd_close(&m->pidfd);
+    for (size_t k = 0; k < PEERS_MAX; k++)
+        fd_close(&m->peers[k].fd);
     n->members[i] = n->members[--n->n_members];
     free(m);
     members_changed(n);
@@ -85,6 +87,8 @@ static struct member *add(struct network *n, const char *id)
     snprintf(m->id, sizeof(m->id), "%s", id);
     m->net = n;
     m->pidfd = -1;
+    for (size_t i = 0; i < PEERS_MAX; i++)
+        m->peers[i].fd = -1;
     return m;
 }
 
@@ -265,4 +269,22 @@ int member_attach(struct network *n, const struct wire_network_request *q, const
     else
         forget(n, m);
     return r;
+}
+
+int member_peer(struct network *n, const struct wire_network_request *q, int fd, struct err *e)
+{
+    struct member *m = member_find(n, q->id);
+    struct peer *p = NULL;
+    for (size_t i = 0; m && i < PEERS_MAX; i++)
+        if (m->peers[i].fd < 0 ? fd >= 0 && !p : streq(m->peers[i].network, q->peer))
+            p = &m->peers[i];
+    if (!m)
+        return err_msg(e, ENOENT, "no such member");
+    if (!p)
+        return fd < 0 ? 0 : err_msg(e, E2BIG, "a container has too many networks");
+    fd_close(&p->fd);
+    memcpy(p->network, q->peer, sizeof(p->network));
+    p->fd = fd < 0 ? -1 : dup(fd);
+    dnsproc_peer(n, m, p);
+    return 0;
 }

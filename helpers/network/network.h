@@ -17,6 +17,14 @@
 
 #define UPLINK_NAME "uplink0"
 
+#define PEERS_MAX 8
+
+/* Another network of a member. */
+struct peer {
+    char network[WIRE_NAME_SIZE];
+    int fd; /* a socket to its name server; -1: the slot is free */
+};
+
 struct member {
     char id[WIRE_ID_SIZE];
     int index; /* of the bridge's end */
@@ -24,6 +32,7 @@ struct member {
     uint8_t mac[6];
     struct net_addr addr[2];
     char names[WIRE_NAMES_MAX][WIRE_NAME_SIZE];
+    struct peer peers[PEERS_MAX];
     struct network *net;
 };
 
@@ -66,6 +75,7 @@ int members_find(struct network *n, struct err *e); /* those that the kernel kno
 int member_attach(struct network *n, const struct wire_network_request *q, const int fds[2],
                   struct wire_network_reply *ret, struct err *e);
 void member_detach(struct network *n, const char *id);
+int member_peer(struct network *n, const struct wire_network_request *q, int fd, struct err *e);
 void members_check(struct network *n); /* links have changed */
 struct member *member_find(struct network *n, const char *id);
 void members_changed(struct network *n); /* main.c: there may be none left */
@@ -73,6 +83,7 @@ void members_changed(struct network *n); /* main.c: there may be none left */
 /* names.c's process: dnsproc.c */
 int dnsproc_start(struct network *n, struct err *e);
 void dnsproc_member(struct network *n, const struct member *m, bool gone);
+void dnsproc_peer(struct network *n, const struct member *m, const struct peer *p);
 /* uplink.c */
 int uplink_start(struct network *n, struct err *e);
 void child_end(struct network *n, struct child *c);

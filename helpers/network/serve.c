@@ -64,6 +64,8 @@ static int serve(struct network *n, const struct wire_network_request *q, const 
     case WIRE_NETWORK_DETACH:
         member_detach(n, q->id);
         return 0;
+    case WIRE_NETWORK_PEER:
+        return member_peer(n, q, fds[0], e);
     case WIRE_NETWORK_SPACE:
         return 0;
     }
@@ -107,6 +109,7 @@ static void on_request(void *data, uint32_t events)
     if (size != (ssize_t)sizeof(q)) {
         connection_end(c);
     } else {
+        q.peer[sizeof(q.peer) - 1] = '\0';
         q.id[sizeof(q.id) - 1] = q.interface[sizeof(q.interface) - 1] = '\0';
         for (size_t i = 0; i < WIRE_NAMES_MAX; i++)
             q.names[i][WIRE_NAME_SIZE - 1] = '\0';

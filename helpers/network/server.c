@@ -70,20 +70,20 @@ static ssize_t refuse(const uint8_t *msg, size_t size, enum dns_rcode rcode, uin
     return n ? (ssize_t)n : -1;
 }
 
-ssize_t dns_answer_query(struct dns_server *s, const uint8_t *msg, size_t size, size_t max,
-                         uint8_t *buf)
+ssize_t dns_answer_query(struct dns_server *s, struct dns_query *in, uint8_t *buf)
 {
     struct dns_question q;
     struct dns_answer a;
+    const uint8_t *msg = in->msg;
+    size_t size = in->size;
+    in->unknown = false;
     if (size < DNS_HEADER || (dns_flags(msg) & DNS_FLAG_QR))
         return -1;
     if (dns_flags(msg) & DNS_OPCODE)
         return refuse(msg, size, DNS_NOTIMP, buf);
     if (dns_question(msg, size, &q) < 0)
         return refuse(msg, size, DNS_FORMERR, buf);
-    if (max == 0)
-        max = q.udp_size;
-    dns_answer_begin(&a, msg, &q, buf, max);
+    dns_answer_begin(&a, msg, &q, buf, in->max ? in->max : q.udp_size);
     char name[DNS_NAME_SIZE];
     memcpy(name, q.name, sizeof(name));
     bool ours = strip_domain(name);
@@ -91,6 +91,7 @@ ssize_t dns_answer_query(struct dns_server *s, const uint8_t *msg, size_t size, 
         (answer_member(s, &q, name, &a) || answer_reverse(s, &q, &a)))
         return (ssize_t)dns_answer_end(&a);
     if (ours || s->set.internal) {
+        in->unknown = true;
         dns_answer_code(&a, DNS_NXDOMAIN);
         return (ssize_t)dns_answer_end(&a);
     }
@@ -113,11 +114,17 @@ static void on_control(void *data, uint32_t events)
 {
     struct dns_server *s = data;
     struct dns_member m;
+    int fds[SOCK_MAX_FDS];
     (void)events;
-    ssize_t n = sock_recv(s->set.control, &m, sizeof(m), NULL);
+    ssize_t n = sock_recv(s->set.control, &m, sizeof(m), fds);
     if (n == (ssize_t)sizeof(m)) {
-        m.id[sizeof(m.id) - 1] = '\0';
-        dns_names_apply(&s->names, &m);
+        m.id[sizeof(m.id) - 1] = m.peer[sizeof(m.peer) - 1] = '\0';
+        if (m.peer[0])
+            dns_peer_apply(s, &m, fds[0]);
+        else
+            dns_names_apply(&s->names, &m);
+        if (m.gone)
+            dns_peers_forget(s, m.id);
     } else if (n != -EAGAIN && n != -EINTR) {
         loop_quit(s->loop); /* the manager has gone */
     }

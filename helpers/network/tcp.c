@@ -127,8 +127,8 @@ static void on_whole_query(struct conn *c)
         conn_end(c);
         return;
     }
-    ssize_t n = dns_answer_query(c->tcp->s, c->query + HEAD, c->query_size, DNS_MESSAGE_MAX,
-                                 c->answer + HEAD);
+    struct dns_query q = {.msg = c->query + HEAD, .size = c->query_size, .max = DNS_MESSAGE_MAX};
+    ssize_t n = dns_answer_query(c->tcp->s, &q, c->answer + HEAD);
     c->tries = 0;
     loop_forget(c->tcp->s->loop, c->fd);
     if (n < 0)

@@ -21,7 +21,10 @@
 
 struct query {
     struct dns_udp *udp;
-    int fd; /* connected to the resolver; -1: the slot is free */
+    bool used;
+    bool unknown;          /* no member is called so, and nobody but a peer is to be asked */
+    struct dns_peer *peer; /* whose answer is waited for; NULL: a resolver's */
+    int fd;                /* connected to the resolver; -1: none yet */
     int from;
     struct sockaddr_storage client;
     socklen_t client_size;
@@ -41,6 +44,8 @@ static void query_end(struct query *q)
 {
     loop_forget(q->udp->s->loop, q->fd);
     fd_close(&q->fd);
+    q->peer = NULL;
+    q->used = false;
 }
 
 static void reply(int fd, const void *buf, size_t size, const struct query *q)
@@ -53,7 +58,7 @@ static void reply(int fd, const void *buf, size_t size, const struct query *q)
 static void refuse(struct query *q)
 {
     dns_set_id(q->msg, q->client_id);
-    size_t n = dns_refusal(q->msg, q->size, DNS_SERVFAIL, dns_buf);
+    size_t n = dns_refusal(q->msg, q->size, q->unknown ? DNS_NXDOMAIN : DNS_SERVFAIL, dns_buf);
     if (n)
         reply(q->from, dns_buf, n, q);
     query_end(q);
@@ -61,21 +66,27 @@ static void refuse(struct query *q)
 
 static void on_answer(void *data, uint32_t events);
 
+/* What an answer must fit, by chance. */
+static bool prepare(struct query *q)
+{
+    if (getrandom(&q->id, sizeof(q->id), 0) != sizeof(q->id))
+        return false;
+    dns_set_id(q->msg, q->id);
+    q->due_ns = time_monotonic_ns() + TRY_NS;
+    return true;
+}
+
 /* Sends the query to the next resolver. False: there is none that takes it. */
 static bool ask(struct query *q)
 {
     struct dns_server *s = q->udp->s;
-    while (s->upstream.n && q->tries < TRIES_MAX) {
+    while (!q->unknown && s->upstream.n && q->tries < TRIES_MAX) {
         const struct sockaddr_storage *to = &s->upstream.v[q->tries++ % s->upstream.n];
         loop_forget(s->loop, q->fd);
         fd_close(&q->fd);
         q->fd = socket(to->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (q->fd < 0)
+        if (q->fd < 0 || !prepare(q))
             return false;
-        if (getrandom(&q->id, sizeof(q->id), 0) != sizeof(q->id))
-            return false;
-        dns_set_id(q->msg, q->id);
-        q->due_ns = time_monotonic_ns() + TRY_NS;
         if (connect(q->fd, (const struct sockaddr *)to, dns_upstream_size(to)) == 0 &&
             send(q->fd, q->msg, q->size, MSG_NOSIGNAL) >= 0 &&
             loop_fd(s->loop, q->fd, EPOLLIN, on_answer, q, &s->error) == 0)
@@ -84,8 +95,21 @@ static bool ask(struct query *q)
     return false;
 }
 
+/* The client's other networks first, then the resolvers. */
+static bool ask_peer(struct query *q, const struct dns_peer *after)
+{
+    while ((q->peer = dns_peer_next(q->udp->s, &q->client, after))) {
+        if (prepare(q) && send(q->peer->fd, q->msg, q->size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+            return true;
+        after = q->peer;
+    }
+    return false;
+}
+
 static void next_or_refuse(struct query *q)
 {
+    if (q->peer && ask_peer(q, q->peer))
+        return;
     if (!ask(q))
         refuse(q);
 }
@@ -137,12 +161,45 @@ static struct query *free_slot(struct dns_udp *u, const struct sockaddr_storage 
     struct query *found = NULL;
     unsigned of_client = 0;
     for (size_t i = 0; i < QUERIES_MAX; i++) {
-        if (u->v[i].fd < 0)
+        if (!u->v[i].used)
             found = &u->v[i];
         else if (dns_same_client(&u->v[i].client, client))
             of_client++;
     }
     return of_client < OF_ONE_CLIENT_MAX ? found : NULL;
+}
+
+void dns_udp_peer(struct dns_server *s, struct dns_peer *p)
+{
+    ssize_t n = recv(p->fd, dns_buf, sizeof(dns_buf), MSG_DONTWAIT);
+    for (size_t i = 0; i < QUERIES_MAX; i++) {
+        struct query *q = &s->udp->v[i];
+        if (!q->used || q->peer != p)
+            continue;
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            next_or_refuse(q); /* its name server has ended */
+        } else if (n >= 0 && is_answer(q, dns_buf, (size_t)n)) {
+            if (has_failed(dns_buf) || (dns_flags(dns_buf) & DNS_RCODE) == DNS_NXDOMAIN) {
+                next_or_refuse(q);
+                return;
+            }
+            dns_set_id(dns_buf, q->client_id);
+            reply(q->from, dns_buf, (size_t)n, q);
+            query_end(q);
+            return;
+        }
+    }
+}
+
+void dns_udp_peer_gone(struct dns_server *s, const struct dns_peer *p)
+{
+    for (size_t i = 0; i < QUERIES_MAX; i++) {
+        struct query *q = &s->udp->v[i];
+        if (!q->used || q->peer != p)
+            continue;
+        q->peer = NULL;
+        next_or_refuse(q);
+    }
 }
 
 static void forward(struct dns_udp *u, int from, const struct query *in)
@@ -158,10 +215,12 @@ static void forward(struct dns_udp *u, int from, const struct query *in)
     q->udp = u;
     q->from = from;
     q->fd = -1;
+    q->used = true;
     q->client_id = dns_id(q->msg);
     q->tries = 0;
     dns_sweep_later(u->s);
-    next_or_refuse(q);
+    if (!ask_peer(q, NULL))
+        next_or_refuse(q);
 }
 
 static void on_query(struct dns_udp *u, int fd)
@@ -173,8 +232,12 @@ static void on_query(struct dns_udp *u, int fd)
     if (n < DNS_HEADER || (size_t)n > sizeof(in.msg))
         return;
     in.size = (size_t)n;
-    ssize_t size = dns_answer_query(u->s, in.msg, in.size, 0, dns_buf);
-    if (size > 0)
+    struct dns_query q = {.msg = in.msg, .size = in.size};
+    ssize_t size = dns_answer_query(u->s, &q, dns_buf);
+    in.unknown = q.unknown;
+    if (size > 0 && q.unknown && dns_peer_next(u->s, &in.client, NULL))
+        forward(u, fd, &in);
+    else if (size > 0)
         reply(fd, dns_buf, (size_t)size, &in);
     else if (size == 0)
         forward(u, fd, &in);
@@ -199,9 +262,9 @@ bool dns_udp_sweep(struct dns_server *s, int64_t now_ns)
     bool busy = false;
     for (size_t i = 0; i < QUERIES_MAX; i++) {
         struct query *q = &s->udp->v[i];
-        if (q->fd >= 0 && now_ns >= q->due_ns)
+        if (q->used && now_ns >= q->due_ns)
             next_or_refuse(q);
-        busy = busy || q->fd >= 0;
+        busy = busy || q->used;
     }
     return busy;
 }

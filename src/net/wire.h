@@ -36,6 +36,9 @@ enum {
      * when it ends without a word the process was killed, and is to be started anew. */
     WIRE_NETWORK_ATTACH = WIRE_NETWORK + 1,
     WIRE_NETWORK_DETACH, /* id is no member any more */
+    /* id is a member of network peer too: what it asks for and nobody here is called is asked
+     * there, by the UDP socket that comes along. Without one it has left that network. */
+    WIRE_NETWORK_PEER,
     /* Descriptors of the network's user and network namespace come with the answer. */
     WIRE_NETWORK_SPACE,
 };
@@ -70,7 +73,7 @@ struct wire_network {
 struct wire_network_request {
     struct wire_head head;
     struct wire_network network;
-    char id[WIRE_ID_SIZE];
+    char id[WIRE_ID_SIZE], peer[WIRE_NAME_SIZE];
     char interface[16]; /* in the container; "" takes the next free ethN */
     uint8_t again;      /* the interface is there already: its other end may be, too */
     uint8_t has_mac, mac[6];

@@ -1,6 +1,7 @@
 /* The process of a user network: found by its socket, started under its lock. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "network/store.h"
 #include "network/user-priv.h"
 #include "sys/clone.h"
+#include "sys/netns.h"
 #include "sys/sock.h"
 
 #define TRIES 100
@@ -161,12 +163,12 @@ static int start(const struct network_run *run, const char *name, int dirfd, str
 }
 
 /* 0: an answer. -ECONNRESET: it has ended, and another try may be better. */
-static int ask(int fd, const struct network_run *run, const struct wire_network_request *q,
+static int ask(int fd, const struct wire_network_request *q, const int along[2],
                struct user_lease *l, struct err *e)
 {
-    int fds[SOCK_MAX_FDS], target[2] = {run->netns_fd, run->init_fd};
-    bool attach = q->head.type == WIRE_NETWORK_ATTACH;
-    if (sock_send(fd, q, sizeof(*q), target, attach ? 2 : 0) < 0)
+    int fds[SOCK_MAX_FDS];
+    size_t n_along = (size_t)(along[0] >= 0) + (along[1] >= 0);
+    if (sock_send(fd, q, sizeof(*q), along, n_along) < 0)
         return -ECONNRESET;
     struct pollfd p = {.fd = fd, .events = POLLIN};
     ssize_t n;
@@ -203,13 +205,14 @@ int user_exchange(const struct network_run *run, const struct wire_network_reque
     scoped_free char *sub = path_join("networks", q->network.name);
     scoped_fd int dirfd = conf_open_run(run->conf, sub, true, e);
     int r = dirfd < 0 ? dirfd : -ECONNRESET;
+    const int target[2] = {run->netns_fd, run->init_fd};
     for (int i = 0; r == -ECONNRESET && i < TRIES; i++) {
         struct err why = ERR_INIT;
         scoped_fd int fd = sock_connect_at(dirfd, "sock", &why);
         if (fd < 0)
             fd = start(run, q->network.name, dirfd, l, &why);
         if (fd >= 0) {
-            r = ask(fd, run, q, l, e);
+            r = ask(fd, q, target, l, e);
             l->ctl = r == 0 ? take_fd(&fd) : -1;
         } else if (fd != -EWOULDBLOCK) {
             if (e)
@@ -225,14 +228,47 @@ int user_exchange(const struct network_run *run, const struct wire_network_reque
     return r;
 }
 
-void user_leave(const struct network_run *run, const char *network, int ctl)
+int user_tell(const struct network_run *run, const char *network, int ctl,
+              struct wire_network_request *q, int fd)
 {
-    struct wire_network_request *q = xcalloc(1, sizeof(*q));
     struct user_lease l = USER_LEASE_INIT;
-    q->head.type = WIRE_NETWORK_DETACH;
     snprintf(q->id, sizeof(q->id), "%s", run->id);
-    if (user_network_load(run->conf, network, &q->network, NULL) == 0)
-        (void)ask(ctl, run, q, &l, NULL);
+    int r = user_network_load(run->conf, network, &q->network, NULL);
+    if (r == 0)
+        r = ask(ctl, q, (const int[2]){fd, -1}, &l, NULL);
     user_lease_release(&l);
-    free(q);
+    return r;
+}
+
+static int open_socket(void *data, int ret_fds[SOCK_MAX_FDS], struct err *e)
+{
+    const struct net_addr *server = data;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } a = {.any.sa_family = server->family == 4 ? AF_INET : AF_INET6};
+    if (server->family == 4)
+        memcpy(&a.in.sin_addr, server->b, 4);
+    else
+        memcpy(&a.in6.sin6_addr, server->b, 16);
+    a.in.sin_port = htons(53); /* at the same place in both */
+    ret_fds[0] = socket(a.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (ret_fds[0] < 0 || connect(ret_fds[0], &a.any, sizeof(a)) < 0)
+        return err_set(e, errno, "open a socket for names");
+    return 0;
+}
+
+int user_dns_socket(const struct network_run *run, const char *network, const int space[2])
+{
+    int fds[SOCK_MAX_FDS], r;
+    struct wire_network *w = xcalloc(1, sizeof(*w));
+    r = user_network_load(run->conf, network, w, NULL);
+    struct net_addr server = w->subnet[w->subnet[0].gateway.family ? 0 : 1].gateway;
+    if (r == 0 && (w->no_dns || !server.family))
+        r = -ENOENT;
+    free(w);
+    return r < 0 || (r = netns_run(space[0], space[1], open_socket, &server, fds, NULL)) < 0
+               ? r
+               : fds[0];
 }

@@ -23,5 +23,8 @@ int user_network_load(const struct conf *c, const char *name, struct wire_networ
 /* Asks the network's process, which is started if there is none. */
 int user_exchange(const struct network_run *run, const struct wire_network_request *q,
                   struct user_lease *l, struct err *e);
-/* Says that the container leaves. Waits a little for it to be done. */
-void user_leave(const struct network_run *run, const char *network, int ctl);
+/* One request without an answer of interest: q's head.type and peer, with fd (-1: none). */
+int user_tell(const struct network_run *run, const char *network, int ctl,
+              struct wire_network_request *q, int fd);
+/* A socket in a network's namespace, to its name server; -ENOENT: it has none. */
+int user_dns_socket(const struct network_run *run, const char *network, const int space[2]);

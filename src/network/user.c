@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "network/store.h"
@@ -190,6 +191,33 @@ static void keep(struct network_process *p, struct user_lease *l)
     }
 }
 
+/* Says to the process of network of that the container is in the other one too, or (leaves) that it
+ * is not any more. What fails costs names, not the network. */
+static void tell_peer(struct network_run *run, const struct network_process *of,
+                      const struct network_process *other, bool leaves)
+{
+    struct wire_network_request *q = xcalloc(1, sizeof(*q));
+    q->head.type = WIRE_NETWORK_PEER;
+    snprintf(q->peer, sizeof(q->peer), "%s", other->what);
+    scoped_fd int fd = leaves ? -1 : user_dns_socket(run, other->what, other->keep);
+    if (leaves || fd >= 0)
+        (void)user_tell(run, of->what, of->ctl, q, fd);
+    free(q);
+}
+
+/* A container asks one name server: each of its networks has to know of the others. */
+static void share_names(struct network_run *run, const struct network_process *p, bool leaves)
+{
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        struct network_process *other = &run->process[i];
+        if (other == p || !other->what || other->driver != &network_user || other->ctl < 0)
+            continue;
+        tell_peer(run, other, p, leaves);
+        if (!leaves)
+            tell_peer(run, p, other, false);
+    }
+}
+
 static int begin(struct network_run *run, const struct network_interface *was, struct err *e)
 {
     struct user_lease l = USER_LEASE_INIT;
@@ -197,8 +225,10 @@ static int begin(struct network_run *run, const struct network_interface *was, s
     int r = take_lease(run, was, &l, e);
     struct network_process *p =
         r == 0 ? network_process_add(run, &network_user, network, take_fd(&l.ctl), e) : NULL;
-    if (p)
+    if (p) {
         keep(p, &l);
+        share_names(run, p, false);
+    }
     user_lease_release(&l);
     return r < 0 ? r : p ? 0 : -EMFILE;
 }
@@ -219,8 +249,15 @@ static void detach(struct network_run *run)
 {
     const struct network_join *join = &run->plan->joins[run->join];
     struct network_process *p = network_process_find(run, join->network);
-    if (p && p->ctl >= 0)
-        user_leave(run, join->network, p->ctl);
+    if (!p || p->ctl < 0)
+        return;
+    /* At the container's end its networks see that by themselves. */
+    if (run->init_fd >= 0 && pidfd_poll(run->init_fd, 0) == 0)
+        share_names(run, p, true);
+    struct wire_network_request *q = xcalloc(1, sizeof(*q));
+    q->head.type = WIRE_NETWORK_DETACH;
+    (void)user_tell(run, join->network, p->ctl, q, -1);
+    free(q);
 }
 
 /* rootlet-network was killed. Whoever comes first begins another one in the namespace that we have
@@ -240,8 +277,10 @@ static int revive(struct network_run *run, struct network_process *p, struct err
     int r = take_lease(run, i ? &was : NULL, &l, e);
     jfield_release(network_interface_fields, &was);
     keep(p, &l);
-    if (r == 0)
+    if (r == 0) {
         p->ctl = take_fd(&l.ctl);
+        share_names(run, p, false);
+    }
     user_lease_release(&l);
     return r;
 }
