@@ -42,8 +42,8 @@ ROOTLET = Program(
         "log-driver": "k8s-file journald passthrough none",
         "log-level": "error warn info debug",
         "mount": "type=bind, type=volume, type=tmpfs,",
-        "net": "none host container: ns:",
-        "network": "none host container: ns:",
+        "net": "@network slirp none host pasta container: ns:",
+        "network": "@network slirp none host pasta container: ns:",
         "on-pressure": "notify freeze restart",
         "oomd": "kill avoid omit auto",
         "output": "@file",
@@ -88,7 +88,7 @@ ROOTLET = Program(
            for verb in ("start", "stop", "restart", "pause", "unpause", "rm")},
         ("stats", "format"): "json jsonl table",
         ("events", "format"): "json jsonl",
-        ("events", "filter"): "container= event= image= label= pod= type= volume=",
+        ("events", "filter"): "container= event= image= label= network= pod= type= volume=",
         ("pod ps", "filter"): "id= name= status= label= ctr-names= ctr-ids= ctr-status= ctr-number=",
         ("pod ps", "format"): "json jsonl table",
         ("pod create", "exit-policy"): "continue stop",
@@ -96,6 +96,11 @@ ROOTLET = Program(
         ("volume ls", "filter"): "name= label= dangling= anonymous= driver= until=",
         ("volume prune", "filter"): "name= label= anonymous= driver= until=",
         ("volume ls", "format"): "json jsonl table",
+        ("network ls", "filter"): "name= id= driver= label= dangling= until=",
+        ("network prune", "filter"): "label= until= name= id= driver=",
+        ("network ls", "format"): "json jsonl table",
+        ("network create", "driver"): "user bridge",
+        ("network create", "opt"): "mtu= bridge=",
         ("quadlet list", "format"): "json jsonl table",
         ("volume create", "opt"): "type=tmpfs type=none device= o=",
         ("images", "filter"): "reference= id= dangling=",
@@ -110,11 +115,13 @@ ROOTLET = Program(
         "quadlet keys": "container volume network pod image build", "quadlet rm": "@quadlet",
         "pod start": "@pod", "pod stop": "@pod", "pod restart": "@pod", "pod kill": "@pod", "pod pause": "@pod",
         "pod unpause": "@pod", "pod rm": "@pod", "pod exists": "@pod", "pod inspect": "@pod", "pod create": "",
+        "network rm": "@network", "network inspect": "@network", "network exists": "@network", "network create": "",
+        "network connect": "@network", "network disconnect": "@network",
         "volume inspect": "@volume", "volume exists": "@volume", "volume create": "",
     },
     stop=("run", "create", "exec"),
     lists={"@container": f"ps -a {NAMES}", "@place": "ps -a --format '{{.Names}}:'", "@running": f"ps {NAMES}", "@image": f"images {IMAGES}",
-           "@volume": "volume ls -q", "@pod": "pod ps --format '{{.Name}}'",
+           "@volume": "volume ls -q", "@network": "network ls -q", "@pod": "pod ps --format '{{.Name}}'",
            "@quadlet": "quadlet list --format '{{.Name}}'"})
 OCI = Program(
     "rootlet-oci",
@@ -374,8 +381,22 @@ def bash(prog, tables):
 
 ZSH_KINDS = {"@file": "_files", "@dir": "_directories", "@container": "_rootlet_containers",
              "@running": "_rootlet_running", "@image": "_rootlet_images", "@command": "_rootlet_commands",
-             "@volume": "_rootlet_volumes", "@pod": "_rootlet_pods", "@quadlet": "_rootlet_quadlets",
+             "@volume": "_rootlet_volumes", "@network": "_rootlet_networks", "@pod": "_rootlet_pods", "@quadlet": "_rootlet_quadlets",
              "@container @image": "_rootlet_objects", "@cap": f"({CAPS})", "@signal": f"({SIGNALS})"}
+
+
+
+def zsh_action(kind):
+    """Names of things and words in one: an action of both."""
+    words = kind.split()
+    if kind in ZSH_KINDS or not words or not words[0].startswith("@"):
+        return ZSH_KINDS.get(kind, f"({kind})" if kind else " ")
+    return "{" + ZSH_KINDS[words[0]] + "; compadd -- " + " ".join(words[1:]) + "}"
+
+
+def fish_action(kind):
+    return FISH_KINDS.get(kind) or " ".join(FISH_KINDS.get(w, w) for w in kind.split())
+
 
 ZSH_HEAD = """\
 #compdef rootlet
@@ -428,7 +449,7 @@ def zsh_spec(prog, cmd, o):
     value = ""
     if o.arg:
         kind = value_of(prog, cmd, o)
-        action = ZSH_KINDS.get(kind, f"({kind})" if kind else " ")
+        action = zsh_action(kind)
         value = f":{zsh_text(o.arg)}:" + zsh_quote(action.replace(":", "\\:"))
     out = []
     for n in o.all_names:
@@ -529,7 +550,7 @@ end
 
 FISH_KINDS = {"@container": "(__rootlet_containers)", "@running": "(__rootlet_running)",
               "@image": "(__rootlet_images)", "@container @image": "(__rootlet_containers) (__rootlet_images)",
-              "@volume": "(__rootlet_volumes)", "@pod": "(__rootlet_pods)", "@quadlet": "(__rootlet_quadlets)",
+              "@volume": "(__rootlet_volumes)", "@network": "(__rootlet_networks)", "@pod": "(__rootlet_pods)", "@quadlet": "(__rootlet_quadlets)",
               "@dir": "(__fish_complete_directories)", "@cap": CAPS, "@signal": SIGNALS}
 
 
@@ -547,7 +568,7 @@ def fish_option(prog, cmd, o, condition):
         if kind == "@file":
             parts.append("-r -F")
         elif kind:
-            parts.append("-x -a " + fish_quote(FISH_KINDS.get(kind, kind)))
+            parts.append("-x -a " + fish_quote(fish_action(kind)))
         else:
             parts.append("-x")
     parts.append("-d " + fish_quote(o.help))

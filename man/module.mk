@@ -32,6 +32,14 @@ dist_man1_MANS += \
 	man/rootlet-mount-ls.1 \
 	man/rootlet-mount-rm.1 \
 	man/rootlet-oci.1 \
+	man/rootlet-network-connect.1 \
+	man/rootlet-network-create.1 \
+	man/rootlet-network-disconnect.1 \
+	man/rootlet-network-exists.1 \
+	man/rootlet-network-inspect.1 \
+	man/rootlet-network-ls.1 \
+	man/rootlet-network-prune.1 \
+	man/rootlet-network-rm.1 \
 	man/rootlet-pause.1 \
 	man/rootlet-pod-create.1 \
 	man/rootlet-pod-exists.1 \
@@ -121,6 +129,14 @@ man_prose = \
 	man/prose/rootlet-mount-ls.md \
 	man/prose/rootlet-mount-rm.md \
 	man/prose/rootlet-oci.md \
+	man/prose/rootlet-network-connect.md \
+	man/prose/rootlet-network-create.md \
+	man/prose/rootlet-network-disconnect.md \
+	man/prose/rootlet-network-exists.md \
+	man/prose/rootlet-network-inspect.md \
+	man/prose/rootlet-network-ls.md \
+	man/prose/rootlet-network-prune.md \
+	man/prose/rootlet-network-rm.md \
 	man/prose/rootlet-pause.md \
 	man/prose/rootlet-pod-create.md \
 	man/prose/rootlet-pod-exists.md \

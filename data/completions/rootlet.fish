@@ -55,6 +55,10 @@ function __rootlet_volumes
     rootlet volume ls -q 2>/dev/null
 end
 
+function __rootlet_networks
+    rootlet network ls -q 2>/dev/null
+end
+
 function __rootlet_pods
     rootlet pod ps --format '{{.Name}}' 2>/dev/null
 end
@@ -99,6 +103,7 @@ complete -c rootlet -n __rootlet_none -a load -d 'Bring images from an archive i
 complete -c rootlet -n __rootlet_none -a logs -d 'Show what containers have written'
 complete -c rootlet -n __rootlet_none -a ls -d 'List containers'
 complete -c rootlet -n __rootlet_none -a mount -d 'Group of commands'
+complete -c rootlet -n __rootlet_none -a network -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a pause -d 'Stop all processes of containers for a while'
 complete -c rootlet -n __rootlet_none -a pod -d 'Group of commands'
 complete -c rootlet -n __rootlet_none -a port -d 'Show the published ports of a container'
@@ -178,6 +183,16 @@ complete -c rootlet -n '__rootlet_group mount' -a list -d 'List what is mounted 
 complete -c rootlet -n '__rootlet_group mount' -a ls -d 'List what is mounted in a container'
 complete -c rootlet -n '__rootlet_group mount' -a remove -d 'Take a mount away from a container, while it runs'
 complete -c rootlet -n '__rootlet_group mount' -a rm -d 'Take a mount away from a container, while it runs'
+complete -c rootlet -n '__rootlet_group network' -a connect -d 'Make a container a member of one more network, also while it runs'
+complete -c rootlet -n '__rootlet_group network' -a create -d 'Make a network that containers can be members of'
+complete -c rootlet -n '__rootlet_group network' -a disconnect -d 'Take a container out of a network, also while it runs'
+complete -c rootlet -n '__rootlet_group network' -a exists -d 'Exit status 0 if there is such a network, 1 if not'
+complete -c rootlet -n '__rootlet_group network' -a inspect -d 'Show everything about networks as JSON'
+complete -c rootlet -n '__rootlet_group network' -a list -d 'List networks'
+complete -c rootlet -n '__rootlet_group network' -a ls -d 'List networks'
+complete -c rootlet -n '__rootlet_group network' -a prune -d 'Remove all networks that no container uses'
+complete -c rootlet -n '__rootlet_group network' -a remove -d 'Remove networks'
+complete -c rootlet -n '__rootlet_group network' -a rm -d 'Remove networks'
 complete -c rootlet -n '__rootlet_group pod' -a create -d 'Make a pod: containers that share namespaces'
 complete -c rootlet -n '__rootlet_group pod' -a exists -d 'Exit status 0 if there is such a pod, 1 if not'
 complete -c rootlet -n '__rootlet_group pod' -a inspect -d 'Show everything about pods as JSON'
@@ -286,7 +301,7 @@ complete -c rootlet -n '__rootlet_is run "container run"' -l memory-reservation 
 complete -c rootlet -n '__rootlet_is run "container run"' -l memory-swap -x -d 'Memory and swap together; -1: any swap (as --memory)'
 complete -c rootlet -n '__rootlet_is run "container run"' -l mount -x -a 'type=bind, type=volume, type=tmpfs,' -d 'Mount a bind, volume or tmpfs'
 complete -c rootlet -n '__rootlet_is run "container run"' -l name -x -d 'Name of the container'
-complete -c rootlet -n '__rootlet_is run "container run"' -l network -l net -x -a 'none host container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
+complete -c rootlet -n '__rootlet_is run "container run"' -l network -l net -x -a '(__rootlet_networks) slirp none host pasta container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
 complete -c rootlet -n '__rootlet_is run "container run"' -l network-alias -l net-alias -x -d 'Further name in its networks'
 complete -c rootlet -n '__rootlet_is run "container run"' -l no-healthcheck -d 'Ignore the image\'s HEALTHCHECK'
 complete -c rootlet -n '__rootlet_is run "container run"' -l no-hostname -d 'Leave the image\'s /etc/hostname alone'
@@ -300,7 +315,7 @@ complete -c rootlet -n '__rootlet_is run "container run"' -l pid -x -a 'private 
 complete -c rootlet -n '__rootlet_is run "container run"' -l pidfile -r -F -d 'Write the pid of the container\'s first process'
 complete -c rootlet -n '__rootlet_is run "container run"' -l pids-limit -x -d 'Limit the number of processes (2048); -1: no limit'
 complete -c rootlet -n '__rootlet_is run "container run"' -l platform -x -d 'Platform of the image'
-complete -c rootlet -n '__rootlet_is run "container run"' -l pod -x -a '@pod new:' -d 'Pod to be a member of; new:NAME makes it first'
+complete -c rootlet -n '__rootlet_is run "container run"' -l pod -x -a '(__rootlet_pods) new:' -d 'Pod to be a member of; new:NAME makes it first'
 complete -c rootlet -n '__rootlet_is run "container run"' -l preserve-fds -x -d 'Hand on N descriptors from 3 on'
 complete -c rootlet -n '__rootlet_is run "container run"' -l privileged -d 'All capabilities, no seccomp, nothing masked'
 complete -c rootlet -n '__rootlet_is run "container run"' -s p -l publish -l port -x -d 'Publish a port of the container on the host'
@@ -407,7 +422,7 @@ complete -c rootlet -n '__rootlet_is create "container create"' -l memory-reserv
 complete -c rootlet -n '__rootlet_is create "container create"' -l memory-swap -x -d 'Memory and swap together; -1: any swap (as --memory)'
 complete -c rootlet -n '__rootlet_is create "container create"' -l mount -x -a 'type=bind, type=volume, type=tmpfs,' -d 'Mount a bind, volume or tmpfs'
 complete -c rootlet -n '__rootlet_is create "container create"' -l name -x -d 'Name of the container'
-complete -c rootlet -n '__rootlet_is create "container create"' -l network -l net -x -a 'none host container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
+complete -c rootlet -n '__rootlet_is create "container create"' -l network -l net -x -a '(__rootlet_networks) slirp none host pasta container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
 complete -c rootlet -n '__rootlet_is create "container create"' -l network-alias -l net-alias -x -d 'Further name in its networks'
 complete -c rootlet -n '__rootlet_is create "container create"' -l no-healthcheck -d 'Ignore the image\'s HEALTHCHECK'
 complete -c rootlet -n '__rootlet_is create "container create"' -l no-hostname -d 'Leave the image\'s /etc/hostname alone'
@@ -421,7 +436,7 @@ complete -c rootlet -n '__rootlet_is create "container create"' -l pid -x -a 'pr
 complete -c rootlet -n '__rootlet_is create "container create"' -l pidfile -r -F -d 'Write the pid of the container\'s first process'
 complete -c rootlet -n '__rootlet_is create "container create"' -l pids-limit -x -d 'Limit the number of processes (2048); -1: no limit'
 complete -c rootlet -n '__rootlet_is create "container create"' -l platform -x -d 'Platform of the image'
-complete -c rootlet -n '__rootlet_is create "container create"' -l pod -x -a '@pod new:' -d 'Pod to be a member of; new:NAME makes it first'
+complete -c rootlet -n '__rootlet_is create "container create"' -l pod -x -a '(__rootlet_pods) new:' -d 'Pod to be a member of; new:NAME makes it first'
 complete -c rootlet -n '__rootlet_is create "container create"' -l preserve-fds -x -d 'Hand on N descriptors from 3 on'
 complete -c rootlet -n '__rootlet_is create "container create"' -l privileged -d 'All capabilities, no seccomp, nothing masked'
 complete -c rootlet -n '__rootlet_is create "container create"' -s p -l publish -l port -x -d 'Publish a port of the container on the host'
@@ -664,7 +679,7 @@ complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as J
 complete -c rootlet -n '__rootlet_is why' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is why' -a '(__rootlet_containers)'
 
-complete -c rootlet -n '__rootlet_is events "system events"' -s f -l filter -x -a 'container= event= image= label= pod= type= volume=' -d 'container, event, image, label, pod, type or volume'
+complete -c rootlet -n '__rootlet_is events "system events"' -s f -l filter -x -a 'container= event= image= label= network= pod= type= volume=' -d 'container, event, image, label, pod, type or volume'
 complete -c rootlet -n '__rootlet_is events "system events"' -l format -x -a 'json jsonl' -d 'json, jsonl, or a Go template'
 complete -c rootlet -n '__rootlet_is events "system events"' -l no-trunc -d 'Full ids (the default; =false cuts them)'
 complete -c rootlet -n '__rootlet_is events "system events"' -l since -x -d 'Past events too, from this time: RFC 3339, seconds, or 10m ago'
@@ -719,7 +734,7 @@ complete -c rootlet -n '__rootlet_is "pod create"' -s l -l label -x -d 'Set a la
 complete -c rootlet -n '__rootlet_is "pod create"' -l label-file -r -F -d 'Read labels from a file'
 complete -c rootlet -n '__rootlet_is "pod create"' -l mac-address -x -d 'MAC address in its network'
 complete -c rootlet -n '__rootlet_is "pod create"' -s n -l name -x -d 'Name of the pod, instead of NAME behind'
-complete -c rootlet -n '__rootlet_is "pod create"' -l network -l net -x -a 'none host container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
+complete -c rootlet -n '__rootlet_is "pod create"' -l network -l net -x -a '(__rootlet_networks) slirp none host pasta container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
 complete -c rootlet -n '__rootlet_is "pod create"' -l network-alias -x -d 'Further name in its networks'
 complete -c rootlet -n '__rootlet_is "pod create"' -l no-hostname -d 'Leave the images\' /etc/hostname alone'
 complete -c rootlet -n '__rootlet_is "pod create"' -l no-hosts -d 'Leave the images\' /etc/hosts alone'
@@ -745,6 +760,51 @@ complete -c rootlet -n '__rootlet_is "pod ps" "pod ls" "pod list"' -s q -l quiet
 complete -c rootlet -n '__rootlet_is "pod inspect"' -s f -l format -x -d 'json, or a Go template'
 complete -c rootlet -n '__rootlet_is "pod inspect"' -s l -l latest -d 'The one created last'
 complete -c rootlet -n '__rootlet_is "pod inspect"' -a '(__rootlet_pods)'
+
+complete -c rootlet -n '__rootlet_is "network create"' -l disable-dns -d 'No names for its containers'
+complete -c rootlet -n '__rootlet_is "network create"' -l dns -x -d 'Name server that is asked for other names'
+complete -c rootlet -n '__rootlet_is "network create"' -s d -l driver -x -a 'user bridge' -d 'user (default), or bridge: on the host, by rootlet-net-helper'
+complete -c rootlet -n '__rootlet_is "network create"' -l egress -x -d 'Where its containers may connect to: allow=NAME|CIDR[:PORT],... or deny'
+complete -c rootlet -n '__rootlet_is "network create"' -l gateway -x -d 'Address of the gateway (the subnet\'s first)'
+complete -c rootlet -n '__rootlet_is "network create"' -l ignore -d 'One that exists already is fine'
+complete -c rootlet -n '__rootlet_is "network create"' -l interface-name -x -d 'Name of the bridge'
+complete -c rootlet -n '__rootlet_is "network create"' -l internal -d 'No way out of it'
+complete -c rootlet -n '__rootlet_is "network create"' -l ip-range -x -d 'Where addresses are taken from: ADDRESS/BITS or FIRST-LAST'
+complete -c rootlet -n '__rootlet_is "network create"' -l ipam-driver -x -d 'host-local, the only one'
+complete -c rootlet -n '__rootlet_is "network create"' -l ipv6 -d 'IPv6 addresses, too'
+complete -c rootlet -n '__rootlet_is "network create"' -l label -x -d 'Set a label'
+complete -c rootlet -n '__rootlet_is "network create"' -s o -l opt -x -a 'mtu= bridge=' -d 'mtu=N or bridge=NAME'
+complete -c rootlet -n '__rootlet_is "network create"' -l subnet -x -d 'Addresses of the network (a free range)'
+
+complete -c rootlet -n '__rootlet_is "network exists"' -a '(__rootlet_networks)'
+
+complete -c rootlet -n '__rootlet_is "network rm" "network remove"' -s a -l all -d 'All networks'
+complete -c rootlet -n '__rootlet_is "network rm" "network remove"' -s f -l force -d 'Remove the containers that use it first; a missing one is fine'
+complete -c rootlet -n '__rootlet_is "network rm" "network remove"' -s t -l time -x -d 'Time that running containers have to stop (10)'
+complete -c rootlet -n '__rootlet_is "network rm" "network remove"' -a '(__rootlet_networks)'
+
+complete -c rootlet -n '__rootlet_is "network prune"' -l filter -x -a 'label= until= name= id= driver=' -d 'label, until, name, id or driver'
+complete -c rootlet -n '__rootlet_is "network prune"' -s f -l force -d 'Do not ask'
+
+complete -c rootlet -n '__rootlet_is "network ls" "network list"' -s f -l filter -x -a 'name= id= driver= label= dangling= until=' -d 'name, id, driver, label, dangling or until'
+complete -c rootlet -n '__rootlet_is "network ls" "network list"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
+complete -c rootlet -n '__rootlet_is "network ls" "network list"' -l no-trunc -d 'Full ids'
+complete -c rootlet -n '__rootlet_is "network ls" "network list"' -s n -l noheading -d 'No line of titles'
+complete -c rootlet -n '__rootlet_is "network ls" "network list"' -s q -l quiet -d 'Names only'
+
+complete -c rootlet -n '__rootlet_is "network inspect"' -s a -l all -d 'All networks'
+complete -c rootlet -n '__rootlet_is "network inspect"' -s f -l format -x -d 'json, or a Go template'
+complete -c rootlet -n '__rootlet_is "network inspect"' -a '(__rootlet_networks)'
+
+complete -c rootlet -n '__rootlet_is "network connect"' -l alias -x -d 'Further name of the container in the network'
+complete -c rootlet -n '__rootlet_is "network connect"' -l interface-name -x -d 'Name of the interface (eth0, eth1...)'
+complete -c rootlet -n '__rootlet_is "network connect"' -l ip -x -d 'IPv4 address'
+complete -c rootlet -n '__rootlet_is "network connect"' -l ip6 -x -d 'IPv6 address'
+complete -c rootlet -n '__rootlet_is "network connect"' -l mac-address -x -d 'MAC address'
+complete -c rootlet -n '__rootlet_is "network connect"' -a '(__rootlet_networks)'
+
+complete -c rootlet -n '__rootlet_is "network disconnect"' -s f -l force -d 'From the record, whatever a running container says'
+complete -c rootlet -n '__rootlet_is "network disconnect"' -a '(__rootlet_networks)'
 
 complete -c rootlet -n '__rootlet_is "volume create"' -s d -l driver -x -d 'local, the only one'
 complete -c rootlet -n '__rootlet_is "volume create"' -l ignore -d 'One that exists already is fine'
@@ -919,4 +979,4 @@ complete -c rootlet -n '__rootlet_is "image check"' -l quick -d 'Do not read the
 complete -c rootlet -n '__rootlet_is "volume export"' -s o -l output -r -F -d 'Write there, not to standard output'
 
 
-complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update commit container cp create delete diff doctor events exec export generate healthcheck help history image images import info inspect kill list load logs ls mount pause pod port ps quadlet remove rename restart rm rmi run save spec start stats stop system tag top unpause unshare untag update version volume wait why'
+complete -c rootlet -n '__rootlet_is help' -a 'attach auto-update commit container cp create delete diff doctor events exec export generate healthcheck help history image images import info inspect kill list load logs ls mount network pause pod port ps quadlet remove rename restart rm rmi run save spec start stats stop system tag top unpause unshare untag update version volume wait why'

@@ -133,27 +133,6 @@ static int add_aliases(struct build *b, struct err *e)
     return 0;
 }
 
-/* An address that no lease could ever be is refused now, not at the start. */
-static int check_wish(const struct network_config *n, const char *address, struct err *e)
-{
-    struct net_addr a;
-    struct network_range range;
-    if (!address || net_addr_parse(address, &a) < 0)
-        return 0;
-    for (size_t i = 0; i < n->n_subnets; i++) {
-        if (network_subnet_range(&n->subnets[i], &range, NULL) < 0 ||
-            !net_cidr_contains(&range.subnet, &a))
-            continue;
-        if (net_addr_cmp(&a, &range.gateway) == 0)
-            return err_msg(e, EINVAL, "%s is the gateway of network %s", address, n->name);
-        return 0;
-    }
-    if (n->n_subnets == 0) /* the helper's to say */
-        return 0;
-    return err_hint(e, err_msg(e, EINVAL, "%s is no address of network %s", address, n->name),
-                    "its subnet is %s", n->subnets[0].subnet);
-}
-
 static int check_wishes(const struct build *b, struct err *e)
 {
     const struct network_plan *p = &b->rec->network;
@@ -161,9 +140,7 @@ static int check_wishes(const struct build *b, struct err *e)
         scoped_network_config struct network_config n = {.name = NULL};
         int r = network_open(b->conf, p->joins[i].network, &n, e);
         if (r == 0)
-            r = check_wish(&n, p->joins[i].ip, e);
-        if (r == 0)
-            r = check_wish(&n, p->joins[i].ip6, e);
+            r = network_join_check(&p->joins[i], &n, e);
         if (r < 0)
             return err_add(e, r, "--ip");
     }

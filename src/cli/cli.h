@@ -86,6 +86,11 @@ extern const struct cmd cli_mount_cmds[];        /* mount add rm ls */
 extern const struct cmd cli_top_cmds[];          /* top, pod top */
 extern const struct cmd cli_port_cmds[];         /* port */
 
+extern const struct cmd cli_network_cmds[];         /* network create exists */
+extern const struct cmd cli_network_rm_cmds[];      /* network rm prune */
+extern const struct cmd cli_network_ls_cmds[];      /* network ls inspect */
+extern const struct cmd cli_network_connect_cmds[]; /* network connect disconnect */
+
 extern const struct cmd cli_volume_cmds[];        /* volume create rm prune exists */
 extern const struct cmd cli_volume_ls_cmds[];     /* volume ls inspect */
 extern const struct cmd cli_quadlet_cmds[];       /* quadlet check, print, keys */

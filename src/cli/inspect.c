@@ -94,6 +94,7 @@ static json_t *config_json(const struct container *c, const struct spec *spec)
     json_object_set_new(j, "Entrypoint", json_from_strv(r->entrypoint));
     json_object_set_new(j, "Image", text(r->image));
     json_object_set_new(j, "WorkingDir", text(spec->process->cwd));
+    json_object_set_new(j, "ExposedPorts", inspect_exposed(&r->network));
     json_object_set_new(j, "Labels", json_from_pairs(r->labels));
     json_object_set_new(j, "Annotations", json_from_pairs(spec->annotations));
     json_object_set_new(j, "Healthcheck", healthcheck_json(&r->health));
@@ -158,8 +159,8 @@ static json_t *host_config(const struct container *c, const struct spec *spec)
     const struct ctr_record *r = &c->rec;
     json_t *j = r->host_config ? json_deep_copy(r->host_config) : json_object();
     json_object_set_new(j, "Binds", binds_json(r));
-    json_object_set_new(j, "NetworkMode", text(r->network.mode));
-    json_object_set_new(j, "PortBindings", json_object());
+    json_object_set_new(j, "NetworkMode", inspect_network_mode(&r->network));
+    json_object_set_new(j, "PortBindings", inspect_port_bindings(&r->network));
     json_object_set_new(j, "RestartPolicy",
                         json_pack("{s:s, s:i}", "Name",
                                   r->restart_policy ? r->restart_policy : "no", "MaximumRetryCount",
@@ -183,15 +184,6 @@ static json_t *host_config(const struct container *c, const struct spec *spec)
     add_modes(spec, j);
     inspect_limits(r, spec, j);
     return j;
-}
-
-static json_t *network_json(const struct container *c)
-{
-    bool alive = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED;
-    scoped_free char *key = alive ? xasprintf("/proc/%d/ns/net", c->state.pid) : xstrdup("");
-    return json_pack("{s:s, s:s, s:s, s:{}, s:{}, s:s, s:s}", "IPAddress", "", "Gateway", "",
-                     "MacAddress", "", "Ports", "Networks", "GlobalIPv6Address", "", "SandboxKey",
-                     key);
 }
 
 static json_t *graph_json(const struct storage_root *s)
@@ -263,7 +255,7 @@ static int container_json(const struct container *c, bool size, json_t **ret, st
     json_object_set_new(j, "Namespaces", json_from_pairs(c->state.namespaces));
     json_object_set_new(j, "GraphDriver", graph_json(&rec->storage));
     json_object_set_new(j, "Mounts", inspect_mounts(rec, &spec));
-    json_object_set_new(j, "NetworkSettings", network_json(c));
+    json_object_set_new(j, "NetworkSettings", inspect_network(c));
     json_object_set_new(j, "Config", config_json(c, &spec));
     json_object_set_new(j, "HostConfig", host_config(c, &spec));
     add_paths(c, j);

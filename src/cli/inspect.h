@@ -12,3 +12,10 @@ json_t *inspect_mounts(const struct ctr_record *rec, const struct spec *spec);
 bool inspect_is_tmpfs(const struct spec_mount *m);
 /* What else podman and docker show; j is complete but for that. inspect_fill.c */
 void inspect_fill(const struct ctr_record *rec, json_t *j);
+
+/* inspect_network.c: NetworkSettings, HostConfig.NetworkMode and .PortBindings, and
+ * Config.ExposedPorts. */
+json_t *inspect_network(const struct container *c);
+json_t *inspect_network_mode(const struct network_plan *p);
+json_t *inspect_port_bindings(const struct network_plan *p);
+json_t *inspect_exposed(const struct network_plan *p);

@@ -159,6 +159,8 @@ void container_list_free(struct ctr_state *v, size_t n);
 /* Absolute path of containers/ID; owned. Paths in a specification must use this one, also while
  * the container is being made. */
 char *container_dir(const struct conf *c, const char *id);
+/* The names of the networks in its record, else the mode; owned. */
+char **container_networks(const struct ctr_record *rec);
 /* The state of a container that was never started. */
 void container_state_init(const struct ctr_record *rec, struct ctr_state *ret);
 

@@ -321,6 +321,17 @@ void state_set_dead(struct ctr_state *s, const char *reason)
     s->reason = xstrdup(reason);
 }
 
+char **container_networks(const struct ctr_record *rec)
+{
+    const struct network_plan *p = &rec->network;
+    char **names = NULL;
+    for (size_t i = 0; i < p->n_joins; i++)
+        strv_add(&names, p->joins[i].network);
+    if (!names && p->mode && !streq(p->mode, "networks"))
+        strv_add(&names, p->mode);
+    return names;
+}
+
 void container_state_init(const struct ctr_record *rec, struct ctr_state *ret)
 {
     char uuid[37];
@@ -339,6 +350,5 @@ void container_state_init(const struct ctr_record *rec, struct ctr_state *ret)
     };
     const struct storage_root *root = &rec->storage;
     ret->rootfs = xstrdup(root->dir ? root->dir : root->upper ? root->upper : "");
-    if (rec->network.mode)
-        strv_add(&ret->networks, rec->network.mode);
+    ret->networks = container_networks(rec);
 }

@@ -105,6 +105,32 @@ int network_join_options(struct network_join *j, const char *options, const char
     return r < 0 ? err_add(e, r, "%s", what) : 0;
 }
 
+static int check_wish(const struct network_config *n, const char *address, struct err *e)
+{
+    struct net_addr a;
+    struct network_range range;
+    if (!address || net_addr_parse(address, &a) < 0)
+        return 0;
+    for (size_t i = 0; i < n->n_subnets; i++) {
+        if (network_subnet_range(&n->subnets[i], &range, NULL) < 0 ||
+            !net_cidr_contains(&range.subnet, &a))
+            continue;
+        if (net_addr_cmp(&a, &range.gateway) == 0)
+            return err_msg(e, EINVAL, "%s is the gateway of network %s", address, n->name);
+        return 0;
+    }
+    if (n->n_subnets == 0) /* the helper's to say */
+        return 0;
+    return err_hint(e, err_msg(e, EINVAL, "%s is no address of network %s", address, n->name),
+                    "its subnet is %s", n->subnets[0].subnet);
+}
+
+int network_join_check(const struct network_join *j, const struct network_config *n, struct err *e)
+{
+    int r = check_wish(n, j->ip, e);
+    return r == 0 ? check_wish(n, j->ip6, e) : r;
+}
+
 static int add_join(struct network_plan *p, const char *name, const char *options, struct err *e)
 {
     struct network_join j = {.network = NULL};

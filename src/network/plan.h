@@ -6,6 +6,7 @@
 #pragma once
 
 #include "network/network.h"
+#include "network/store.h"
 
 /* Adds one --network. "default", "private" and "auto" are not known here: network_plan_default
  * says what they mean. Names of networks are checked as names only. */
@@ -21,5 +22,7 @@ int network_join_options(struct network_join *j, const char *options, const char
 /* Sets the address of its family; -EINVAL. */
 int network_join_ip(struct network_join *j, const char *text, struct err *e);
 int network_join_mac(struct network_join *j, const char *text, struct err *e);
+/* Are the addresses that it wishes for ones that a lease of n could be? */
+int network_join_check(const struct network_join *j, const struct network_config *n, struct err *e);
 /* A name that others find the container by. */
 int network_check_alias(const char *text, struct err *e);

@@ -219,6 +219,10 @@ static int unknown(int dir, const char *ref, struct err *e)
 {
     scoped_strv char **names = entries(dir);
     int r = err_msg(e, ENOENT, "no such network: %s", ref);
+    if (streq(ref, "podman"))
+        return err_hint(e, r,
+                        "without --network a container has one of its own; 'rootlet network "
+                        "create podman' makes one of this name");
     const char *near = names ? opt_suggest(ref, (const char *const *)names) : NULL;
     if (near)
         return err_hint(e, r, "did you mean \"%s\"?", near);

@@ -9,7 +9,7 @@ import pytest
 
 from lib import host
 
-LATER = """pull push build network
+LATER = """pull push build
     prune login logout search buildx builder compose""".split()
 
 
@@ -86,7 +86,7 @@ def test_load_without_input(rootlet):
     rootlet.fails("load", "x.tar", match="hint: rootlet load -i x.tar")
 
 
-@pytest.mark.parametrize("option", ["--gpus=all", "--health-startup-cmd=true", "--ip=10.0.0.2", "--secret=x"])
+@pytest.mark.parametrize("option", ["--gpus=all", "--health-startup-cmd=true", "--link=x", "--secret=x"])
 def test_planned_options(rootlet, option):
     """Refused by name, and not taken for a misspelt one."""
     name = option.split("=", maxsplit=1)[0]
@@ -105,11 +105,6 @@ def test_interrupts_that_are_ignored(rootlet):
         time.sleep(0.3)  # two that are pending are one
     t.expect(r"goes on after three interrupts.*rootlet stop [0-9a-f]{12}.*--init")
     rootlet.ok("kill", "deaf")
-
-
-@pytest.mark.parametrize("mode", ["bridge", "pasta", "slirp4netns:mtu=1500"])
-def test_planned_networks(rootlet, mode):
-    rootlet.fails("run", "--network", mode, rootlet.image(), "true", match="is not there yet")
 
 
 @pytest.mark.parametrize("limit", ["3:3", "10:20"])
