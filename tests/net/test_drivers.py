@@ -106,7 +106,7 @@ def test_ping(net, out):
 
 @pytest.mark.rows("A48")
 def test_closed_without_a_way_out(net):
-    r = net("run", "--rm", "--network", "none", net.image(), "wget", "-T", "3", "-qO-", f"http://{OUTSIDE}:8000/")
+    r = net("run", "--rm", "--network", "none", net.image(), "timeout", "3", "wget", "-qO-", f"http://{OUTSIDE}:8000/")
     assert r.rc == 1 and "unreachable" in r.err
 
 
