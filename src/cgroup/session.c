@@ -276,6 +276,14 @@ int cgroup_session_container(struct cgroup_session *s, const json_t *resources, 
     return r;
 }
 
+void cgroup_session_take(struct cgroup_session *s, pid_t pid)
+{
+    struct err e = ERR_INIT;
+    scoped_fd int fd = s && s->fd >= 0 ? cgroup_dir_open(s->fd, SESSION_SUPERVISOR, &e) : -1;
+    if (fd >= 0 && cgroup_add_process(fd, s->path, pid, &e) < 0)
+        log_debug("process %d: %s", (int)pid, e.msg);
+}
+
 bool cgroup_session_late(const struct cgroup_session *s)
 {
     struct pollfd p = {.fd = s ? s->helper.sock : -1, .events = POLLIN};

@@ -44,6 +44,8 @@ bool cgroup_session_late(const struct cgroup_session *s);
  * limit whose controller is missing fails as in cgroup_create, and nothing stays. */
 int cgroup_session_container(struct cgroup_session *s, const json_t *resources, uid_t owner,
                              struct cgroup **ret, struct err *e);
+/* A child that was begun before the groups were there: to supervisor/, where we are. */
+void cgroup_session_take(struct cgroup_session *s, pid_t pid);
 /* When there is time: lets go of what only the making needed. */
 void cgroup_session_settle(struct cgroup_session *s);
 /* Of the whole: ".../rootlet-ID.scope"; borrowed; "" before cgroup_session_container and for NULL.

@@ -325,6 +325,17 @@ size_t network_session_watch(const struct network_session *n, int ret[NETWORK_FD
     return count;
 }
 
+size_t network_session_pids(const struct network_session *n, pid_t ret[NETWORK_PROCESSES])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        const struct network_process *p = &n->run.process[i];
+        if (p->what && p->pid > 0 && !p->adopted)
+            ret[count++] = p->pid;
+    }
+    return count;
+}
+
 bool network_session_owns(const struct network_session *n, pid_t pid)
 {
     for (size_t i = 0; n && i < NETWORK_PROCESSES; i++)

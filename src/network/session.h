@@ -45,6 +45,8 @@ enum { NETWORK_FDS = 2 * NETWORK_PROCESSES };
 size_t network_session_watch(const struct network_session *n, int ret[NETWORK_FDS]);
 /* Some of them are ready. 1: something of the state has changed; 0: nothing has. */
 int network_session_ready(struct network_session *n);
+/* Those that were started by it. */
+size_t network_session_pids(const struct network_session *n, pid_t ret[NETWORK_PROCESSES]);
 /* Is that a child that the session itself reaps? */
 bool network_session_owns(const struct network_session *n, pid_t pid);
 /* While it runs. Of its own copy of the plan; the record is for who asks. A port as -p takes it;

@@ -110,6 +110,7 @@ int group_container(void *sup, struct cgroup **ret, struct err *e)
     s->state.cgroup = cgroup_emit(s->cgroup);
     free(s->state.cgroup_path);
     s->state.cgroup_path = xstrdup(cgroup_path(s->cgroup));
+    net_enter_group(s);
     return 0;
 }
 

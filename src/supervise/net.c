@@ -8,6 +8,7 @@
 #include "base/jfield.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "cgroup/session.h"
 #include "network/session.h"
 
 static void on_event(void *data, const char *action, char *const *attributes)
@@ -54,6 +55,16 @@ int net_prepare(struct sup *s, struct err *e)
     struct network_request req = request(s);
     int r = network_session_new(&req, &s->net, e);
     return r < 0 ? err_add(e, r, "network") : 0;
+}
+
+/* They are begun before a manager has made the scope: what belongs to the container's run ends with
+ * that, not with the command that was its start. */
+void net_enter_group(struct sup *s)
+{
+    pid_t pids[NETWORK_PROCESSES];
+    size_t n = s->net ? network_session_pids(s->net, pids) : 0;
+    for (size_t i = 0; i < n; i++)
+        cgroup_session_take(s->session, pids[i]);
 }
 
 static void unwatch(struct sup *s)

@@ -190,6 +190,7 @@ bool restart_signal_ends(const struct sup *s, int sig);
 int net_prepare(struct sup *s, struct err *e); /* ports, processes: before the init is made */
 int net_watch(struct sup *s, struct err *e);   /* after it */
 void net_state(struct sup *s);                 /* into s->state, not written */
+void net_enter_group(struct sup *s);           /* its processes, once we are in ours */
 void net_adopt(struct sup *s);
 void net_end(struct sup *s);
 bool net_owns(const struct sup *s, pid_t pid); /* it reaps that child itself */
