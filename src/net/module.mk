@@ -27,9 +27,20 @@ TESTS += tests/unit/test-addr
 tests_unit_test_addr_SOURCES = tests/unit/test-addr.c tests/unit/unit.h
 tests_unit_test_addr_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_addr_LDADD = src/net/libnet.a src/base/libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test-egress
+TESTS += tests/unit/test-egress
+tests_unit_test_egress_SOURCES = tests/unit/test-egress.c tests/unit/unit.h
+tests_unit_test_egress_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_egress_LDADD = src/net/libnet.a src/base/libbase.a $(UNIT_LIBS)
 endif
 
 if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-egress
+tests_fuzz_fuzz_egress_SOURCES = tests/fuzz/fuzz-egress.c
+tests_fuzz_fuzz_egress_LDADD = src/net/libnet.a src/base/libbase.a
+tests_fuzz_fuzz_egress_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
 noinst_PROGRAMS += tests/fuzz/fuzz-addr
 tests_fuzz_fuzz_addr_SOURCES = tests/fuzz/fuzz-addr.c
 tests_fuzz_fuzz_addr_LDADD = src/net/libnet.a src/base/libbase.a
