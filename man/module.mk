@@ -57,6 +57,8 @@ dist_man1_MANS += \
 	man/rootlet-pod-top.1 \
 	man/rootlet-pod-unpause.1 \
 	man/rootlet-port.1 \
+	man/rootlet-port-add.1 \
+	man/rootlet-port-rm.1 \
 	man/rootlet-ps.1 \
 	man/rootlet-remove.1 \
 	man/rootlet-rename.1 \
@@ -154,6 +156,8 @@ man_prose = \
 	man/prose/rootlet-pod-top.md \
 	man/prose/rootlet-pod-unpause.md \
 	man/prose/rootlet-port.md \
+	man/prose/rootlet-port-add.md \
+	man/prose/rootlet-port-rm.md \
 	man/prose/rootlet-ps.md \
 	man/prose/rootlet-rename.md \
 	man/prose/rootlet-restart.md \

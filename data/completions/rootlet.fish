@@ -147,6 +147,8 @@ complete -c rootlet -n '__rootlet_group container' -a logs -d 'Show what contain
 complete -c rootlet -n '__rootlet_group container' -a ls -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a pause -d 'Stop all processes of containers for a while'
 complete -c rootlet -n '__rootlet_group container' -a port -d 'Show the published ports of a container'
+complete -c rootlet -n '__rootlet_group container' -a port add -d 'Publish ports of a container, while it runs'
+complete -c rootlet -n '__rootlet_group container' -a port rm -d 'Publish ports of a container no more, while it runs'
 complete -c rootlet -n '__rootlet_group container' -a prune -d 'Remove all containers that do not run'
 complete -c rootlet -n '__rootlet_group container' -a ps -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a remove -d 'Remove containers'
@@ -211,6 +213,9 @@ complete -c rootlet -n '__rootlet_group pod' -a stats -d 'Show what the containe
 complete -c rootlet -n '__rootlet_group pod' -a stop -d 'End all containers of pods'
 complete -c rootlet -n '__rootlet_group pod' -a top -d 'Show the processes of the containers of a pod'
 complete -c rootlet -n '__rootlet_group pod' -a unpause -d 'Let frozen pods go on'
+complete -c rootlet -n '__rootlet_group port' -a add -d 'Publish ports of a container, while it runs'
+complete -c rootlet -n '__rootlet_group port' -a remove -d 'Publish ports of a container no more, while it runs'
+complete -c rootlet -n '__rootlet_group port' -a rm -d 'Publish ports of a container no more, while it runs'
 complete -c rootlet -n '__rootlet_group quadlet' -a check -d 'Tell what is wrong with unit files of containers'
 complete -c rootlet -n '__rootlet_group quadlet' -a install -d 'Check unit files of containers and put them where systemd\'s generator looks'
 complete -c rootlet -n '__rootlet_group quadlet' -a keys -d 'List the keys of unit files of containers and what comes of them'
@@ -885,6 +890,11 @@ complete -c rootlet -n '__rootlet_is "pod top"' -s o -l format -x -d 'Columns, w
 complete -c rootlet -n '__rootlet_is port "container port"' -s a -l all -d 'Of all running containers, with their ids in front'
 complete -c rootlet -n '__rootlet_is port "container port"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is port "container port"' -a '(__rootlet_containers)'
+
+complete -c rootlet -n '__rootlet_is "port add" "container port add"' -s q -l quiet -d 'Do not print where the ports are'
+complete -c rootlet -n '__rootlet_is "port add" "container port add"' -a '(__rootlet_containers)'
+
+complete -c rootlet -n '__rootlet_is "port rm" "container port rm" "port remove"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is stats "container stats"' -s a -l all -d 'Those that do not run, too'
 complete -c rootlet -n '__rootlet_is stats "container stats"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'

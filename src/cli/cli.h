@@ -85,6 +85,7 @@ extern const struct cmd cli_stats_cmds[];        /* stats */
 extern const struct cmd cli_mount_cmds[];        /* mount add rm ls */
 extern const struct cmd cli_top_cmds[];          /* top, pod top */
 extern const struct cmd cli_port_cmds[];         /* port */
+extern const struct cmd cli_port_change_cmds[];  /* port add rm */
 
 extern const struct cmd cli_network_cmds[];         /* network create exists */
 extern const struct cmd cli_network_rm_cmds[];      /* network rm prune */

@@ -92,6 +92,7 @@ static const struct cmd *const tables[] = {
     cli_mount_cmds,
     cli_top_cmds,
     cli_port_cmds,
+    cli_port_change_cmds,
     cli_stats_cmds,
     cli_quadlet_cmds,
     cli_quadlet_files_cmds,

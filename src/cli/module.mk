@@ -16,7 +16,7 @@ rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_
 rootlet_SOURCES += src/cli/mount.c src/cli/inspect_mounts.c src/cli/inspect_fill.c
 rootlet_SOURCES += src/cli/changes.h src/cli/changes.c src/cli/diff.c src/cli/commit.c \
 	src/cli/commit_config.c src/cli/commit.h src/cli/export.c src/cli/hand.h src/cli/hand.c
-rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/port.c
+rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/port.c src/cli/port_change.c
 rootlet_SOURCES += src/cli/cp.c
 rootlet_SOURCES += src/cli/network.c src/cli/network.h src/cli/network_rm.c src/cli/network_ls.c src/cli/network_connect.c src/cli/inspect_network.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)

@@ -101,7 +101,9 @@ const struct cmd cli_port_cmds[] = {
         .max_args = 2,
         .run = port,
         .aliases = port_aliases,
-        .details = "No network of this version publishes ports; --network host shares the host's.",
+        .details =
+            "Where they are on the host: all addresses of it are shown as 0.0.0.0. A container "
+            "with --network host uses the host's own ports, which are not listed.",
         .examples = "rootlet port web\nrootlet port web 80/tcp\nrootlet port --all",
     },
     {NULL},

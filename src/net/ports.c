@@ -298,6 +298,23 @@ static bool any_address(const struct net_port *p)
     return !p->addr.family || net_addr_is_any(&p->addr);
 }
 
+bool net_port_means(const struct net_port *want, const struct net_port *have)
+{
+    if (have->proto != want->proto || have->ctr + have->count <= want->ctr ||
+        want->ctr + want->count <= have->ctr)
+        return false;
+    if (want->addr.family && net_addr_cmp(&have->addr, &want->addr) != 0 &&
+        !(have->addr.family == 0 && net_addr_is_any(&want->addr)))
+        return false;
+    if (want->host == 0 || have->host == 0)
+        return true;
+    /* One of several for one port; else pairs: the numbers differ by the same in both. */
+    if (want->host_count > want->count || have->host_count > have->count)
+        return have->host < want->host + want->host_count &&
+               want->host < have->host + have->host_count;
+    return have->host - have->ctr == want->host - want->ctr;
+}
+
 bool net_port_conflict(const struct net_port *a, const struct net_port *b)
 {
     if (a->proto != b->proto || !a->host || !b->host)

@@ -47,5 +47,9 @@ char *net_port_format_host(const struct net_port *p, char ret[static NET_PORT_TE
 
 /* Number n of a range by itself. */
 struct net_port net_port_nth(const struct net_port *p, unsigned n);
+/* Does `want`, of rm, mean this port (or a port of this range)? What it leaves open (the address,
+ * the number on the host) is of no account, and so is a number that the kernel is still to choose.
+ */
+bool net_port_means(const struct net_port *want, const struct net_port *have);
 /* Would both be the same socket on the host, or one that the other excludes? */
 bool net_port_conflict(const struct net_port *a, const struct net_port *b);

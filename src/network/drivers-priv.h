@@ -20,3 +20,5 @@ const struct network_driver *network_ports_driver(void);
  * it. They change run->ports. */
 int network_publish_add(struct network_run *run, const char *text, struct err *e);
 int network_publish_remove(struct network_run *run, const char *text, struct err *e);
+/* The interfaces have changed: the ports lead to what is the first address now. */
+void network_publish_follow(struct network_run *run);

@@ -175,14 +175,6 @@ int network_publish_add(struct network_run *run, const char *text, struct err *e
     return 0;
 }
 
-static bool is_meant(const struct net_port *have, const struct net_port *want)
-{
-    return have->proto == want->proto && have->ctr >= want->ctr &&
-           have->ctr < want->ctr + want->count &&
-           (want->host == 0 || have->host == want->host + (have->ctr - want->ctr)) &&
-           (!want->addr.family || net_addr_cmp(&have->addr, &want->addr) == 0);
-}
-
 static int parse(const char *text, struct net_port ret[static 2], struct err *e)
 {
     if (net_port_parse_shown(text, &ret[0]) == 0 ||
@@ -201,7 +193,8 @@ int network_publish_remove(struct network_run *run, const char *text, struct err
     size_t kept = 0, gone = 0;
     for (size_t i = 0; i < run->n_publish; i++) {
         struct publish *one = &run->publish[i];
-        if (!is_meant(&one->port, &want[0]) && !(n > 1 && is_meant(&one->port, &want[1]))) {
+        if (!net_port_means(&want[0], &one->port) &&
+            !(n > 1 && net_port_means(&want[1], &one->port))) {
             run->publish[kept++] = *one;
             continue;
         }
@@ -213,4 +206,12 @@ int network_publish_remove(struct network_run *run, const char *text, struct err
     run->n_publish = kept;
     show(run);
     return gone ? 0 : err_msg(e, ENOENT, "%s is not published", text);
+}
+
+void network_publish_follow(struct network_run *run)
+{
+    struct network_process *p = network_process_find(run, WHAT);
+    struct publish_addresses a = addresses(run);
+    if (p && p->ctl >= 0)
+        (void)!publish_send_addresses(p->ctl, &a, NULL);
 }

@@ -433,6 +433,7 @@ int network_session_connect(struct network_session *n, const struct network_join
         r = attach_part(n, &n->part[n->n_parts - 1], e);
     if (r < 0)
         drop_join(n, p->n_joins - 1);
+    network_publish_follow(&n->run);
     return r;
 }
 
@@ -442,14 +443,22 @@ int network_session_disconnect(struct network_session *n, const char *network, s
         if (!streq(n->plan.joins[i].network, network))
             continue;
         drop_join(n, i);
+        network_publish_follow(&n->run);
         return 0;
     }
     return err_msg(e, ENOENT, "it is not connected to network %s", network);
 }
 
+/* The first port of a run makes its driver one of those that end with the run. */
 int network_session_port_add(struct network_session *n, const char *port, struct err *e)
 {
-    return network_publish_add(&n->run, port, e);
+    bool there = false;
+    for (size_t i = 0; i < n->n_parts; i++)
+        there = there || n->part[i].driver == network_ports_driver();
+    int r = there ? 0 : add_part(n, network_ports_driver(), 0, e);
+    if (r == 0 && !there)
+        n->part[n->n_parts - 1].attached = true;
+    return r == 0 ? network_publish_add(&n->run, port, e) : r;
 }
 
 int network_session_port_remove(struct network_session *n, const char *port, struct err *e)

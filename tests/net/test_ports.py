@@ -36,7 +36,7 @@ def ask(client):
         return read_all(client).decode().split()
 
 
-@pytest.mark.rows("A53")
+@pytest.mark.rows("A52")
 def test_server_sees_the_client(world):
     """Both families, one socket for both; the port is kept too."""
     ports = world.ports()

@@ -175,12 +175,42 @@ static void test_conflict(void **state)
     assert_false(conflict("80:80", "81-90:81-90"));
 }
 
+static bool means(const char *want, const char *have)
+{
+    struct net_port p[2], q[2];
+    assert_int_equal(net_port_parse(want, p, NULL), 1);
+    assert_int_equal(net_port_parse(have, q, NULL), 1);
+    return net_port_means(&p[0], &q[0]);
+}
+
+static void test_means(void **state)
+{
+    (void)state;
+    assert_true(means("80", "8080:80"));
+    assert_true(means("80", "127.0.0.1:8080:80"));
+    assert_true(means("8080:80", "127.0.0.1:8080:80"));
+    assert_true(means("8080:80", "80"));
+    assert_true(means("0.0.0.0:8080:80", "8080:80"));
+    assert_true(means("81", "8000-8010:80-90"));
+    assert_true(means("8001:81", "8000-8010:80-90"));
+    assert_true(means("80-90", "8001:81"));
+    assert_true(means("8003:80", "8000-8010:80"));
+    assert_false(means("8011:80", "8000-8010:80"));
+    assert_false(means("8002:81", "8000-8010:80-90"));
+    assert_false(means("81", "8080:80"));
+    assert_false(means("80/udp", "8080:80"));
+    assert_false(means("8081:80", "8080:80"));
+    assert_false(means("127.0.0.1:8080:80", "8080:80"));
+    assert_false(means("127.0.0.1::80", "127.0.0.2:8080:80"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse), cmocka_unit_test(test_hints),
         cmocka_unit_test(test_shown), cmocka_unit_test(test_container),
         cmocka_unit_test(test_nth),   cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_means),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
