@@ -19,7 +19,7 @@ AM_TESTS_ENVIRONMENT = \
 TREE_CHECKS = tests/check-size.sh tests/check-layering.sh tests/check-man.py tests/check-rows.py
 TESTS += $(TREE_CHECKS)
 EXTRA_DIST += $(TREE_CHECKS) tests/size-exceptions.txt tests/rows.txt tests/rows-by-review.txt \
-	tests/packages.sh tests/packages.txt tests/demo.sh tests/run-pytest tests/unit-runner \
+	tests/packages.sh tests/packages.txt tests/demo.sh tests/e2e.sh tests/run-pytest tests/unit-runner \
 	tests/pytest.ini tests/conftest.py tests/count.py tests/run-tidy tests/tidy.h tests/run-cppcheck \
 	tests/cppcheck.h tests/cppcheck.txt .clang-tidy .clang-format .ci/run
 
@@ -77,7 +77,10 @@ guest-shell: all
 	@SRCDIR='$(abs_top_srcdir)' BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/vm/shell $(BED)
 demo: all
 	@sh $(top_srcdir)/tests/demo.sh '$(abs_top_builddir)'
-.PHONY: check-unit check-cli check-rows check-systemd check-guest check-crash guest-shell oci-suite demo
+# A web server in a container, from its image to its removal.
+e2e: all
+	@sh $(top_srcdir)/tests/e2e.sh '$(abs_top_builddir)'
+.PHONY: e2e check-unit check-cli check-rows check-systemd check-guest check-crash guest-shell oci-suite demo
 
 # What the containers of tests/oci/differential.py run.
 check_PROGRAMS += tests/oci/differential/probe

@@ -119,7 +119,8 @@ class Audit:
             found |= {p for p in below(store.root / d)
                       if os.path.basename(p).startswith((".tmp", ".rm", ".new"))}
         found |= {p for p in below(store.runroot)
-                  if not os.path.basename(p).startswith(RUN_STAYS)}
+                  if not os.path.basename(p).startswith(RUN_STAYS) and
+                  not (os.path.basename(p) == "networks" and not below(p))}
         return found
 
     def leaks(self, stores, ignore=()):
