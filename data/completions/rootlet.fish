@@ -147,8 +147,6 @@ complete -c rootlet -n '__rootlet_group container' -a logs -d 'Show what contain
 complete -c rootlet -n '__rootlet_group container' -a ls -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a pause -d 'Stop all processes of containers for a while'
 complete -c rootlet -n '__rootlet_group container' -a port -d 'Show the published ports of a container'
-complete -c rootlet -n '__rootlet_group container' -a port add -d 'Publish ports of a container, while it runs'
-complete -c rootlet -n '__rootlet_group container' -a port rm -d 'Publish ports of a container no more, while it runs'
 complete -c rootlet -n '__rootlet_group container' -a prune -d 'Remove all containers that do not run'
 complete -c rootlet -n '__rootlet_group container' -a ps -d 'List containers'
 complete -c rootlet -n '__rootlet_group container' -a remove -d 'Remove containers'
@@ -891,10 +889,10 @@ complete -c rootlet -n '__rootlet_is port "container port"' -s a -l all -d 'Of a
 complete -c rootlet -n '__rootlet_is port "container port"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is port "container port"' -a '(__rootlet_containers)'
 
-complete -c rootlet -n '__rootlet_is "port add" "container port add"' -s q -l quiet -d 'Do not print where the ports are'
-complete -c rootlet -n '__rootlet_is "port add" "container port add"' -a '(__rootlet_containers)'
+complete -c rootlet -n '__rootlet_is "port add"' -s q -l quiet -d 'Do not print where the ports are'
+complete -c rootlet -n '__rootlet_is "port add"' -a '(__rootlet_containers)'
 
-complete -c rootlet -n '__rootlet_is "port rm" "container port rm" "port remove"' -a '(__rootlet_containers)'
+complete -c rootlet -n '__rootlet_is "port rm" "port remove"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is stats "container stats"' -s a -l all -d 'Those that do not run, too'
 complete -c rootlet -n '__rootlet_is stats "container stats"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'

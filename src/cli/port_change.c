@@ -240,8 +240,7 @@ static int port_rm(const struct cmd *cmd, void *opts, char **args, struct err *e
     return r < 0 ? err_add(e, r, "port rm %s", args[0]) : 0;
 }
 
-static const char *const add_aliases[] = {"container port add", NULL};
-static const char *const rm_aliases[] = {"container port rm", "port remove", NULL};
+static const char *const rm_aliases[] = {"port remove", NULL};
 
 const struct cmd cli_port_change_cmds[] = {
     {
@@ -253,7 +252,6 @@ const struct cmd cli_port_change_cmds[] = {
         .min_args = 2,
         .max_args = -1,
         .run = port_add,
-        .aliases = add_aliases,
         .details = "What --publish of run takes. Where they are is printed; without a number for "
                    "the host the kernel chooses one.\nThe container keeps them when it is started "
                    "again.",
