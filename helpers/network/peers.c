@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -50,9 +51,10 @@ void dns_peer_apply(struct dns_server *s, const struct dns_member *m, int fd)
         return;
     struct dns_peer *p = xcalloc(1, sizeof(*p));
     *p = (struct dns_peer){.next = s->peers, .s = s, .fd = fd};
-    memcpy(p->id, m->id, sizeof(p->id));
-    memcpy(p->network, m->peer, sizeof(p->network));
-    memcpy(p->client, m->addr, sizeof(p->client));
+    snprintf(p->id, sizeof(p->id), "%s", m->id);
+    snprintf(p->network, sizeof(p->network), "%s", m->peer);
+    p->client[0] = m->addr[0];
+    p->client[1] = m->addr[1];
     s->peers = p;
     loop_fd(s->loop, fd, EPOLLIN, on_peer, p, &s->error);
 }
