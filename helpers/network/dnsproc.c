@@ -1,5 +1,6 @@
 /* The process that answers for names: forked, sandboxed, started again when it ends. */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -62,6 +63,15 @@ static void keep_only(const int *keep, size_t n)
     }
 }
 
+/* With rules for what may leave, names are asked for through the uplink, which learns from the
+ * answers what addresses the allowed names have. */
+static int enter(const struct network *n, struct dns_setup *set)
+{
+    memset(set->servers, 0, sizeof(set->servers));
+    uplink_name_server(n, &set->servers[0]);
+    return setns(n->userns_fd, CLONE_NEWUSER) < 0 || setns(n->netns_fd, CLONE_NEWNET) < 0 ? -1 : 0;
+}
+
 static void serve(struct network *n, int control) __attribute__((noreturn));
 static void serve(struct network *n, int control)
 {
@@ -73,6 +83,8 @@ static void serve(struct network *n, int control)
         .internal = n->cfg.internal,
     };
     memcpy(set.servers, n->cfg.dns, sizeof(set.servers));
+    if (n->cfg.egress[0] && enter(n, &set) < 0)
+        _exit(1);
     const struct sandbox box = {
         .what = "rootlet-network",
         .calls = calls,

@@ -10,7 +10,7 @@
  *   6  the directory of both
  *   7, 8 (or none)  the user and network namespace of a manager before us that was killed
  *
- * It ends some seconds after the last member. */
+ * It ends a moment after the last member. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -35,7 +35,7 @@ enum { CONNECTION_FD = 3, LOCK_FD, LISTEN_FD, DIR_FD, USERNS_FD, NETNS_FD, PAST_
 #define HINT "next"
 #define MTU_DEFAULT 65520 /* as the uplink's: small packets cost */
 #define FIRST_MS 10000    /* for the first request to come */
-#define IDLE_MS 2000      /* after the last member: a container that is restarted comes back */
+#define IDLE_MS 500       /* after the last member: a container that is restarted comes back */
 
 static void on_idle(void *data, uint32_t events)
 {

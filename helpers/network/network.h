@@ -85,6 +85,7 @@ int dnsproc_start(struct network *n, struct err *e);
 void dnsproc_member(struct network *n, const struct member *m, bool gone);
 void dnsproc_peer(struct network *n, const struct member *m, const struct peer *p);
 /* uplink.c */
+void uplink_name_server(const struct network *n, struct net_addr *ret);
 int uplink_start(struct network *n, struct err *e);
 void child_end(struct network *n, struct child *c);
 

@@ -14,8 +14,8 @@
 
 #define CONNECTIONS_MAX 128
 #define OF_ONE_CLIENT_MAX 32
-#define STEP_NS 10000000000LL /* for a query to come, for an answer to be taken */
-#define TRY_NS 4000000000LL   /* for one resolver */
+#define STEP_NS 5000000000LL /* for a query to come, for an answer to be taken */
+#define TRY_NS 4000000000LL  /* for one resolver */
 #define HEAD 2
 
 enum step { READ_QUERY, ASK, READ_ANSWER, SEND_ANSWER };

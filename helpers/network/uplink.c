@@ -59,13 +59,20 @@ static void choose_sides(const struct network *n, struct sides *ret)
     }
 }
 
+void uplink_name_server(const struct network *n, struct net_addr *ret)
+{
+    struct sides s;
+    choose_sides(n, &s);
+    net_cidr_nth(&s.net[0], 3, ret);
+}
+
 /* Address 100, and the default route over 2. */
 static int configure(struct network *n, const struct sides *s, int index, struct err *e)
 {
     int r = rtnl_link_set(n->route_fd, index, &(struct rtnl_change){.mtu = n->mtu, .up = 1});
     for (size_t i = 0; r == 0 && i < 2; i++) {
         struct net_addr own, via;
-        if (!n->range[i].net.addr.family)
+        if (i == 1 && !n->range[1].net.addr.family)
             continue;
         net_cidr_nth(&s->net[i], i ? 0x100 : 100, &own);
         net_cidr_nth(&s->net[i], 2, &via);

@@ -373,5 +373,9 @@ int network_remove(const struct conf *c, const char *name, struct err *e)
     if (unlinkat(dir, file, 0) < 0)
         return errno == ENOENT ? unknown(dir, name, e)
                                : err_set(e, errno, "remove network %s", name);
+    /* What its process has left: the lock, a hint. One that is just ending does not mind. */
+    scoped_fd int run = conf_open_run(c, DIR_NETWORKS, false, NULL);
+    if (run >= 0)
+        (void)fs_remove_tree(run, name, NULL);
     return 0;
 }

@@ -13,7 +13,7 @@ from lib import host
 
 CGROUPS = "/sys/fs/cgroup"
 # What stays in a run root by design: answers of probes, which hold until the next boot.
-RUN_STAYS = ("probe.", "events", "told-")
+RUN_STAYS = ("probe.", "events", "told-", "networks")
 
 
 def mounts_of(needles):

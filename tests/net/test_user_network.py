@@ -1,0 +1,371 @@
+"""User networks: members reach each other by address and name, and nobody else; leases cannot leak."""
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from world import OUTSIDE, wait_for
+
+SLEEP = ("sleep", "100000")
+
+
+def create(net, name, *options):
+    net.ok("network", "create", *options, name)
+    return name
+
+
+def start(net, name, *options, command=SLEEP):
+    return net.ok("run", "-d", "--name", name, *options, net.image(), *command).text
+
+
+def interfaces(net, name):
+    cid = net.inspect(name)["Id"]
+    state = json.loads((net.store.root / "containers" / cid / "state.json").read_text())
+    return {i["network"]: i for i in state["network"]["interfaces"]}
+
+
+def address(net, name, network="n", key="address"):
+    return interfaces(net, name)[network][key].split("/")[0]
+
+
+def look(net, name, what, *options):
+    """The addresses that a container is told."""
+    r = net("exec", name, "nslookup", *options, what)
+    return re.findall(r"^Address(?: \d+)?: (\S+)", r.out.split("\n\n", 1)[-1], re.M)
+
+
+def managers(net):
+    """Processes of networks, by the network: the manager first."""
+    found = {}
+    for pid, _ in sorted(net.user.processes().items()):
+        with contextlib.suppress(OSError, ValueError):
+            argv = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+            if os.path.basename(argv[0]) == b"rootlet-network":
+                found.setdefault(argv[1].decode(), []).append(pid)
+    return {name: sorted(pids, key=lambda p: (parent(p) in pids, p)) for name, pids in found.items()}
+
+
+def parent(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+        return int(f.read().rpartition(")")[2].split()[1])
+
+
+def supervisor(net, name):
+    cid = net.inspect(name)["Id"]
+    return json.loads((net.store.root / "containers" / cid / "state.json").read_text())["supervisor_pid"]
+
+
+def inside(net, name, script, *args, timeout=60):
+    """Python of the machine in a container's network namespace."""
+    pid = net.inspect(name)["State"]["Pid"]
+    r = subprocess.run(["nsenter", "-t", str(pid), "-n", sys.executable, "-c", script, *map(str, args)],
+                       capture_output=True, text=True, timeout=timeout, check=False)
+    assert r.returncode == 0, f"{r.stdout}\n{r.stderr}"
+    return r.stdout
+
+
+ECHO = """import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 5353))
+print("ready", flush=True)
+data, client = s.recvfrom(100)
+s.sendto(data, client)
+"""
+ASK = """import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.sendto(b"over udp", (sys.argv[1], 5353))
+print(s.recv(100).decode())
+"""
+SERVE = ("sh", "-c", "hostname > /tmp/name; cd /tmp; httpd -p 80; sleep 100000")
+
+
+@pytest.mark.rows("A49", "B28")
+def test_members_reach_each_other(net):
+    create(net, "n")
+    one = start(net, "one", "--network", "n:alias=web", "--hostname", "h1", command=SERVE)
+    two = start(net, "two", "--network", "n", "--network-alias", "web", "--hostname", "h2", command=SERVE)
+    ask = start(net, "ask", "--network", "n")
+    a1, a2 = address(net, "one"), address(net, "two")
+    assert a1.startswith("10.89.") and a1 != a2
+    for name, want in (("one", a1), ("two", a2), (one[:12], a1), (two[:12], a2), ("one.rootlet", a1), ("ONE", a1)):
+        assert look(net, "ask", name) == [want], name
+    assert look(net, "two", ask[:12]) == [address(net, "ask")]
+    # An alias of two: both, and each comes first in its turn.
+    firsts = set()
+    for _ in range(4):
+        both = look(net, "ask", "web")
+        assert sorted(both) == sorted([a1, a2])
+        firsts.add(both[0])
+    assert firsts == {a1, a2}
+    assert "name = one" in net.ok("exec", "ask", "nslookup", a1).out
+    assert net.ok("exec", "ask", "wget", "-qO-", f"http://{a1}/name").text == "h1"
+    assert net.ok("exec", "ask", "wget", "-qO-", "http://two/name").text == "h2"
+    pid = net.inspect("two")["State"]["Pid"]
+    with subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, "-c", ECHO], stdout=subprocess.PIPE) as p:
+        p.stdout.readline()
+        assert inside(net, "ask", ASK, a2) == "over udp\n"
+    assert "1 packets received" in net.ok("exec", "--privileged", "ask", "ping", "-c", "1", "-W", "5", "one").out
+    servers = net.ok("exec", "ask", "cat", "/etc/resolv.conf").out
+    assert re.findall(r"^nameserver (.*)", servers, re.M) == [interfaces(net, "ask")["n"]["gateway"]]
+    # Who has gone has no name any more.
+    net.ok("rm", "-f", "-t", "0", "two")
+    assert look(net, "ask", "web") == [a1] and look(net, "ask", "two.rootlet") == []
+
+
+@pytest.mark.rows("B28")
+def test_networks_are_apart(net):
+    create(net, "n")
+    create(net, "m", "--subnet", "10.90.0.0/24")
+    start(net, "one", "--network", "n", command=SERVE)
+    start(net, "two", "--network", "m")
+    a1 = address(net, "one")
+    assert look(net, "two", "one.rootlet") == []
+    assert net("exec", "two", "timeout", "1", "wget", "-qO-", f"http://{a1}/name").rc != 0
+    # In both: an interface each, the way out of the first.
+    start(net, "both", "--network", "n", "--network", "m:ip=10.90.0.50")
+    assert list(interfaces(net, "both")) == ["n", "m"]
+    assert address(net, "both", "m") == "10.90.0.50"
+    text = net.ok("exec", "both", "ip", "-o", "-4", "addr").out
+    assert re.search(r"eth0 +inet 10\.89", text) and re.search(r"eth1 +inet 10\.90", text)
+    routes = net.ok("exec", "both", "ip", "route").out
+    assert re.search(r"default via 10\.89\.\d+\.1 dev eth0 +metric 100 ", routes)
+    assert net.ok("exec", "both", "wget", "-qO-", f"http://{a1}/name").out
+    assert look(net, "two", "both") == ["10.90.0.50"]
+    # A router it is not: what one of its networks sends to the other stays where it is.
+    assert net("exec", "two", "sh", "-c",
+               f"ip route add {a1} via 10.90.0.50; timeout 1 wget -qO- http://{a1}/name").rc != 0
+
+
+@pytest.mark.rows("B28")
+def test_members_of_two_networks_are_named_in_both(net):
+    create(net, "n")
+    create(net, "m", "--internal")
+    start(net, "one", "--network", "n")
+    start(net, "two", "--network", "m")
+    start(net, "both", "--network", "n", "--network", "m")
+    assert look(net, "both", "one") == [address(net, "one")]
+    assert look(net, "both", "two") == [address(net, "two", "m")]
+
+
+@pytest.mark.rows("B28")
+def test_internal(net):
+    create(net, "n", "--internal")
+    start(net, "one", "--network", "n", command=SERVE)
+    start(net, "two", "--network", "n")
+    assert "default" not in net.ok("exec", "two", "ip", "route").out
+    assert net("exec", "two", "timeout", "1", "wget", "-qO-", f"http://{OUTSIDE}:8000/").rc != 0
+    assert net.ok("exec", "two", "wget", "-qO-", "http://one/name").out
+    assert "NXDOMAIN" in net("exec", "two", "nslookup", "outside.test").out
+    assert not [p for p in net.user.processes().values() if "rootlet-slirp" in p]
+
+
+@pytest.mark.rows("B28")
+def test_ipv6(net):
+    create(net, "n", "--ipv6")
+    start(net, "one", "--network", "n", command=SERVE)
+    start(net, "two", "--network", "n")
+    six = address(net, "one", key="address6")
+    assert six.startswith("fd")
+    assert six in look(net, "two", "one")
+    assert net.ok("exec", "two", "wget", "-qO-", f"http://[{six}]/name").out
+    create(net, "o", "--ipv6")
+    start(net, "three", "--network", "o")
+    assert address(net, "three", "o", "address6").rpartition(":")[0] != six.rpartition(":")[0]
+
+
+@pytest.mark.rows("B28")
+def test_addresses_end_and_come_again(net):
+    create(net, "n", "--subnet", "10.91.0.0/29", "--internal")
+    for i in range(5):
+        start(net, f"c{i}", "--network", "n")
+    assert [address(net, f"c{i}") for i in range(5)] == [f"10.91.0.{i}" for i in range(2, 7)]
+    net.fails("run", "--rm", "--network", "n", net.image(), "true",
+              match=r"network n: no free address in 10\.91\.0\.0/29\nhint: 5 containers")
+    net.ok("rm", "-f", "-t", "0", "c1", "c2")
+    start(net, "d", "--network", "n")
+    assert address(net, "d") == "10.91.0.3"
+    net.ok("rm", "-f", "-t", "0", "d")
+    # Not the same at once: who has just asked for d's name shall not talk to its successor.
+    start(net, "e", "--network", "n")
+    assert address(net, "e") == "10.91.0.4"
+
+
+@pytest.mark.rows("B28")
+def test_wanted_addresses(net):
+    create(net, "n", "--subnet", "10.92.0.0/24", "--internal")
+    start(net, "one", "--network", "n", "--ip", "10.92.0.77", "--mac-address", "02:00:00:00:00:07")
+    assert "10.92.0.77/24" in net.ok("exec", "one", "ip", "addr").out
+    assert "02:00:00:00:00:07" in net.ok("exec", "one", "ip", "link").out
+    net.fails("run", "--rm", "--network", "n", "--ip", "10.92.0.77", net.image(), "true",
+              match="address 10.92.0.77 is in use by container one")
+    net.fails("run", "--rm", "--network", "n", "--mac-address", "02:00:00:00:00:07", net.image(), "true",
+              match="the card address is in use by container one")
+    for bad in ("10.92.1.5", "10.92.0.1", "10.92.0.0", "10.92.0.255"):
+        net.fails("run", "--rm", "--network", "n", "--ip", bad, net.image(), "true", match=bad)
+    net.ok("rm", "-f", "-t", "0", "one")
+    start(net, "two", "--network", "n", "--ip", "10.92.0.77")
+
+
+@pytest.mark.rows("B28")
+def test_connect_and_disconnect(net):
+    create(net, "n")
+    create(net, "m")
+    start(net, "one", "--network", "n")
+    start(net, "two", "--network", "m", command=SERVE)
+    net.ok("network", "connect", "--alias", "late", "m", "one")
+    assert list(interfaces(net, "one")) == ["n", "m"]
+    a2 = address(net, "two", "m")
+    assert net.ok("exec", "one", "wget", "-qO-", f"http://{a2}/name").out
+    assert look(net, "two", "late") == [address(net, "one", "m")]
+    net.ok("network", "disconnect", "n", "one")
+    assert list(interfaces(net, "one")) == ["m"]
+    assert "eth0" not in net.ok("exec", "one", "ip", "link").out
+    assert "default via" in net.ok("exec", "one", "ip", "route").out
+    net.ok("network", "disconnect", "m", "one")
+    assert look(net, "two", "late.rootlet") == []
+
+
+@pytest.mark.rows("B28")
+def test_mtu(net):
+    create(net, "n", "--internal")
+    create(net, "m", "--internal", "--opt", "mtu=1400")
+    start(net, "one", "--network", "n", "--network", "m")
+    start(net, "two", "--network", "m")
+    link = net.ok("exec", "one", "ip", "-o", "link").out
+    assert re.search(r"eth0.* mtu 65520 ", link) and re.search(r"eth1.* mtu 1400 ", link)
+    path = f"/proc/{managers(net)['m'][0]}/root"
+    assert os.path.exists(path)
+    big = net("exec", "--privileged", "one", "ping", "-c", "1", "-W", "5", "-s", "1372", "two")
+    assert "1 packets received" in big.out
+
+
+@pytest.mark.rows("B28")
+def test_many(net):
+    """Fifty containers in one network; all have addresses and names."""
+    n = int(os.environ.get("NETWORK_MEMBERS", "50"))
+    create(net, "n", "--internal")
+    net.shell(f"""set -e; for i in $(seq 1 {n}); do
+        rootlet run -d --name c$i --network n {net.image()} sleep 100000 > /dev/null & [ $((i % 4)) != 0 ] || wait
+    done; wait""", timeout=300)
+    everyone = {address(net, f"c{i}") for i in range(1, n + 1)}
+    assert len(everyone) == n
+    script = f"for i in $(seq 1 {n}); do nslookup -type=a c$i | tail -n +3; done"
+    assert set(re.findall(r"Address: (\S+)", net.ok("exec", "c1", "sh", "-c", script).out)) == everyone
+    (pids,) = managers(net).values()
+    assert len(pids) == 2, "one manager and one name server"
+
+
+@pytest.mark.rows("B17", "B28")
+def test_killed_manager(net):
+    """Another one goes on in the same namespace: connections live, addresses and names stay."""
+    create(net, "n")
+    start(net, "one", "--network", "n", command=(
+        "sh", "-c", "nc -l -p 7000 -e cat & while :; do nc -l -p 7001 -e cat; done"))
+    start(net, "two", "--network", "n")
+    before = address(net, "one"), address(net, "two")
+    talk = net.spawn("exec", "-i", "two", "nc", before[0], "7000")
+    talk.stdin.write("first\n")
+    talk.stdin.flush()
+    assert talk.stdout.readline() == "first\n"
+    (old,) = managers(net).values()
+    os.kill(old[0], signal.SIGKILL)
+    wait_for(lambda: managers(net).get("n", old)[0] != old[0] and len(managers(net)["n"]) == 2,
+             what="another manager")
+    wait_for(lambda: look(net, "two", "one") == [before[0]], what="its names")
+    wait_for(lambda: look(net, "one", "two") == [before[1]], what="its names")
+    assert (address(net, "one"), address(net, "two")) == before
+    talk.stdin.write("second\n")
+    talk.stdin.flush()
+    assert talk.stdout.readline() == "second\n"
+    talk.kill()
+    assert net.ok("exec", "two", "wget", "-qO-", f"http://{OUTSIDE}:8000/").out
+    start(net, "three", "--network", "n")
+    assert address(net, "three") not in before
+    assert "network_restart" in net.ok("events", "--stream=false", "--since", "1h", "--until", "0s").out
+
+
+@pytest.mark.rows("B17", "B28")
+def test_killed_name_server_and_uplink(net):
+    create(net, "n")
+    start(net, "one", "--network", "n")
+    (pids,) = managers(net).values()
+    slirp = [p for p in net.user.processes() if parent(p) == pids[0] and p not in pids]
+    assert len(slirp) == 1
+    for pid in [pids[1], *slirp]:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: look(net, "one", "one") == [address(net, "one")], what="names again")
+    wait_for(lambda: net("exec", "one", "timeout", "5", "wget", "-qO-", f"http://{OUTSIDE}:8000/").rc == 0,
+             what="a way out again")
+    assert managers(net)["n"][0] == pids[0]
+
+
+@pytest.mark.rows("B17", "B28")
+def test_killed_supervisor_and_manager(net):
+    create(net, "n")
+    start(net, "one", "--network", "n")
+    start(net, "two", "--network", "n", command=SERVE)
+    before = interfaces(net, "one")
+    os.kill(supervisor(net, "one"), signal.SIGKILL)
+    (pids,) = managers(net).values()
+    os.kill(pids[0], signal.SIGKILL)
+    assert wait_for(lambda: net("exec", "one", "timeout", "5", "wget", "-qO-", "http://two/name").out, what="the network")
+    assert interfaces(net, "one") == before
+
+
+@pytest.mark.rows("B17", "B28")
+def test_everything_killed(net):
+    """No lease stays: there is nowhere one could."""
+    create(net, "n", "--subnet", "10.93.0.0/30", "--internal")
+    for _ in range(2):
+        start(net, "one", "--network", "n")
+        assert address(net, "one") == "10.93.0.2"
+        init = net.inspect("one")["State"]["Pid"]
+        for pid in [supervisor(net, "one"), *managers(net)["n"], init]:
+            os.kill(pid, signal.SIGKILL)
+        net.ok("rm", "-f", "-t", "0", "one")
+
+
+@pytest.mark.rows("B17")
+def test_it_ends_with_its_last_member(net):
+    create(net, "n")
+    start(net, "one", "--network", "n")
+    start(net, "two", "--network", "n")
+    assert len(managers(net)["n"]) == 2
+    net.ok("stop", "-t", "0", "one")
+    assert managers(net)
+    net.ok("rm", "-f", "-t", "0", "two")
+    wait_for(lambda: not managers(net) and not [p for p in net.user.processes().values() if "slirp" in p],
+             what="its end")
+    net.ok("start", "one")
+    assert look(net, "one", "one") == [address(net, "one")]
+
+
+@pytest.mark.rows("B28")
+@pytest.mark.parametrize("userns", ["keep-id", "auto"])
+def test_user_namespaces(net, userns):
+    create(net, "n", "--internal")
+    start(net, "one", "--network", "n", "--userns", userns)
+    start(net, "two", "--network", "n")
+    assert look(net, "one", "two") == [address(net, "two")]
+    assert look(net, "two", "one") == [address(net, "one")]
+
+
+@pytest.mark.rows("A55", "B28")
+def test_two_accounts(net, other):
+    """The same name and the same subnet, and nothing in common."""
+    other.world = None
+    for who in (net, other):
+        who.ok("network", "create", "--subnet", "10.94.0.0/24", "--internal", "n")
+        who.ok("run", "-d", "--name", f"of-{who.user.name}", "--network", "n", "--ip",
+               "10.94.0.2" if who is net else "10.94.0.3", who.image(), *SERVE)
+    mine, theirs = f"of-{net.user.name}", f"of-{other.user.name}"
+    assert look(net, mine, theirs + ".rootlet") == []
+    assert net("exec", mine, "timeout", "1", "wget", "-qO-", "http://10.94.0.3/name").rc != 0
+    assert look(other, theirs, theirs) == ["10.94.0.3"]
+    other.ok("rm", "-f", "-t", "0", theirs)
