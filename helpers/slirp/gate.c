@@ -79,7 +79,7 @@ static bool gateway_open(const struct options *o, const struct frame *f)
 {
     if (is_echo(f))
         return true;
-    if (f->fragment || !(o->flags & WIRE_SLIRP_HOST_LOOPBACK))
+    if (!(o->flags & WIRE_SLIRP_HOST_LOOPBACK))
         return false;
     if (f->proto == FRAME_UDP && (f->dport == PORT_DHCP || f->dport == PORT_TFTP))
         return false;
@@ -178,7 +178,7 @@ static enum verdict judge(struct gate *g, const struct frame *f, enum place wher
         return question(g, f, answer, ret_size);
     if (is_echo(f) && where != ELSEWHERE)
         return GATE_PASS;
-    if (where != RESOLVER && !f->fragment) {
+    if (where != RESOLVER) {
         if (f->proto == FRAME_TCP && !(f->flags & FRAME_SYN))
             return GATE_PASS;
         if (egress_allows(g->policy, &f->dst, f->proto, f->dport, (uint64_t)now_ms() / 1000))
@@ -207,7 +207,9 @@ enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
     enum place where = place_of(o, &f.dst);
     if (where == NOWHERE)
         return GATE_DROP;
-    if (where == RESOLVER && !is_echo(&f) && (f.fragment || f.dport != PORT_DNS))
+    if (f.fragment) /* libslirp puts pieces together by pointers that the pieces overwrite (4.7) */
+        return prohibit(g, &f, answer, ret_size);
+    if (where == RESOLVER && !is_echo(&f) && f.dport != PORT_DNS)
         return prohibit(g, &f, answer, ret_size);
     if (where == GATEWAY && !gateway_open(o, &f))
         return prohibit(g, &f, answer, ret_size);

@@ -191,7 +191,7 @@ size_t frame_prohibit(const struct frame *f, const struct net_addr *source,
         net_addr_is_any(&f->src) || net_addr_is_multicast(&f->dst))
         return 0;
     bool six = f->dst.family == 6;
-    if ((f->proto == FRAME_ICMP && f->icmp_type != 8) ||
+    if ((f->proto == FRAME_ICMP && !f->fragment && f->icmp_type != 8) ||
         (f->proto == FRAME_ICMP6 && f->icmp_type < 128))
         return 0;
     size_t max = six ? QUOTE6_MAX : QUOTE4_MAX;

@@ -87,6 +87,7 @@ class World:
     def __init__(self, tmp):
         self.tmp = pathlib.Path(tmp)
         self.procs = []
+        self.count = 0
         self.resolv = self.tmp / "resolv.conf"
         self.resolv.write_text(f"nameserver {OUTSIDE}\n")
         self.host = Namespace(["unshare", "-Urnm"], ["-U", "-n", "-m", "--preserve-credentials"])
@@ -109,6 +110,7 @@ class World:
     def container_up(self, dev="tap0", mtu=65520):
         self.container.sh(f"""
             ip link set lo up; ip link set {dev} mtu {mtu} up
+            echo 0 0 >/proc/sys/net/ipv4/ping_group_range
             echo 0 >/proc/sys/net/ipv6/conf/{dev}/accept_ra
             ip addr add 10.0.2.100/24 dev {dev}; ip -6 addr add fd00::100/64 dev {dev} nodad
             ip route add default via 10.0.2.2; ip -6 route add default via fd00::2""")
@@ -155,12 +157,12 @@ class Slirp:
     def __init__(self, world, flags=IPV6, mtu=65520, egress=(), ports=(), device=None, network="10.0.2.0", bits=24,
                  network6="fd00::", wrapper=(), program=SLIRP, start=True, pid=None, outbound="0.0.0.0", stderr=None):
         self.world = world
-        world.slirps.append(self)
         self.device = world.device(flags & PACKET) if device is None else device
         self.ctl, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ctl.settimeout(20)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.path = str(world.tmp / f"slirp{len(world.slirps)}.sock")
+        world.count += 1
+        self.path = str(world.tmp / f"slirp{world.count}.sock")
         self.listener.bind(self.path)
         self.listener.listen(4)
         fd = theirs.fileno()
@@ -168,6 +170,7 @@ class Slirp:
             world.host.enter(*wrapper, program), stdin=subprocess.DEVNULL, pass_fds=[3], stderr=stderr,
             preexec_fn=lambda: os.dup2(fd, 3))  # pylint: disable=subprocess-popen-preexec-fn
         theirs.close()
+        world.slirps.append(self)
         self.pidfd = os.pidfd_open(pid or world.container.proc.pid)
         if egress:
             flags |= EGRESS
