@@ -682,7 +682,7 @@ complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as J
 complete -c rootlet -n '__rootlet_is why' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is why' -a '(__rootlet_containers)'
 
-complete -c rootlet -n '__rootlet_is events "system events"' -s f -l filter -x -a 'container= event= image= label= network= pod= type= volume=' -d 'container, event, image, label, pod, type or volume'
+complete -c rootlet -n '__rootlet_is events "system events"' -s f -l filter -x -a 'container= event= image= label= network= pod= type= volume=' -d 'container, event, image, label, network, pod, type or volume'
 complete -c rootlet -n '__rootlet_is events "system events"' -l format -x -a 'json jsonl' -d 'json, jsonl, or a Go template'
 complete -c rootlet -n '__rootlet_is events "system events"' -l no-trunc -d 'Full ids (the default; =false cuts them)'
 complete -c rootlet -n '__rootlet_is events "system events"' -l since -x -d 'Past events too, from this time: RFC 3339, seconds, or 10m ago'

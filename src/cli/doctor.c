@@ -53,6 +53,8 @@ static int doctor(const struct cmd *cmd, void *opts, char **args, struct err *e)
         run_probe(p, &r);
     for (const struct probe *p = session_probes; p->name; p++)
         run_probe(p, &r);
+    for (const struct probe *p = network_probes; p->name; p++)
+        run_probe(p, &r);
     if (o->json) {
         scoped_free char *text = json_text(array, true);
         puts(text);

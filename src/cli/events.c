@@ -19,7 +19,7 @@ struct events_opts {
 #define O(m) offsetof(struct events_opts, m)
 static const struct opt events_table[] = {
     {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE",
-     "container, event, image, label, pod, type or volume"},
+     "container, event, image, label, network, pod, type or volume"},
     {"format", 0, OPT_STRING, O(format), "TEMPLATE", "json, jsonl, or a Go template"},
     {"no-trunc", 0, OPT_FLAG, O(no_trunc), NULL, "Full ids (the default; =false cuts them)", 0,
      NULL, NULL, O(no_trunc_set)},

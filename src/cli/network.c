@@ -147,10 +147,9 @@ static int check_driver(const struct create_opts *o, struct err *e)
     if (o->ipam_driver && !streq(o->ipam_driver, "host-local") && !streq(o->ipam_driver, "default"))
         return err_hint(e, err_msg(e, ENOTSUP, "--ipam-driver %s: no such driver", o->ipam_driver),
                         "host-local is the only one");
-    const struct network_driver *const *all = network_drivers();
+    const struct network_driver *const *all = network_joining_drivers();
     for (size_t i = 0; all[i]; i++)
-        if (all[i]->joins && streq(all[i]->name, driver) && all[i]->probe &&
-            all[i]->probe(why) <= 0)
+        if (streq(all[i]->name, driver) && all[i]->probe && all[i]->probe(why) <= 0)
             return err_hint(e, err_msg(e, ENOTSUP, "--driver %s: %s", driver, why),
                             streq(driver, "user") ? "rootlet info tells more"
                                                   : "without --driver no privilege is needed");

@@ -187,18 +187,18 @@ int cli_network_prune(const struct network_filter *f, const char *title, struct 
 {
     struct network_config *list = NULL;
     size_t n = 0;
+    bool any = false;
     int worst = 0, r = network_list(cli_conf(), &list, &n, e);
     for (size_t i = 0; r == 0 && i < n; i++) {
         struct err one = ERR_INIT;
         if (!network_filter_match(f, &list[i]))
             continue;
         int q = remove_network(list[i].name, NULL, &one);
-        if (q == 0 && title)
+        if (q == 0 && title && !any)
             puts(title);
-        if (q == 0) {
-            title = NULL;
+        if (q == 0)
             puts(list[i].name);
-        }
+        any |= q == 0;
         /* It is used after all, or another prune was quicker. */
         if (q == 0 || q == -EBUSY || q == -ENOENT)
             continue;
@@ -207,6 +207,8 @@ int cli_network_prune(const struct network_filter *f, const char *title, struct 
         *e = one;
         worst = q;
     }
+    if (any && title)
+        putchar('\n');
     network_list_free(list, n);
     return r < 0 ? r : worst;
 }

@@ -20,6 +20,7 @@ struct probe {
 };
 
 extern const struct probe host_probes[];    /* kernel, namespaces, maps, security; NULL name ends */
+extern const struct probe network_probes[]; /* drivers, ports, name servers */
 extern const struct probe session_probes[]; /* storage, devices, cgroups, bus, programs */
 
 /* Sets a finding. */

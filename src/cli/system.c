@@ -24,15 +24,23 @@ static const struct opt format_table[] = {
     {NULL},
 };
 
+static void add_drivers(json_t *list, const struct network_driver *const *d)
+{
+    for (; *d; d++) {
+        char why[256] = "";
+        int score = (*d)->probe ? (*d)->probe(why) : 1;
+        json_array_append_new(list, json_pack("{s:s, s:b, s:s, s:s, s:s}", "Name", (*d)->name,
+                                              "Usable", score > 0, "Why", why, "Summary",
+                                              (*d)->summary ? (*d)->summary : "", "Options",
+                                              (*d)->options ? (*d)->options : ""));
+    }
+}
+
 static json_t *network_info(void)
 {
     json_t *list = json_array();
-    for (const struct network_driver *const *d = network_drivers(); *d; d++) {
-        char why[256] = "";
-        int score = (*d)->probe ? (*d)->probe(why) : 1;
-        json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "Name", (*d)->name, "Usable",
-                                              score > 0, "Why", why));
-    }
+    add_drivers(list, network_drivers());
+    add_drivers(list, network_joining_drivers());
     return list;
 }
 

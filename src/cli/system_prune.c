@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "cli/cli.h"
+#include "cli/network.h"
 #include "cli/prune.h"
 #include "cli/sizes.h"
 #include "storage/storage.h"
@@ -52,7 +53,8 @@ static void keep(struct sysprune *p, int r, const struct err *one)
 static int ask(const struct sysprune_opts *o, struct err *e)
 {
     scoped_str struct str out = STR_INIT;
-    str_add(&out, ":\n  - all stopped containers\n  - all pods that have ended\n");
+    str_add(&out, ":\n  - all stopped containers\n  - all pods that have ended\n"
+                  "  - all networks not used by at least one container\n");
     if (o->volumes)
         str_add(&out, "  - all volumes not used by at least one container\n");
     str_add(&out, o->all ? "  - all images without at least one container associated to them\n"
@@ -129,6 +131,19 @@ static void prune_volumes(struct sysprune *p)
     keep(p, r, &one);
 }
 
+/* The filters are the same but for those of what no container has. */
+static void prune_networks(struct sysprune *p)
+{
+    struct network_filter f SCOPED(network_filter_release) = {NULL};
+    scoped_strv char **terms = strv_dup(p->o->filter);
+    struct err one = ERR_INIT;
+    strv_add(&terms, "dangling=true");
+    int r = network_filter_parse(terms, &f, &one);
+    if (r == 0)
+        r = cli_network_prune(&f, "Deleted Networks:", &one);
+    keep(p, r, &one);
+}
+
 /* rootlet-image does it: it alone writes the store. */
 static int run_image_prune(const struct sysprune_opts *o, int out, struct err *e)
 {
@@ -181,6 +196,7 @@ static int prune_command(const struct cmd *cmd, void *opts, char **args, struct 
         r = 1;
     if (r > 0) {
         prune_containers(&p);
+        prune_networks(&p);
         if (p.o->volumes)
             prune_volumes(&p);
         prune_images(&p);

@@ -89,13 +89,17 @@ static bool by_volume(const json_t *ev, const char *value)
     return is_type(ev, "volume") && streq(event_text(ev, "Name"), value);
 }
 
+static bool by_network(const json_t *ev, const char *value)
+{
+    return is_type(ev, "network") && is_named(ev, value);
+}
+
 static const struct {
     const char *key;
     bool (*match)(const json_t *ev, const char *value);
 } keys[] = {
-    {"container", by_container}, {"event", by_event}, {"image", by_image},
-    {"label", by_label},         {"pod", by_pod},     {"type", is_type},
-    {"volume", by_volume},
+    {"container", by_container}, {"event", by_event}, {"image", by_image}, {"label", by_label},
+    {"network", by_network},     {"pod", by_pod},     {"type", is_type},   {"volume", by_volume},
 };
 
 static size_t key_of(const char *term)
@@ -111,8 +115,9 @@ int event_filter_check(char *const *terms, struct err *e)
 {
     for (; terms && *terms; terms++)
         if (key_of(*terms) == N_ELEMENTS(keys))
-            return err_hint(e, err_msg(e, EINVAL, "--filter %s: no such filter of events", *terms),
-                            "KEY=VALUE with container, event, image, label, pod, type or volume");
+            return err_hint(
+                e, err_msg(e, EINVAL, "--filter %s: no such filter of events", *terms),
+                "KEY=VALUE with container, event, image, label, network, pod, type or volume");
     return 0;
 }
 

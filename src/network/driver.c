@@ -123,6 +123,11 @@ void network_plan_release(struct network_plan *p)
 /* Of networks by name. */
 static const struct network_driver *const joining[] = {&network_user, NULL};
 
+const struct network_driver *const *network_joining_drivers(void)
+{
+    return joining;
+}
+
 const struct network_driver *network_driver_of(const struct conf *c, const char *network,
                                                struct err *e)
 {

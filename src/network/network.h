@@ -95,6 +95,8 @@ int network_parse(const char *text, struct network_plan *ret, struct err *e);
 void network_plan_release(struct network_plan *p);
 const struct network_driver *network_driver_get(const char *mode, struct err *e);
 const struct network_driver *const *network_drivers(void); /* NULL-terminated, for info */
+/* Those of networks by name: "user", "bridge". */
+const struct network_driver *const *network_joining_drivers(void);
 /* Has the container a network namespace of its own? */
 bool network_plan_own(const struct network_plan *p);
 /* lo up in the current network namespace (ioctl SIOCSIFFLAGS). */

@@ -301,6 +301,17 @@ static bool network_reaches(const struct network_run *run, const struct network_
     return *ret;
 }
 
+static bool loopback_allowed(const struct network_plan *p)
+{
+    bool yes = false;
+    for (char **o = p->options; o && *o; o++) {
+        const char *value = str_after(*o, "allow_host_loopback");
+        if (value)
+            yes = !*value || (*value == '=' && parse_bool(value + 1, &yes) == 0 && yes);
+    }
+    return yes;
+}
+
 static void host_reached_by(const struct network_run *run, char ret[static NET_ADDR_TEXT])
 {
     const struct network_plan *p = run->plan;
@@ -308,8 +319,7 @@ static void host_reached_by(const struct network_run *run, char ret[static NET_A
     ret[0] = '\0';
     if (streq(p->mode, "pasta"))
         snprintf(ret, NET_ADDR_TEXT, PASTA_HOST);
-    if (slirp && (strv_has(p->options, "allow_host_loopback") ||
-                  strv_has(p->options, "allow_host_loopback=true")))
+    if (slirp && loopback_allowed(p))
         snprintf(ret, NET_ADDR_TEXT, "%s",
                  run->n_interfaces && run->interfaces[0].gateway ? run->interfaces[0].gateway : "");
     else if (slirp || streq(p->mode, "host"))

@@ -1,7 +1,6 @@
 /* keys - every key of podman-systemd.unit(5) and what becomes of it. */
 #include "quadlet/keys.h"
 
-#define NET "network drivers come later: Network=host, none or another container's does it today"
 #define STARTUP "HealthStartPeriod= is a time in which failures do not count"
 #define PULLS "images come by rootlet load or import, nothing is pulled yet"
 #define NO_MODULES "settings are in rootlet.conf(5) and ROOTLET_... of [Service] Environment="
@@ -68,8 +67,8 @@ static const struct key container_keys[] = {
     {"HealthTimeout", KEY_STRING, "--health-timeout"},
     {"HostName", KEY_STRING, "--hostname"},
     {"HttpProxy", KEY_CODE, "false is as it is; true: Environment=http_proxy=... hands one on"},
-    {"IP", KEY_STRING, "--ip", NET},
-    {"IP6", KEY_STRING, "--ip6", NET},
+    {"IP", KEY_STRING, "--ip"},
+    {"IP6", KEY_STRING, "--ip6"},
     {"Image", KEY_CODE, "the image"},
     {"Label", KEY_PAIRS, "--label"},
     {"LogDriver", KEY_STRING, "--log-driver"},
@@ -78,12 +77,12 @@ static const struct key container_keys[] = {
     {"Memory", KEY_STRING, "--memory"},
     {"Mount", KEY_CODE, "--mount"},
     {"Network", KEY_CODE, "--network"},
-    {"NetworkAlias", KEY_EACH, "--network-alias", NET},
+    {"NetworkAlias", KEY_EACH, "--network-alias"},
     {"NoNewPrivileges", KEY_FIXED, "--security-opt=no-new-privileges"},
     {"Notify", KEY_CODE, "--sdnotify=container or healthy"},
     {"PidsLimit", KEY_STRING, "--pids-limit"},
     {"Pod", KEY_CODE, "--pod"},
-    {"PublishPort", KEY_EACH, "--publish", NET},
+    {"PublishPort", KEY_EACH, "--publish"},
     {"Pull", KEY_CODE, "--pull"},
     {"ReadOnly", KEY_FLAG, "--read-only"},
     {"ReadOnlyTmpfs", KEY_FLAG, "--read-only-tmpfs"},
@@ -125,13 +124,13 @@ static const struct key pod_keys[] = {
     {"DNSSearch", KEY_EACH, "--dns-search"},
     {"ExitPolicy", KEY_CODE, "--exit-policy (continue)"},
     {"HostName", KEY_STRING, "--hostname"},
-    {"IP", KEY_STRING, "--ip", NET},
-    {"IP6", KEY_STRING, "--ip6", NET},
+    {"IP", KEY_STRING, "--ip"},
+    {"IP6", KEY_STRING, "--ip6"},
     {"Label", KEY_PAIRS, "--label"},
     {"Network", KEY_CODE, "--network"},
-    {"NetworkAlias", KEY_EACH, "--network-alias", NET},
+    {"NetworkAlias", KEY_EACH, "--network-alias"},
     {"PodName", KEY_CODE, "--name"},
-    {"PublishPort", KEY_EACH, "--publish", NET},
+    {"PublishPort", KEY_EACH, "--publish"},
     {"ShmSize", KEY_STRING, "--shm-size"},
     {"StopTimeout", KEY_CODE, "--time of rootlet pod stop"},
     {"Volume", KEY_REFUSED, "give Volume= to the containers of the pod"},
@@ -248,7 +247,7 @@ bool quadlet_key(enum quadlet_kind kind, size_t i, struct quadlet_key_info *ret)
         k++;
     if (!k->name)
         return false;
-    bool later = k->later || kind == QUADLET_NETWORK || kind == QUADLET_BUILD;
+    bool later = k->later || kind == QUADLET_BUILD;
     *ret = (struct quadlet_key_info){
         .name = k->name,
         .what = k->option,

@@ -114,7 +114,6 @@ void translate_network(struct job *j)
     command_add(&rm, "%s", name);
     if (job_bool(j, "NetworkDeleteOnStop", false))
         job_exec(j, "ExecStopPost", "", &rm);
-    later(j, "network create", "containers of a .pod share one network today");
 }
 
 void translate_image(struct job *j)

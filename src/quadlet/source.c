@@ -133,7 +133,6 @@ void command_mounts(struct command *c)
 
 static void add_network(struct command *c, const struct unit_line *at)
 {
-    static const char *const today[] = {"none", "host", NULL};
     const char *value = at->value;
     size_t n = strcspn(value, ":");
     scoped_free char *name = xstrndup(value, n);
@@ -155,11 +154,6 @@ static void add_network(struct command *c, const struct unit_line *at)
     } else {
         command_add(c, "--network=%s", value);
     }
-    if (streq(name, "container") || streq(name, "ns") ||
-        strv_has((char *const *)(uintptr_t)today, value))
-        return;
-    quadlet_problem(c->job->file, QUADLET_LATER, at, "this network comes with a later version");
-    quadlet_hint(c->job->file, "Network=host, none, NAME.container and ns:PATH are there");
 }
 
 void command_networks(struct command *c)

@@ -98,9 +98,7 @@ def test_errors_name_file_line_and_key(module_rootlet, name, text, want):
     assert "error: " in r.out or "unknown flag" in r.out
 
 
-LATER = [("PublishPort=80:80", "PublishPort=: comes with a later version"),
-         ("IP=192.0.2.1", "IP=: comes with a later"), ("Network=bridge", "this network comes with a later"),
-         ("Pull=always", "pulling comes with a later version"),
+LATER = [("Pull=always", "pulling comes with a later version"),
          ("HealthStartupCmd=x", "HealthStartupCmd=: comes with a later")]
 
 
@@ -112,6 +110,30 @@ def test_what_comes_later_is_told(module_rootlet, line, want):
     r = call(module_rootlet, "check", path, rc=1)
     assert "not yet: " in r.out and want in r.out and "later.container:3" in r.out
     assert "ExecStart=" in call(module_rootlet, "print", path, rc=0).out
+    path.unlink()
+
+
+@rows("B42")
+def test_networks_and_ports(module_rootlet):
+    """All that a container or a pod can say of its network, and what goes wrong in a word of it."""
+    for kind, body in (("container", "[Container]\nImage=a\n"), ("pod", "[Pod]\n")):
+        path = module_rootlet.user.home / f"n.{kind}"
+        path.write_text(f"{body}Network=web:alias=x\nNetwork=db\nNetworkAlias=y\nPublishPort=127.0.0.1:8080:80\nDNS=192.0.2.1\nIP6=fd00::9\n")
+        out = call(module_rootlet, "check", path, rc=0).out
+        assert "not yet" not in out
+        out = call(module_rootlet, "print", path, rc=0).out
+        assert " --dns=192.0.2.1 " in out and " --ip6=fd00::9 " in out and " --network-alias=y " in out
+        assert " --publish=127.0.0.1:8080:80 " in out and " --network=web:alias=x --network=db " in out
+        path.unlink()
+    path = module_rootlet.user.home / "n.network"
+    path.write_text("[Network]\nSubnet=10.76.0.0/24\nGateway=10.76.0.1\nIPRange=10.76.0.128/25\nInternal=true\nDNS=192.0.2.1\n")
+    assert "not yet" not in call(module_rootlet, "check", path, rc=0).out
+    (line,) = [x for x in call(module_rootlet, "print", path, rc=0).out.splitlines() if x.startswith("ExecStart=")]
+    words = line.split()[1:]
+    module_rootlet.ok(*words)
+    assert module_rootlet.ok("network", "inspect", "-f", "{{.internal}} {{.network_dns_servers}}", "systemd-n").text == "true [192.0.2.1]"
+    module_rootlet.ok(*words)  # the service is started again
+    module_rootlet.ok("network", "rm", "systemd-n")
     path.unlink()
 
 

@@ -1,0 +1,189 @@
+"""--network, -p, --expose, --ip, --dns, --add-host and their like: what is kept, what excludes what, and the messages."""
+import json
+import re
+
+import pytest
+
+from lib import rows
+
+
+@pytest.fixture
+def nets(rootlet):
+    for name, subnet in (("a", "10.76.0.0/24"), ("b", "10.77.0.0/24")):
+        rootlet.ok("network", "create", "--subnet", subnet, name)
+    return rootlet
+
+
+def plan(rootlet, *flags, env=None):
+    """What a container of these options has in its record about the network."""
+    cid = rootlet.ok("create", *flags, rootlet.image(), "true", env=env).text
+    text = (rootlet.store.root / "containers" / cid / "container.json").read_text(encoding="utf-8")
+    rootlet.ok("rm", cid)
+    return json.loads(text)["network"]
+
+
+GOOD = [
+    ([], {"mode": "none"}),
+    (["--network", "none"], {"mode": "none"}),
+    (["--net", "host"], {"mode": "host"}),
+    (["--network", "slirp"], {"mode": "slirp"}),
+    (["--network", "slirp:mtu=1500,allow_host_loopback=true"], {"mode": "slirp", "options": ["mtu=1500", "allow_host_loopback=true"]}),
+    (["--network", "slirp4netns:mtu=1400"], {"mode": "slirp", "options": ["mtu=1400"]}),
+    (["--network", "a"], {"mode": "networks", "joins": [{"network": "a"}]}),
+    (["--network", "a", "--network", "b"], {"mode": "networks", "joins": [{"network": "a"}, {"network": "b"}]}),
+    (["--network", "a,b"], {"mode": "networks", "joins": [{"network": "a"}, {"network": "b"}]}),
+    (["--network", "a:alias=x,alias=y,ip=10.76.0.9,mac=02:00:00:00:00:0A,interface_name=lan0"],
+     {"mode": "networks", "joins": [{"network": "a", "aliases": ["x", "y"], "ip": "10.76.0.9", "mac": "02:00:00:00:00:0a", "interface": "lan0"}]}),
+    (["--network", "alias=x,name=a"], {"mode": "networks", "joins": [{"network": "a", "aliases": ["x"]}]}),
+    (["--network", "a", "--network-alias", "x", "--net-alias", "y", "--ip", "10.76.0.7", "--mac-address", "02-00-00-00-00-01"],
+     {"mode": "networks", "joins": [{"network": "a", "aliases": ["x", "y"], "ip": "10.76.0.7", "mac": "02:00:00:00:00:01"}]}),
+    (["--network", "a", "--network", "b:alias=x", "--network-alias", "y"],
+     {"mode": "networks", "joins": [{"network": "a", "aliases": ["y"]}, {"network": "b", "aliases": ["x", "y"]}]}),
+    (["--network", "a", "-p", "8080:80", "-p", "127.0.0.1:5353:53/udp", "--publish", "[::1]:7000-7002:7000-7002", "--port", "90"],
+     {"mode": "networks", "joins": [{"network": "a"}], "ports": ["8080:80/tcp", "127.0.0.1:5353:53/udp", "[::1]:7000-7002:7000-7002/tcp", "90/tcp"]}),
+    (["--network", "a", "--expose", "80", "--expose", "90-91/udp", "-P", "-p", "8080:80"],
+     {"mode": "networks", "joins": [{"network": "a"}], "ports": ["8080:80/tcp", "90/udp", "91/udp"], "expose": ["80/tcp", "90/udp", "91/udp"]}),
+    (["--expose", "80", "-P"], {"mode": "none", "expose": ["80/tcp"]}),
+    (["--dns", "192.0.2.1", "--dns-search", ".", "--dns-opt", "ndots:2", "--add-host", "db:192.0.2.9", "--add-host", "up:host-gateway"],
+     {"mode": "none", "dns": ["192.0.2.1"], "dns_search": ["."], "dns_options": ["ndots:2"], "add_hosts": ["db:192.0.2.9", "up:host-gateway"]}),
+    (["--no-hosts"], {"mode": "none", "no_hosts": True}),
+    (["--hosts-file", "image"], {"mode": "none", "hosts_file": "image"}),
+    (["--network", "slirp", "--egress", "allow=example.org:443,192.0.2.0/24", "--egress", "deny"],
+     {"mode": "slirp", "egress": ["allow=example.org:443,192.0.2.0/24", "deny"]}),
+]
+
+
+@rows("A58")
+@pytest.mark.parametrize("flags,want", GOOD, ids=[" ".join(f)[:60] or "none" for f, _ in GOOD])
+def test_plans(nets, flags, want):
+    assert plan(nets, *flags) == want
+
+
+BAD = [
+    (["--network", "nosuch"], "no such network: nosuch\nhint: rootlet network create nosuch"),
+    (["--network", "podman"], "no such network: podman\nhint: without --network"),
+    (["--network", "nosuch:x"], "\"x\" is not KEY=VALUE"),
+    (["--network", "a b"], "unknown network mode"),
+    (["--network", "none:x"], "takes no options"),
+    (["--network", "host:"], "takes no options"),
+    (["--network", "container"], "want container:ID"),
+    (["--network", "container:nosuch"], "no such container"),
+    (["--network", "ns:"], "want ns:PATH"),
+    (["--network", "user"], "is a driver of networks\nhint: rootlet network create"),
+    (["--network", "host", "--network", "a"], "\"host\" excludes other networks\nhint: several"),
+    (["--network", "a", "--network", "none"], "\"none\" excludes other networks"),
+    (["--network", "a", "--network", "a"], "network a is given twice"),
+    (["--network", "a:ip=10.77.0.1"], "10.77.0.1 is no address of network a\nhint: its subnet is 10.76.0.0/24"),
+    (["--network", "a:ip=10.76.0.1"], "10.76.0.1 is the gateway"),
+    (["--network", "a:ip=127.0.0.1"], "no address that an interface can have"),
+    (["--network", "a:ip=10.76.0.2,ip=10.76.0.3"], "is given twice"),
+    (["--network", "a:alias=a b"], "is not a name of a host"),
+    (["--network", "a:mac=ff:ff:ff:ff:ff:ff"], "network card\nhint: for example"),
+    (["--network", "a:interface_name=../x"], "not a name of an interface"),
+    (["--network", "a:mode=l2"], "unknown option \"mode\"\nhint: known are alias="),
+    (["--network", "slirp:nosuch=1"], "nosuch"),
+    (["--network", "slirp:mtu=1"], "mtu"),
+    (["--network", "a", "--network", "b", "--ip", "10.76.0.2"], "--ip: of which network\\?\nhint: .*--network a:ip="),
+    (["--network", "a", "--network", "b", "--mac-address", "02:00:00:00:00:01"], "hint: .*--network a:mac="),
+    (["--network", "slirp", "--ip", "10.0.2.9"], "network mode slirp gives no choice\nhint: rootlet network create"),
+    (["--network", "a", "--ip", "fd00::1"], "is not an IPv4 address"),
+    (["--network", "a", "--ip6", "10.76.0.2"], "is not an IPv6 address"),
+    (["--network-alias", "x"], "network mode none gives no choice"),
+    (["--network", "a", "--network-alias", ""], "is not a name of a host"),
+    (["-p", "80"], "a container without a network has no ports\nhint: "),
+    (["--network", "a", "-p", "x"], "--publish x"),
+    (["--network", "a", "-p", "80:80/sctp"], "sctp cannot be published"),
+    (["--network", "a", "-p", "70000"], "--publish 70000"),
+    (["--network", "a", "--expose", "0"], "--expose 0"),
+    (["--network", "ns:/proc/self/ns/net", "-p", "80"], "the network belongs to another"),
+    (["--dns", "example.org"], "--dns example.org: not an address"),
+    (["--dns", "none", "--dns-search", "x"], "--dns none excludes"),
+    (["--dns-search", "a b"], "is not one word"),
+    (["--add-host", "x"], "not HOST:IP\nhint: .*host-gateway"),
+    (["--no-hosts", "--hosts-file", "image"], "--no-hosts and --hosts-file exclude each other"),
+    (["--hosts-file", "x"], "not none, image or an absolute path"),
+    (["--egress", "deny"], "network mode none cannot keep to it\nhint: --network slirp"),
+    (["--network", "a", "--egress", "deny"], "for all members of a network\nhint: rootlet network create --egress"),
+    (["--network", "slirp", "--egress", "perhaps"], "--egress perhaps"),
+    (["--link", "x"], "--link is not there yet\nhint: .*by name"),
+]
+
+
+@pytest.mark.parametrize("flags,match", BAD, ids=[" ".join(f)[:60] for f, _ in BAD])
+def test_refused(nets, flags, match):
+    r = nets.fails("create", *flags, nets.image(), "true", match=match)
+    assert r.err.startswith("Error: ") and r.err.count("\n") <= 2
+    assert nets.ok("ps", "-aq").out == ""
+
+
+def test_default(rootlet):
+    """What stands for --network: the flag, the environment, the file; auto is what works here."""
+    drivers = {d["Name"]: d for d in rootlet.ok("info", "--format", "{{json .Network}}").json()}
+    want = "slirp" if drivers["slirp"]["Usable"] else "none"
+    image = rootlet.image()
+    for flags, env, mode in (((), "auto", want), ((), None, want), (("--network", "default"), "host", "host"),
+                             (("--network", "private"), "auto", want), (("--network", "none"), "host", "none"), ((), "slirp:mtu=1400", "slirp")):
+        r = rootlet.ok("create", "--name", "c", *flags, image, "true", env={"ROOTLET_NETWORK": env})
+        assert rootlet.inspect("c")["HostConfig"]["NetworkMode"] == mode, (flags, env)
+        if want == "none" and mode == "none" and env != "host":
+            assert "there is no network in the container: " in r.err
+        else:
+            assert r.err == ""
+        rootlet.ok("rm", "c")
+    rootlet.fails("create", image, "true", env={"ROOTLET_NETWORK": "nosuch"}, match="no such network: nosuch")
+    r = rootlet.ok("create", "--network", "slirp4netns", image, "true")
+    assert re.fullmatch("rootlet: --network slirp4netns: .*\n", r.err)
+    assert rootlet.ok("create", "-q", "--network", "slirp4netns", image, "true").err == ""
+
+
+def test_settings(rootlet, tmp_path):
+    (tmp_path / "rootlet").mkdir()
+    (tmp_path / "rootlet" / "rootlet.conf").write_text(
+        "publish_address = 127.0.0.1\ndns = 192.0.2.1, 192.0.2.2\ndns_search = .\nhosts_file = image\n", encoding="utf-8")
+    for p in (tmp_path, *tmp_path.parents[:2], tmp_path / "rootlet"):
+        p.chmod(0o755)
+    env = {"XDG_CONFIG_HOME": tmp_path}
+    rootlet.ok("network", "create", "n")
+    assert plan(rootlet, "--network", "n", "-p", "80", "-p", "[::1]:90:90", env=env) == {
+        "mode": "networks", "joins": [{"network": "n"}], "ports": ["127.0.0.1::80/tcp", "[::1]:90:90/tcp"], "dns": ["192.0.2.1", "192.0.2.2"],
+        "dns_search": ["."], "hosts_file": "image"}
+    assert plan(rootlet, "--dns", "192.0.2.9", "--hosts-file", "none", "--dns-search", "x", env=env) == {
+        "mode": "none", "dns": ["192.0.2.9"], "dns_search": ["x"], "hosts_file": "none"}
+
+
+def test_ports_of_the_hosts_network(rootlet):
+    """As docker and podman: a notice, and nothing is published."""
+    r = rootlet.ok("create", "--network", "host", "-p", "80:80", "--name", "c", rootlet.image(), "true")
+    assert re.fullmatch("rootlet: --network host shares .*\n", r.err)
+    assert rootlet.inspect("c")["HostConfig"]["PortBindings"] == {}
+
+
+@rows("B3")
+def test_inspect(nets):
+    nets.ok("create", "--name", "c", "--network", "a:alias=x,ip=10.76.0.9", "--network", "b", "-p", "8080:80", "-p", "127.0.0.1::53/udp",
+            "-p", "9000-9001:9000-9001", "--expose", "99", nets.image(), "true")
+    c = nets.inspect("c")
+    bindings = {"80/tcp": [{"HostIp": "", "HostPort": "8080"}], "53/udp": [{"HostIp": "127.0.0.1", "HostPort": ""}],
+                "9000/tcp": [{"HostIp": "", "HostPort": "9000"}], "9001/tcp": [{"HostIp": "", "HostPort": "9001"}]}
+    assert c["HostConfig"]["PortBindings"] == bindings and c["HostConfig"]["NetworkMode"] == "bridge"
+    assert c["NetworkSettings"]["Ports"] == {**bindings, "99/tcp": None}
+    assert set(c["Config"]["ExposedPorts"]) == {*bindings, "99/tcp"}
+    found = c["NetworkSettings"]["Networks"]
+    assert list(found) == ["a", "b"] and found["a"]["Aliases"] == ["x"]
+    assert nets.ok("ps", "-a", "--format", "{{.Networks}}").text == "a,b"
+    assert nets.ok("ps", "-aq", "--filter", "network=b").out and not nets.ok("ps", "-aq", "--filter", "network=c").out
+
+
+def test_pods(nets):
+    """The pod has the network; its members have none of their own to say anything about."""
+    nets.ok("pod", "create", "--network", "a:ip=10.76.0.9", "-p", "18080:80", "--network-alias", "x", "--add-host", "db:192.0.2.9",
+            "--dns", "192.0.2.1", "p")
+    infra = nets.inspect("p-infra")
+    assert infra["NetworkSettings"]["Networks"]["a"]["Aliases"] == ["x"]
+    assert infra["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "18080"}]}
+    for flags in (["-p", "80"], ["-P"], ["--ip", "10.76.0.3"], ["--network-alias", "y"], ["--network", "b"], ["--mac-address", "02:00:00:00:00:01"],
+                  ["--egress", "deny"]):
+        nets.fails("create", "--pod", "p", *flags, nets.image(), "true", match="pod p shares its network\nhint: .*pod create")
+    nets.fails("network", "rm", "a", rc=2, match="used by p-infra")
+    nets.ok("pod", "rm", "p")
+    nets.ok("network", "rm", "a")
