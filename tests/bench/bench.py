@@ -15,12 +15,13 @@ import sys
 
 import files
 import images
+import ports
 import tools
 from host import Host
 from measure import Command, add, ratios
 
 SECTIONS = ("start", "again", "scope", "exec", "oci", "memory", "unpack", "files", "concurrency",
-            "lists")
+            "lists", "ports")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -366,6 +367,13 @@ class Bench:
                 self.verdict(f"{total} starts, {width} at a time / one after the other (wall)",
                              crowd[0] / serial[0], 1.0)
 
+    def ports(self):
+        self.title("ports", f"a published port, {self.options.port_rounds} rounds of {ports.SECONDS} s")
+        if absent := ports.missing():
+            self.say("left out: " + ", ".join(absent))
+            return
+        ports.measure(self, self.options.port_rounds)
+
     # All of it
 
     def versions(self):
@@ -438,6 +446,7 @@ def main():
     p.add_argument("--lists", type=numbers, default=[1, 100, 1000], metavar="N,...",
                    help="numbers of containers to list (1,100,1000)")
     p.add_argument("--containers", type=int, default=30, help="containers of memory (30)")
+    p.add_argument("--port-rounds", type=int, default=5, help="rounds of ports (5)")
     p.add_argument("--starts", type=int, default=50, help="starts of concurrency (50)")
     p.add_argument("--width", type=int, default=20, help="at a time (20)")
     p.add_argument("--layer-mb", type=int, default=300, help="size of the layer, unpacked (300)")
