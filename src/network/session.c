@@ -249,6 +249,28 @@ int network_session_adopt(const struct network_request *req, const struct networ
     return r;
 }
 
+/* Its name server goes with it: the gateway. */
+static void forget_dns(struct network_run *run, const char *network)
+{
+    for (size_t i = 0; run->dns && i < run->n_interfaces; i++) {
+        const struct network_interface *f = &run->interfaces[i];
+        if (!streq(f->network, network))
+            continue;
+        if (f->gateway)
+            strv_remove(run->dns, f->gateway);
+        if (f->gateway6)
+            strv_remove(run->dns, f->gateway6);
+    }
+}
+
+/* What stands in /etc/hosts and resolv.conf changes with the networks. That it could not be written
+ * does not undo them. */
+static void refresh_files(struct network_session *n)
+{
+    struct err ignored = ERR_INIT;
+    (void)!network_files_write(&n->run, &ignored);
+}
+
 /* The network leaves the plan; the numbers of those behind it go down by one. */
 static void drop_join(struct network_session *n, size_t join)
 {
@@ -271,6 +293,7 @@ static void drop_join(struct network_session *n, size_t join)
         else if (p->what && p->driver->joins && p->join > join)
             p->join--;
     }
+    forget_dns(&n->run, n->plan.joins[join].network);
     network_run_remove(&n->run, n->plan.joins[join].network);
     jfield_release(network_join_fields, &n->plan.joins[join]);
     n->plan.n_joins--;
@@ -434,6 +457,7 @@ int network_session_connect(struct network_session *n, const struct network_join
     if (r < 0)
         drop_join(n, p->n_joins - 1);
     network_publish_follow(&n->run);
+    refresh_files(n);
     return r;
 }
 
@@ -444,6 +468,7 @@ int network_session_disconnect(struct network_session *n, const char *network, s
             continue;
         drop_join(n, i);
         network_publish_follow(&n->run);
+        refresh_files(n);
         return 0;
     }
     return err_msg(e, ENOENT, "it is not connected to network %s", network);
