@@ -72,13 +72,14 @@ static int take_config(struct network *n, const struct wire_network *cfg, struct
     return 0;
 }
 
-static int open_network(struct network *n, bool old_space, struct err *e)
+static int open_network(struct network *n, const struct wire_network_request *q, bool old_space,
+                        struct err *e)
 {
     struct err no_scope = ERR_INIT;
     n->loop = loop_new(e);
     if (!n->loop)
         return -ENOMEM;
-    int r = scope_enter(&n->cfg, &no_scope);
+    int r = q->groups ? scope_enter(&n->cfg, &no_scope) : 0;
     if (r < 0)
         fprintf(stderr, "rootlet-network: %s: no scope: %s\n", n->cfg.name, no_scope.msg);
     r = space_open(n, old_space ? USERNS_FD : -1, old_space ? NETNS_FD : -1, e);
@@ -147,7 +148,7 @@ static int serve(struct network *n, bool old_space)
     r = take_config(n, &q.network, &e);
     read_hint(n);
     if (r == 0)
-        r = open_network(n, old_space, &e);
+        r = open_network(n, &q, old_space, &e);
     if (r == 0) {
         serve_request(n, CONNECTION_FD, &q, fds);
         r = serve_connection(n, CONNECTION_FD, &e);

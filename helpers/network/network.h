@@ -68,7 +68,7 @@ struct rtnl_ip rtnl_ip_of(const struct net_addr *a, unsigned prefix);
 /* rules.c: what leaves by the uplink does so in its name. */
 int rules_set(struct network *n, struct err *e);
 /* scope.c: out of the container's unit, which may end before us. */
-int scope_enter(const struct wire_network *cfg, struct err *e);
+int scope_enter(const struct wire_network *cfg, struct err *e); /* fine where there is none */
 
 /* member.c */
 int members_find(struct network *n, struct err *e); /* those that the kernel knows already */

@@ -55,19 +55,15 @@ struct wire_subnet {
     struct net_addr first, last;
 };
 
-enum wire_scope { WIRE_SCOPE_NONE, WIRE_SCOPE_USER, WIRE_SCOPE_SYSTEM };
-
 /* A user network as it was asked for. Texts are terminated, the rest zero: it is compared as bytes,
  * and has no padding. */
 struct wire_network {
     uint32_t mtu; /* 0: the uplink's */
     char name[WIRE_NAME_SIZE], id[WIRE_ID_SIZE];
-    uint8_t internal, no_dns, isolate;
-    uint8_t scope;                /* enum wire_scope: whose manager gives it a scope of its own */
+    uint8_t internal, no_dns, isolate, zero[2];
     struct wire_subnet subnet[2]; /* IPv4, IPv6 */
     struct net_addr dns[WIRE_DNS_MAX];
     char egress[WIRE_EGRESS_SIZE]; /* rules, one a line */
-    uint8_t zero;
 };
 
 struct wire_network_request {
@@ -76,6 +72,7 @@ struct wire_network_request {
     char id[WIRE_ID_SIZE], peer[WIRE_NAME_SIZE];
     char interface[16]; /* in the container; "" takes the next free ethN */
     uint8_t again;      /* the interface is there already: its other end may be, too */
+    uint8_t groups;     /* control groups are in use: the process leaves the container's unit */
     uint8_t has_mac, mac[6];
     struct net_addr ip[2];                      /* wanted, or family 0 */
     char names[WIRE_NAMES_MAX][WIRE_NAME_SIZE]; /* the container's name first */

@@ -134,6 +134,7 @@ static int make_request(struct network_run *run, const struct network_interface 
     if (r < 0)
         return r;
     q->head.type = WIRE_NETWORK_ATTACH;
+    q->groups = !streq(run->conf->cgroups, "disabled");
     snprintf(q->id, sizeof(q->id), "%s", run->id);
     if (was || join->interface)
         snprintf(q->interface, sizeof(q->interface), "%s", was ? was->name : join->interface);
