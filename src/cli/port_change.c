@@ -117,9 +117,9 @@ static int parse_new(char *const *texts, char ***ret, struct err *e)
 static int add_all(struct container *c, bool runs, char *const *ports, struct ctr_record *rec,
                    struct err *e)
 {
-    size_t done = 0;
+    size_t done = 0, n = runs && ports ? strv_len(ports) : 0;
     int r = 0;
-    while (runs && r == 0 && ports[done] && (r = ask(c, PROTO_PORT_ADD, ports[done], e)) == 0)
+    while (done < n && (r = ask(c, PROTO_PORT_ADD, ports[done], e)) == 0)
         done++;
     if (r == 0) {
         strv_extend(&rec->network.ports, ports);
