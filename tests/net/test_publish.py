@@ -70,6 +70,17 @@ def test_clients_are_seen(net):
 
 
 @pytest.mark.rows("A52")
+@pytest.mark.skipif(not os.path.exists("/usr/bin/pasta"), reason="pasta is not installed")
+def test_clients_are_seen_with_pasta(net):
+    """The container has the host's own address there: clients with it are the gateway."""
+    serve(net, "-p", "8080:80", network=("--network", "pasta"))
+    w = net.world
+    assert peer(w.outside, HOST, 8080) == OUTSIDE
+    assert peer(w.outside, HOST6, 8080) == OUTSIDE6
+    assert peer(w.host, HOST, 8080) == peer(w.host, "127.0.0.1", 8080) == OUTSIDE  # which is the gateway
+
+
+@pytest.mark.rows("A52")
 def test_one_address_only(net):
     serve(net, "-p", "127.0.0.1::80", "-p", "[::1]::80")
     w = net.world
