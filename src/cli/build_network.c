@@ -52,6 +52,19 @@ static int add_networks(struct build *b, struct err *e)
     return 0;
 }
 
+/* A network whose driver does not work here is refused before anything is made. */
+static int check_driver(const struct network_config *n, struct err *e)
+{
+    char why[256] = "this version has no such driver";
+    const struct network_driver *const *d = network_joining_drivers();
+    while (*d && !streq((*d)->name, n->driver))
+        d++;
+    if (*d && (!(*d)->probe || (*d)->probe(why) > 0))
+        return 0;
+    return err_hint(e, err_msg(e, ENOTSUP, "network %s (driver %s): %s", n->name, n->driver, why),
+                    "networks of 'rootlet network create NAME' need no privilege");
+}
+
 /* They are there; an id becomes the name. */
 static int find_networks(struct build *b, struct err *e)
 {
@@ -59,6 +72,8 @@ static int find_networks(struct build *b, struct err *e)
     for (size_t i = 0; i < p->n_joins; i++) {
         scoped_network_config struct network_config n = {.name = NULL};
         int r = network_open(b->conf, p->joins[i].network, &n, e);
+        if (r == 0)
+            r = check_driver(&n, e);
         if (r < 0)
             return err_add(e, r, "--network");
         free(p->joins[i].network);

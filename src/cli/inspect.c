@@ -11,6 +11,7 @@
 #include "cli/sizes.h"
 #include "format/format.h"
 #include "image/store.h"
+#include "network/store.h"
 #include "volume/volume.h"
 
 struct inspect_opts {
@@ -309,6 +310,9 @@ static int one(const struct inspect_opts *o, const char *ref, json_t *out, struc
         if (ref && volume_open(cli_conf(), ref, &v, NULL) == 0)
             err_hint(e, r, "there is a volume of this name: rootlet volume inspect %s", ref);
         volume_release(&v);
+        scoped_network_config struct network_config n = {.name = NULL};
+        if (ref && network_open(cli_conf(), ref, &n, &none) == 0)
+            err_hint(e, r, "there is a network of this name: rootlet network inspect %s", ref);
         return r;
     }
     if (r < 0)

@@ -11,6 +11,8 @@
 #include "cli/stats.h"
 #include "container/pod.h"
 #include "format/format.h"
+#include "net/ports.h"
+#include "network/run.h"
 
 struct ps_opts {
     int64_t watch;
@@ -132,6 +134,23 @@ static bool needs_record(const struct ps_opts *o)
     return as_json(o);
 }
 
+/* podman's form, in its JSON. */
+static json_t *ports_json(char *const *ports)
+{
+    json_t *list = json_array();
+    for (char *const *text = ports; text && *text; text++) {
+        struct net_port p;
+        char address[NET_ADDR_TEXT];
+        if (net_port_parse_shown(*text, &p) == 0)
+            json_array_append_new(list,
+                                  json_pack("{s:s, s:i, s:i, s:i, s:s}", "host_ip",
+                                            net_addr_format(&p.addr, address), "container_port",
+                                            (int)p.ctr, "host_port", (int)p.host, "range",
+                                            (int)p.count, "protocol", net_proto_name(p.proto)));
+    }
+    return list;
+}
+
 static void set_details(json_t *row, const struct ctr_state *s, bool lists)
 {
     scoped_container struct container c = {.dir_fd = -1};
@@ -150,7 +169,7 @@ static void set_details(json_t *row, const struct ctr_state *s, bool lists)
     /* podman's JSON has lists where its tables have text */
     json_object_set_new(row, "Command", json_from_strv(c.rec.command));
     json_object_set_new(row, "Networks", json_from_strv(s->networks));
-    json_object_set_new(row, "Ports", json_from_strv(s->ports));
+    json_object_set_new(row, "Ports", ports_json(s->ports));
     if (!json_object_get(row, "Size"))
         json_object_set_new(row, "Size", json_null());
 }
@@ -170,6 +189,23 @@ static void set_namespaces(json_t *row, const struct ctr_state *s)
             number[1 + strspn(number + 1, "0123456789")] = '\0';
         set_text(row, columns[i][0], number ? number + 1 : "");
     }
+}
+
+/* One address in each of its networks. */
+static char *addresses_of(const struct ctr_state *s)
+{
+    scoped_strv char **all = NULL;
+    struct network_state st;
+    network_state_parse(ctr_state_alive(s) ? s->network : NULL, &st);
+    for (size_t i = 0; i < st.n_interfaces; i++) {
+        const char *a =
+            st.interfaces[i].address ? st.interfaces[i].address : st.interfaces[i].address6;
+        if (a)
+            strv_addf(&all, "%.*s", (int)strcspn(a, "/"), a);
+    }
+    network_state_release(&st);
+    char *text = strv_join(all, ",");
+    return text ? text : xstrdup("");
 }
 
 static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
@@ -192,7 +228,8 @@ static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
                         json_boolean(s->status == CTR_EXITED || s->status == CTR_STOPPED));
     set_text(row, "Ports", ports);
     set_text(row, "Networks", nets);
-    set_text(row, "IP", "");
+    scoped_free char *addresses = addresses_of(s);
+    set_text(row, "IP", addresses);
     json_object_set_new(row, "IsInfra", json_boolean(pod_is_infra(s)));
     set_text(row, "PodName", s->pod);
     set_text(row, "Pod", s->pod_id ? short_id(s->pod_id, o->no_trunc || as_json(o), id) : "");

@@ -46,3 +46,24 @@ tests_unit_test_publish_LDADD = src/network/libnetwork.a src/net/libnet.a src/sy
 	src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
 src_network_libnetwork_a_SOURCES += src/network/user.c src/network/user-manager.c src/network/user-priv.h
+
+if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-network-plan
+TESTS += tests/unit/test-network-plan
+tests_unit_test_network_plan_SOURCES = tests/unit/test-network-plan.c tests/unit/unit.h
+tests_unit_test_network_plan_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_network_plan_LDADD = src/network/libnetwork.a src/conf/libconf.a \
+	src/userns/libuserns.a src/spec/libspec.a src/net/libnet.a src/sys/libsys.a \
+	src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+endif
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-network
+tests_fuzz_fuzz_network_SOURCES = tests/fuzz/fuzz-network.c
+tests_fuzz_fuzz_network_LDADD = src/network/libnetwork.a src/conf/libconf.a \
+	src/userns/libuserns.a src/spec/libspec.a src/net/libnet.a src/sys/libsys.a \
+	src/base/libbase.a $(JANSSON_LIBS)
+tests_fuzz_fuzz_network_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+EXTRA_DIST += tests/fuzz/corpus/network/joins tests/fuzz/corpus/network/slirp \
+	tests/fuzz/corpus/network/resolv tests/fuzz/corpus/network/hosts

@@ -70,6 +70,7 @@ BAD = [
     (["--network", "container:nosuch"], "no such container"),
     (["--network", "ns:"], "want ns:PATH"),
     (["--network", "user"], "is a driver of networks\nhint: rootlet network create"),
+    (["--network", "bridge:nosuch=1"], "unknown option"),
     (["--network", "host", "--network", "a"], "\"host\" excludes other networks\nhint: several"),
     (["--network", "a", "--network", "none"], "\"none\" excludes other networks"),
     (["--network", "a", "--network", "a"], "network a is given twice"),
@@ -151,6 +152,19 @@ def test_settings(rootlet, tmp_path):
         "mode": "none", "dns": ["192.0.2.9"], "dns_search": ["x"], "hosts_file": "none"}
 
 
+def test_the_hosts_bridge(rootlet):
+    """podman's and docker's default: here the administrator's, who has to set it up."""
+    drivers = {d["Name"]: d for d in rootlet.ok("info", "--format", "{{json .Network}}").json()}
+    if drivers.get("bridge", {}).get("Usable"):
+        pytest.skip("it is set up here")
+    rootlet.fails("create", "--network", "bridge", rootlet.image(), "true",
+                  match=r"^Error: --network: network bridge \(driver bridge\): .+\nhint: networks of 'rootlet network create NAME' need no privilege\n$")
+    if "bridge" in drivers:
+        rootlet.fails("network", "create", "-d", "bridge", "x", match="--driver bridge: .+\nhint: without --driver")
+    rootlet.ok("network", "create", "net")
+    rootlet.fails("inspect", "net", match="there is a network of this name: rootlet network inspect net")
+
+
 def test_ports_of_the_hosts_network(rootlet):
     """As docker and podman: a notice, and nothing is published."""
     r = rootlet.ok("create", "--network", "host", "-p", "80:80", "--name", "c", rootlet.image(), "true")
@@ -187,3 +201,31 @@ def test_pods(nets):
     nets.fails("network", "rm", "a", rc=2, match="used by p-infra")
     nets.ok("pod", "rm", "p")
     nets.ok("network", "rm", "a")
+
+
+@rows("A63", "B3")
+def test_of_a_running_container(rootlet):
+    """What was published, and the addresses: ps, port and inspect agree, and say it in docker's and podman's words."""
+    drivers = {d["Name"]: d for d in rootlet.ok("info", "--format", "{{json .Network}}").json()}
+    if not drivers["slirp"]["Usable"]:
+        pytest.skip(drivers["slirp"]["Why"])
+    rootlet.ok("run", "-d", "--name", "c", "--network", "slirp", "-p", "80", "-p", "127.0.0.1::53/udp", "--expose", "99", rootlet.image(), "sleep", "1000")
+    c = rootlet.inspect("c")
+    ports = c["NetworkSettings"]["Ports"]
+    (tcp,), (udp,) = ports["80/tcp"], ports["53/udp"]
+    assert tcp["HostIp"] == "0.0.0.0" and 0 < int(tcp["HostPort"]) < 65536 and udp["HostIp"] == "127.0.0.1" and ports["99/tcp"] is None
+    shown = rootlet.ok("ps", "--format", "{{.Ports}}").text
+    assert shown.split(", ") == [f"0.0.0.0:{tcp['HostPort']}->80/tcp", f"127.0.0.1:{udp['HostPort']}->53/udp"]
+    assert shown in rootlet.ok("ps").out
+    assert rootlet.ok("port", "c", "80").text == f"0.0.0.0:{tcp['HostPort']}"
+    settings = c["NetworkSettings"]
+    assert (settings["IPAddress"], settings["IPPrefixLen"], settings["Gateway"]) == ("10.0.2.100", 24, "10.0.2.2")
+    assert settings["Networks"]["slirp"]["IPAddress"] == "10.0.2.100" and re.fullmatch("([0-9a-f]{2}:){5}[0-9a-f]{2}", settings["MacAddress"])
+    assert settings["SandboxKey"] == f"/proc/{c['State']['Pid']}/ns/net"
+    assert "10.0.2.100" in rootlet.ok("list").out
+    (row,) = rootlet.ok("ps", "--format", "json").json()
+    assert row["Networks"] == ["slirp"] and row["IP"] == "10.0.2.100"
+    assert row["Ports"][0] == {"host_ip": "0.0.0.0", "container_port": 80, "host_port": int(tcp["HostPort"]), "range": 1, "protocol": "tcp"}
+    rootlet.ok("stop", "-t", "0", "c")
+    assert rootlet.inspect("c")["NetworkSettings"]["Ports"]["80/tcp"] == [{"HostIp": "", "HostPort": ""}]
+    assert rootlet.ok("ps", "-a", "--format", "{{.Ports}}").text == ""
