@@ -178,7 +178,7 @@ struct network_process *network_process_find(struct network_run *run, const char
     return NULL;
 }
 
-void network_process_end(struct network_process *p)
+void network_process_stop(struct network_process *p)
 {
     fd_close(&p->ctl);
     if (p->pidfd >= 0) {
@@ -189,6 +189,12 @@ void network_process_end(struct network_process *p)
             pidfd_wait(p->pidfd, NULL);
         fd_close(&p->pidfd);
     }
+    p->pid = 0;
+}
+
+void network_process_end(struct network_process *p)
+{
+    network_process_stop(p);
     for (size_t k = 0; k < NETWORK_KEEP; k++)
         fd_close(&p->keep[k]);
     free(take_ptr(p->what));

@@ -129,7 +129,10 @@ struct network_process *network_process_adopt(struct network_run *run,
                                               const struct network_driver *d, const char *what,
                                               const struct network_state *st, struct err *e);
 struct network_process *network_process_find(struct network_run *run, const char *what);
-/* Kills it, reaps it, closes what is kept; the slot is free. */
+/* Kills it and reaps it. What is kept stays: to close the last descriptor of a network device takes
+ * the kernel ten milliseconds. */
+void network_process_stop(struct network_process *p);
+/* Then closes what is kept, too; the slot is free. */
 void network_process_end(struct network_process *p);
 /* A listening socket RUN_ROOT/ID/WHAT.sock, handed to the process for supervisors to come. */
 int network_listen(const struct network_run *run, const char *what, struct err *e);

@@ -511,15 +511,24 @@ static void session_free(struct network_session *n)
     free(n);
 }
 
+void network_session_stop(struct network_session *n)
+{
+    for (size_t i = n ? n->n_parts : 0; i-- > 0;) {
+        n->run.join = n->part[i].join;
+        if (n->part[i].driver->detach)
+            n->part[i].driver->detach(&n->run);
+        n->n_parts = i;
+    }
+    for (size_t i = 0; n && i < NETWORK_PROCESSES; i++)
+        if (n->run.process[i].what)
+            network_process_stop(&n->run.process[i]);
+}
+
 void network_session_end(struct network_session *n)
 {
     if (!n)
         return;
-    for (size_t i = n->n_parts; i-- > 0;) {
-        n->run.join = n->part[i].join;
-        if (n->part[i].driver->detach)
-            n->part[i].driver->detach(&n->run);
-    }
+    network_session_stop(n);
     for (size_t i = 0; i < NETWORK_PROCESSES; i++)
         if (n->run.process[i].what)
             network_process_end(&n->run.process[i]);

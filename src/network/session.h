@@ -56,7 +56,10 @@ int network_session_connect(struct network_session *n, const struct network_join
 int network_session_disconnect(struct network_session *n, const char *network, struct err *e);
 int network_session_port_add(struct network_session *n, const char *port, struct err *e);
 int network_session_port_remove(struct network_session *n, const char *port, struct err *e);
-/* The container has ended, or did not start: everything is taken back. */
+/* The container has ended: its ports are free and its processes gone when this returns. What is
+ * left are descriptors whose closing takes time. */
+void network_session_stop(struct network_session *n);
+/* Everything is taken back, also of one that did not start. */
 void network_session_end(struct network_session *n);
 /* The same, but its network lives on (the supervisor leaves it). */
 void network_session_leave(struct network_session *n);

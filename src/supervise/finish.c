@@ -73,7 +73,7 @@ void finish_init_ended(struct sup *s)
     if (!known)
         state_reason(s, "its exit status is not known: its first supervisor was killed");
     state_clear_init(st);
-    net_end(s); /* who hears of the end may use its ports */
+    net_stop(s); /* who hears of the end may use its ports */
     health_end(s);
     oom_end(s);
     char code[24];

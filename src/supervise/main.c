@@ -170,6 +170,7 @@ static void release(struct sup *s)
         s->in_head = in->next;
         free(in);
     }
+    net_forget(s);
     log_writer_close(s->log);
     ctr_state_release(&s->state);
     free(s->restart.policy);

@@ -134,11 +134,25 @@ void net_adopt(struct sup *s)
     (void)!watch(s, NULL);
 }
 
-void net_end(struct sup *s)
+void net_stop(struct sup *s)
 {
     unwatch(s);
-    network_session_end(s->net);
+    network_session_stop(s->net);
+}
+
+void net_end(struct sup *s)
+{
+    net_stop(s);
+    if (s->net)
+        net_forget(s);
+    s->net_past = s->net ? s->net : s->net_past;
     s->net = NULL;
+}
+
+void net_forget(struct sup *s)
+{
+    network_session_end(s->net_past);
+    s->net_past = NULL;
 }
 
 bool net_owns(const struct sup *s, pid_t pid)

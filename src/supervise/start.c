@@ -386,6 +386,7 @@ void sup_shrink(struct sup *s)
     spec_release(&s->spec);
     s->spec = rest;
     free(take_ptr(s->pidfile));
+    net_forget(s);
     cgroup_session_settle(s->session);
     malloc_trim(0);
 }

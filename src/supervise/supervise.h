@@ -107,7 +107,8 @@ struct sup {
     /* Of one run. */
     struct spec spec; /* after the start only what its end needs (hooks) */
     struct network_plan network;
-    struct network_session *net; /* NULL: the plan needs nobody who looks after it */
+    struct network_session *net;      /* NULL: the plan needs nobody who looks after it */
+    struct network_session *net_past; /* of the run before: stopped */
     struct engine *engine;
     struct group_args groups;
     struct cgroup_session *session; /* of all runs; NULL: no control groups */
@@ -192,7 +193,9 @@ int net_watch(struct sup *s, struct err *e);   /* after it */
 void net_state(struct sup *s);                 /* into s->state, not written */
 void net_enter_group(struct sup *s);           /* its processes, once we are in ours */
 void net_adopt(struct sup *s);
-void net_end(struct sup *s);
+void net_stop(struct sup *s);                  /* the init has ended */
+void net_end(struct sup *s);                   /* and the run is over */
+void net_forget(struct sup *s);                /* of the run before, when nobody waits */
 bool net_owns(const struct sup *s, pid_t pid); /* it reaps that child itself */
 int net_request(struct sup *s, const struct proto_msg *m, struct err *e);
 

@@ -20,8 +20,8 @@ import tools
 from host import Host
 from measure import Command, add, ratios
 
-SECTIONS = ("start", "again", "scope", "exec", "oci", "memory", "unpack", "files", "concurrency",
-            "lists", "ports")
+SECTIONS = ("start", "again", "network", "scope", "exec", "oci", "memory", "unpack", "files",
+            "concurrency", "lists", "ports")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -168,6 +168,23 @@ class Bench:
             found = self.compare("again", samples, name, ("crun run, one id", "crun run, a range"))
             self.verdict_of(f"{name[8:]} of a stopped container / crun run, a range",
                             found.get("crun run, a range"), "wall", 1.0)
+
+    def network(self):
+        """What the network costs a start: it is made while the root is mounted."""
+        self.title("network", f"a container that runs true, by network, {self.options.rounds} rounds")
+        env = self.home("network")
+        kinds = [("none",), ("slirp",), ("slirp", "-p", "127.0.0.1::80"), ("pasta",)]
+        if "slirp" in self.missing:
+            self.say(f"slirp: {self.missing['slirp']}")
+        kinds = [k for k in kinds if self.has(k[0])]
+        commands = [Command("rootlet --network " + " ".join(k), self.rootlet.run_on(*k)) for k in kinds]
+        samples = self.host.alternate(env, commands, self.options.rounds, 2)
+        self.table("network", samples)
+        for name in [c.name for c in commands[1:]]:
+            found = self.compare("network", samples, name, ("rootlet --network none",))
+            if name == "rootlet --network slirp":
+                self.verdict_of("start with the default network / --network none",
+                                found.get("rootlet --network none"), "wall", 1.5)
 
     def scope(self):
         """What the scope of systemd costs a start, in pairs: where a user's manager runs, as in the

@@ -23,6 +23,7 @@ MNT_DETACH = 2
 USER = "rlbench"
 PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init", "rootlet-oci",
             "rootlet-scope", "rootlet-leash")
+NETWORK_PROGRAMS = ("rootlet-slirp", "rootlet-ports", "rootlet-network")
 CONTAINERS_CONF = """[containers]
 cgroups = "disabled"
 [engine]
@@ -123,6 +124,9 @@ class Host:
         target.mkdir()
         for name in PROGRAMS:
             shutil.copy(builddir / name, target / name)
+        for name in NETWORK_PROGRAMS:
+            if (builddir / name).exists():
+                shutil.copy(builddir / name, target / name)
         for name in ("floor", "rss"):
             shutil.copy(builddir / "tests/bench" / name, target / name)
         return target, target

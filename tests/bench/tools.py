@@ -4,7 +4,7 @@ import shutil
 
 IMAGE = "localhost/bench:latest"
 PROGRAMS = {"crun": "crun", "runc": "runc", "podman": "podman", "bwrap": "bwrap", "nsenter": "nsenter",
-            "conmon": "conmon"}
+            "conmon": "conmon", "pasta": "pasta"}
 
 
 class Rootlet:
@@ -14,6 +14,9 @@ class Rootlet:
 
     def run(self, *command):
         return ["rootlet", "run", "--rm", *self.quiet, IMAGE, *(command or ("/bin/true",))]
+
+    def run_on(self, network, *options):
+        return ["rootlet", "run", "--rm", *self.quiet[:-1], network, *options, IMAGE, "/bin/true"]
 
     def detached(self, name):
         return ["rootlet", "run", "-d", *self.quiet, "--name", name, IMAGE, "/bin/sleep", "100000"]
@@ -129,6 +132,8 @@ def missing(host):
                      if name not in gone})
     if not host.subids():
         gone.setdefault("podman", "wants subordinate ids")
+    if not (host.own / "rootlet-slirp").exists():
+        gone["slirp"] = "built without libslirp"
     if "conmon" in gone or "crun" in gone:
         gone.setdefault("podman", "wants conmon and crun")
     return gone
