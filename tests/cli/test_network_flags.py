@@ -137,19 +137,19 @@ def test_default(rootlet):
     assert rootlet.ok("create", "-q", "--network", "slirp4netns", image, "true").err == ""
 
 
-def test_settings(rootlet, tmp_path):
-    (tmp_path / "rootlet").mkdir()
-    (tmp_path / "rootlet" / "rootlet.conf").write_text(
+def test_settings(rootlet):
+    where = rootlet.user.home / "network-settings"
+    rootlet.shell(f"mkdir -p {where}/rootlet")
+    (where / "rootlet" / "rootlet.conf").write_text(
         "publish_address = 127.0.0.1\ndns = 192.0.2.1, 192.0.2.2\ndns_search = .\nhosts_file = image\n", encoding="utf-8")
-    for p in (tmp_path, *tmp_path.parents[:2], tmp_path / "rootlet"):
-        p.chmod(0o755)
-    env = {"XDG_CONFIG_HOME": tmp_path}
+    env = {"XDG_CONFIG_HOME": where}
     rootlet.ok("network", "create", "n")
     assert plan(rootlet, "--network", "n", "-p", "80", "-p", "[::1]:90:90", env=env) == {
         "mode": "networks", "joins": [{"network": "n"}], "ports": ["127.0.0.1::80/tcp", "[::1]:90:90/tcp"], "dns": ["192.0.2.1", "192.0.2.2"],
         "dns_search": ["."], "hosts_file": "image"}
     assert plan(rootlet, "--dns", "192.0.2.9", "--hosts-file", "none", "--dns-search", "x", env=env) == {
         "mode": "none", "dns": ["192.0.2.9"], "dns_search": ["x"], "hosts_file": "none"}
+    rootlet.shell(f"rm -r {where}")
 
 
 def test_the_hosts_bridge(rootlet):

@@ -90,18 +90,16 @@ def test_files_that_are_the_images(rootlet):
         assert all(f" /etc/{f} " in mounts for f in ("hosts", "resolv.conf", "hostname") if f != file)
 
 
-def test_base_of_hosts(rootlet, tmp_path):
+def test_base_of_hosts(rootlet):
     """none: localhost; a file of the host, read at each start; image: what that has."""
-    base = tmp_path / "base"
-    for p in (tmp_path, *tmp_path.parents[:2]):
-        p.chmod(0o755)
+    base = rootlet.user.home / "hosts-base"
     base.write_text("192.0.2.7 base", encoding="utf-8")
-    base.chmod(0o644)
     rootlet.ok("create", "--name", "c", "--hosts-file", base, rootlet.image(), "cat", "/etc/hosts")
     assert [x.split()[:2] for x in rootlet.ok("start", "-a", "c").out.splitlines()][0] == ["192.0.2.7", "base"]
     base.write_text("192.0.2.8 later\n", encoding="utf-8")
     out = rootlet.ok("start", "-a", "c").out
     assert out.startswith("192.0.2.8 later\n") and "localhost" not in out and "base" not in out
+    base.unlink()
     rootlet.ok("run", "--name", "m", "--no-hosts", rootlet.image(), "sh", "-c", "echo 192.0.2.9 inimage >/etc/hosts")
     rootlet.ok("commit", "-q", "m", "with-hosts")
     hosts = rootlet.ok("run", "--rm", "--hosts-file", "image", "with-hosts", "cat", "/etc/hosts").out
