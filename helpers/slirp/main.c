@@ -3,7 +3,9 @@
  * Started with a SEQPACKET socket as descriptor 3; what to do comes over it (net/wire.h). */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,18 +47,43 @@ static const struct sandbox_check checks[] = {
     {SYS_mprotect, 2, PROT_EXEC, 0},
     {SYS_ioctl, 1, ~0U, FIONREAD},
     {SYS_ioctl, 1, ~0U, FIONBIO},
+    {SYS_ioctl, 1, ~0U, SIOCGIFINDEX},
     {SYS_fcntl, 1, ~0U, F_GETFL},
     {SYS_fcntl, 1, ~0U, F_SETFL},
     {SYS_fcntl, 1, ~0U, F_GETFD},
     {SYS_fcntl, 1, ~0U, F_SETFD},
 };
 
-/* /run: where /etc/resolv.conf leads on hosts with a resolver of their own. glib seeds its numbers.
- */
-static const char *const readable[] = {"/etc", "/run", "/dev/urandom", NULL};
+/* In place of libc's, which opens a unix socket for it: libslirp asks for the interface of
+ * "nameserver fe80::1%eth0", and unix sockets lead to all that the user runs. */
+unsigned if_nametoindex(const char *name)
+{
+    struct ifreq req = {.ifr_ifindex = 0};
+    scoped_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || strlen(name) >= sizeof(req.ifr_name))
+        return 0;
+    memcpy(req.ifr_name, name, strlen(name) + 1);
+    return ioctl(fd, SIOCGIFINDEX, &req) < 0 ? 0 : (unsigned)req.ifr_ifindex;
+}
+
+/* Where resolv.conf leads to (/run on hosts with a resolver of their own, /mnt/wsl...): the folder,
+ * as the file is replaced by others. Never the root directory. */
+static const char *resolver_folder(void)
+{
+    static char path[PATH_MAX];
+    if (!realpath("/etc/resolv.conf", path))
+        return "/etc";
+    char *slash = strrchr(path, '/');
+    if (!slash || slash == path)
+        return "/etc";
+    *slash = '\0';
+    return path;
+}
 
 static int confine(struct err *e)
 {
+    /* urandom: glib seeds its numbers. */
+    const char *const readable[] = {"/etc", "/run", "/dev/urandom", resolver_folder(), NULL};
     const struct sandbox s = {
         .what = "rootlet-slirp",
         .calls = calls,
@@ -165,11 +192,12 @@ static void serve(struct server *s)
     }
 }
 
-/* Large blocks go back as soon as they are free, whatever was asked for before. */
+/* Everything from the heap: the two buffers of 128 KiB that each connection has would be mapped and
+ * faulted in anew. What stands free at its end goes back soon, all of it when nothing is in use. */
 static void tune_memory(void)
 {
-    mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    mallopt(M_TRIM_THRESHOLD, 256 << 10);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
     mallopt(M_ARENA_MAX, 1);
 }
 

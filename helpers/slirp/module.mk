@@ -6,6 +6,8 @@ pkglibexec_PROGRAMS += rootlet-slirp
 rootlet_slirp_SOURCES = helpers/slirp/main.c $(SLIRP_SOURCES)
 rootlet_slirp_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 rootlet_slirp_CFLAGS = $(AM_CFLAGS) $(SLIRP_CFLAGS)
+# libslirp shall find ours.
+rootlet_slirp_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol=if_nametoindex
 rootlet_slirp_LDADD = src/net/libnet.a src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(SLIRP_LIBS)
 
 if ENABLE_FUZZERS

@@ -16,12 +16,13 @@ import sys
 import files
 import images
 import ports
+import slirp
 import tools
 from host import Host
 from measure import Command, add, ratios
 
 SECTIONS = ("start", "again", "network", "scope", "exec", "oci", "memory", "unpack", "files",
-            "concurrency", "lists", "ports")
+            "concurrency", "lists", "ports", "slirp")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -357,6 +358,9 @@ class Bench:
     def files(self):
         files.measure(self)
 
+    def slirp(self):
+        slirp.measure(self)
+
     def concurrency(self):
         total, width = self.options.starts, self.options.width
         self.title("concurrency", f"{total} starts, {width} at a time and one after the other")
@@ -470,6 +474,8 @@ def main():
     p.add_argument("--files", type=int, default=20000, help="small files of the section files (20000)")
     p.add_argument("--files-mb", type=int, default=50, help="and the size of a large one (50)")
     p.add_argument("--files-rounds", type=int, default=3, help="rounds of it (3)")
+    p.add_argument("--slirp-rounds", type=int, default=5, help="rounds of the network (5)")
+    p.add_argument("--slirp-seconds", type=float, default=2, help="seconds of each transfer (2)")
     p.add_argument("--without", type=lambda s: s.split(","), default=[], metavar="PEER,...",
                    help="leave peers out")
     p.add_argument("--realtime", action="store_true",

@@ -92,8 +92,8 @@ while True:
 DNS = """
 ZONE = {b"a.example.org": ["203.0.113.1"], b"b.example.org": ["203.0.113.2"], b"evil.test": ["203.0.113.2"],
         b"rebind.example.org": ["127.0.0.1", "10.0.2.2", "10.0.2.3", "10.0.2.77", "0.0.0.0"]}
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("0.0.0.0", 53))
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 53))
 while True:
     data, peer = s.recvfrom(4096)
     labels, i = [], 12
@@ -402,9 +402,13 @@ def test_strange_frames(small, slirp):
 def test_names(small, slirp):
     slirp()
     assert inside(small, "print(ask('a.example.org'), ask('no.example.org'))") == "(0, ['203.0.113.1']) (3, [])"
-    # Another server in the host's file is found without a new start.
-    small.resolv.write_text("nameserver 203.0.113.1\noptions timeout:1\n")
     try:
+        # One whose address needs an interface, as routers announce them.
+        small.outside.sh("ip -6 addr add fe80::53/64 dev out1 nodad")
+        small.resolv.write_text("nameserver fe80::53%out0\n")
+        assert inside(small, "print(ask('a.example.org', to='fd00::3'))") == "(0, ['203.0.113.1'])"
+        # Another server in the host's file is found without a new start.
+        small.resolv.write_text("nameserver 203.0.113.1\noptions timeout:1\n")
         assert wait_for(lambda: inside(small, "print(ask('b.example.org'))") == "(0, ['203.0.113.2'])")
     finally:
         small.resolv.write_text(f"nameserver {OUTSIDE}\n")
