@@ -5,6 +5,7 @@
 
 #include "base/timefmt.h"
 #include "cli/cli.h"
+#include "cli/inspect.h"
 #include "cli/pod.h"
 #include "format/format.h"
 
@@ -149,13 +150,13 @@ static json_t *row_of(const struct pod *p, const struct ls_opts *o)
     scoped_free char *ids = column(all, "Id", !o->no_trunc);
     time_human(time_now_ns() - rec->created_ns, created, sizeof(created));
     snprintf(ago, sizeof(ago), "%s ago", created);
+    scoped_strv char **networks = container_networks(rec);
     json_t *row = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:O, s:o, s:o}", "ID", full, "Id",
         p->infra.id, "Name", rec->pod, "Status", pod_status(p), "CreatedHuman", ago, "Created",
         time_rfc3339(rec->created_ns, when, sizeof(when)), "InfraID", full, "NumberOfContainers",
         (int)p->n + 1, "Cgroup", rec->cgroup_parent ? rec->cgroup_parent : "", "Containers", all,
-        "Labels", json_from_pairs(rec->labels), "Networks",
-        json_pack("[s]", rec->network.mode ? rec->network.mode : ""));
+        "Labels", json_from_pairs(rec->labels), "Networks", json_from_strv(networks));
     json_object_set_new(row, "InfraId", json_string(p->infra.id));
     json_object_set_new(row, "Namespace", json_string(""));
     json_object_set_new(row, "ContainerNames", json_string(names));
@@ -207,6 +208,25 @@ static int ps(const struct cmd *cmd, void *opts, char **args, struct err *e)
 
 /* --- inspect --- */
 
+static json_t *infra_json(const struct ctr_record *rec)
+{
+    const struct network_plan *n = &rec->network;
+    const struct network_join *first = n->n_joins ? &n->joins[0] : NULL;
+    scoped_strv char **networks = container_networks(rec);
+    json_t *j = json_pack("{s:o, s:b, s:s, s:s, s:s, s:s}", "PortBindings",
+                          inspect_port_bindings(n), "HostNetwork", streq(n->mode, "host"),
+                          "StaticIP", first && first->ip ? first->ip : "", "StaticMAC",
+                          first && first->mac ? first->mac : "", "NetworkMode",
+                          n->mode ? n->mode : "", "userns", rec->userns ? rec->userns : "");
+    json_object_set_new(j, "NoManageHosts", json_boolean(n->no_hosts));
+    json_object_set_new(j, "DNSServer", json_from_strv(n->dns));
+    json_object_set_new(j, "DNSSearch", json_from_strv(n->dns_search));
+    json_object_set_new(j, "DNSOption", json_from_strv(n->dns_options));
+    json_object_set_new(j, "HostAdd", json_from_strv(n->add_hosts));
+    json_object_set_new(j, "Networks", json_from_strv(n->n_joins ? networks : NULL));
+    return j;
+}
+
 /* podman's keys, in its order. */
 static json_t *pod_json(const struct pod *p, struct err *e)
 {
@@ -226,11 +246,7 @@ static json_t *pod_json(const struct pod *p, struct err *e)
                         json_string(rec->cgroup_parent ? rec->cgroup_parent : ""));
     json_object_set_new(j, "CreateInfra", json_true());
     json_object_set_new(j, "InfraContainerID", json_string(p->infra.id));
-    json_object_set_new(j, "InfraConfig",
-                        json_pack("{s:b, s:s, s:s, s:o}", "HostNetwork",
-                                  streq(rec->network.mode, "host"), "NetworkMode",
-                                  rec->network.mode ? rec->network.mode : "", "userns",
-                                  rec->userns ? rec->userns : "", "Networks", json_array()));
+    json_object_set_new(j, "InfraConfig", infra_json(rec));
     json_object_set_new(j, "SharedNamespaces", json_from_strv(rec->pod_share));
     json_object_set_new(j, "NumContainers", json_integer((json_int_t)p->n + 1));
     json_object_set_new(j, "Containers", containers_json(p, "Name", "State"));

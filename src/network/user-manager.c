@@ -21,6 +21,7 @@
 #include "sys/sock.h"
 
 #define TRIES 100
+#define STALE_TRIES 30  /* longer than one without members stays */
 #define PAUSE_MS 50     /* one that ends holds its lock as long */
 #define ANSWER_MS 30000 /* with a scope to be made on a slow machine */
 
@@ -218,6 +219,11 @@ int user_exchange(const struct network_run *run, const struct wire_network_reque
             if (e)
                 *e = why;
             return fd;
+        }
+        /* That of a network of the same name that was removed: it ends when nobody is in it. */
+        if (r == -ESTALE && i < STALE_TRIES) {
+            err_clear(e);
+            r = -ECONNRESET;
         }
         if (r == -ECONNRESET)
             poll(NULL, 0, i ? PAUSE_MS : 0);

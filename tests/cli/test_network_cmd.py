@@ -198,6 +198,15 @@ def test_connect_a_stopped_container(rootlet):
     rootlet.ok("network", "rm", "b")
 
 
+def test_made_anew_at_once(rootlet):
+    """The process of the old one may still be there for a moment: nobody is served by it."""
+    for n in (76, 77, 78):
+        make(rootlet, "--subnet", f"10.{n}.0.0/24", "web")
+        out = rootlet.ok("run", "--rm", "--network", "web", rootlet.image(), "ip", "-o", "-4", "addr", "show", "eth0").out
+        assert f" 10.{n}.0." in out
+        rootlet.ok("network", "rm", "web")
+
+
 def test_many_at_once_get_different_addresses(rootlet):
     running = [rootlet.spawn("network", "create", f"n{i}") for i in range(8)]
     assert all(p.wait() == 0 for p in running)

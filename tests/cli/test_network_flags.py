@@ -195,6 +195,10 @@ def test_pods(nets):
     infra = nets.inspect("p-infra")
     assert infra["NetworkSettings"]["Networks"]["a"]["Aliases"] == ["x"]
     assert infra["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "18080"}]}
+    config = nets.ok("pod", "inspect", "p").json()
+    config = (config[0] if isinstance(config, list) else config)["InfraConfig"]
+    assert config["PortBindings"] == infra["HostConfig"]["PortBindings"] and config["Networks"] == ["a"]
+    assert config["StaticIP"] == "10.76.0.9" and config["DNSServer"] == ["192.0.2.1"] and config["HostAdd"] == ["db:192.0.2.9"]
     for flags in (["-p", "80"], ["-P"], ["--ip", "10.76.0.3"], ["--network-alias", "y"], ["--network", "b"], ["--mac-address", "02:00:00:00:00:01"],
                   ["--egress", "deny"]):
         nets.fails("create", "--pod", "p", *flags, nets.image(), "true", match="pod p shares its network\nhint: .*pod create")
