@@ -676,6 +676,7 @@ complete -c rootlet -n '__rootlet_is "system prune"' -l filter -x -d 'until, lab
 complete -c rootlet -n '__rootlet_is "system prune"' -s f -l force -d 'Do not ask'
 complete -c rootlet -n '__rootlet_is "system prune"' -l volumes -d 'Volumes that no container uses, too'
 
+complete -c rootlet -n '__rootlet_is unshare' -l network -x -a '(__rootlet_networks) slirp none host pasta container: ns:' -d 'in the namespaces of a user network that has members, to look at its links, routes and rules'
 
 complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as JSON'
 

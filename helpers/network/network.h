@@ -51,7 +51,8 @@ struct network {
     int userns_fd, netns_fd;
     int route_fd, monitor_fd; /* NETLINK_ROUTE inside; link changes */
     int dns_fd[4];            /* UDP and TCP of IPv4, of IPv6 */
-    int tap_fd;
+    int tap_fd;               /* the uplink's wire */
+    bool packet;              /* it is a packet socket */
     int bridge;
     uint32_t mtu;
     struct ipam_range range[2]; /* net.addr.family 0: none */

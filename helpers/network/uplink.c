@@ -1,13 +1,11 @@
 /* The way out: one rootlet-slirp in the host's namespaces, with a tap in the network's. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_tun.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "sys/netns.h"
 #include "sys/rtnl.h"
 #include "sys/sock.h"
+#include "sys/tap.h"
 
 #define ANSWER_MS 10000
 #define QUICK_MAX 10
@@ -29,15 +28,38 @@
 static int open_tap(void *data, int ret_fds[SOCK_MAX_FDS], struct err *e)
 {
     (void)data;
-    struct ifreq req = {.ifr_flags = IFF_TAP | IFF_NO_PI};
-    memcpy(req.ifr_name, UPLINK_NAME, sizeof(UPLINK_NAME));
-    scoped_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return err_set(e, errno, "open /dev/net/tun");
-    if (ioctl(fd, TUNSETIFF, &req) < 0)
-        return err_set(e, errno, "make the uplink");
-    ret_fds[0] = take_fd(&fd);
-    return 0;
+    ret_fds[0] = tap_open(UPLINK_NAME, e);
+    return ret_fds[0] < 0 ? ret_fds[0] : 0;
+}
+
+static int open_packet(struct network *n, struct err *e)
+{
+    int fds[SOCK_MAX_FDS];
+    int r = netns_run(n->userns_fd, -1, tap_packet_open, NULL, fds, e);
+    if (r < 0)
+        return r;
+    r = tap_packet_join(fds, n->route_fd, UPLINK_NAME, n->mtu, e);
+    n->tap_fd = r == 0 ? take_fd(&fds[TAP_PACKET]) : -1;
+    for (size_t i = 0; i < TAP_FDS; i++)
+        fd_close(&fds[i]);
+    n->packet = r == 0;
+    return r;
+}
+
+static int open_device(struct network *n, struct err *e)
+{
+    struct rtnl_link old;
+    struct err why = ERR_INIT;
+    int fds[SOCK_MAX_FDS];
+    /* Of a manager that was killed, whose slirp may not have ended yet. */
+    if (rtnl_link_get(n->route_fd, UPLINK_NAME, &old) == 0)
+        rtnl_link_del(n->route_fd, old.index);
+    if (netns_run(n->userns_fd, n->netns_fd, open_tap, NULL, fds, &why) == 0) {
+        n->tap_fd = fds[0];
+        return 0;
+    }
+    int r = open_packet(n, e);
+    return r < 0 ? err_hint(e, r, "a tap cannot be had either: %s", why.msg) : 0;
 }
 
 /* The uplink's networks: 10.0.2.0/24 and fd00::/64, or ones beside them if those are taken. */
@@ -100,6 +122,8 @@ static void fill_start(const struct network *n, const struct sides *s, struct st
     memcpy(ret->slirp.network6, s->net[1].addr.b, sizeof(ret->slirp.network6));
     if (n->range[1].net.addr.family)
         ret->slirp.flags |= WIRE_SLIRP_IPV6;
+    if (n->packet)
+        ret->slirp.flags |= WIRE_SLIRP_PACKET;
     if (!n->cfg.egress[0])
         return;
     ret->slirp.flags |= WIRE_SLIRP_EGRESS;
@@ -223,11 +247,9 @@ int uplink_start(struct network *n, struct err *e)
 {
     struct sides sides;
     struct rtnl_link link;
-    int fds[SOCK_MAX_FDS];
-    int r = netns_run(n->userns_fd, n->netns_fd, open_tap, NULL, fds, e);
+    int r = open_device(n, e);
     if (r < 0)
         return r;
-    n->tap_fd = fds[0];
     choose_sides(n, &sides);
     r = rtnl_link_get(n->route_fd, UPLINK_NAME, &link);
     if (r < 0)

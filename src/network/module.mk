@@ -45,7 +45,8 @@ tests_unit_test_publish_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_publish_LDADD = src/network/libnetwork.a src/net/libnet.a src/sys/libsys.a \
 	src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
-src_network_libnetwork_a_SOURCES += src/network/user.c src/network/user-manager.c src/network/user-priv.h
+src_network_libnetwork_a_SOURCES += src/network/user.c src/network/user-manager.c \
+	src/network/user-priv.h src/network/user.h
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-network-plan

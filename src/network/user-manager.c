@@ -16,6 +16,7 @@
 #include "base/strv.h"
 #include "network/store.h"
 #include "network/user-priv.h"
+#include "network/user.h"
 #include "sys/clone.h"
 #include "sys/netns.h"
 #include "sys/sock.h"
@@ -277,4 +278,26 @@ int user_dns_socket(const struct network_run *run, const char *network, const in
     return r < 0 || (r = netns_run(space[0], space[1], open_socket, &server, fds, NULL)) < 0
                ? r
                : fds[0];
+}
+
+int network_user_space(const struct conf *c, const char *name, int ret[2], struct err *e)
+{
+    struct user_lease l = USER_LEASE_INIT;
+    struct wire_network_request *q = xcalloc(1, sizeof(*q));
+    q->head.type = WIRE_NETWORK_SPACE;
+    int r = user_network_load(c, name, &q->network, e);
+    scoped_free char *sub = path_join("networks", q->network.name);
+    scoped_fd int dirfd = r < 0 ? -1 : conf_open_run(c, sub, false, NULL);
+    scoped_fd int fd = dirfd < 0 ? -1 : sock_connect_at(dirfd, "sock", NULL);
+    if (r == 0)
+        r = fd < 0 ? -ECONNRESET : ask(fd, q, (const int[2]){-1, -1}, &l, e);
+    if (r == -ECONNRESET)
+        err_hint(e,
+                 err_msg(e, ENOTCONN, "network %s: no container that runs is a member of it", name),
+                 "a user network has a namespace while it has members");
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        ret[i] = take_fd(&l.space[i]);
+    user_lease_release(&l);
+    free(q);
+    return r == -ECONNRESET ? -ENOTCONN : r;
 }

@@ -3,13 +3,14 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from world import OUTSIDE, wait_for
+from world import OUTSIDE, OUTSIDE6, wait_for
 
 SLEEP = ("sleep", "100000")
 
@@ -369,3 +370,53 @@ def test_two_accounts(net, other):
     assert net("exec", mine, "timeout", "1", "wget", "-qO-", "http://10.94.0.3/name").rc != 0
     assert look(other, theirs, theirs) == ["10.94.0.3"]
     other.ok("rm", "-f", "-t", "0", theirs)
+
+
+@pytest.mark.rows("B28")
+def test_a_look_inside(net):
+    """The owner may look at everything, and there is nothing in it that was not meant."""
+    create(net, "n", "--ipv6")
+    net.fails("unshare", "--network", "n", "true", match="network n: no container that runs is a member of it")
+    net.fails("unshare", "--network", "nosuch", "true", match="nosuch")
+    cid = start(net, "one", "--network", "n")
+    links = net.ok("unshare", "--network", "n", "ip", "-o", "link").out
+    names = re.findall(r"^\d+: ([^:@]+)", links, re.M)
+    assert sorted(names) == sorted(["lo", "n", "uplink0", f"v-{cid[:12]}"])
+    assert len(set(re.findall(r"mtu (\d+)", links)) - {"65536"}) == 1
+    assert cid in net.ok("unshare", "--network", "n", "ip", "link", "show", f"v-{cid[:12]}").out
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        path = "/proc/sys/" + key.replace(".", "/")
+        assert net.ok("unshare", "--network", "n", "cat", path).text == "1"
+    if shutil.which("nft"):
+        rules = net.ok("unshare", "--network", "n", "nft", "list", "ruleset").out
+        assert re.search(r'oifname "uplink0" masquerade', rules)
+    heard = net.ok("unshare", "--network", "n", "ss", "-lnH").out if shutil.which("ss") else ""
+    assert all(":53 " in line for line in heard.splitlines() if line.split()[0] in ("udp", "tcp"))
+
+
+@pytest.mark.rows("B28")
+def test_without_a_tap(net):
+    """Where /dev/net/tun is closed, as in many build machines."""
+    if os.path.exists("/dev/net/tun"):
+        mode = os.stat("/dev/net/tun").st_mode & 0o7777
+        os.chmod("/dev/net/tun", 0o600)
+    try:
+        create(net, "n", "--ipv6")
+        start(net, "one", "--network", "n")
+        assert net.ok("exec", "one", "wget", "-qO-", f"http://{OUTSIDE}:8000/").out
+        assert net.ok("exec", "one", "wget", "-qO-", f"http://[{OUTSIDE6}]:8000/").out
+    finally:
+        if os.path.exists("/dev/net/tun"):
+            os.chmod("/dev/net/tun", mode)
+
+
+@pytest.mark.rows("B28", "B30")
+def test_egress(net):
+    """A network's rules are those of all its members; names are asked for through the uplink."""
+    create(net, "n", "--egress", "allow=allowed.test:8000")
+    start(net, "one", "--network", "n")
+    start(net, "two", "--network", "n", command=SERVE)
+    fetch = ("timeout", "5", "wget", "-qO-")
+    assert net("exec", "one", *fetch, f"http://{OUTSIDE}:8000/").rc != 0
+    assert net("exec", "one", *fetch, "http://allowed.test:8000/").rc == 0
+    assert net.ok("exec", "one", *fetch, "http://two/name").out
