@@ -370,6 +370,18 @@ int sup_start(struct sup *s, struct err *e)
     return 0;
 }
 
+/* What the start was done with is code that an idle supervisor does not need: the kernel maps it
+ * again, from the file, when it is run. */
+static void forget_code(void)
+{
+    extern const char __executable_start[], etext[];
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)__executable_start + page - 1) & ~(page - 1);
+    uintptr_t to = (uintptr_t)etext & ~(page - 1);
+    if (from < to)
+        (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 void sup_shrink(struct sup *s)
 {
     if (s->unit.on)
@@ -389,4 +401,5 @@ void sup_shrink(struct sup *s)
     net_forget(s);
     cgroup_session_settle(s->session);
     malloc_trim(0);
+    forget_code();
 }
