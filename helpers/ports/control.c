@@ -88,7 +88,7 @@ static int add_port(const struct wire_ports_port *m, int *fd)
     list_init(&p->users);
     int r = look_at(p);
     if (r == 0)
-        r = !tcp ? udp_start(p) : loop_watch(&p->watch, stats.paused ? 0 : EPOLLIN);
+        r = tcp ? tcp_start(p) : udp_start(p);
     if (r < 0) {
         free(p);
         return r;

@@ -80,6 +80,7 @@ void space_route(const union peer *to, bool add);
 
 /* tcp.c */
 void tcp_limits(unsigned files);
+int tcp_start(struct port *p);
 void tcp_accept(struct watch *w, uint32_t events);
 void tcp_end(struct port *p); /* of a port that is removed */
 bool tcp_work(void);          /* what has more to do; true: there is still some */

@@ -224,15 +224,24 @@ static void side_ready(struct watch *w, uint32_t events)
         run(c);
 }
 
-static void set_options(int fd)
+/* The sender has collected what it wants to; we do not do so again. */
+static void no_delay(int fd)
 {
-    int on = 1, idle = KEEP_IDLE, interval = KEEP_INTERVAL, count = KEEP_COUNT;
-    /* The sender has collected what it wants to; we do not do so again. */
+    int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+/* What the listening socket has, those that come from it have too. tcp(7) */
+int tcp_start(struct port *p)
+{
+    int fd = p->watch.fd;
+    int on = 1, idle = KEEP_IDLE, interval = KEEP_INTERVAL, count = KEEP_COUNT;
+    no_delay(fd);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+    return loop_watch(&p->watch, stats.paused ? 0 : EPOLLIN);
 }
 
 /* An IPv4 client of a socket of both families. */
@@ -254,8 +263,8 @@ static int begin(struct port *p, int client, int inner)
     for (int i = 0; i < 2; i++) {
         c->side[i].watch = (struct watch){fds[i], side_ready};
         c->side[i].conn = c;
-        set_options(fds[i]);
     }
+    no_delay(inner);
     stats.connections++;
     list_push(&p->users, &c->list);
     for (int i = 0; i < 2; i++) {
