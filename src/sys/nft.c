@@ -70,6 +70,20 @@ void nft_chain_add(struct nft *b, const struct nft_chain *c)
     nl_put_be32(&b->m, NFTA_CHAIN_POLICY, c->drop ? NF_DROP : NF_ACCEPT);
 }
 
+/* nft(8) keeps there in which byte order it shall print: type, length, 1 for ours and 2 for the
+ * network's. Only names and numbers of ours need it. */
+static void put_byte_order(struct nft *b, const struct nft_set *s)
+{
+    bool key = s->key_type == NFT_T_IFNAME || s->key_type == NFT_T_MARK,
+         data = s->data_type == NFT_T_IFNAME || s->data_type == NFT_T_MARK;
+    uint8_t v[] = {0, 4, 0, 0, 0, 0, 1, 4, 0, 0, 0, 0};
+    uint32_t ours = 1, networks = 2;
+    memcpy(v + 2, key ? &ours : &networks, 4);
+    memcpy(v + 8, data ? &ours : &networks, 4);
+    if (key || data)
+        nl_put(&b->m, NFTA_SET_USERDATA, v, s->data_size ? 12 : 6);
+}
+
 void nft_set_add(struct nft *b, const struct nft_set *s)
 {
     add_message(b, NFT_MSG_NEWSET, NLM_F_CREATE, b->family);
@@ -83,6 +97,7 @@ void nft_set_add(struct nft *b, const struct nft_set *s)
         nl_put_be32(&b->m, NFTA_SET_DATA_TYPE, s->data_type);
         nl_put_be32(&b->m, NFTA_SET_DATA_LEN, s->data_size);
     }
+    put_byte_order(b, s);
 }
 
 static void put_data(struct nl_msg *m, int type, const void *data, size_t size)

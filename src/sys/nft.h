@@ -27,6 +27,7 @@ enum nft_type {
     NFT_T_SERVICE = 13,
     NFT_T_MARK = 19,
     NFT_T_UID = 24,
+    NFT_T_DEVGROUP = 35,
     NFT_T_IFNAME = 41,
 };
 static inline uint32_t nft_type(uint32_t first, enum nft_type next)

@@ -114,6 +114,8 @@ static void put_change(struct nl_msg *m, const struct rtnl_change *c)
         nl_put(m, IFLA_ADDRESS, c->mac, 6);
     if (c->mtu)
         nl_put_u32(m, IFLA_MTU, c->mtu);
+    if (c->group)
+        nl_put_u32(m, IFLA_GROUP, c->group);
     if (c->master)
         nl_put_u32(m, IFLA_MASTER, c->master > 0 ? (uint32_t)c->master : 0);
     if (c->alias)

@@ -42,9 +42,10 @@ struct rtnl_change {
     const char *name, *alias;
     const uint8_t *mac;
     unsigned mtu;
-    int master; /* index; -1: out of its bridge */
-    int up;     /* 1 up, -1 down */
-    int netns;  /* descriptor + 1 */
+    unsigned group; /* a number that firewalls can match on */
+    int master;     /* index; -1: out of its bridge */
+    int up;         /* 1 up, -1 down */
+    int netns;      /* descriptor + 1 */
 };
 int rtnl_link_set(int fd, int index, const struct rtnl_change *c);
 int rtnl_link_del(int fd, int index);
