@@ -121,7 +121,7 @@ void network_plan_release(struct network_plan *p)
 }
 
 /* Of networks by name. */
-static const struct network_driver *const joining[] = {&network_user, NULL};
+static const struct network_driver *const joining[] = {&network_user, &network_bridge, NULL};
 
 const struct network_driver *const *network_joining_drivers(void)
 {

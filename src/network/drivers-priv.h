@@ -6,7 +6,8 @@
 
 extern const struct network_driver network_none, network_host, network_container, network_ns;
 extern const struct network_driver network_pasta;
-extern const struct network_driver network_named, network_user; /* of networks by name */
+extern const struct network_driver network_named, network_user,
+    network_bridge; /* of networks by name */
 extern const struct network_driver network_slirp;
 
 /* That of a named network, by its configuration; NULL with e. */

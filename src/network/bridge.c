@@ -1,0 +1,380 @@
+/* "bridge": a bridge of the host, by rootlet-net-helper, the only program of ours with a privilege.
+ *
+ * The helper makes a veth pair, one end of it in the container's network namespace, which is handed
+ * to it as a descriptor, and says which address that end may use. The rest is done here without
+ * any privilege: the namespace is the user's. rootlet-net-helper(8) */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/strv.h"
+#include "net/addr.h"
+#include "network/bridge.h"
+#include "network/drivers-priv.h"
+#include "network/resolv.h"
+#include "network/store.h"
+#include "sys/rtnl.h"
+
+#define HELPER "rootlet-net-helper"
+#define HELPER_MS 15000
+#define ANSWER_MAX 65536
+
+/* The helper's own words are enough: not that it is a program which has ended with a status. */
+static int reword(int r, struct err *e)
+{
+    const char *at = e ? strstr(e->msg, HELPER ": ") : NULL;
+    for (const char *next = at; next; next = strstr(at + 1, HELPER ": "))
+        at = next;
+    if (!at)
+        return r;
+    scoped_free char *text = xstrdup(at + strlen(HELPER ": "));
+    r = err_msg(e, ENOTSUP, "%s", text);
+    if (strstr(text, "net.conf"))
+        err_hint(e, r, "the administrator grants bridges there: net.conf(5)");
+    return r;
+}
+
+/* Runs the helper with args; fds keep their numbers in it. *ret: what it says, owned; may be NULL.
+ */
+static int call(const char *libexec, char *const *args, const int *fds, size_t n_fds, json_t **ret,
+                struct err *e)
+{
+    scoped_free char *path = path_join(libexec, HELPER);
+    scoped_strv char **argv = NULL;
+    scoped_fd int out = memfd_create("answer", MFD_CLOEXEC);
+    scoped_free char *text = NULL;
+    if (out < 0)
+        return err_set(e, errno, "make a file for an answer");
+    strv_add(&argv, path);
+    strv_extend(&argv, args);
+    for (size_t i = 0; i < n_fds; i++)
+        fcntl(fds[i], F_SETFD, 0);
+    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = out, .timeout_ms = HELPER_MS};
+    int r = proc_run(&cmd, e);
+    for (size_t i = 0; i < n_fds; i++)
+        fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+    if (r == 127)
+        return err_hint(e, err_msg(e, ENOENT, "%s is not installed", path),
+                        "see rootlet-net-helper(8)");
+    if (r != 0)
+        return reword(r < 0 ? r : -EIO, e);
+    if (lseek(out, 0, SEEK_SET) < 0 || fs_read_fd(out, ANSWER_MAX, &text, e) < 0)
+        return -EIO;
+    json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(j)) {
+        json_decref(j);
+        return err_msg(e, EPROTO, "%s gave an answer that is none", HELPER);
+    }
+    if (ret)
+        *ret = j;
+    else
+        json_decref(j);
+    return 0;
+}
+
+static const char *text_of(const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+    return s ? s : "";
+}
+
+/* The bridges that this user may use. */
+static int ask_info(const char *libexec, json_t **ret, struct err *e)
+{
+    char *args[] = {(char *)(uintptr_t) "info", NULL};
+    return call(libexec, args, NULL, 0, ret, e);
+}
+
+static int probe(char why[static 256])
+{
+    struct err e = ERR_INIT;
+    scoped_json json_t *j = NULL;
+    const char *set = getenv("ROOTLET_LIBEXEC");
+    if (ask_info(set && *set ? set : LIBEXECDIR, &j, &e) < 0) {
+        snprintf(why, 256, "%.255s", e.msg);
+        return 0;
+    }
+    const json_t *bridges = json_object_get(j, "bridges"), *first = json_array_get(bridges, 0);
+    if (!first) {
+        snprintf(why, 256, "net.conf grants this user no bridge");
+        return 0;
+    }
+    snprintf(why, 256, "bridge %s, network %s, %d interfaces", text_of(first, "name"),
+             text_of(first, "subnet"),
+             (int)json_integer_value(json_object_get(first, "interfaces")));
+    return 2;
+}
+
+static int plan(const struct network_plan *p, struct spec *s, struct err *e)
+{
+    (void)p, (void)e;
+    spec_namespace_set(s, "network", NULL);
+    return 0;
+}
+
+static int inside(const struct network_plan *p, struct err *e)
+{
+    (void)p;
+    return network_loopback_up(e);
+}
+
+/* What the network says, or the first one that is granted. */
+static int choose_bridge(const struct network_run *run, const char *network, char **ret,
+                         struct err *e)
+{
+    scoped_network_config struct network_config n = {.name = NULL};
+    scoped_json json_t *j = NULL;
+    int r = network_open(run->conf, network, &n, e);
+    if (r < 0)
+        return r;
+    const char *wanted = network_option(&n, "bridge");
+    if (wanted) {
+        *ret = xstrdup(wanted);
+        return 0;
+    }
+    r = ask_info(run->conf->libexec, &j, e);
+    if (r < 0)
+        return r;
+    const json_t *bridges = json_object_get(j, "bridges");
+    const char *subnet = n.n_subnets ? n.subnets[0].subnet : NULL;
+    const json_t *b = NULL;
+    size_t i = 0;
+    json_array_foreach(bridges, i, b)
+    {
+        if (!subnet || streq(subnet, text_of(b, "subnet"))) {
+            *ret = xstrdup(text_of(b, "name"));
+            return 0;
+        }
+    }
+    err_msg(e, EPERM,
+            subnet ? "net.conf grants this user no bridge with the network %s"
+                   : "net.conf grants this user no bridge%s",
+            subnet ? subnet : "");
+    return err_hint(e, -EPERM, "the administrator grants bridges there: net.conf(5)");
+}
+
+/* eth0, eth1...: the first that no interface of the container has. */
+static void free_device(const struct network_run *run, char ret[static 16])
+{
+    for (unsigned n = 0; n < 64; n++) {
+        size_t i = 0;
+        snprintf(ret, 16, "eth%u", n);
+        while (i < run->n_interfaces && !streq(run->interfaces[i].name, ret))
+            i++;
+        if (i == run->n_interfaces)
+            return;
+    }
+}
+
+static struct rtnl_ip to_ip(const struct net_addr *a, uint8_t bits)
+{
+    struct rtnl_ip ip = {.family = a->family == 4 ? AF_INET : AF_INET6, .prefix = bits};
+    memcpy(ip.bytes, a->b, net_addr_size(a));
+    return ip;
+}
+
+/* Address and default route of one family. A second network's route is not the default one. */
+static int configure_family(int fd, int index, const char *address, const char *gateway,
+                            struct err *e)
+{
+    struct net_cidr own;
+    struct net_addr via;
+    if (!*address)
+        return 0;
+    if (net_cidr_parse(address, &own) < 0 || net_addr_parse(gateway, &via) < 0)
+        return err_msg(e, EPROTO, "%s gave an address that is none", HELPER);
+    struct rtnl_ip ip = to_ip(&own.addr, own.bits);
+    int r = rtnl_address_add(fd, index, &ip);
+    /* A kernel that was started without IPv6. */
+    if (own.addr.family == 6 && (r == -EOPNOTSUPP || r == -EACCES || r == -EPERM))
+        return 0;
+    if (r < 0 && r != -EEXIST)
+        return err_set(e, -r, "give the container the address %s", address);
+    struct rtnl_route route = {.via = to_ip(&via, 0), .oif = index};
+    r = rtnl_route_add(fd, &route);
+    return r < 0 && r != -EEXIST ? err_set(e, -r, "give the container the route by %s", gateway)
+                                 : 0;
+}
+
+static int configure(int fd, const char *device, const json_t *j, struct err *e)
+{
+    struct rtnl_link l;
+    uint8_t mac[6];
+    int r = rtnl_link_get(fd, device, &l);
+    if (r < 0)
+        return err_set(e, -r, "find the container's %s", device);
+    if (net_mac_parse(text_of(j, "mac"), mac) < 0)
+        return err_msg(e, EPROTO, "%s gave no address for the card", HELPER);
+    struct rtnl_change change = {.mac = mac};
+    r = rtnl_link_set(fd, l.index, &change);
+    if (r == 0)
+        r = rtnl_link_set(fd, l.index, &(struct rtnl_change){.up = 1});
+    if (r < 0)
+        return err_set(e, -r, "set the container's %s up", device);
+    r = configure_family(fd, l.index, text_of(j, "address"), text_of(j, "gateway"), e);
+    if (r == 0)
+        r = configure_family(fd, l.index, text_of(j, "address6"), text_of(j, "gateway6"), e);
+    return r;
+}
+
+static void tell_notices(struct network_run *run, const json_t *j)
+{
+    const json_t *notice = NULL;
+    size_t i = 0;
+    json_array_foreach(json_object_get(j, "notices"), i, notice)
+    {
+        scoped_strv char **attributes = NULL;
+        strv_addf(&attributes, "reason=%s", json_string_value(notice));
+        if (run->event)
+            run->event(run->event_data, "network_notice", attributes);
+    }
+}
+
+static void remember(struct network_run *run, const char *device, const char *network,
+                     const json_t *j)
+{
+    struct network_interface *i = network_run_add(run, device, network);
+    i->address = xstrdup(text_of(j, "address"));
+    i->gateway = xstrdup(text_of(j, "gateway"));
+    if (*text_of(j, "address6")) {
+        i->address6 = xstrdup(text_of(j, "address6"));
+        i->gateway6 = xstrdup(text_of(j, "gateway6"));
+    }
+    i->mac = xstrdup(text_of(j, "mac"));
+    i->extra = json_object();
+    json_object_set(i->extra, "slot", json_object_get(j, "slot"));
+    json_object_set(i->extra, "bridge", json_object_get(j, "bridge"));
+}
+
+static int attach(struct network_run *run, const struct network_target *t, struct err *e)
+{
+    const struct network_join *join = &run->plan->joins[t->join];
+    scoped_free char *bridge = NULL;
+    scoped_json json_t *j = NULL;
+    scoped_strv char **args = NULL;
+    char device[16];
+    if (join->mac)
+        return err_msg(e, ENOTSUP, "network %s: a bridge of the host gives the addresses of cards",
+                       join->network);
+    int r = choose_bridge(run, join->network, &bridge, e);
+    if (r < 0)
+        return err_add(e, r, "network %s", join->network);
+    free_device(run, device);
+    if (join->interface)
+        snprintf(device, sizeof(device), "%s", join->interface);
+    strv_add(&args, "add");
+    strv_add(&args, bridge);
+    strv_addf(&args, "%d", run->netns_fd);
+    strv_add(&args, device);
+    if (join->ip)
+        strv_addf(&args, "ip=%s", join->ip);
+    r = call(run->conf->libexec, args, &run->netns_fd, 1, &j, e);
+    if (r == 0) {
+        remember(run, device, join->network, j);
+        tell_notices(run, j);
+        r = network_run_route(run, e);
+    }
+    if (r == 0)
+        r = configure(run->route_fd, device, j, e);
+    return r < 0 ? err_add(e, r, "network %s", join->network) : 0;
+}
+
+/* The slot of a network's interface, as it was remembered; NULL: it has none. */
+static const char *slot_of(const struct network_run *run, const char *network)
+{
+    for (size_t i = 0; i < run->n_interfaces; i++) {
+        const struct network_interface *n = &run->interfaces[i];
+        if (n->network && streq(n->network, network) && *text_of(n->extra, "slot"))
+            return text_of(n->extra, "slot");
+    }
+    return NULL;
+}
+
+static void detach(struct network_run *run)
+{
+    const char *slot =
+        run->join < run->plan->n_joins ? slot_of(run, run->plan->joins[run->join].network) : NULL;
+    struct err e = ERR_INIT;
+    scoped_strv char **args = NULL;
+    strv_add(&args, slot ? "del" : "gc");
+    if (slot)
+        strv_add(&args, slot);
+    (void)!call(run->conf->libexec, args, NULL, 0, NULL, &e);
+}
+
+/* The slot lives in the kernel; nothing of ours is to be found again. */
+static int adopt(struct network_run *run, const struct network_state *st, struct err *e)
+{
+    (void)run, (void)st, (void)e;
+    return 0;
+}
+
+/* The kernel's own way for clients from outside, beside the forwarder. Ports that the policy does
+ * not grant stay with the forwarder alone; so does everything when this fails. */
+void network_bridge_publish(struct network_run *run, const struct publish *v, size_t n)
+{
+    for (size_t i = 0; i < run->n_interfaces; i++) {
+        const char *slot = text_of(run->interfaces[i].extra, "slot");
+        scoped_strv char **args = NULL;
+        int fds[40];
+        size_t n_fds = 0;
+        struct err e = ERR_INIT;
+        if (!*slot)
+            continue;
+        strv_add(&args, "publish");
+        strv_add(&args, slot);
+        for (size_t k = 0; k < n && n_fds < N_ELEMENTS(fds); k++) {
+            if (v[k].fd < 0)
+                continue;
+            fds[n_fds++] = v[k].fd;
+            strv_addf(&args, "%d:%u", v[k].fd, v[k].port.ctr);
+        }
+        if (n_fds)
+            (void)!call(run->conf->libexec, args, fds, n_fds, NULL, &e);
+        return;
+    }
+}
+
+void network_bridge_withdraw(struct network_run *run, const struct net_port *p)
+{
+    for (size_t i = 0; i < run->n_interfaces; i++) {
+        const char *slot = text_of(run->interfaces[i].extra, "slot");
+        scoped_strv char **args = NULL;
+        char addr[NET_ADDR_TEXT];
+        struct err e = ERR_INIT;
+        if (!*slot)
+            continue;
+        strv_add(&args, "withdraw");
+        strv_add(&args, slot);
+        strv_addf(&args, "%s/%u@%s", net_proto_name(p->proto), p->host,
+                  p->addr.family ? net_addr_format(&p->addr, addr) : "::");
+        (void)!call(run->conf->libexec, args, NULL, 0, NULL, &e);
+        return;
+    }
+}
+
+void network_bridge_collect(const char *libexec)
+{
+    char *args[] = {(char *)(uintptr_t) "gc", NULL};
+    struct err e = ERR_INIT;
+    (void)!call(libexec, args, NULL, 0, NULL, &e);
+}
+
+const struct network_driver network_bridge = {
+    .name = "bridge",
+    .summary = "a bridge of the host, by the privileged helper",
+    .joins = true,
+    .probe = probe,
+    .plan = plan,
+    .inside = inside,
+    .attach = attach,
+    .detach = detach,
+    .adopt = adopt,
+};

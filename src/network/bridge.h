@@ -1,0 +1,12 @@
+/* bridge - what others need of the driver of bridges on the host. */
+#pragma once
+
+#include "network/publish.h"
+#include "network/run.h"
+
+/* Lets the kernel lead clients from outside straight to the container, for the ports that are
+ * granted. Nothing for containers that are on no bridge. The sockets are the proof. */
+void network_bridge_publish(struct network_run *run, const struct publish *v, size_t n);
+void network_bridge_withdraw(struct network_run *run, const struct net_port *p);
+/* Removes what containers that were killed have left on the host. */
+void network_bridge_collect(const char *libexec);
