@@ -21,13 +21,16 @@
 enum { CONTROL_FD = 3, FILES_MAX = 1 << 20 };
 
 static const int calls[] = {
-    SYS_splice,   SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_ctl,    SYS_accept4,
-    SYS_connect,  SYS_bind,       SYS_setsockopt,  SYS_close,        SYS_shutdown,
-    SYS_recvmmsg, SYS_sendmmsg,   SYS_recvfrom,    SYS_sendto,       SYS_recvmsg,
-    SYS_sendmsg,  SYS_pipe2,      SYS_getsockopt,  SYS_getsockname,  SYS_clock_gettime,
-    SYS_brk,      SYS_mmap,       SYS_munmap,      SYS_mremap,       SYS_madvise,
-    SYS_getuid,   SYS_exit_group, SYS_exit,        SYS_rt_sigreturn, SYS_restart_syscall,
-    SYS_write,    SYS_getpid,     SYS_gettid,      SYS_futex,        SYS_getrandom,
+#ifdef SYS_epoll_wait
+    SYS_epoll_wait,
+#endif
+    SYS_splice,     SYS_epoll_pwait, SYS_epoll_ctl,    SYS_accept4,         SYS_connect,
+    SYS_bind,       SYS_setsockopt,  SYS_close,        SYS_shutdown,        SYS_recvmmsg,
+    SYS_sendmmsg,   SYS_recvfrom,    SYS_sendto,       SYS_recvmsg,         SYS_sendmsg,
+    SYS_pipe2,      SYS_getsockopt,  SYS_getsockname,  SYS_clock_gettime,   SYS_brk,
+    SYS_mmap,       SYS_munmap,      SYS_mremap,       SYS_madvise,         SYS_getuid,
+    SYS_exit_group, SYS_exit,        SYS_rt_sigreturn, SYS_restart_syscall, SYS_write,
+    SYS_getpid,     SYS_gettid,      SYS_futex,        SYS_getrandom,
 };
 
 #define ANY 0xffffffffU

@@ -431,6 +431,23 @@ def test_ends_with_the_init(world):
     assert ports.proc.wait(20) == 0
 
 
+def test_where_the_settings_cannot_be_written(world):
+    """As in a container around us: clients have the container's own address, all else works."""
+    locked = ("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro,nosuid,nodev,noexec /proc/sys && "
+              'exec "$0"')
+    ports = world.ports(wrapper=["unshare", "-m", "sh", "-c", locked])
+    port, port53 = ports.add(None, 80), ports.add(None, 53, UDP)
+    with serving(world.ctr.listen("::", 80), say_peer):
+        assert ask(world.outside.connect(HOST, port))[0] == "::ffff:" + CTR
+        assert ask(world.outside.connect(HOST6, port))[0] == CTR6
+    server = world.ctr.listen("0.0.0.0", 53, DGRAM)
+    client = world.outside.connect(HOST, port53, DGRAM)
+    client.send(b"x")
+    data, peer = server.recvfrom(10)
+    server.sendto(data, peer)
+    assert client.recv(10) == b"x"
+
+
 def test_sandbox(world):
     """One capability, in the container's user namespace; a filter; nothing to trace or dump."""
     ports = world.ports()

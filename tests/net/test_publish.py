@@ -81,6 +81,23 @@ def test_clients_are_seen_with_pasta(net):
 
 
 @pytest.mark.rows("A52")
+@pytest.mark.parametrize("userns", ["keep-id", "nomap", "auto"])
+def test_in_other_user_namespaces(net, userns):
+    """Whatever the user's id is inside, also for the supervisor that takes over."""
+    r = net("run", "-d", "--name", "web", "--network", "slirp", "--userns", userns, "-p", "8080:8000", net.image(),
+            "sh", "-c", SERVE, "sh", "8000")
+    if r.rc != 0 and "subordinate" in r.err:
+        pytest.skip("too few subordinate ids")
+    assert r.rc == 0, r
+    for _ in range(2):
+        wait_for(lambda: peer(net.world.outside, HOST, 8080) == OUTSIDE)
+        os.kill(supervisor(net), signal.SIGKILL)
+        net.ok("port", "add", "web", "8081:8000")
+        assert peer(net.world.outside, HOST6, 8081) == OUTSIDE6
+        net.ok("port", "rm", "web", "8081:8000")
+
+
+@pytest.mark.rows("A52")
 def test_one_address_only(net):
     serve(net, "-p", "127.0.0.1::80", "-p", "[::1]::80")
     w = net.world
