@@ -229,11 +229,10 @@ class Slirp:
         self.listener.close()
 
 
-def pss(pid):
-    for line in open(f"/proc/{pid}/smaps_rollup", encoding="ascii"):
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
+def pss(pid, what="Pss"):
+    """KiB; Pss_Anon: what is its own, whoever else runs the same program."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        return next((int(line.split()[1]) for line in f if line.startswith(what + ":")), 0)
 
 
 @contextlib.contextmanager

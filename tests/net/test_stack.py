@@ -222,8 +222,7 @@ def test_slirp4netns_takes_more(small, slirp):
     try:
         wait_for(lambda: ns.run("ip", "link", "show", "tap0", check=False).returncode == 0)
         s = slirp()
-        # Both are just started; what they share is shared by both.
-        wait_for(lambda: 0 < s.pss() <= netlib.pss(p.pid))
+        wait_for(lambda: 0 < netlib.pss(s.pid, "Pss_Anon") <= netlib.pss(p.pid, "Pss_Anon"))
     finally:
         p.kill()
         p.wait()
