@@ -256,6 +256,8 @@ int cgroup_session_container(struct cgroup_session *s, const json_t *resources, 
         return r;
     struct cgroup *c = cgroup_new(&cgroup_driver_scope);
     r = session_scope_await(s, e);
+    if (r == 0 && s->fd < 0)
+        r = err_msg(e, ESRCH, "the groups could not be made before");
     if (r == 0)
         r = clear_container(s, e);
     if (r == 0)

@@ -541,9 +541,10 @@ void network_session_leave(struct network_session *n)
         return;
     for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
         struct network_process *p = &n->run.process[i];
+        if (!p->what)
+            continue;
         fd_close(&p->pidfd); /* so that it is not killed */
-        if (p->what)
-            network_process_end(p);
+        network_process_end(p);
     }
     session_free(n);
 }

@@ -1,56 +1,40 @@
-"""User networks under systemd: the network's process is in no container's unit."""
+"""Where the processes of a container's network live, under systemd: with its supervisor, so that they
+neither count for the container nor end with the command that started it."""
 import os
-import subprocess
+import pathlib
+import signal
 
 import pytest
 
-from lib import rows
+from lib import host, rows
+from test_supervise import alive, state
 
-pytestmark = pytest.mark.systemd
+pytestmark = [pytest.mark.systemd,
+              pytest.mark.skipif(not (host.BUILDDIR / "rootlet-slirp").exists(), reason="built without libslirp")]
 
 
 def group(pid):
-    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
-        return f.read().strip().rpartition("\n")[2].partition("::")[2]
+    return pathlib.Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").strip().rpartition(":")[2]
 
 
-def program(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return os.path.basename(f.read().split(b"\0")[0])
-    except OSError:
-        return b""
+def processes(rootlet, cid):
+    return {p["what"]: p["pid"] for p in state(rootlet, cid)["network"]["processes"]}
 
 
-def manager():
-    """Not its child, which answers for names."""
-    pids = [int(d) for d in os.listdir("/proc") if d.isdigit() and program(d) == b"rootlet-network"]
-    return next((p for p in pids if program(parent(p)) != b"rootlet-network"), None)
-
-
-def parent(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-        return int(f.read().rpartition(")")[2].split()[1])
-
-
-@pytest.fixture
-def network(rootlet):
-    rootlet.ok("network", "create", "--internal", "unitnet")
-    yield "unitnet"
-    rootlet("rm", "-f", "-t", "0", "-a", cgroups=None)
-    rootlet("network", "rm", "-f", "unitnet")
-
-
-@rows("B17", "B28")
-def test_a_scope_of_its_own(rootlet, network):
-    ids = [rootlet.ok("run", "-d", "--name", name, "--network", network, rootlet.image(), "sleep", "1000",
-                      cgroups=None).text for name in ("one", "two")]
-    pid = manager()
-    assert group(pid).endswith("/rootlet-net-unitnet.scope")
-    # The unit of who began it ends: the others keep their network.
-    subprocess.run(["systemctl", *(() if os.geteuid() == 0 else ("--user",)), "stop", f"rootlet-{ids[0]}.scope"],
-                   check=True, timeout=60)
-    rootlet.wait_for(lambda: rootlet.inspect("one")["State"]["Status"] != "running", timeout=30)
-    assert manager() == pid
-    r = rootlet.ok("exec", "two", "nslookup", "two.rootlet", cgroups=None)
-    assert "Address" in r.out.rpartition("Name:")[2]
+@rows("A38", "B42", "B43")
+def test_in_the_supervisors_part_of_the_scope(rootlet):
+    cid = rootlet.ok("run", "-d", "--name", "c", "--network", "slirp", "-p", "127.0.0.1::80",
+                     rootlet.image(), "sleep", "1000", cgroups=None).text
+    s = state(rootlet, cid)
+    want = group(s["supervisor_pid"])
+    assert want.endswith(f"rootlet-{cid}.scope/supervisor")
+    pids = processes(rootlet, cid)
+    assert set(pids) == {"slirp", "ports"}
+    assert {what: group(pid) for what, pid in pids.items()} == {what: want for what in pids}
+    # Another supervisor's, too.
+    os.kill(s["supervisor_pid"], signal.SIGKILL)
+    rootlet.wait_for(lambda: not alive(s["supervisor_pid"]))
+    assert all(alive(pid) for pid in pids.values())
+    rootlet.ok("rm", "-f", "-t", "0", "c", cgroups=None)
+    rootlet.wait_for(lambda: not any(alive(pid) for pid in pids.values()))
+    rootlet.wait_for(lambda: not list(pathlib.Path("/sys/fs/cgroup").glob(f"**/rootlet-{cid}*")), 20)
