@@ -111,8 +111,8 @@ static void on_end(void *data, uint32_t events)
     struct network *n = data;
     (void)events;
     child_end(n, &n->dns);
-    if (++n->dns.quick < QUICK_MAX)
-        restart(n);
+    bool again = ++n->dns.quick < QUICK_MAX && restart(n) == 0;
+    serve_event(n, again ? "network_restart" : "network_failed", "names");
 }
 
 static int restart(struct network *n)

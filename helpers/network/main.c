@@ -105,7 +105,7 @@ static void read_hint(struct network *n)
     net_addr_parse(six, &n->range[1].next);
 }
 
-static void write_hint(const struct network *n)
+void write_hint(const struct network *n)
 {
     char four[NET_ADDR_TEXT], six[NET_ADDR_TEXT];
     net_addr_format(&n->range[0].next, four);

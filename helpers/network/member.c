@@ -259,8 +259,12 @@ int member_attach(struct network *n, const struct wire_network_request *q, const
         forget(n, m); /* of an earlier run */
         m = NULL;
     }
-    if (!m)
+    if (!m && again)
+        return err_msg(e, ENODEV, "the container's interface is of another namespace");
+    if (!m) {
         m = join(n, q, fds[0], e);
+        write_hint(n);
+    }
     if (!m)
         return -e->errnum;
     int r = settle(n, m, q, fds[1], e);

@@ -79,7 +79,9 @@ void member_detach(struct network *n, const char *id);
 int member_peer(struct network *n, const struct wire_network_request *q, int fd, struct err *e);
 void members_check(struct network *n); /* links have changed */
 struct member *member_find(struct network *n, const char *id);
-void members_changed(struct network *n); /* main.c: there may be none left */
+/* main.c */
+void members_changed(struct network *n);  /* there may be none left */
+void write_hint(const struct network *n); /* where the next addresses are to be taken from */
 
 /* names.c's process: dnsproc.c */
 int dnsproc_start(struct network *n, struct err *e);
@@ -93,8 +95,9 @@ void child_end(struct network *n, struct child *c);
 /* serve.c */
 int serve_connection(struct network *n, int fd, struct err *e); /* fd is owned from here on */
 int serve_listen(struct network *n, struct err *e);
-/* To all supervisors: an event of ours; a message of the uplink's as it is. */
-void serve_event(struct network *n, const char *action);
+/* To all supervisors: a child was started again, or will not be; a message of the uplink's as it
+ * is. */
+void serve_event(struct network *n, const char *action, const char *process);
 void serve_forward(struct network *n, const void *data, size_t size);
 /* One request and its answer. */
 void serve_request(struct network *n, int fd, const struct wire_network_request *q,

@@ -24,13 +24,14 @@ void serve_forward(struct network *n, const void *data, size_t size)
         sock_send(c->fd, data, size, NULL, 0);
 }
 
-void serve_event(struct network *n, const char *action)
+void serve_event(struct network *n, const char *action, const char *process)
 {
     struct {
         struct wire_head head;
-        char text[128];
+        char text[256];
     } msg = {.head = {.type = WIRE_EVENT}};
-    int len = snprintf(msg.text, sizeof(msg.text), "%s%cnetwork=%s", action, 0, n->cfg.name);
+    int len = snprintf(msg.text, sizeof(msg.text), "%s%cnetwork=%s%cprocess=%s", action, 0,
+                       n->cfg.name, 0, process);
     serve_forward(n, &msg, sizeof(msg.head) + (size_t)len + 1);
 }
 

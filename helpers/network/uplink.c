@@ -204,10 +204,8 @@ static void on_end(void *data, uint32_t events)
     struct err e = ERR_INIT;
     (void)events;
     child_end(n, &n->uplink);
-    if (++n->uplink.quick >= QUICK_MAX)
-        return;
-    serve_event(n, "uplink-restart");
-    start_process(n, &e);
+    bool again = ++n->uplink.quick < QUICK_MAX && start_process(n, &e) == 0;
+    serve_event(n, again ? "network_restart" : "network_failed", "slirp");
 }
 
 /* What the uplink tells (refusals of the egress policy) goes on to the supervisors. */

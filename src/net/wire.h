@@ -60,7 +60,7 @@ struct wire_subnet {
 struct wire_network {
     uint32_t mtu; /* 0: the uplink's */
     char name[WIRE_NAME_SIZE], id[WIRE_ID_SIZE];
-    uint8_t internal, no_dns, isolate, zero[2];
+    uint8_t internal, no_dns, zero[3];
     struct wire_subnet subnet[2]; /* IPv4, IPv6 */
     struct net_addr dns[WIRE_DNS_MAX];
     char egress[WIRE_EGRESS_SIZE]; /* rules, one a line */

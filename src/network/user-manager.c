@@ -80,7 +80,6 @@ int user_network_load(const struct conf *c, const char *name, struct wire_networ
     memset(ret, 0, sizeof(*ret));
     ret->internal = n.internal;
     ret->no_dns = !n.dns_enabled;
-    ret->isolate = streq(network_option(&n, "isolate"), "true");
     ret->mtu = network_mtu(&n);
     r = put_text(ret->name, sizeof(ret->name), n.name, "the network's name", e);
     if (r == 0)

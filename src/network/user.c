@@ -9,6 +9,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "network/resolv.h"
 #include "network/store.h"
 #include "network/user-priv.h"
 #include "sys/rtnl.h"
@@ -93,8 +94,14 @@ static char *addr_text(const struct net_addr *a)
 static void record(struct network_run *run, const char *network, const struct user_lease *l)
 {
     char mac[NET_MAC_TEXT];
-    network_run_remove(run, network);
-    struct network_interface *i = network_run_add(run, l->interface, network);
+    struct network_interface *i = interface_of(run, network);
+    if (i) { /* it stays where it is in the order */
+        jfield_release(network_interface_fields, i);
+        i->name = xstrdup(l->interface);
+        i->network = xstrdup(network);
+    } else {
+        i = network_run_add(run, l->interface, network);
+    }
     i->address = cidr_text(&l->reply.address[0]);
     i->address6 = cidr_text(&l->reply.address[1]);
     i->gateway = addr_text(&l->reply.gateway[0]);
@@ -155,12 +162,34 @@ static int make_request(struct network_run *run, const struct network_interface 
     return r;
 }
 
-/* Is the interface still there? Then the network's namespace may be, too. */
-static bool has_interface(struct network_run *run, const char *name)
+/* Is the interface still there? Then the network's namespace may be, too. Its index, or 0. */
+static int find_interface(struct network_run *run, const char *name)
 {
     struct rtnl_link link;
     int fd = network_run_route(run, NULL);
-    return fd >= 0 && rtnl_link_get(fd, name, &link) == 0 && streq(link.kind, "veth");
+    bool found = fd >= 0 && rtnl_link_get(fd, name, &link) == 0 && streq(link.kind, "veth");
+    return found ? link.index : 0;
+}
+
+/* Asks for q. Somebody who did not have the old namespace may have begun a new one: then the
+ * interface has to be made anew, and its address may be another one's by now. */
+static int ask_again(struct network_run *run, struct wire_network_request *q, struct user_lease *l,
+                     struct err *e)
+{
+    int index = q->again ? find_interface(run, q->interface) : 0;
+    q->again = index > 0;
+    int r = user_exchange(run, q, l, e);
+    if (r == -ENODEV && q->again) {
+        rtnl_link_del(run->route_fd, index);
+        q->again = 0;
+        r = user_exchange(run, q, l, e);
+        if (r == -EADDRINUSE) {
+            memset(q->ip, 0, sizeof(q->ip));
+            q->has_mac = 0;
+            r = user_exchange(run, q, l, e);
+        }
+    }
+    return r;
 }
 
 /* A new lease, or (was) the one it had; what is kept stays in l->space. */
@@ -169,10 +198,10 @@ static int take_lease(struct network_run *run, const struct network_interface *w
 {
     struct wire_network_request *q = xcalloc(1, sizeof(*q));
     int r = make_request(run, was, q, e);
-    q->again = was && has_interface(run, was->name);
+    q->again = was != NULL;
     snprintf(l->interface, sizeof(l->interface), "%s", q->interface);
     if (r == 0)
-        r = user_exchange(run, q, l, e);
+        r = ask_again(run, q, l, e);
     if (r == 0 && !l->reply.kept)
         r = configure(run, l, e);
     free(q);
@@ -281,6 +310,8 @@ static int revive(struct network_run *run, struct network_process *p, struct err
     if (r == 0) {
         p->ctl = take_fd(&l.ctl);
         share_names(run, p, false);
+        if (!l.reply.kept)
+            (void)network_files_write(run, NULL);
     }
     user_lease_release(&l);
     return r;

@@ -320,6 +320,26 @@ def test_killed_supervisor_and_manager(net):
 
 
 @pytest.mark.rows("B17", "B28")
+def test_another_begins_the_network_anew(net):
+    """Somebody without the old namespace was first: the old members come over into the new one."""
+    create(net, "n")
+    start(net, "one", "--network", "n")
+    before = interfaces(net, "one")
+    pid = supervisor(net, "one")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        (pids,) = managers(net).values()
+        os.kill(pids[0], signal.SIGKILL)
+        start(net, "two", "--network", "n", command=SERVE)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert address(net, "two") != before["n"]["address"]
+    wait_for(lambda: look(net, "two", "one.rootlet") == [address(net, "one")], what="the old member")
+    assert interfaces(net, "one") == before
+    assert net.ok("exec", "one", "wget", "-qO-", "http://two/name").out
+
+
+@pytest.mark.rows("B17", "B28")
 def test_everything_killed(net):
     """No lease stays: there is nowhere one could."""
     create(net, "n", "--subnet", "10.93.0.0/30", "--internal")
