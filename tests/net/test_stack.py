@@ -192,6 +192,7 @@ print(n + len(read_all(c)))""", OUTSIDE, str(size))
 
 
 @pytest.mark.rows("B28")
+@pytest.mark.skipif(host.SANITIZERS, reason="they keep what is freed")
 def test_memory_comes_back(small, slirp):
     s = slirp()
     load = """
