@@ -83,6 +83,8 @@ class World:
                      f"addr add {HOST}/24 dev up0", f"addr add {HOST6}/64 dev up0 nodad", "link set up0 up")
         self.outside.ip("link set lo up", f"addr add {OUTSIDE}/24 dev down0", f"addr add {OUTSIDE6}/64 dev down0 nodad",
                         "link set down0 up")
+        # As systemd sets it: a user may send echo requests.
+        self.host.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
         self.host.ip(f"route add default via {OUTSIDE}", f"route add default via {OUTSIDE6} dev up0")
         for server in name_servers():
             if server.startswith("127.") or server == "::1":
