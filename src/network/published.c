@@ -85,13 +85,42 @@ static void detach(struct network_run *run)
     run->n_publish = 0;
 }
 
+/* Is it one of both families? States show these as 0.0.0.0, the plan has no address for them. */
+static bool planned_for_all(const struct network_run *run, const struct net_port *shown)
+{
+    struct net_port p[2], bare = *shown;
+    bare.addr = (struct net_addr){.family = 0};
+    if (!net_addr_is_any(&shown->addr) || shown->addr.family != 4)
+        return false;
+    for (char *const *text = run->plan->ports; text && *text; text++) {
+        int n = net_port_parse(*text, p, NULL);
+        for (int i = 0; i < n; i++)
+            if (!p[i].addr.family && net_port_means(&bare, &p[i]))
+                return true;
+    }
+    return false;
+}
+
+/* The sockets anew, of the numbers that they had. */
+static int bind_again(struct network_run *run, struct err *e)
+{
+    scoped_strv char **texts = NULL;
+    for (char *const *text = run->ports; text && *text; text++) {
+        struct net_port p;
+        char option[NET_PORT_TEXT];
+        if (net_port_parse_shown(*text, &p) < 0)
+            continue;
+        if (planned_for_all(run, &p))
+            p.addr = (struct net_addr){.family = 0};
+        strv_add(&texts, net_port_format_option(&p, option));
+    }
+    return publish_bind(texts, run->port_holder, run->event_data, &run->publish, &run->n_publish,
+                        e);
+}
+
 static int revive(struct network_run *run, struct network_process *p, struct err *e)
 {
-    int r = 0;
-    if (!run->publish && run->ports) /* taken over from a supervisor that had them alone */
-        r = publish_bind(run->ports, NULL, NULL, &run->publish, &run->n_publish, e);
-    if (r == 0)
-        r = network_process_again(run, p, &program, e);
+    int r = network_process_again(run, p, &program, e);
     return r == 0 ? serve(run, p, e) : r;
 }
 
@@ -108,12 +137,18 @@ static int message(struct network_run *run, struct network_process *p)
     return 0;
 }
 
+/* It has the sockets. When it was killed as well, or does not answer, they are bound once more. */
 static int adopt(struct network_run *run, const struct network_state *st, struct err *e)
 {
     struct network_process *p = network_process_adopt(run, network_ports_driver(), WHAT, st, e);
-    if (!p || p->ctl < 0)
-        return p ? 0 : -EMFILE;
-    return publish_ask_list(p->ctl, &run->publish, &run->n_publish, e);
+    if (!p)
+        return -EMFILE;
+    if (p->pidfd >= 0 && p->ctl >= 0 &&
+        publish_ask_list(p->ctl, &run->publish, &run->n_publish, NULL) == 0)
+        return 0;
+    network_process_end(p);
+    int r = bind_again(run, e);
+    return r == 0 ? attach(run, NULL, e) : r;
 }
 
 static const struct network_driver network_ports = {

@@ -16,11 +16,12 @@ pytestmark = pytest.mark.skipif(not (host.BUILDDIR / "rootlet-slirp").exists(), 
 
 SERVE = """mkdir -p /tmp/www/cgi-bin; cd /tmp/www
 printf '#!/bin/sh\\nprintf "Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n%%s" "$REMOTE_ADDR"\\n' >cgi-bin/peer
-chmod +x cgi-bin/peer; for p in "$@"; do httpd -p $p -h /tmp/www; done; exec sleep 100000"""
+chmod +x cgi-bin/peer; for p in "$@"; do httpd -p $p -h /tmp/www; done; echo up; exec sleep 100000"""
 
 
 def serve(net, *options, name="web", ports=("80",), network=("--network", "slirp")):
     net.ok("run", "-d", "--name", name, *network, *options, net.image(), "sh", "-c", SERVE, "sh", *ports)
+    wait_for(lambda: "up" in net.ok("logs", name).out, what="the server")
 
 
 def peer(ns, address, port):
@@ -250,6 +251,25 @@ def test_killed_supervisor(net):
     os.kill(supervisor(net), signal.SIGKILL)
     net.ok("rm", "-f", "-t", "0", "web")
     wait_for(lambda: not forwarders(net))
+
+
+@pytest.mark.rows("A52")
+def test_both_killed(net):
+    """Who takes over binds the ports anew, as they were: of both families."""
+    serve(net, "-p", "8080:80", "-p", "127.0.0.1::80")
+    w = net.world
+    before = published(net)
+    os.kill(supervisor(net), signal.SIGKILL)
+    (pid,) = forwarders(net)
+    os.kill(pid, signal.SIGKILL)
+    net.ok("port", "add", "web", "8099:99")  # which starts another supervisor
+    wait_for(lambda: peer(w.outside, HOST, 8080) == OUTSIDE)
+    assert peer(w.outside, HOST6, 8080) == OUTSIDE6
+    assert published(net) == {**before, "99/tcp": ["0.0.0.0:8099"]}
+    net.ok("port", "rm", "web", "8080:80")
+    assert peer(w.outside, HOST, 8080) == ""
+    port = int(before["80/tcp"][1].rsplit(":", 1)[1])
+    assert peer(w.host, "127.0.0.1", port)
 
 
 @pytest.mark.rows("A52")
