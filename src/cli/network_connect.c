@@ -93,7 +93,8 @@ static void drop_join(struct network_plan *p, size_t at)
 {
     jfield_release(network_join_fields, &p->joins[at]);
     p->n_joins--;
-    memmove(&p->joins[at], &p->joins[at + 1], (p->n_joins - at) * sizeof(*p->joins));
+    for (size_t i = at; i < p->n_joins; i++)
+        p->joins[i] = p->joins[i + 1];
 }
 
 /* ps shows what the record says as long as there is no supervisor, who knows better. */
