@@ -302,7 +302,7 @@ static int verify(struct helper *h, const struct slot *s, int bridge)
 
 static int place_slot(struct helper *h, struct slot *s, unsigned n, struct err *e)
 {
-    struct rtnl_link bridge;
+    struct rtnl_link bridge = {.index = 0};
     for (int i = 0; i < 16; i++) {
         /* The tables before the bridge: forwarding is written down there. */
         int r = rules_ensure(h, s->bridge, e);

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
+#include "network/bridge.h"
 
 /* A supervisor that writes its last lines is waited for this long. */
 #define LOCK_MS 5000
@@ -187,6 +188,7 @@ int container_remove_ended(const struct conf *c, const struct container *ctr, bo
     if (r2 == 0)
         r2 = remove_tree(containers_fd, gone, path, r < 0 ? NULL : &first);
     container_event(c, &ctr->rec, "remove", NULL);
+    network_bridge_collect(c->libexec, ctr->state.network);
     r = r < 0 ? r : r2;
     if (r < 0 && e)
         *e = first;

@@ -5,9 +5,11 @@
  * any privilege: the namespace is the user's. rootlet-net-helper(8) */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -96,8 +98,8 @@ static int probe(char why[static 256])
 {
     struct err e = ERR_INIT;
     scoped_json json_t *j = NULL;
-    const char *set = getenv("ROOTLET_LIBEXEC");
-    if (ask_info(set && *set ? set : LIBEXECDIR, &j, &e) < 0) {
+    scoped_free char *libexec = conf_libexec();
+    if (ask_info(libexec, &j, &e) < 0) {
         snprintf(why, 256, "%.255s", e.msg);
         return 0;
     }
@@ -280,9 +282,9 @@ static int attach(struct network_run *run, const struct network_target *t, struc
         remember(run, device, join->network, j);
         tell_notices(run, j);
         r = network_run_route(run, e);
+        if (r >= 0)
+            r = configure(run->route_fd, device, j, e);
     }
-    if (r == 0)
-        r = configure(run->route_fd, device, j, e);
     return r < 0 ? err_add(e, r, "network %s", join->network) : 0;
 }
 
@@ -360,11 +362,32 @@ void network_bridge_withdraw(struct network_run *run, const struct net_port *p)
     }
 }
 
-void network_bridge_collect(const char *libexec)
+/* The kernel takes a dead namespace apart when it finds the time; before that the slot counts as
+ * one that lives. Another container of ours may have the same one by now: then there is nothing to
+ * do. */
+static void wait_for_end(const char *slot)
 {
+    const struct timespec pause = {.tv_nsec = 20 * 1000000};
+    for (int i = 0; i < 25 && if_nametoindex(slot) > 0; i++)
+        nanosleep(&pause, NULL);
+}
+
+void network_bridge_collect(const char *libexec, const json_t *state)
+{
+    struct network_state st;
+    bool any = false;
+    network_state_parse(state, &st);
+    for (size_t i = 0; i < st.n_interfaces; i++) {
+        const char *slot = text_of(st.interfaces[i].extra, "slot");
+        if (*slot)
+            wait_for_end(slot);
+        any = any || *slot;
+    }
+    network_state_release(&st);
     char *args[] = {(char *)(uintptr_t) "gc", NULL};
     struct err e = ERR_INIT;
-    (void)!call(libexec, args, NULL, 0, NULL, &e);
+    if (any)
+        (void)!call(libexec, args, NULL, 0, NULL, &e);
 }
 
 const struct network_driver network_bridge = {

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "net/addr.h"
+#include "network/bridge.h"
 #include "network/drivers-priv.h"
 #include "network/publish.h"
 #include "sys/sock.h"
@@ -66,6 +67,8 @@ static int serve(struct network_run *run, struct network_process *p, struct err 
     int r = publish_send_start(p->ctl, &a, fds, e);
     for (size_t i = 0; r == 0 && i < run->n_publish; i++)
         r = publish_send_add(p->ctl, &run->publish[i], e);
+    if (r == 0)
+        network_bridge_publish(run, run->publish, run->n_publish);
     return r < 0 ? err_add(e, r, "publish ports") : 0;
 }
 
@@ -203,6 +206,7 @@ int network_publish_add(struct network_run *run, const char *text, struct err *e
         publish_free(more, n);
         return r;
     }
+    network_bridge_publish(run, more, n);
     for (size_t i = 0; i < n; i++)
         publish_append(&run->publish, &run->n_publish, more[i]);
     free(more);
@@ -235,6 +239,7 @@ int network_publish_remove(struct network_run *run, const char *text, struct err
         }
         if (p && p->ctl >= 0)
             (void)!publish_send_remove(p->ctl, &one->port, NULL);
+        network_bridge_withdraw(run, &one->port);
         fd_close(&one->fd);
         gone++;
     }

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 # pylint: disable=wrong-import-position
+import helperlab  # noqa: E402
 import world as world_  # noqa: E402
 from lib import host, runner  # noqa: E402
 
@@ -31,8 +32,19 @@ def world():
     w.end()
 
 
+@pytest.fixture(scope="session")
+def helper(rootlet_base, users):
+    """The privileged helper beside the other programs, with a bridge for the first user."""
+    if not helperlab.BUILT.exists() or not host.is_root():
+        return None
+    made = helperlab.Helper(rootlet_base, program=True)
+    made.policy("bridge rlbr0 10.88.0.0/16 fd00:88::/64 masquerade",
+                f"{users[0].name} rlbr0 8 10.88.16.0/28 tcp:1024-65535 udp:1024-65535", f"{users[1].name} rlbr0 8 auto")
+    return made
+
+
 @pytest.fixture
-def net(request, leak_audit, users, images, world):
+def net(request, leak_audit, users, images, world, helper):
     store = runner.Store(users[0])
     request.node.rootlet_stores.append(store)
     r = world_.NetRootlet(users[0], store, images)

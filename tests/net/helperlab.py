@@ -23,15 +23,16 @@ def policy_path():
 
 
 class Helper:
-    def __init__(self, directory, setuid=False):
-        """directory: root's, and as short as a directory of the tests' base."""
+    def __init__(self, directory, setuid=False, program=None):
+        """directory: root's, and as short as a directory of the tests' base. program: it goes to bin/ there."""
         self.dir = pathlib.Path(directory)
         old = policy_path()
         new = str(self.dir).encode()
         assert len(new) + 2 <= len(old), f"{self.dir} is too long to stand for {old}"
         new += b"/" * (len(old) - len(new) - 1) + b"n"
         self.conf = self.dir / "n"
-        self.program = self.dir / "rootlet-net-helper"
+        self.program = self.dir / "bin" / "rootlet-net-helper" if program else self.dir / "rootlet-net-helper"
+        self.program.unlink(missing_ok=True)
         self.program.write_bytes(BUILT.read_bytes().replace(old + b"\0", new + b"\0"))
         self.program.chmod(0o755)
         if setuid:

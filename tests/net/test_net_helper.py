@@ -24,7 +24,7 @@ BRIDGE = "bridge rlbr0 10.88.0.0/16 fd00:88::/64 masquerade"
 
 
 @pytest.fixture(scope="module")
-def helper(rootlet_base):
+def alone(rootlet_base):
     made = helperlab.Helper(tempfile.mkdtemp(prefix="n", dir=rootlet_base))
     made.dir.chmod(0o755)
     yield made
@@ -32,9 +32,9 @@ def helper(rootlet_base):
 
 
 @pytest.fixture
-def lab(world, helper, users):
+def lab(world, alone, users):
     """Two users on the host, and nothing of theirs afterwards."""
-    made = Lab(world, helper, users)
+    made = Lab(world, alone, users)
     before = helperlab.links(world), helperlab.rules(world)
     yield made
     made.end()

@@ -1,0 +1,113 @@
+"""--network bridge: containers on a bridge of the host, by rootlet-net-helper."""
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+import helperlab
+from lib import runner
+from world import HOST, HOST6, OUTSIDE, OUTSIDE6, NetRootlet, fetch, wait_for
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(not helperlab.BUILT.exists(), reason="built without the helper")]
+ASKS = "while true; do nc -l -p 80 -e sh -c 'env | grep -i remote'; done"
+
+
+def address(net, name):
+    return net.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+
+
+@pytest.mark.rows("A48", "A49", "A50", "A51", "A53", "A55", "A57", "B17", "B30", "B31")
+def test_life(net):
+    """Two of them: veth, address, route; they reach each other and the world; nothing stays (net's end)."""
+    for name in ("a", "b"):
+        net.ok("run", "-d", "--name", name, "--network", "bridge", "--cap-add", "NET_RAW", net.image(), "sleep", "1000")
+    link = net.ok("exec", "a", "ip", "-o", "link", "show", "eth0").out
+    slot = json.loads((net.store.runroot / "containers" / net.inspect("a")["Id"] / "state.json").read_text())[
+        "network"]["interfaces"][0]["slot"] if (net.store.runroot / "containers").is_dir() else None
+    assert "mtu 1500" in link
+    assert "default via 10.88.0.1" in net.ok("exec", "a", "ip", "route").out
+    a, b = address(net, "a"), address(net, "b")
+    assert {a, b} == {"10.88.16.0", "10.88.16.1"}
+    net.ok("exec", "a", "ping", "-c", "1", "-W", "2", b)
+    for where, seen in ((OUTSIDE, HOST), (f"[{OUTSIDE6}]", HOST6)):
+        assert seen in net.ok("exec", "a", "wget", "-qO-", f"http://{where}:8000/").out
+    if slot:
+        assert slot in net.world.host.run("bridge", "link")
+    net.ok("rm", "-f", "-t", "0", "a", "b")
+    assert "rlbr0" not in net.world.host.run("ip", "-o", "link")
+
+
+@pytest.mark.rows("A52", "A55")
+def test_published(net):
+    """From outside by the kernel, which keeps the client's address; on the host by the forwarder; and
+    ports come and go while it runs."""
+    net.ok("run", "-d", "--name", "w", "--network", "bridge", "-p", "8080:80", net.image(), "sh", "-c",
+           "mkdir /w; echo hello >/w/index.html; exec httpd -f -p 80 -h /w -v 2>/w/log")
+    wait_for(lambda: "hello" in fetch(net.world.outside, HOST, 8080))
+    assert "8080" in net.world.host.run("nft", "list", "map", "inet", "rootlet", "port4any")
+    assert OUTSIDE in net.ok("exec", "w", "cat", "/w/log").out
+    assert "hello" in fetch(net.world.outside, HOST6, 8080)
+    assert "hello" in fetch(net.world.host, "127.0.0.1", 8080)
+    net.ok("port", "add", "w", "8090:80")
+    assert "hello" in fetch(net.world.outside, HOST, 8090)
+    assert "8090" in net.world.host.run("nft", "list", "map", "inet", "rootlet", "port4any")
+    net.ok("port", "rm", "w", "80/tcp")
+    assert "elements" not in net.world.host.run("nft", "list", "map", "inet", "rootlet", "port4any")
+
+
+@pytest.mark.rows("A55", "A56")
+def test_killed(net):
+    """Supervisor and container killed: rm leaves nothing on the host."""
+    net.ok("run", "-d", "--name", "k", "--network", "bridge", "-p", "8080:80", net.image(), "sleep", "1000")
+    state = net.inspect("k")["State"]
+    supervisor = state.get("SupervisorPid") or int(subprocess.run(
+        ["ps", "-o", "ppid=", "-p", str(state["Pid"])], capture_output=True, text=True, check=True).stdout)
+    os.kill(supervisor, signal.SIGKILL)
+    os.kill(state["Pid"], signal.SIGKILL)
+    wait_for(lambda: not os.path.exists(f"/proc/{state['Pid']}"))
+    net.ok("rm", "-f", "-t", "0", "k")
+    wait_for(lambda: "rlbr0" not in net.world.host.run("ip", "-o", "link"))
+    assert "rootlet" not in net.world.host.run("nft", "list", "ruleset")
+
+
+def test_live(net):
+    """Joins and leaves while it runs."""
+    net.ok("run", "-d", "--name", "c", "--network", "bridge", "--cap-add", "NET_RAW", net.image(), "sleep", "1000")
+    net.ok("network", "create", "-d", "bridge", "second")
+    net.ok("network", "connect", "second", "c")
+    assert "eth1" in net.ok("exec", "c", "ip", "-o", "link").out
+    net.ok("network", "disconnect", "second", "c")
+    assert "eth1" not in net.ok("exec", "c", "ip", "-o", "link").out
+    assert net.world.host.run("ip", "-o", "link").count("master rlbr0") == 1
+
+
+def test_not_granted(net, helper):
+    """Who has no grant is told so, and by whom it is given."""
+    before = helper.conf.read_bytes()
+    helper.policy("bridge rlbr0 10.88.0.0/16")
+    try:
+        r = net.fails("run", "--rm", "--network", "bridge", net.image(), "true")
+        assert "net.conf" in r.err and "hint:" in r.err
+    finally:
+        helper.policy(before)
+
+
+@pytest.mark.rows("A57")
+def test_two_users(net, users, images):
+    """Two accounts on one bridge: isolated from each other."""
+    store = runner.Store(users[1])
+    other = NetRootlet(users[1], store, images)
+    other.world = net.world
+    try:
+        net.ok("run", "-d", "--name", "a", "--network", "bridge", "--cap-add", "NET_RAW", net.image(), "sleep", "1000")
+        other.ok("run", "-d", "--name", "b", "--network", "bridge", "--cap-add", "NET_RAW", other.image(), "sleep", "1000")
+        mine, theirs = address(net, "a"), address(other, "b")
+        assert mine != theirs
+        net.fails("exec", "a", "ping", "-c", "1", "-W", "1", theirs, rc=1)
+        net.ok("exec", "a", "ping", "-c", "1", "-W", "1", "10.88.0.1")
+        other.ok("exec", "b", "ping", "-c", "1", "-W", "1", "10.88.0.1")
+    finally:
+        other.end()
+        store.remove()
