@@ -11,6 +11,7 @@
 #include "base/timefmt.h"
 #include "cli/cli.h"
 #include "container/restart.h"
+#include "network/store.h"
 
 static const char *const keys[] = {
     "id",    "name",    "status",  "label",  "ancestor", "exited",         "before",
@@ -131,6 +132,17 @@ static bool label_matches(const struct ctr_state *s, const char *value)
     return strv_env_get(s->labels, value) != NULL;
 }
 
+/* By the name, or the beginning of the id of one that has a name. */
+static bool network_matches(const struct ctr_state *s, const char *value)
+{
+    scoped_network_config struct network_config n = {.name = NULL};
+    struct err ignored = ERR_INIT;
+    if (strv_has(s->networks, value))
+        return true;
+    return id_is_hex(value) && network_open(cli_conf(), value, &n, &ignored) == 0 &&
+           strv_has(s->networks, n.name);
+}
+
 static bool image_matches(const char *image, const char *value)
 {
     if (!image)
@@ -186,7 +198,7 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
     if (streq(key, "until")) /* made before this point in time */
         return time_parse(value, &when) == 0 && s->created_ns < when;
     if (streq(key, "network"))
-        return strv_has(s->networks, value);
+        return network_matches(s, value);
     if (streq(key, "volume")) {
         scoped_free char *user = xasprintf("%s %s", value, s->id);
         return strv_has(f->users, user);

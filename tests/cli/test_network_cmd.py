@@ -149,7 +149,9 @@ def test_filters_and_formats(rootlet):
     assert rootlet.ok("network", "ls", "--no-trunc", "-f", "name=one", "--format", "{{.ID}}").text == one
     assert rootlet.ok("network", "ls", "--noheading").out.split()[1::3] == ["one", "two"]
     assert [n["Id"] for n in rootlet.ok("network", "inspect", "--all").json()][0] == one
-    assert rootlet.ok("ps", "-a", "--filter", "network=two", "--format", "{{.Names}} {{.Networks}}").text == "c two"
+    for what in ("two", inspect(rootlet, "two")["id"], inspect(rootlet, "two")["id"][:12]):
+        assert rootlet.ok("ps", "-a", "--filter", f"network={what}", "--format", "{{.Names}} {{.Networks}}").text == "c two"
+    assert rootlet.ok("ps", "-aq", "--filter", f"network={one}").out == ""
 
 
 @rows("A56")
@@ -196,6 +198,30 @@ def test_connect_a_stopped_container(rootlet):
     rootlet.fails("network", "connect", "a", "nosuch", match="no such container")
     assert ("connect", "b") in events(rootlet, "network") and ("disconnect", "b") in events(rootlet, "network")
     rootlet.ok("network", "rm", "b")
+
+
+@rows("B31")
+def test_what_info_and_doctor_say(rootlet):
+    """Each driver with a sentence, usable or not; doctor tells what mends it."""
+    drivers = {d["Name"]: d for d in rootlet.ok("info", "--format", "{{json .Network}}").json()}
+    assert set(drivers) >= {"none", "host", "slirp", "pasta", "container", "ns", "user"}
+    assert all(d["Why"] and d["Summary"] and isinstance(d["Usable"], bool) for d in drivers.values())
+    assert "mtu=" in drivers["slirp"]["Options"] and drivers["none"]["Usable"] and drivers["user"]["Usable"]
+    found = {f["name"]: f for f in rootlet("doctor", "--json", env={"ROOTLET_NETWORK": "auto"}).json()}
+    assert set(found) >= {"network", "named networks", "host bridge", "ports", "ping", "name servers"}
+    assert found["network"]["level"] == ("ok" if drivers["slirp"]["Usable"] else "note")
+    assert found["named networks"]["level"] == "ok" and "can be published" in found["ports"]["found"]
+    for name in ("network", "host bridge", "ports", "ping", "name servers"):
+        assert found[name]["level"] == "ok" or found[name]["fix"], found[name]
+
+
+def test_prune_of_the_system(rootlet):
+    for n in ("used", "idle"):
+        make(rootlet, n)
+    rootlet.ok("run", "-d", "--network", "used", rootlet.image(), "sleep", "60")
+    r = rootlet.ok("system", "prune", input="y\n")
+    assert "all networks not used by at least one container" in r.out and "Deleted Networks:\nidle\n" in r.out
+    assert names(rootlet) == ["used"]
 
 
 def test_made_anew_at_once(rootlet):
