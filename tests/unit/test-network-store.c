@@ -7,12 +7,14 @@
 
 static struct unit_dir dir;
 static struct conf conf;
+static char run_root[80];
 
 static int setup(void **state)
 {
     (void)state;
     dir = unit_dir_make();
-    conf = (struct conf){.root = dir.path};
+    snprintf(run_root, sizeof(run_root), "%s/run", dir.path);
+    conf = (struct conf){.root = dir.path, .run_root = run_root};
     return 0;
 }
 
