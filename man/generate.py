@@ -4,7 +4,7 @@
 For maintainers; building and installing rootlet needs no Python. After a change of a command or an
 option, in a tree that has been built:
 
-    man/generate.py --build BUILD-DIRECTORY            writes man/*.1 man/*.5 and data/completions/*
+    man/generate.py --build BUILD-DIRECTORY            writes man/*.1 man/*.5 man/*.8 and data/completions/*
     man/generate.py --build BUILD-DIRECTORY --check    says what would change; exit status 1
 
 What a table cannot say (descriptions, examples, details of an option) comes from man/prose/*.md.
@@ -34,7 +34,7 @@ def main():
     completions = here.parent / "data" / "completions"
     files.update({completions / name: text for name, text in gen_complete.files(tables, oci_tables).items()})
 
-    stale = [f for pattern in ("*.1", "*.5") for f in here.glob(pattern) if f not in files]
+    stale = [f for pattern in ("*.1", "*.5", "*.8") for f in here.glob(pattern) if f not in files]
     changed = [f for f, text in files.items() if not f.exists() or f.read_text() != text]
     for f in sorted(changed + stale):
         print(("stale: " if args.check else "write ") + str(f.relative_to(here.parent)))

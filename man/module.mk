@@ -100,7 +100,8 @@ dist_man1_MANS += \
 	man/rootlet-quadlet-print.1 \
 	man/rootlet-quadlet-rm.1 \
 	man/rootlet.1
-dist_man5_MANS += man/rootlet.conf.5 man/rootlet-quadlet.5
+dist_man5_MANS += man/rootlet.conf.5 man/rootlet-quadlet.5 man/rootlet-net.conf.5
+dist_man8_MANS += man/rootlet-net-helper.8
 EXTRA_DIST += man/generate.py man/gen_tables.py man/gen_man.py man/gen_complete.py $(man_prose)
 man_prose = \
 	man/prose/rootlet-attach.md \
@@ -197,6 +198,8 @@ man_prose = \
 	man/prose/rootlet-quadlet-list.md \
 	man/prose/rootlet-quadlet-print.md \
 	man/prose/rootlet-quadlet-rm.md \
+	man/prose/rootlet-net-helper.8.md \
+	man/prose/rootlet-net.conf.5.md \
 	man/prose/rootlet-quadlet.5.md \
 	man/prose/rootlet.conf.5.md \
 	man/prose/rootlet.md

@@ -120,7 +120,7 @@ def check_roff(pages):
     if not shutil.which("groff"):
         return []
     errors = []
-    for page in sorted([*pages.glob("*.1"), *pages.glob("*.5")]):
+    for page in sorted([*pages.glob("*.1"), *pages.glob("*.5"), *pages.glob("*.8")]):
         if not page.read_text(encoding="utf-8").startswith(".so "):
             run = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", str(page)],
                                  capture_output=True, text=True, check=False)

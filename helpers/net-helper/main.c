@@ -178,7 +178,7 @@ static void answer_ports(struct helper *h, const bool *granted, struct answer *a
 
 static void answer_slot(const struct slot *s, struct answer *a)
 {
-    struct net_addr gateway;
+    struct net_addr gateway = {0};
     char mac[NET_MAC_TEXT];
     answer_text(a, "slot", s->name);
     answer_text(a, "bridge", s->bridge->name);

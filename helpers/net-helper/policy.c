@@ -1,4 +1,4 @@
-/* policy - net.conf(5): who may have how many interfaces on which bridge. Strict: one line that is
+/* policy - rootlet-net.conf(5): who may have how many interfaces on which bridge. Strict: one line that is
  * not understood, and nothing is granted to anybody. */
 #include <errno.h>
 #include <fcntl.h>

@@ -39,7 +39,7 @@ static int reword(int r, struct err *e)
     scoped_free char *text = xstrdup(at + strlen(HELPER ": "));
     r = err_msg(e, ENOTSUP, "%s", text);
     if (strstr(text, "net.conf"))
-        err_hint(e, r, "the administrator grants bridges there: net.conf(5)");
+        err_hint(e, r, "the administrator grants bridges there: rootlet-net.conf(5)");
     return r;
 }
 
@@ -159,7 +159,7 @@ static int choose_bridge(const struct network_run *run, const char *network, cha
             subnet ? "net.conf grants this user no bridge with the network %s"
                    : "net.conf grants this user no bridge%s",
             subnet ? subnet : "");
-    return err_hint(e, -EPERM, "the administrator grants bridges there: net.conf(5)");
+    return err_hint(e, -EPERM, "the administrator grants bridges there: rootlet-net.conf(5)");
 }
 
 /* eth0, eth1...: the first that no interface of the container has. */
