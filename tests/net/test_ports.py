@@ -454,7 +454,9 @@ def test_sandbox(world):
     status = dict(line.split(":\t") for line in open(f"/proc/{ports.proc.pid}/status", encoding="ascii")
                   if ":\t" in line)
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 1 << 12
-    assert status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2"
+    assert status["NoNewPrivs"].strip() == "1"
+    # What sanitizers add needs calls of its own.
+    assert status["Seccomp"].strip() == ("0" if os.environ.get("SANITIZERS") == "yes" else "2")
     assert os.readlink(f"/proc/{ports.proc.pid}/ns/net") == os.readlink(f"/proc/{world.ctr.proc.pid}/ns/net")
     assert os.readlink(f"/proc/{ports.proc.pid}/ns/user") == os.readlink(f"/proc/{world.ctr.proc.pid}/ns/user")
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
