@@ -72,12 +72,32 @@ static bool has_own(const struct build *b, const char *type)
     return ns && !ns->path;
 }
 
+/* The last group id of those from 0 on without a hole. The kernel compares ids of the host: a range
+ * that goes down there would mean nobody. icmp(7) */
+static uint32_t last_group(const struct idmap *m)
+{
+    enum { MAX_GROUP = INT32_MAX };
+    uint32_t next = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->v[i].inside != next || m->v[i].count == 0)
+            continue;
+        next += m->v[i].count;
+        i = (size_t)-1; /* lines come in any order */
+    }
+    if (next > MAX_GROUP)
+        next = MAX_GROUP;
+    return next > 0 && idmap_to_host(m, next - 1) > idmap_to_host(m, 0) ? next - 1 : 0;
+}
+
 static int build_sysctl(struct build *b, struct err *e)
 {
     struct spec_linux *l = b->spec->linux_;
     bool net = has_own(b, "network"), ipc = has_own(b, "ipc"), uts = has_own(b, "uts");
-    if (net && !b->map->single) /* ping works without a capability, as everywhere else */
-        strv_env_set(&l->sysctl, "net.ipv4.ping_group_range=0 0");
+    if (net && !b->map->single) { /* ping works without a capability, whoever calls it */
+        scoped_free char *range =
+            xasprintf("net.ipv4.ping_group_range=0 %u", last_group(&b->map->gid));
+        strv_env_set(&l->sysctl, range);
+    }
     for (char **v = b->o->sysctl; v && *v; v++) {
         const char *eq = strchr(*v, '=');
         if (!eq || eq == *v)

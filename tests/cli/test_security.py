@@ -216,6 +216,9 @@ def test_sysctls(rootlet):
                    "--sysctl", "kernel.msgmax=9000", rootlet.image(), "cat",
                    "/proc/sys/net/ipv4/ping_group_range", "/proc/sys/kernel/msgmax")
     assert r.out.split() == ["0", "5", "9000"]
+    # All groups of the container may ping without a capability.
+    r = rootlet.ok("run", "--rm", "--network", "none", rootlet.image(), "cat", "/proc/sys/net/ipv4/ping_group_range")
+    assert r.out.split()[0] == "0" and int(r.out.split()[1]) >= 65534, r
 
 
 @pytest.mark.parametrize("options, message", [
