@@ -306,10 +306,23 @@ static int attach(struct network_run *run, const struct network_target *t, struc
     return r;
 }
 
+/* Then its processes could trace what stands in its namespaces for pasta, which has our files. */
+static bool sees_our_processes(const struct network_run *run)
+{
+    char path[40];
+    scoped_free char *text = NULL;
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", run->init_fd);
+    const char *at = fs_read(AT_FDCWD, path, 4096, &text, NULL) < 0 ? NULL : strstr(text, "NSpid:");
+    int first, second;
+    return !at || sscanf(at + 6, "%d%d", &first, &second) < 2;
+}
+
 static int revive(struct network_run *run, struct network_process *p, struct err *e)
 {
     struct network_process *pasta = network_process_find(run, PASTA);
     (void)p;
+    if (sees_our_processes(run))
+        return err_msg(e, EPERM, "not for a container that sees the processes of the host");
     return pasta ? bring_up(run, pasta, e) : err_msg(e, ESRCH, "pasta has ended for good");
 }
 

@@ -109,6 +109,9 @@ void network_run_event(struct network_run *run, const char *text, size_t len)
     scoped_strv char **attributes = NULL;
     if (!run->event || len == 0 || text[len - 1] != '\0')
         return;
+    /* Of what handles a container's packets nothing is believed that is not its business. */
+    if (!str_after(text, "egress") && !str_after(text, "network"))
+        return;
     for (size_t at = strlen(text) + 1; at < len; at += strlen(text + at) + 1)
         strv_add(&attributes, text + at);
     run->event(run->event_data, text, attributes);

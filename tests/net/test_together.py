@@ -1,6 +1,7 @@
 """The network beside what else containers do: pods, shared namespaces, stats, events, restarts."""
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -167,3 +168,14 @@ def test_killed_while_it_starts(net):
         p.communicate()
         net("rm", "-f", "-a", "-t", "0")
         wait_for(lambda: not network_processes(net), what="the end of the network's processes")
+
+
+@pytest.mark.skipif(not shutil.which("pasta"), reason="pasta is not installed")
+def test_nothing_of_ours_stands_among_processes_that_see_the_hosts(net):
+    """What lets pasta in could be traced from a container with the host's process namespace."""
+    net.ok("run", "-d", "--name", "c", "--network", "pasta", "--pid", "host", net.image(), "sleep", "1000")
+    assert reaches(net)
+    for pid in network_processes(net, "pasta"):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: [e for e in journal(net) if e["Action"] == "network_failed"], what="network_failed")
+    assert not network_processes(net) and state_word(net, "c") == "running"
