@@ -14,3 +14,12 @@ rootlet_net_helper_CFLAGS = $(WARN_CFLAGS) -fPIE -fstack-protector-strong -fstac
 	-ftrivial-auto-var-init=zero -ffunction-sections -fdata-sections
 rootlet_net_helper_LDFLAGS = -static-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
 	-Wl,-z,separate-code -Wl,--gc-sections
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-net-helper
+tests_fuzz_fuzz_net_helper_SOURCES = tests/fuzz/fuzz-net-helper.c $(NET_HELPER_PURE)
+tests_fuzz_fuzz_net_helper_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_fuzz_fuzz_net_helper_LDADD = src/net/libnet.a src/base/libbase.a
+tests_fuzz_fuzz_net_helper_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+EXTRA_DIST += tests/fuzz/corpus/net-helper/policy tests/fuzz/corpus/net-helper/add

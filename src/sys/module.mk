@@ -37,3 +37,10 @@ tests_unit_test_nft_SOURCES = tests/unit/test-nft.c tests/unit/unit.h
 tests_unit_test_nft_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_nft_LDADD = src/sys/libsys.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
+
+if ENABLE_FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-netlink
+tests_fuzz_fuzz_netlink_SOURCES = tests/fuzz/fuzz-netlink.c
+tests_fuzz_fuzz_netlink_LDADD = src/sys/libsys.a src/base/libbase.a
+tests_fuzz_fuzz_netlink_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif

@@ -194,6 +194,16 @@ static ssize_t receive(int fd, void *buf, size_t size, int flags)
     }
 }
 
+/* The message at this place, or NULL. (NLMSG_NEXT takes more from what is left than there is when
+ * the last length is no multiple of four.) */
+static const struct nlmsghdr *message_at(const unsigned char *buf, size_t size, size_t at)
+{
+    const struct nlmsghdr *h = (const void *)(buf + at);
+    if (at >= size || size - at < sizeof(*h))
+        return NULL;
+    return h->nlmsg_len >= sizeof(*h) && h->nlmsg_len <= size - at ? h : NULL;
+}
+
 /* The error of an NLMSG_ERROR (0: an acknowledgement), with the kernel's words if it has any. */
 static int refusal(const struct nlmsghdr *h, struct nl_msg *m)
 {
@@ -230,9 +240,8 @@ int nl_transact(int fd, struct nl_msg *m)
             return answered ? result : -EPROTO;
         if (n < 0)
             return (int)n;
-        size_t left = (size_t)n;
-        for (const struct nlmsghdr *h = (const void *)buf; NLMSG_OK(h, left);
-             h = NLMSG_NEXT(h, left)) {
+        const struct nlmsghdr *h = NULL;
+        for (size_t at = 0; (h = message_at(buf, (size_t)n, at)); at += NLMSG_ALIGN(h->nlmsg_len)) {
             if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - first > last - first)
                 continue;
             answered = true;
@@ -251,9 +260,10 @@ struct answers {
 };
 
 /* One datagram of answers. 1: more will come. */
-static int hand_out(const unsigned char *buf, size_t left, struct nl_msg *m, struct answers *w)
+static int hand_out(const unsigned char *buf, size_t size, struct nl_msg *m, struct answers *w)
 {
-    for (const struct nlmsghdr *h = (const void *)buf; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+    const struct nlmsghdr *h = NULL;
+    for (size_t at = 0; (h = message_at(buf, size, at)); at += NLMSG_ALIGN(h->nlmsg_len)) {
         if (h->nlmsg_seq != w->sequence)
             continue;
         if (h->nlmsg_flags & NLM_F_DUMP_INTR && w->result == 0)
