@@ -34,7 +34,7 @@ def fetch(port, address="10.0.2.2"):
     return f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {address} {port} | grep from"
 
 
-@pytest.mark.rows("A48")
+@pytest.mark.rows("B31")
 @pytest.mark.parametrize("device", ["tap", "veth"])
 def test_addresses(rootlet, device, server):
     if device == "tap" and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
@@ -46,7 +46,7 @@ def test_addresses(rootlet, device, server):
         assert part in out, out
 
 
-@pytest.mark.rows("A48")
+@pytest.mark.rows("B31")
 def test_options(rootlet, server):
     out = rootlet.ok("run", "--rm", "--network",
                      f"slirp:mtu=1500,cidr=10.55.0.0/16,enable_ipv6=false,allow_host_loopback={server}",

@@ -137,7 +137,7 @@ def inside(w, script, *args, **kw):
     return w.container.python(PRELUDE + script, *args, **kw).stdout.strip()
 
 
-@pytest.mark.rows("A48")
+@pytest.mark.rows("B31")
 @pytest.mark.parametrize("flags", [pytest.param(IPV6, marks=pytest.mark.skipif(not TAP, reason="no tap")), IPV6 | PACKET])
 def test_ways_out(small, slirp, flags):
     slirp(flags=flags)
@@ -191,7 +191,6 @@ print(n + len(read_all(c)))""", OUTSIDE, str(size))
     assert s.proc.poll() is None
 
 
-@pytest.mark.rows("B28")
 @pytest.mark.skipif(host.SANITIZERS, reason="they keep what is freed")
 def test_memory_comes_back(small, slirp):
     s = slirp()
@@ -416,7 +415,6 @@ def test_names(small, slirp):
 
 # --- egress ---
 
-@pytest.mark.rows("B31")
 def test_egress_addresses(small, slirp):
     s = slirp(egress=[f"allow={OUTSIDE}:7000/tcp,{OUTSIDE}:7001/udp,203.0.113.1,[{OUTSIDE6}]:7000"])
     got = refusals(small, f"{OUTSIDE},7000", "203.0.113.1,7000", f"{OUTSIDE6},7000",
@@ -445,7 +443,6 @@ for who in ("10.0.2.2", "203.0.113.1", "203.0.113.2"):
     assert out.split() == ["hello", "hello", "EHOSTUNREACH"], out
 
 
-@pytest.mark.rows("B31")
 def test_egress_names(small, slirp):
     s = slirp(egress=["allow=*.example.org:7000", "allow=evil.test.example:1"])
     assert refusals(small, "203.0.113.1,7000") == ["EHOSTUNREACH"]  # nobody has asked yet
@@ -557,7 +554,6 @@ def test_not_needed_after_all(small, slirp):
     assert s.proc.wait(20) == 0
 
 
-@pytest.mark.rows("B30")
 def test_parents_change(small, slirp):
     """Who comes later gets the device, and on it a killed one is replaced."""
     s = slirp()
