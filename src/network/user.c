@@ -286,7 +286,12 @@ static void detach(struct network_run *run)
         share_names(run, p, true);
     struct wire_network_request *q = xcalloc(1, sizeof(*q));
     q->head.type = WIRE_NETWORK_DETACH;
-    (void)user_tell(run, join->network, p->ctl, q, -1);
+    if (user_tell(run, join->network, p->ctl, q, -1) == 0) {
+        const struct wire_subnet *s = q->network.subnet;
+        scoped_free char *dns = addr_text(&s[s[0].gateway.family ? 0 : 1].gateway);
+        if (dns && run->dns) /* an internal network's is no gateway of the interface */
+            strv_remove(run->dns, dns);
+    }
     free(q);
 }
 

@@ -215,7 +215,7 @@ def test_wanted_addresses(net):
 
 @pytest.mark.rows("B28")
 def test_connect_and_disconnect(net):
-    create(net, "n")
+    create(net, "n", "--internal")
     create(net, "m")
     start(net, "one", "--network", "n")
     start(net, "two", "--network", "m", command=SERVE)
@@ -228,6 +228,9 @@ def test_connect_and_disconnect(net):
     assert list(interfaces(net, "one")) == ["m"]
     assert "eth0" not in net.ok("exec", "one", "ip", "link").out
     assert "default via" in net.ok("exec", "one", "ip", "route").out
+    servers = re.findall(r"^nameserver (.*)", net.ok("exec", "one", "cat", "/etc/resolv.conf").out, re.M)
+    assert servers == [interfaces(net, "one")["m"]["gateway"]]
+    assert look(net, "one", "two") == [a2]
     net.ok("network", "disconnect", "m", "one")
     assert look(net, "two", "late.rootlet") == []
 
