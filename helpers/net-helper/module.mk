@@ -14,6 +14,10 @@ rootlet_net_helper_CFLAGS = $(WARN_CFLAGS) -fPIE -fstack-protector-strong -fstac
 	-ftrivial-auto-var-init=zero -ffunction-sections -fdata-sections
 rootlet_net_helper_LDFLAGS = -static-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
 	-Wl,-z,separate-code -Wl,--gc-sections
+# Installing gives no privilege: that is the administrator's or the package's to do.
+install-exec-hook:
+	@echo "rootlet-net-helper was installed without its capability; for --network bridge, as root:"
+	@echo "    setcap cap_net_admin+ep $(pkglibexecdir)/rootlet-net-helper    (see rootlet-net-helper(8))"
 
 if ENABLE_FUZZERS
 noinst_PROGRAMS += tests/fuzz/fuzz-net-helper

@@ -1,6 +1,7 @@
 """--network bridge: containers on a bridge of the host, by rootlet-net-helper."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -10,8 +11,8 @@ import helperlab
 from lib import runner
 from world import HOST, HOST6, OUTSIDE, OUTSIDE6, NetRootlet, fetch, wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(not helperlab.BUILT.exists(), reason="built without the helper")]
-ASKS = "while true; do nc -l -p 80 -e sh -c 'env | grep -i remote'; done"
+pytestmark = [pytest.mark.root, pytest.mark.skipif(not helperlab.BUILT.exists(), reason="built without the helper"),
+              pytest.mark.skipif(not shutil.which("nft") or not shutil.which("curl"), reason="needs nft and curl")]
 
 
 def address(net, name):
