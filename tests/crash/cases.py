@@ -7,6 +7,7 @@ import os
 import shutil
 
 from bed import EXTRA, IMAGE
+from lib import host
 
 SETTLED = ("created", "running", "paused", "stopped", "exited")
 
@@ -72,6 +73,11 @@ class RunDetached(Case):
         else:
             bed.ok(*self.command)
             bed.ok("exec", "web", "true")
+
+
+class RunNetwork(RunDetached):
+    """With the processes that a network has, and a port that is free when nobody holds it any more."""
+    command = (*RunDetached.command[:4], "--network", "slirp", "-p", "127.0.0.1:18931:80", *RunDetached.command[4:])
 
 
 class RunRm(Case):
@@ -463,6 +469,7 @@ class SystemPruneVolumes(Case):
 
 
 CASES = {
+    **({"run network": RunNetwork} if (host.BUILDDIR / "rootlet-slirp").exists() else {}),
     "create": Create, "start": Start, "run -d": RunDetached, "run --rm": RunRm, "exec": Exec,
     "exec -d": ExecDetached, "stop": Stop, "kill": Kill, "kill -s CONT": KillStop, "restart": Restart,
     "rename": Rename, "rename (running)": RenameRunning, "update": Update, "rm": Rm, "rm (ran)": RmAfterRun,
