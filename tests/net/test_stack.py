@@ -161,6 +161,24 @@ print("well")""", OUTSIDE, OUTSIDE6)
     assert out == "well", out
 
 
+def test_outbound_address(small, slirp):
+    small.host.sh("ip addr add 198.51.100.9/24 dev out0 2>/dev/null || true")
+    slirp(outbound="198.51.100.9")
+    server = small.outside.start(sys.executable, "-c", PRELUDE + """
+s = socket.create_server(("0.0.0.0", 7003))
+print("ready", flush=True)
+c, peer = s.accept()
+print(peer[0], flush=True)""", stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout.readline() == "ready\n"
+        assert refusals(small, f"{OUTSIDE},7003") == ["done"]
+        assert server.stdout.readline() == "198.51.100.9\n"
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
 def test_many_connections(small, slirp):
     s = slirp()
     out = inside(small, """
