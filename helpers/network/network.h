@@ -95,8 +95,8 @@ void child_end(struct network *n, struct child *c);
 /* serve.c */
 int serve_connection(struct network *n, int fd, struct err *e); /* fd is owned from here on */
 int serve_listen(struct network *n, struct err *e);
-/* To all supervisors: a child was started again, or will not be; a message of the uplink's as it
- * is. */
+/* To one of the supervisors, so that the journal has it once: a child was started again, or will
+ * not be; a message of the uplink's as it is. */
 void serve_event(struct network *n, const char *action, const char *process);
 void serve_forward(struct network *n, const void *data, size_t size);
 /* One request and its answer. */

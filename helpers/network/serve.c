@@ -20,8 +20,9 @@ struct connection {
 
 void serve_forward(struct network *n, const void *data, size_t size)
 {
-    for (const struct connection *c = n->connections; c; c = c->next)
-        sock_send(c->fd, data, size, NULL, 0);
+    const struct connection *c = n->connections;
+    while (c && sock_send(c->fd, data, size, NULL, 0) < 0)
+        c = c->next;
 }
 
 void serve_event(struct network *n, const char *action, const char *process)
