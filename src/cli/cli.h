@@ -53,6 +53,8 @@ char **cli_command_line(void);
 /* -ENOSYS with what to do instead when argv names a command of docker or podman that is not there
  * yet ("pull", "container prune"), else 0. later.c */
 int cli_later(char **argv, struct err *e);
+/* Published ports in one text, neighbours as ranges: "0.0.0.0:80-82->80-82/tcp, ...". Owned. */
+char *cli_ports_text(char *const *ports);
 
 /* Commands by file; each table ends with a NULL name. */
 extern const struct cmd cli_run_cmds[];          /* run create */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "net/ports.h"
 
 struct port_opts {
     bool all, latest;
@@ -15,6 +16,21 @@ static const struct opt port_table[] = {
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
     {NULL},
 };
+
+char *cli_ports_text(char *const *ports)
+{
+    scoped_str struct str out = STR_INIT;
+    char text[NET_PORT_TEXT];
+    for (char *const *p = ports; p && *p; p++) {
+        struct net_port range, next;
+        bool known = net_port_parse_shown(*p, &range) == 0;
+        while (known && p[1] && net_port_parse_shown(p[1], &next) == 0 &&
+               net_port_join(&range, &next))
+            p++;
+        str_addf(&out, "%s%s", out.len ? ", " : "", known ? net_port_format(&range, text) : *p);
+    }
+    return str_detach(&out);
+}
 
 /* "80", "80/tcp": a port of the container; tcp unless said otherwise. Owned; NULL: none. */
 static char *wanted_port(const char *text)

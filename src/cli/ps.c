@@ -212,7 +212,7 @@ static json_t *row_of(const struct ctr_state *s, const struct ps_opts *o)
 {
     char id[13], status[128];
     json_t *row = json_object();
-    scoped_free char *ports = strv_join(s->ports, ", "), *nets = strv_join(s->networks, ",");
+    scoped_free char *ports = cli_ports_text(s->ports), *nets = strv_join(s->networks, ",");
     set_text(row, "ID", short_id(s->id, o->no_trunc || as_json(o), id));
     set_text(row, "Id", s->id);
     set_text(row, "Names", s->name);

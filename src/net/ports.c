@@ -298,6 +298,17 @@ static bool any_address(const struct net_port *p)
     return !p->addr.family || net_addr_is_any(&p->addr);
 }
 
+bool net_port_join(struct net_port *a, const struct net_port *b)
+{
+    if (a->proto != b->proto || net_addr_cmp(&a->addr, &b->addr) != 0 || !a->host ||
+        a->host_count != a->count || b->host_count != b->count || a->host + a->count != b->host ||
+        a->ctr + a->count != b->ctr)
+        return false;
+    a->count = (uint16_t)(a->count + b->count);
+    a->host_count = a->count;
+    return true;
+}
+
 bool net_port_means(const struct net_port *want, const struct net_port *have)
 {
     if (have->proto != want->proto || have->ctr + have->count <= want->ctr ||

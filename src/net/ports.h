@@ -47,6 +47,8 @@ char *net_port_format_host(const struct net_port *p, char ret[static NET_PORT_TE
 
 /* Number n of a range by itself. */
 struct net_port net_port_nth(const struct net_port *p, unsigned n);
+/* Is b the next one of the same range? Then a takes it in. */
+bool net_port_join(struct net_port *a, const struct net_port *b);
 /* Does `want`, of rm, mean this port (or a port of this range)? What it leaves open (the address,
  * the number on the host) is of no account, and so is a number that the kernel is still to choose.
  */

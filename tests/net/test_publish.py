@@ -279,3 +279,15 @@ def test_publish_on_a_network_of_the_users(net):
     serve(net, "-p", "8080:80", network=("--network", "front"))
     assert peer(net.world.outside, HOST, 8080) == OUTSIDE
     assert peer(net.world.host, "127.0.0.1", 8080)
+
+
+@pytest.mark.rows("A52")
+def test_a_large_range(net):
+    serve(net, "-p", "20000-20999:1000-1999", ports=("1999",))
+    assert len(net.ok("port", "web").out.splitlines()) == 1000
+    assert peer(net.world.outside, HOST, 20999) == OUTSIDE
+    assert net.ok("ps", "--format", "{{.Ports}}").out == "0.0.0.0:20000-20999->1000-1999/tcp\n"
+    os.kill(supervisor(net), signal.SIGKILL)
+    net.ok("port", "rm", "web", "1000-1998")
+    assert published(net) == {"1999/tcp": ["0.0.0.0:20999"]}
+    assert peer(net.world.outside, HOST, 20999) == OUTSIDE

@@ -175,6 +175,29 @@ static void test_conflict(void **state)
     assert_false(conflict("80:80", "81-90:81-90"));
 }
 
+static void test_join(void **state)
+{
+    static const char *const texts[][3] = {
+        {"80:90", "81:91", "0.0.0.0:80-81->90-91/tcp"},
+        {"80-81:90-91", "82:92", "0.0.0.0:80-82->90-92/tcp"},
+        {"80:90", "82:91", NULL},
+        {"80:90", "81:92", NULL},
+        {"80:90", "81:91/udp", NULL},
+        {"80:90", "127.0.0.1:81:91", NULL},
+        {"80-82:90", "81:91", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(texts); i++) {
+        struct net_port a[2], b[2];
+        char text[NET_PORT_TEXT];
+        assert_int_equal(net_port_parse(texts[i][0], a, NULL), 1);
+        assert_int_equal(net_port_parse(texts[i][1], b, NULL), 1);
+        assert_int_equal(net_port_join(&a[0], &b[0]), texts[i][2] != NULL);
+        if (texts[i][2])
+            assert_string_equal(net_port_format(&a[0], text), texts[i][2]);
+    }
+}
+
 static bool means(const char *want, const char *have)
 {
     struct net_port p[2], q[2];
@@ -210,7 +233,7 @@ int main(void)
         cmocka_unit_test(test_parse), cmocka_unit_test(test_hints),
         cmocka_unit_test(test_shown), cmocka_unit_test(test_container),
         cmocka_unit_test(test_nth),   cmocka_unit_test(test_conflict),
-        cmocka_unit_test(test_means),
+        cmocka_unit_test(test_means), cmocka_unit_test(test_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
