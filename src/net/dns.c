@@ -52,7 +52,7 @@ struct reader {
 /* The name at r->at as text (ret may be NULL); r->at goes behind it. */
 static int read_name(struct reader *r, char *ret)
 {
-    size_t at = r->at, limit = r->at, wire = 1;
+    size_t at = r->at, limit = at, wire = 1;
     bool jumped = false;
     char *out = ret;
     for (;;) {
