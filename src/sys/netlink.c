@@ -145,9 +145,12 @@ int nl_open(int protocol, struct err *e)
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), on = 1;
     if (fd < 0)
         return err_set(e, errno, "open a netlink socket");
-    struct sockaddr_nl self = {.nl_family = AF_NETLINK};
-    if (bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0) {
-        int r = err_set(e, errno, "bind a netlink socket");
+    struct sockaddr_nl self = {.nl_family = AF_NETLINK}, kernel = self;
+    /* Connected to the kernel (port 0): what other processes send does not even arrive. With
+     * CAP_NET_ADMIN in a container they could fill the socket, so that answers are lost. */
+    if (bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0 ||
+        connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
+        int r = err_set(e, errno, "set up a netlink socket");
         close(fd);
         return r;
     }
@@ -177,7 +180,7 @@ static int send_all(int fd, struct nl_msg *m, uint32_t *ret_first, uint32_t *ret
     return n < 0 ? -errno : (size_t)n == m->size ? 0 : -EIO;
 }
 
-/* One datagram of the kernel. Those of other processes, which may send to us too, are skipped. */
+/* One datagram of the kernel. What another process sent before we were connected is skipped. */
 static ssize_t receive(int fd, void *buf, size_t size, int flags)
 {
     for (;;) {

@@ -39,6 +39,28 @@ static void test_overflow(void **state)
     assert_true(m.size <= NL_MSG_MAX);
 }
 
+/* Others of the namespace, with all rights in it, cannot send to our socket: filled, it would lose
+ * what the kernel answers. */
+static void test_only_kernel(void **state)
+{
+    (void)state;
+    static char junk[8192];
+    struct sockaddr_nl to;
+    socklen_t size = sizeof(to);
+    struct rtnl_link l;
+    scoped_fd int other = nl_open(NETLINK_ROUTE, NULL);
+    scoped_fd int loose = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    const int from[] = {other, loose};
+    assert_int_equal(getsockname(rt, (struct sockaddr *)&to, &size), 0);
+    assert_int_not_equal(to.nl_pid, 0);
+    for (size_t i = 0; i < 2; i++)
+        for (int k = 0; k < 1000; k++)
+            assert_true(sendto(from[i], junk, sizeof(junk), MSG_DONTWAIT, (struct sockaddr *)&to,
+                               sizeof(to)) < 0);
+    assert_int_equal(rtnl_link_get(rt, "lo", &l), 0);
+    assert_int_equal(rtnl_link_set(rt, l.index, &(struct rtnl_change){.up = 1}), 0);
+}
+
 /* What is cut, of length 0, or longer than what holds it is not found. */
 static void test_attributes(void **state)
 {
@@ -257,9 +279,10 @@ int main(void)
     }
     rt = nl_open(NETLINK_ROUTE, NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overflow),        cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_links),           cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_other_namespace), cmocka_unit_test(test_move),
+        cmocka_unit_test(test_only_kernel), cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_attributes),  cmocka_unit_test(test_links),
+        cmocka_unit_test(test_addresses),   cmocka_unit_test(test_other_namespace),
+        cmocka_unit_test(test_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
