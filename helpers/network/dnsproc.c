@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/proc.h"
@@ -21,6 +22,7 @@
 
 #define FILES_MAX 1024
 #define ID_SHORT 12
+#define SEND_S 2               /* for it to take what it is told */
 #define QUICK_MAX 10           /* restarts in a row */
 #define QUICK_NS 10000000000LL /* that came so soon after the start before */
 
@@ -43,9 +45,8 @@ static const int calls[] = {
 static const struct sandbox_check checks[] = {
     {SYS_socket, 0, 0xffffffff, AF_INET},
     {SYS_socket, 0, 0xffffffff, AF_INET6},
-    {SYS_socket, 0, 0xffffffff, AF_UNIX}, /* if_nametoindex(3) */
 };
-static const char *const read_paths[] = {"/etc", "/run", NULL};
+static const char *const read_paths[] = {"/etc", NULL};
 
 /* Nothing else of the manager's stays: its lock, its namespaces, what else it may open. */
 static void keep_only(const int *keep, size_t n)
@@ -92,6 +93,7 @@ static void serve(struct network *n, int control)
         .checks = checks,
         .n_checks = N_ELEMENTS(checks),
         .read_paths = read_paths,
+        .resolver = true,
         .tcp = true,
         .max_files = FILES_MAX,
     };
@@ -132,6 +134,7 @@ int dnsproc_start(struct network *n, struct err *e)
 {
     if (n->cfg.no_dns)
         return 0;
+    struct timeval patience = {.tv_sec = SEND_S};
     int pair[2];
     int r = sock_pair(pair, e);
     if (r < 0)
@@ -143,6 +146,7 @@ int dnsproc_start(struct network *n, struct err *e)
         return sys_clone_failed(errno, "fork", e);
     if (c->pid == 0)
         serve(n, theirs);
+    setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     int64_t now = time_monotonic_ns();
     if (now - c->since_ns > QUICK_NS)
         c->quick = 0;

@@ -5,9 +5,12 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/scoped.h"
 #include "base/str.h"
 #include "base/timefmt.h"
 #include "helpers/network/dns.h"
@@ -50,6 +53,18 @@ void dns_upstream_fix(struct dns_upstream *u, const struct net_addr *v, size_t n
     }
 }
 
+/* As if_nametoindex(3), but without a unix socket: those lead to all that the user runs, and are
+ * not for a process that hears containers. netdevice(7) */
+static unsigned device_index(const char *name)
+{
+    struct ifreq req = {.ifr_ifindex = 0};
+    scoped_fd int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || strlen(name) >= sizeof(req.ifr_name))
+        return 0;
+    memcpy(req.ifr_name, name, strlen(name) + 1);
+    return ioctl(fd, SIOCGIFINDEX, &req) < 0 ? 0 : (unsigned)req.ifr_ifindex;
+}
+
 /* "ADDRESS" or "ADDRESS%DEVICE" behind "nameserver". */
 static void parse_server(struct dns_upstream *u, char *text)
 {
@@ -58,7 +73,7 @@ static void parse_server(struct dns_upstream *u, char *text)
     if (zone)
         *zone++ = '\0';
     if (net_addr_parse(text, &a) == 0)
-        add(u, &a, zone ? if_nametoindex(zone) : 0);
+        add(u, &a, zone ? device_index(zone) : 0);
 }
 
 void dns_upstream_parse(struct dns_upstream *u, const char *text)

@@ -66,24 +66,10 @@ unsigned if_nametoindex(const char *name)
     return ioctl(fd, SIOCGIFINDEX, &req) < 0 ? 0 : (unsigned)req.ifr_ifindex;
 }
 
-/* Where resolv.conf leads to (/run on hosts with a resolver of their own, /mnt/wsl...): the folder,
- * as the file is replaced by others. Never the root directory. */
-static const char *resolver_folder(void)
-{
-    static char path[PATH_MAX];
-    if (!realpath("/etc/resolv.conf", path))
-        return "/etc";
-    char *slash = strrchr(path, '/');
-    if (!slash || slash == path)
-        return "/etc";
-    *slash = '\0';
-    return path;
-}
-
 static int confine(struct err *e)
 {
     /* urandom: glib seeds its numbers. */
-    const char *const readable[] = {"/etc", "/run", "/dev/urandom", resolver_folder(), NULL};
+    const char *const readable[] = {"/etc", "/dev/urandom", NULL};
     const struct sandbox s = {
         .what = "rootlet-slirp",
         .calls = calls,
@@ -91,6 +77,7 @@ static int confine(struct err *e)
         .checks = checks,
         .n_checks = N_ELEMENTS(checks),
         .read_paths = readable,
+        .resolver = true,
         .tcp = true,
         .max_files = FILES_MAX,
         .max_memory = (uint64_t)4 << 30,

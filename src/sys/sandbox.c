@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -113,6 +115,25 @@ static int allow_reading(int set, const char *path, const char *what, struct err
     return 0;
 }
 
+/* Where resolv.conf leads to (/run on hosts with a resolver of their own, /mnt/wsl...): the folder,
+ * as the file is replaced by others. Not all of /run, where the secrets of the user's session are,
+ * and never the root directory. */
+static int allow_resolver(int set, const char *what, struct err *e)
+{
+    static const char *const known[] = {"/run/systemd/resolve", "/run/NetworkManager",
+                                        "/run/resolvconf", "/run/connman", "/run/netconfig"};
+    char path[PATH_MAX];
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < N_ELEMENTS(known); i++)
+        r = allow_reading(set, known[i], what, e);
+    if (r < 0 || !realpath("/etc/resolv.conf", path))
+        return r;
+    char *slash = strrchr(path, '/');
+    if (slash != path && !(slash == path + 4 && strncmp(path, "/run", 4) == 0))
+        *slash = '\0';
+    return allow_reading(set, path, what, e);
+}
+
 static int restrict_files(const struct sandbox *s, struct err *e)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* VERSION */);
@@ -141,6 +162,8 @@ static int restrict_files(const struct sandbox *s, struct err *e)
         return err_set(e, errno, "make the Landlock rules of %s", s->what);
     for (const char *const *p = s->read_paths; r == 0 && p && *p; p++)
         r = allow_reading(set, *p, s->what, e);
+    if (r == 0 && s->resolver)
+        r = allow_resolver(set, s->what, e);
     if (r == 0 && syscall(SYS_landlock_restrict_self, set, 0) < 0)
         r = err_set(e, errno, "restrict %s by Landlock", s->what);
     return r;

@@ -23,6 +23,7 @@ struct sandbox {
     size_t n_checks;
     uint64_t capabilities;         /* bits to keep, permitted and effective; 0: none */
     const char *const *read_paths; /* files and directories that stay readable; NULL: none */
+    bool resolver;                 /* so does what /etc/resolv.conf may lead to */
     bool any_path;                 /* files are left to their permissions: no Landlock */
     bool tcp;                      /* TCP sockets may be bound and connected */
     uint64_t max_files;            /* RLIMIT_NOFILE; 0: as it is */
