@@ -149,6 +149,8 @@ static int serve(struct network *n, bool old_space)
     read_hint(n);
     if (r == 0)
         r = open_network(n, &q, old_space, &e);
+    /* Nobody is waited for: a supervisor that is stopped is no concern of the others'. */
+    fcntl(CONNECTION_FD, F_SETFL, O_RDWR | O_NONBLOCK);
     if (r == 0) {
         serve_request(n, CONNECTION_FD, &q, fds);
         r = serve_connection(n, CONNECTION_FD, &e);

@@ -67,6 +67,8 @@ static int open_inside(void *data, int ret_fds[SOCK_MAX_FDS], struct err *e)
         fs_write_text(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/disable_ipv6", "0", NULL);
         r = fs_write_text(AT_FDCWD, "/proc/sys/net/ipv6/conf/all/forwarding", "1", e);
     }
+    /* Members are no routers for us. */
+    fs_write_text(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/accept_ra", "0", NULL);
     if (r < 0)
         return err_add(e, r, "forwarding in the network's namespace");
     ret_fds[0] = nl_open(NETLINK_ROUTE, e);

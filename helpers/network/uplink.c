@@ -142,7 +142,7 @@ static int execute(void *data)
 {
     const struct spawn *s = data;
     char *const argv[] = {(char *)(uintptr_t) "rootlet-slirp", NULL};
-    int null = open("/dev/null", O_RDWR);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, 0);
     dup2(null, 1);
     if (!getenv("ROOTLET_NETWORK_DEBUG"))
@@ -212,12 +212,17 @@ static void on_end(void *data, uint32_t events)
 static void on_message(void *data, uint32_t events)
 {
     struct network *n = data;
-    char buf[WIRE_MAX];
+    union {
+        struct wire_head head;
+        char raw[WIRE_MAX];
+    } m;
     (void)events;
-    ssize_t size = sock_recv(n->uplink.ctl, buf, sizeof(buf), NULL);
-    if (size >= (ssize_t)sizeof(struct wire_head))
-        serve_forward(n, buf, (size_t)size);
-    else if (size != -EAGAIN && size != -EINTR)
+    ssize_t size = sock_recv(n->uplink.ctl, &m, sizeof(m), NULL);
+    bool whole = size >= (ssize_t)sizeof(m.head);
+    /* Only events: what supervisors take for an answer of ours is ours to give. */
+    if (whole && m.head.type == WIRE_EVENT)
+        serve_forward(n, &m, (size_t)size);
+    else if (!whole && size != -EAGAIN && size != -EINTR)
         loop_forget(n->loop, n->uplink.ctl); /* its end comes by the pidfd */
 }
 

@@ -285,6 +285,20 @@ static int write_in_place(int dir_fd, const char *name, const char *text, struct
     return r < 0 ? err_set(e, -r, "write %s", name) : 0;
 }
 
+int network_files_prepare(const struct network_run *run, struct err *e)
+{
+    static const char *const names[] = {"resolv.conf", "hosts"};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < N_ELEMENTS(names); i++) {
+        struct stat st;
+        if (fstatat(run->dir_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue; /* none of the container's */
+        if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || !(st.st_mode & S_IWUSR))
+            r = fs_write_atomic(run->dir_fd, names[i], "", 0, 0644, FS_NO_SYNC, e);
+    }
+    return r;
+}
+
 /* What the network named so does about the host: its gateway is the host (bridge), the host is
  * behind its uplink (user), or there is no way. */
 static bool network_reaches(const struct network_run *run, const struct network_interface *i,

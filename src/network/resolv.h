@@ -31,6 +31,9 @@ struct network_files {
 char *network_resolv_text(const struct network_files *f, const struct resolv_conf *host);
 char *network_hosts_text(const struct network_files *f);
 
+/* Before they are mounted: in the container they are its root's, who may have given them to another
+ * of its users, or have forbidden to write them. Such a one becomes a new file. */
+int network_files_prepare(const struct network_run *run, struct err *e);
 /* Writes both into run->dir_fd, by run's plan, interfaces and servers. Files that are not there are
  * none of the container's. */
 int network_files_write(const struct network_run *run, struct err *e);

@@ -2,10 +2,13 @@
  */
 #include "network/run.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/scoped.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "sys/netlink.h"
@@ -88,9 +91,17 @@ int network_run_inside(const struct network_run *run,
     return netns_run(run->userns_fd, run->netns_fd, fn, data, ret_fds, e);
 }
 
+void network_refuse_advertisements(void)
+{
+    scoped_fd int fd = open("/proc/sys/net/ipv6/conf/default/accept_ra", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)!write(fd, "0", 1);
+}
+
 static int open_route(void *data, int ret_fds[], struct err *e)
 {
     (void)data;
+    network_refuse_advertisements();
     ret_fds[0] = nl_open(NETLINK_ROUTE, e);
     return ret_fds[0] < 0 ? ret_fds[0] : 0;
 }

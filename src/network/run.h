@@ -97,6 +97,9 @@ void network_run_remove(struct network_run *run, const char *network); /* its in
 /* run->route_fd, opened when it is not. A driver that enters the namespace anyway opens it there
  * with nl_open in the same go, and puts it there itself. */
 int network_run_route(struct network_run *run, struct err *e);
+/* In the container's network namespace, for devices to come: every address and route is given by
+ * us, and no neighbour's advertisement adds others (network_run_route does this, too). */
+void network_refuse_advertisements(void);
 /* netns_run in the container's namespaces. */
 int network_run_inside(const struct network_run *run,
                        int (*fn)(void *data, int ret_fds[], struct err *e), void *data,

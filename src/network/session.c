@@ -99,7 +99,9 @@ int network_session_new(const struct network_request *req, struct network_sessio
     if (!req->plan->mode)
         return 0;
     struct network_session *n = session_new(req);
-    int r = find_parts(n, e);
+    int r = network_files_prepare(&n->run, e);
+    if (r == 0)
+        r = find_parts(n, e);
     /* What can be refused is refused before anything is started: the ports come first. */
     for (size_t i = n->n_parts; r == 0 && i-- > 0;) {
         n->run.join = n->part[i].join;

@@ -76,14 +76,6 @@ static int prepare(struct network_run *run, struct err *e)
 
 /* --- in the container's network namespace --- */
 
-/* Every address is given by us, so no advertisement shall add others: for devices to come. */
-static void refuse_advertisements(void)
-{
-    scoped_fd int fd = open("/proc/sys/net/ipv6/conf/default/accept_ra", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0)
-        (void)!write(fd, "0", 1);
-}
-
 struct inside_job {
     bool tap;
 };
@@ -93,7 +85,7 @@ static int open_inside(void *data, int ret_fds[], struct err *e)
     const struct inside_job *job = data;
     int n = 0, fd;
 
-    refuse_advertisements();
+    network_refuse_advertisements();
     if (job->tap) {
         fd = tap_open(SLIRP_DEVICE, e);
         if (fd < 0)

@@ -197,7 +197,9 @@ static int take_lease(struct network_run *run, const struct network_interface *w
                       struct user_lease *l, struct err *e)
 {
     struct wire_network_request *q = xcalloc(1, sizeof(*q));
-    int r = make_request(run, was, q, e);
+    /* Before the interface is there: what a new one takes from others is set by then. */
+    int r = network_run_route(run, e);
+    r = r < 0 ? r : make_request(run, was, q, e);
     q->again = was != NULL;
     snprintf(l->interface, sizeof(l->interface), "%s", q->interface);
     if (r == 0)

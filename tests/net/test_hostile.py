@@ -1,0 +1,104 @@
+"""What code in a container, root in there and with all that may be given to it, tries on its network."""
+import os
+import re
+
+import pytest
+
+from test_user_network import create, inside, managers, parent, start, supervisor
+from world import OUTSIDE, wait_for
+
+
+@pytest.mark.rows("A48")
+def test_files_that_were_given_away(net):
+    """hosts and resolv.conf are the container's while it runs; it starts again whatever it did to them."""
+    start(net, "one")
+    before = net.ok("exec", "one", "cat", "/etc/hosts", "/etc/resolv.conf").out
+    for script in ("chown 1:1 /etc/hosts /etc/resolv.conf", "chmod 0 /etc/hosts /etc/resolv.conf",
+                   "echo 203.0.113.1 evil > /etc/hosts"):
+        net.ok("exec", "one", "sh", "-c", script)
+        net.ok("restart", "-t", "0", "one")
+        assert net.ok("exec", "one", "cat", "/etc/hosts", "/etc/resolv.conf").out == before
+
+
+ADVERTISE = """import socket, struct, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xc0, 9000, 9000, 0) + socket.inet_pton(socket.AF_INET6, "2001:db8:bad::")
+packet = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 9000, 0, 0) + prefix
+to = "ff02::1", 0, 0, socket.if_nametoindex("eth0")
+end = time.monotonic() + 30
+while True:
+    try:
+        s.sendto(packet, to)
+        break
+    except OSError:  # its own address is not there yet
+        if time.monotonic() > end:
+            raise
+        time.sleep(0.1)
+"""
+ROUTES = "print(open('/proc/net/ipv6_route').read())"
+
+
+@pytest.mark.rows("B28")
+def test_a_neighbour_is_no_router(net):
+    """A router advertisement of one member gives another one neither addresses nor routes."""
+    create(net, "n")
+    start(net, "evil", "--network", "n")
+    start(net, "one", "--network", "n")
+    for _ in range(3):
+        inside(net, "evil", ADVERTISE)
+    assert "20010db80bad" not in inside(net, "one", ROUTES)
+    inside(net, "one", "open('/proc/sys/net/ipv6/conf/eth0/accept_ra', 'w').write('1')")  # what would have been
+
+    def arrives():
+        inside(net, "evil", ADVERTISE)
+        return "20010db80bad" in inside(net, "one", ROUTES)
+    wait_for(arrives, what="the advertisement, where it is accepted")
+
+
+@pytest.mark.rows("B28")
+def test_what_network_processes_hold(net):
+    """No file, directory or namespace of the host is open in those that hear containers; and the
+    manager of a network never waits for a supervisor."""
+    create(net, "n")
+    start(net, "one", "--network", "n", "-p", "8080:80")
+    start(net, "two", "--network", "slirp", "-p", "8081:80")
+    (pids,) = managers(net).values()
+    hears = {pid: cmd for pid, cmd in net.user.processes().items()
+             if re.search("rootlet-(slirp|ports)", cmd) or pid == pids[1]}
+    assert len(hears) == 5
+    for pid, cmd in hears.items():
+        held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2]
+        bad = [h for h in held if not re.match(r"socket:|anon_inode:\[(eventpoll|pidfd)\]|/dev/net/tun|pipe:", h)]
+        assert not bad, (cmd, held)
+    with open(f"/proc/{pids[0]}/fdinfo/3", encoding="utf-8") as f:
+        assert int(re.search(r"flags:\s+(\d+)", f.read())[1], 8) & os.O_NONBLOCK
+
+
+BREAK = ("ip link set {0} down; ip link set {0} name mine; ip addr flush dev mine; ip route flush table all; ip link del mine; "
+         "ip link add {0} type dummy; ip link set lo down; ip rule flush; true")
+
+
+@pytest.mark.rows("B17", "B28")
+@pytest.mark.parametrize("mode", ["slirp", "n"])
+def test_a_namespace_in_ruins(net, mode):
+    """Its own network is a container's to break; rootlet goes on with it, and it starts anew as always."""
+    create(net, "n")
+    create(net, "m")
+    device = "tap0" if mode == "slirp" else "eth0"
+    start(net, "one", "--network", mode, "-p", "8080:80")
+    start(net, "two", "--network", "n")
+    net.ok("exec", "--privileged", "one", "sh", "-c", BREAK.format(device))
+    if mode == "n":
+        net("network", "connect", "m", "one")
+        net("network", "disconnect", "n", "one")
+    net("port", "add", "one", "8082:82")
+    for pid, cmd in net.user.processes().items():
+        if re.search("rootlet-(slirp|ports)", cmd) and parent(pid) == supervisor(net, "one"):
+            os.kill(pid, 9)
+    os.kill(supervisor(net, "one"), 9)
+    assert net.ok("exec", "one", "echo", "there").text == "there"
+    assert net.ok("exec", "two", "wget", "-qO-", f"http://{OUTSIDE}:8000/").out
+    net.ok("restart", "-t", "0", "one", timeout=60)
+    if mode == "slirp":
+        assert net.ok("exec", "one", "wget", "-qO-", f"http://{OUTSIDE}:8000/").out
