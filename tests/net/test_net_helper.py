@@ -104,6 +104,22 @@ def test_two_containers(lab):
         server.stderr.close()
 
 
+@pytest.mark.parametrize("on", ["0", "1"])
+def test_bridged_packets_that_pass_by_iptables(lab, on):
+    """As on hosts with docker: net.bridge.bridge-nf-call-iptables; and without."""
+    keys = [f"net.bridge.bridge-nf-call-{t}" for t in ("iptables", "ip6tables")]
+    was = lab.world.host.run("sysctl", "-n", *keys, check=False).split()
+    if len(was) != 2:
+        pytest.skip("without br_netfilter")
+    lab.world.host.run("sysctl", "-w", *(f"{k}={on}" for k in keys))
+    try:
+        a, b, c = lab.container().up(), lab.container().up(), lab.container(lab.bob).up()
+        assert a.pings(b.ip) and a.pings(b.ip6) and a.pings(OUTSIDE)
+        assert not a.pings(c.ip, 1)
+    finally:
+        lab.world.host.run("sysctl", "-w", *(f"{k}={v}" for k, v in zip(keys, was)))
+
+
 @pytest.mark.rows("A51")
 def test_outside(lab):
     """Out by the host's address, in both families; the host forwards for these two devices only."""
