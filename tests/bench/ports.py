@@ -48,7 +48,8 @@ class Lanes:
             # Without a way out it does not start.
             world.host.sh("ip route add default via 198.51.100.2")
             p = self.start(world.host, "pasta", "-f", "-q", "--config-net", "-t", f"127.0.0.1/15201:{SERVER}",
-                           "-u", "none", "-T", "none", "-U", "none", "--", "iperf3", "-s", "-p", SERVER)
+                           "-u", "none", "-T", "none", "-U", "none", "--",
+                           "setpriv", "--pdeathsig", "KILL", "iperf3", "-s", "-p", SERVER)  # it outlives pasta else
             self.port["pasta"] = 15201
             time.sleep(1)
             if p.poll() is not None:
