@@ -34,6 +34,8 @@ DRIVERS = [Driver("none", out=False), Driver("host", own=False), Driver("slirp")
 def usable(driver):
     if driver.name == "pasta" and not os.path.exists("/usr/bin/pasta"):
         return "pasta is not installed"
+    if driver.name == "pasta" and os.stat("/dev/net/tun").st_mode & 0o006 != 0o006:
+        return "pasta needs /dev/net/tun"
     if driver.name in ("slirp",) and not (host.BUILDDIR / "rootlet-slirp").exists():
         return "built without libslirp"
     if driver.name == "bridge" and not (host.BUILDDIR / "rootlet-net-helper").exists():
