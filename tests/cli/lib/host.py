@@ -57,6 +57,15 @@ def start_time(pid):
         return None
 
 
+def descriptors(pid):
+    """Number -> what it is, of a process at work: what it closes while we look is left out."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return found
+
+
 def make_base():
     """The directory of a whole run: programs, homes, stores. Short, as sockets' paths must be."""
     base = pathlib.Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("ROOTLET_TEST_TMP", "/tmp")))
