@@ -19,7 +19,7 @@ def test_storm(rootlet, options):
     """Processes that leave their parents and sessions are in the group still; cgroup.kill takes all at once."""
     bomb.run(rootlet, None, 150, *options)
     path = CGROUPS / rootlet.ok("inspect", "-f", "{{.State.CgroupPath}}", "c", cgroups=None).text[1:]
-    assert len((path / "cgroup.procs").read_text().split()) > 60
+    assert len((path / "cgroup.procs").read_text().split()) > 60, rootlet.inspect("c")["State"]
     results = []
 
     def do(*args):
