@@ -1,6 +1,5 @@
 """events: the journal of what happens, past and live."""
 import json
-import os
 import re
 import subprocess
 import threading
@@ -148,10 +147,7 @@ def test_since_and_until(rootlet):
 
 def watches(pid):
     """It has its descriptor of inotify, after which it reads the files, and has gone to sleep."""
-    if not any("inotify" in link for link in host.descriptors(pid).values()):
-        return False
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        return f.read().rsplit(")", 1)[1].split()[0] == "S"
+    return any("inotify" in link for link in host.descriptors(pid).values()) and host.sleeps(pid)
 
 
 class Live:

@@ -66,6 +66,12 @@ def descriptors(pid):
     return found
 
 
+def sleeps(pid):
+    """It waits for something: whatever it was asked is done."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "S"
+
+
 def make_base():
     """The directory of a whole run: programs, homes, stores. Short, as sockets' paths must be."""
     base = pathlib.Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("ROOTLET_TEST_TMP", "/tmp")))
