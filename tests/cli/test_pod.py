@@ -124,7 +124,7 @@ def test_share_none_and_pid(pods):
 
 def test_new_and_replace(pods):
     rootlet = pods
-    sleeper(rootlet, "one", pod="new:p")
+    sleeper(rootlet, "one", "--stop-timeout", "1", pod="new:p")
     assert status(rootlet) == "Running"
     first = rootlet.ok("pod", "inspect", "-f", "{{.Id}}", "p").text
     rootlet.fails("run", "--pod", "new:p", rootlet.image(), "true", match="pod p exists already")

@@ -1,4 +1,5 @@
 """Containers that have outlived their supervisor: what is said of them, and who looks after them then."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -227,11 +228,14 @@ def test_stopped_supervisor(rootlet):
     os.kill(s["supervisor_pid"], signal.SIGSTOP)
     assert rootlet.ok("ps", "-q").text == cid[:12]
     assert rootlet.ok("exec", "c", "echo", "inside").text == "inside"
-    for words in (("stop", "c"), ("kill", "c"), ("rename", "c", "d"), ("pause", "--signal", "c"), ("attach", "c")):
+
+    def ask(words):
         r = rootlet.fails(*words, match=rf"supervisor \(process {s['supervisor_pid']}\) does not "
                           "answer: it was stopped")
         assert "kill -CONT" in r.err
         assert 1.9 < r.seconds < 3 + 5 * PATIENCE
+    with concurrent.futures.ThreadPoolExecutor() as at_once:
+        list(at_once.map(ask, (("stop", "c"), ("kill", "c"), ("rename", "c", "d"), ("pause", "--signal", "c"), ("attach", "c"))))
     assert alive(s["pid"])
     rootlet.ok("rm", "-f", "c")
     assert not alive(s["pid"]) and not alive(s["supervisor_pid"])
