@@ -93,9 +93,8 @@ class Audit:
         self.before = self.take()
 
     def take(self):
-        state = {"process": set(), "file": set()}
+        state = {"process": set(host.processes_of(self.users).items()), "file": set()}
         for user in self.users:
-            state["process"] |= set(user.processes().items())
             state["file"] |= below(user.tmp)
         # Not the whole base: other workers have their users in it.
         state["mount"] = mounts_of([f"{d}/" for u in self.users for d in (u.home, u.runtime)])
