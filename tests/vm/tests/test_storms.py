@@ -10,7 +10,7 @@ from lib import bomb, rows, runner
 
 pytestmark = pytest.mark.systemd
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
-SECONDS = 2
+SECONDS = 5
 
 
 @rows("A47", "B42", "B43")
