@@ -196,7 +196,7 @@ def test_ends_with_its_reader(rootlet):
     live = rootlet.spawn("events", stdin=subprocess.DEVNULL)
     rootlet.wait_for(lambda: watches(live.pid))
     live.stdout.close()
-    live.wait(10)
+    live.wait(60)
 
 
 class Journal:

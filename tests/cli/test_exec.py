@@ -121,7 +121,7 @@ def test_killed_exec_leaves_the_container(rootlet, c):
     p = rootlet.spawn("exec", "c", "sh", "-c", "echo ready; exec sleep 53")
     assert p.stdout.readline() == "ready\n"
     p.terminate()
-    assert p.wait(10) == 143
+    assert p.wait(60) == 143
     assert c("c", "sh", "-c", "ps | grep -c '[s]leep 53'").text == "0"
 
 
@@ -129,7 +129,7 @@ def test_an_exec_ends_with_its_container(rootlet, c):
     p = rootlet.spawn("exec", "c", "sh", "-c", "echo ready; sleep 52")
     assert p.stdout.readline() == "ready\n"
     rootlet.ok("kill", "c")
-    assert p.wait(10) == 137
+    assert p.wait(60) == 137
 
 
 def test_fifty_in_a_row_and_eight_at_once(rootlet, c):

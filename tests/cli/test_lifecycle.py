@@ -309,7 +309,7 @@ def test_attach_twice(rootlet):
     assert one.stdout.readline() == "got x\n"
     assert two.stdout.readline() == "got x\n"
     one.stdin.close()
-    assert (one.wait(10), two.wait(10)) == (8, 8)
+    assert (one.wait(60), two.wait(60)) == (8, 8)
     rootlet.fails("attach", "c", match="not running")
 
 
@@ -379,7 +379,7 @@ def test_random_kills_of_the_supervisor_leave_a_usable_store(rootlet):
         assert p.returncode in (0, 125), (p.returncode, err)
         assert p.returncode == 0 or err.startswith("Error: "), err
         rootlet.ok("rm", "-f", "-t", "0", "c", timeout=15)
-        rootlet.wait_for(lambda: not rootlet.user.processes(), timeout=2, what=f"no process left at point {i}")
+        rootlet.wait_for(lambda: not rootlet.user.processes(), timeout=10, what=f"no process left at point {i}")
         rootlet.ok("run", "--rm", "--name", "c", image, "true")
     assert killed > 6
     assert rootlet.ok("ps", "-aq").out == ""

@@ -160,7 +160,7 @@ def test_logs_follow_all_runs(rootlet):
     p = rootlet.spawn("start", "-a", "c")
     assert p.stdout.readline() == "begin\n"
     rootlet.ok("rm", "-f", "c")
-    assert p.wait(10) == 137
+    assert p.wait(60) == 137
 
 
 def test_restart_verb(rootlet):

@@ -370,7 +370,7 @@ def test_signals_reach_the_payload(rootlet):
     assert p.stdout.readline() == "usr1\n"
     p.send_signal(signal.SIGINT)
     assert p.stdout.readline() == "int\n"
-    assert p.wait(10) == 5
+    assert p.wait(60) == 5
 
 
 def test_no_sig_proxy(rootlet):
@@ -378,7 +378,7 @@ def test_no_sig_proxy(rootlet):
                       "echo ready; exec sleep 60")
     assert p.stdout.readline() == "ready\n"
     p.send_signal(signal.SIGTERM)
-    assert p.wait(10) == -signal.SIGTERM
+    assert p.wait(60) == -signal.SIGTERM
     assert rootlet.inspect("c")["State"]["Running"] is True
 
 

@@ -151,5 +151,5 @@ def test_stopped_by_hangup(rootlet):
     t = rootlet.pty("run", "--rm", "-it", "--name", "c", rootlet.image(), "sh")
     t.expect("[#$] ")
     os.close(t.master)
-    t.process.wait(10)
+    t.process.wait(60)
     rootlet.ok("rm", "-f", "c")

@@ -122,8 +122,8 @@ class Audit:
         return found
 
     def leaks(self, stores, ignore=()):
-        """Kind -> what is new; gives ends that are under way two seconds."""
-        end = time.monotonic() + 2 * (4 if host.SANITIZERS else 1)
+        """Kind -> what is new; gives ends that are under way some seconds."""
+        end = time.monotonic() + 5 * (4 if host.SANITIZERS else 1)
         while True:
             now = self.take()
             new = {kind: now[kind] - self.before[kind] for kind in now}
