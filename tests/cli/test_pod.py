@@ -189,7 +189,7 @@ def test_rm_all(pods):
     assert rootlet.ok("ps", "-aq").out == "" and rootlet.ok("pod", "ps", "-q").out == ""
     rootlet.ok("pod", "create", "p")
     rootlet.ok("run", "-d", "--pod", "p", image, "sleep", "1000")
-    rootlet.ok("rm", "-f", "-a", "-t", "9")
+    rootlet.ok("rm", "-f", "-a", "-t", "1")
     assert rootlet.ok("ps", "-aq").out == ""
 
 
