@@ -153,15 +153,18 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *e)
             of_parent = failed ? errno : of_parent;
             *s = '/';
         }
-    if (mkdir(p, mode) == 0)
-        return 0;
-    int why = errno == ENOENT && of_parent ? of_parent : errno;
     struct stat st;
-    if (stat(p, &st) == 0) {
-        if (S_ISDIR(st.st_mode))
+    int why;
+    do {
+        if (mkdir(p, mode) == 0)
             return 0;
-        why = ENOTDIR;
-    }
+        why = errno == ENOENT && of_parent ? of_parent : errno;
+        if (stat(p, &st) == 0) {
+            if (S_ISDIR(st.st_mode))
+                return 0;
+            why = ENOTDIR;
+        }
+    } while (why == EEXIST && lstat(p, &st) < 0 && errno == ENOENT); /* removed in between */
     return err_set(e, why, "make directory %s", path);
 }
 
@@ -176,7 +179,8 @@ struct dirent *fs_next_entry(DIR *d, int *ret)
 int fs_open_dir(const char *path, bool make, mode_t mode, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT && make) {
+    /* Somebody may remove what we have just made, or have found there. */
+    for (int tries = 0; fd < 0 && errno == ENOENT && make && tries < 100; tries++) {
         int r = fs_mkdirs(path, mode, e);
         if (r < 0)
             return r;

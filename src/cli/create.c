@@ -346,7 +346,7 @@ static int choose_ids(struct creation *c, struct err *e)
 {
     const struct run_opts *o = c->o;
     scoped_free char *notice = NULL;
-    struct userns_map shared = {0};
+    scoped_userns_map struct userns_map shared = {0};
     const char *flag = NULL;
     if (c->member.pod) /* as it is, whatever would be chosen today */
         return container_map(c->member.pod->infra.dir_fd, &c->map, e);
@@ -355,6 +355,7 @@ static int choose_ids(struct creation *c, struct err *e)
         return r;
     if (flag && !o->userns && !o->uidmap && !o->gidmap) {
         c->map = shared;
+        shared = (struct userns_map){0};
         return 0;
     }
     const char *mode = o->userns ? o->userns : o->uidmap || o->gidmap ? "" : cli_conf()->userns;

@@ -144,6 +144,8 @@ int cli_pod_up(const char *infra_id, struct err *e)
     container_release(&infra);
     infra = (struct container){.dir_fd = -1};
     r = container_open_id(cli_conf(), infra_id, &infra, e);
+    if (r == -ENOENT) /* removed meanwhile: the directory of the lock is made anew */
+        container_remove_run(cli_conf(), infra_id);
     if (r < 0 || is_up(&infra))
         return r;
     struct follow f = {.id = infra.id};

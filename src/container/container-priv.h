@@ -36,7 +36,7 @@ int name_reserve(const struct conf *c, const char *name, const char *id, struct 
 int name_free(const struct conf *c, const char *name, const char *id);
 /* Frees all names of ID, also those that an interrupted rename left. */
 void names_free_all(const struct conf *c, const char *id);
-bool container_is_removed(const struct conf *c, const struct container *ctr);
+bool container_is_removed(const struct conf *c, const char *id);
 /* Was a rename of it interrupted, or is one under way? */
 bool rename_unfinished(int dir_fd);
 /* Then makes an end of it, unless its maker lives. */
@@ -68,5 +68,7 @@ bool group_is_own(const struct ctr_state *s);
 /* Takes a directory that an interrupted command left in containers/ away. containers_fd is
  * borrowed. */
 void sweep_entry(const struct conf *c, int containers_fd, const char *name);
+/* RUN_ROOT/ID of a container that is no more, unless somebody has its lock. */
+void sweep_lock(const struct conf *c, const char *id);
 /* The same, with all else that was the container's: names, volumes, run directory. */
 void sweep_debris(const struct conf *c, int containers_fd, const char *name);

@@ -203,7 +203,7 @@ int container_volume_users(const struct conf *c, const char *volume, char ***ret
 int container_volumes_used(const struct conf *c, char ***ret_names, struct err *e);
 /* Finishes interrupted removals of volumes. */
 void container_volume_sweep(const struct conf *c);
-/* RUN_ROOT/ID with the lock in it: for who holds that lock and finds no container for it. */
+/* RUN_ROOT/ID with the lock in it: for who holds that lock, of a container that does not run. */
 void container_remove_run(const struct conf *c, const char *id);
 /* Finishes what interrupted commands began (removals, creations); list and remove do so too. */
 void container_sweep(const struct conf *c);
@@ -229,7 +229,8 @@ void container_derive_locked(struct ctr_state *s);
  * lock and knows that no process of it is left; ctr->state is changed too. */
 void container_settle(const struct conf *c, struct container *ctr);
 void container_note_end(const struct conf *c, const struct ctr_state *s);
-/* The lock that a supervisor holds for life: fd, -EWOULDBLOCK when held. */
+/* The lock that a supervisor holds for life: fd, -EWOULDBLOCK when held, -ENOENT when there is no
+ * such container (any more). Nobody else removes the container while it is held. */
 int container_lock(const struct conf *c, const char *id, struct err *e);
 /* As above, waiting. With time enough, a supervisor whose container has ended but whose reader has
  * stalled is told to finish; one whose container runs is not waited for. */

@@ -263,7 +263,13 @@ void container_end_supervisor(const struct ctr_state *s)
         (void)!pidfd_poll(pidfd, SURVIVOR_MS);
 }
 
-static int take_lock(const struct conf *c, const char *id, int wait_ms, struct err *e)
+bool container_is_removed(const struct conf *c, const char *id)
+{
+    scoped_fd int containers_fd = conf_open_root(c, "containers", false, NULL);
+    return containers_fd >= 0 && !entry_exists(containers_fd, id);
+}
+
+static int make_lock(const struct conf *c, const char *id, int wait_ms, struct err *e)
 {
     char what[40];
     snprintf(what, sizeof(what), "container %.12s", id);
@@ -277,6 +283,23 @@ static int take_lock(const struct conf *c, const char *id, int wait_ms, struct e
             return lock_fd;
     }
     return err_msg(e, EBUSY, "lock container %.12s: it is removed again and again", id);
+}
+
+/* Of one that was removed meanwhile the lock was made anew, and it goes with whoever made it. It is
+ * not removed by anybody else while we have it. */
+static int take_lock(const struct conf *c, const char *id, int wait_ms, struct err *e)
+{
+    scoped_fd int fd = make_lock(c, id, wait_ms, e);
+    if (!container_is_removed(c, id))
+        return take_fd(&fd);
+    if (fd >= 0)
+        container_remove_run(c, id);
+    else
+        sweep_lock(c, id); /* somebody has only looked whether it is held, and kept us from it */
+    if (fd == -EWOULDBLOCK)
+        return fd;
+    err_clear(e);
+    return err_msg(e, ENOENT, "no such container: \"%.12s\"", id);
 }
 
 /* Asks the holder of the lock to make an end, if the container has ended. False: it runs. */
@@ -295,17 +318,11 @@ static bool ask_to_finish(const struct conf *c, const char *id)
     return r == 0 || r == -ECONNRESET || r == -ESHUTDOWN;
 }
 
-bool container_is_removed(const struct conf *c, const struct container *ctr)
-{
-    scoped_fd int containers_fd = conf_open_root(c, "containers", false, NULL);
-    return containers_fd >= 0 && !entry_exists(containers_fd, ctr->id);
-}
-
 int container_lock_dir(const struct conf *c, const struct container *ctr, struct err *e)
 {
     scoped_free char *what = xasprintf("container %s", ctr->rec.name);
     int r = lock_fd(ctr->dir_fd, LOCK_EXCLUSIVE, -1, what, e);
-    if (r == 0 && container_is_removed(c, ctr))
+    if (r == 0 && container_is_removed(c, ctr->id))
         return err_msg(e, ENOENT, "it was removed meanwhile");
     return r;
 }

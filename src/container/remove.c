@@ -206,13 +206,11 @@ int container_remove(const struct conf *c, struct container *ctr, bool volumes, 
     if (lock_fd < 0)
         return err_add(e, lock_fd == -EWOULDBLOCK ? -EBUSY : lock_fd, "remove container %s",
                        ctr->rec.name);
-    /* It may have been started, or removed, before we had the lock. */
+    /* It may have been started before we had the lock. */
     struct container now;
     int r = container_open_id(c, ctr->id, &now, e);
-    if (r < 0) {
-        container_remove_run(c, ctr->id); /* the lock that we have just made */
+    if (r < 0)
         return r;
-    }
     r = container_remove_locked(c, &now, volumes, e);
     container_release(&now);
     if (r == 0)
@@ -239,8 +237,6 @@ int container_prune(const struct conf *c, const char *id, struct err *e)
         return 0;
     scoped_fd int lock_fd = container_lock(c, id, &why);
     int r = lock_fd < 0 ? lock_fd : container_open_id(c, id, &now, &why);
-    if (r == -ENOENT && lock_fd >= 0)
-        container_remove_run(c, id); /* the lock that we have just made */
     if (r == -EWOULDBLOCK || r == -ENOENT)
         return 0;
     if (r < 0) {
@@ -255,6 +251,13 @@ int container_prune(const struct conf *c, const char *id, struct err *e)
     return r < 0 ? r : 1;
 }
 
+void sweep_lock(const struct conf *c, const char *id)
+{
+    scoped_fd int run_fd = conf_open_run(c, id, false, NULL);
+    if (run_fd >= 0 && lock_held(run_fd, "lock") == 0)
+        container_remove_run(c, id);
+}
+
 /* Of commands that locked a container that was just being removed, and were killed. */
 static void sweep_run(const struct conf *c, int containers_fd)
 {
@@ -266,12 +269,9 @@ static void sweep_run(const struct conf *c, int containers_fd)
     }
     struct dirent *ent;
     while ((ent = readdir(d))) {
-        if (strlen(ent->d_name) != ID_LEN || !id_is_hex(ent->d_name) ||
-            entry_exists(containers_fd, ent->d_name))
-            continue;
-        scoped_fd int run_fd = conf_open_run(c, ent->d_name, false, NULL);
-        if (run_fd >= 0 && lock_held(run_fd, "lock") == 0)
-            container_remove_run(c, ent->d_name);
+        if (strlen(ent->d_name) == ID_LEN && id_is_hex(ent->d_name) &&
+            !entry_exists(containers_fd, ent->d_name))
+            sweep_lock(c, ent->d_name);
     }
 }
 

@@ -140,7 +140,7 @@ int container_rename(const struct conf *c, struct container *ctr, const char *na
     if (r < 0)
         return r;
     r = rename_locked(c, ctr, name, e);
-    if (container_is_removed(c, ctr)) { /* which does not wait for us */
+    if (container_is_removed(c, ctr->id)) { /* which does not wait for us */
         names_free_all(c, ctr->id);
         err_clear(e);
         r = err_msg(e, ENOENT, "it was removed meanwhile");

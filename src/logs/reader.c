@@ -24,6 +24,7 @@ struct reader {
     struct log_file_opts file;
     char *scratch; /* of parse */
     int fd;        /* the file that is being read, owned */
+    off_t end;     /* up to here; -1: all that comes */
     char *buf;
     size_t len; /* in buf: not yet a whole record */
     char *out;
@@ -127,11 +128,20 @@ static int print_record(struct reader *r, const char *line, size_t n, struct err
     return rc == 0 && rec.whole ? put(r, fd, "\n", 1, e) : rc;
 }
 
+/* So much of the file may be read into what is free of buf. */
+static size_t room(const struct reader *r)
+{
+    size_t size = READ_BUF - r->len;
+    off_t at = r->end < 0 ? 0 : lseek(r->fd, 0, SEEK_CUR);
+    off_t left = r->end < 0 ? (off_t)size : r->end > at ? r->end - at : 0;
+    return left < (off_t)size ? (size_t)left : size;
+}
+
 /* Prints all whole records that the current file has. */
 static int print_rest(struct reader *r, struct err *e)
 {
     while (!r->reached_until) {
-        ssize_t n = read(r->fd, r->buf + r->len, READ_BUF - r->len);
+        ssize_t n = read(r->fd, r->buf + r->len, room(r));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -317,8 +327,12 @@ static int print_files(struct reader *r, struct err *e)
     else
         r->fd = open_nth(r, n);
     for (;; n--) {
+        struct stat st;
         if (r->o->tail < 0)
             skip_to_since(r);
+        /* Who writes faster than we read would keep us for ever: what is there now is shown. */
+        if (n == 0 && !r->o->follow && r->fd >= 0 && fstat(r->fd, &st) == 0)
+            r->end = st.st_size;
         int rc = r->fd >= 0 ? print_rest(r, e) : 0;
         if (rc < 0 || n == 0)
             return rc;
@@ -414,7 +428,7 @@ static int follow(struct reader *r, struct err *e)
 
 int log_file_read(const struct log_read *o, log_parse_fn *parse, struct err *e)
 {
-    struct reader r = {.o = o, .parse = parse, .fd = -1, .out_fd = -1};
+    struct reader r = {.o = o, .parse = parse, .fd = -1, .end = -1, .out_fd = -1};
     int rc = log_file_opts_parse(o->ident.opts, &r.file, e);
     if (rc < 0)
         return rc;

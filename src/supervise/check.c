@@ -31,7 +31,7 @@ static int enter(struct sup *s, char *const *test, int out_fd, struct engine_exe
                  struct err *e)
 {
     scoped_spec struct spec spec = {0};
-    struct ctr_record rec = {0};
+    struct ctr_record rec SCOPED(ctr_record_release) = {0};
     struct seccomp_prog prog SCOPED(seccomp_prog_release) = {0};
     int r = container_read_spec(s->dir_fd, &spec, e);
     if (r == 0)
@@ -62,9 +62,7 @@ static int enter(struct sup *s, char *const *test, int out_fd, struct engine_exe
         .cgroup = group,
         .dies_with_us = true,
     };
-    r = engine_exec(&params, ret, e);
-    ctr_record_release(&rec);
-    return r;
+    return engine_exec(&params, ret, e);
 }
 
 _Noreturn static void child_main(struct sup *s, char *const *test, int64_t timeout_ms, int out_fd)

@@ -79,8 +79,6 @@ static int find_survivor(struct sup *s, struct container *ctr, struct err *e)
 static int take_state(struct sup *s, struct prep *p, struct err *e)
 {
     int r = container_open_id(&s->conf, s->id, &p->ctr, e);
-    if (r == -ENOENT) /* removed before we had the lock: ours was made for nothing */
-        container_remove_run(&s->conf, s->id);
     if (r < 0)
         return r;
     r = s->adopt ? find_survivor(s, &p->ctr, e) : end_survivor(s, &p->ctr, e);

@@ -2,7 +2,6 @@
 import os
 import signal
 import termios
-import time
 
 import pytest
 
@@ -14,20 +13,12 @@ def ready(rootlet, name, *flags, script):
     rootlet.wait_for(lambda: "ready" in rootlet.ok("logs", name).out)
 
 
-def attached(rootlet, name, n=1):
-    """Until so many clients are connected."""
-    def clients():
-        return [x for x in rootlet.user.processes().values() if " attach" in x and x.endswith(name)]
-    rootlet.wait_for(lambda: len(clients()) >= n)
-    time.sleep(0.15)
-
-
 @rows("B46")
 def test_several_clients(rootlet):
     """Output to each, input from any, the status to each; --no-stdin types nothing."""
     ready(rootlet, "c", "-i", script="echo ready; while read l; do echo got $l; done; exit 8")
     one, two, deaf = (rootlet.spawn("attach", *f, "c") for f in ([], [], ["--no-stdin"]))
-    attached(rootlet, "c", 3)
+    rootlet.attached("c", one, two, deaf)
     for p, line in ((one, "a"), (two, "b")):
         p.stdin.write(line + "\n")
         p.stdin.flush()
@@ -43,7 +34,7 @@ def test_several_clients(rootlet):
 def test_streams_stay_apart(rootlet):
     ready(rootlet, "c", script="echo ready; while [ ! -e /go ]; do sleep 0.02; done; echo out; echo err >&2; exit 2")
     p = rootlet.spawn("attach", "c")
-    attached(rootlet, "c")
+    rootlet.attached("c", p)
     rootlet("exec", "c", "touch", "/go")  # which the end of the container may meet
     assert (*p.communicate(timeout=20), p.returncode) == ("out\n", "err\n", 2)
 
@@ -100,7 +91,7 @@ def test_the_size_follows(rootlet):
 def test_signals(rootlet, proxy):
     ready(rootlet, "c", script="trap 'exit 6' TERM; echo ready; while :; do sleep 0.02; done")
     p = rootlet.spawn("attach", f"--sig-proxy={str(proxy).lower()}", "c")
-    attached(rootlet, "c")
+    rootlet.attached("c", p)
     p.terminate()
     assert p.wait(20) == (6 if proxy else -signal.SIGTERM)
     assert rootlet.inspect("c")["State"]["Running"] != proxy
@@ -111,7 +102,7 @@ def test_a_reader_that_stalls_blocks_nobody(rootlet):
     ready(rootlet, "c", script="echo ready; while [ ! -e /go ]; do sleep 0.02; done; seq 400000; echo end; exit 3")
     stalled = rootlet.spawn("attach", "c")
     reader = rootlet.spawn("attach", "c", stdout=open(os.devnull, "w"))  # noqa: SIM115
-    attached(rootlet, "c", 2)
+    rootlet.attached("c", stalled, reader)
     os.kill(stalled.pid, signal.SIGSTOP)
     rootlet.ok("exec", "c", "touch", "/go")
     assert reader.wait(30) == 3

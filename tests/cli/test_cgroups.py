@@ -215,7 +215,7 @@ def test_name_that_is_taken(here):
     with subprocess.Popen(["systemd-run", "--user", "--scope", "-q", "--unit", unit, "sleep", "1000"]) as left:
         here.rootlet.wait_for(lambda: show(unit, "ActiveState")["ActiveState"] == "active", 10)
         here.ok("start", "c")
-        assert left.wait(10) != 0
+        assert left.wait(60) != 0
     assert f"/{unit}/" in group_of(here.pid("c"))
     here.ok("stop", "-t", "0", "c")
     here.rootlet.wait_for(lambda: not scopes(), 10)

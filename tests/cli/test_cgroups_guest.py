@@ -19,7 +19,7 @@ def test_fork_bomb(rootlet):
     """R14 of the list of risks: with a limit of processes the host stays usable, and the bomb goes at once; also while it
     is paused, and one whose supervisor was killed."""
     image = rootlet.image()
-    bomb = "f() { f | f & }; f; sleep 1000"
+    bomb = "f() { f | f & }; f; exec sleep 1000"
     for how in ("rm", "paused", "killed"):
         rootlet.ok("run", "-d", "--name", "c", "--pids-limit", "60", image, "sh", "-c", bomb, cgroups=None)
         path = group(rootlet, "c")

@@ -3,6 +3,7 @@
 Each namespace check is also run with its namespace dropped from the bundle, and must then fail:
 otherwise it would prove nothing (A24).
 """
+import contextlib
 import copy
 import json
 import os
@@ -15,6 +16,8 @@ import subprocess
 import time
 
 import pytest
+
+from lib import runner
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -141,7 +144,7 @@ def drop(kind):
 
 
 def gone(pid, seconds=5):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * runner.PATIENCE
     while time.monotonic() < end:
         try:
             if open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z":
@@ -231,8 +234,7 @@ def test_user_map(engine):
         assert os.stat(f"/proc/{pid}").st_uid in (uid, 0)
         p.stdin.write("\n")
         p.stdin.flush()
-        time.sleep(0.3)
-        assert os.stat(f"/proc/{pid}").st_uid == uid
+        runner.wait_for(lambda: os.stat(f"/proc/{pid}").st_uid == uid)
     finally:
         p.kill()
         p.wait()
@@ -348,6 +350,15 @@ def test_death_of_the_caller_before_start(engine):
     assert gone(pid)
 
 
+def running(tool):
+    found = []
+    for pid in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and os.readlink(f"/proc/{pid}/exe") == str(tool):
+                found.append(pid)
+    return found
+
+
 def test_death_at_any_point(engine):
     """The same at 40 moments of the start."""
     uid = pwd.getpwnam(engine.user).pw_uid
@@ -358,16 +369,7 @@ def test_death_at_any_point(engine):
         time.sleep(k * 0.0004)
         p.kill()
         p.wait()
-    time.sleep(0.5)
-    left = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if not entry.name.isdigit() or os.readlink(entry / "exe") != str(engine.tool):
-                continue
-            left.append((entry.name, (entry / "status").read_text()))
-        except OSError:
-            pass
-    assert not left
+    runner.wait_for(lambda: not running(engine.tool), what="the end of all")
     assert uid
 
 

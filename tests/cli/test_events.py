@@ -1,6 +1,5 @@
 """events: the journal of what happens, past and live."""
 import json
-import os
 import re
 import subprocess
 import threading
@@ -8,7 +7,7 @@ import time
 
 import pytest
 
-from lib import rows
+from lib import host, rows
 
 
 def events(rootlet, *args):
@@ -146,6 +145,11 @@ def test_since_and_until(rootlet):
     assert out.out == "" and time.time_ns() > soon
 
 
+def watches(pid):
+    """It has its descriptor of inotify, after which it reads the files, and has gone to sleep."""
+    return any("inotify" in link for link in host.descriptors(pid).values()) and host.sleeps(pid)
+
+
 class Live:
     """A running `rootlet events`."""
 
@@ -155,11 +159,7 @@ class Live:
         self.lines = []
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
-        # It watches when its descriptor of inotify is there.
-        proc = f"/proc/{self.process.pid}"
-        rootlet.wait_for(lambda: any("inotify" in os.readlink(f"{proc}/fd/{fd}")
-                                     for fd in os.listdir(f"{proc}/fd")), what="its watch")
-        time.sleep(0.2)
+        rootlet.wait_for(lambda: watches(self.process.pid), what="its watch")
 
     def read(self):
         for line in self.process.stdout:
@@ -194,10 +194,9 @@ def test_live(rootlet):
 
 def test_ends_with_its_reader(rootlet):
     live = rootlet.spawn("events", stdin=subprocess.DEVNULL)
-    fds = f"/proc/{live.pid}/fd"
-    rootlet.wait_for(lambda: any("inotify" in os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds)))
+    rootlet.wait_for(lambda: watches(live.pid))
     live.stdout.close()
-    live.wait(10)
+    live.wait(60)
 
 
 class Journal:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lib import rows
+from lib import host, rows, runner
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_stdin(c):
 
 def test_detached(rootlet, c):
     r = c("-d", "c", "sh", "-c", "echo $$ > /tmp/pid; exec sleep 55", rc=0)
-    assert r.seconds < 3
+    assert r.seconds < 10 * runner.PATIENCE
     rootlet.wait_for(lambda: c("c", "sh", "-c", "ps | grep -q '[s]leep 55'").rc == 0)
     assert c("-d", "c", "nosuch").rc == 127
 
@@ -121,7 +121,7 @@ def test_killed_exec_leaves_the_container(rootlet, c):
     p = rootlet.spawn("exec", "c", "sh", "-c", "echo ready; exec sleep 53")
     assert p.stdout.readline() == "ready\n"
     p.terminate()
-    assert p.wait(10) == 143
+    assert p.wait(60) == 143
     assert c("c", "sh", "-c", "ps | grep -c '[s]leep 53'").text == "0"
 
 
@@ -129,7 +129,7 @@ def test_an_exec_ends_with_its_container(rootlet, c):
     p = rootlet.spawn("exec", "c", "sh", "-c", "echo ready; sleep 52")
     assert p.stdout.readline() == "ready\n"
     rootlet.ok("kill", "c")
-    assert p.wait(10) == 137
+    assert p.wait(60) == 137
 
 
 def test_fifty_in_a_row_and_eight_at_once(rootlet, c):
@@ -187,12 +187,12 @@ def test_detached_holds_nothing_of_the_caller(rootlet, c):
     r = rootlet.shell("mkdir -p $HOME/here; cd $HOME/here; exec 9>$HOME/nine;"
                       "(rootlet exec -d c sleep 51; rootlet exec -dt c sh -c 'tty > /tty; exec sleep 51') | cat;"
                       "rmdir $HOME/here; rm $HOME/nine", timeout=20)
-    assert (r.out, r.err) == ("", "") and r.seconds < 10
+    assert (r.out, r.err) == ("", "") and r.seconds < 10 * runner.PATIENCE
     rootlet.wait_for(lambda: c("c", "cat", "/tty").text.startswith("/dev/pts/"))
     keepers = [pid for pid, line in rootlet.user.processes().items() if "rootlet exec -d" in line]
     assert len(keepers) == 2
     for pid in keepers:
-        links = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
+        links = host.descriptors(pid).values()
         assert not [x for x in links if str(rootlet.user.home) in x or "pipe:" in x], links
     rootlet.wait_for(lambda: c("c", "sh", "-c", "ps | grep -c '[s]leep 51'").text == "2")
     rootlet.ok("kill", "c")

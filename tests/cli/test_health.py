@@ -264,10 +264,14 @@ def test_not_while_paused(rootlet):
     cid = run(rootlet, *CHECK, "--health-retries", "1")
     wait_health(rootlet, cid, "healthy")
     rootlet.ok("pause", "--signal", "c")
-    time.sleep(0.3)  # one that ran then
-    before = health(rootlet)["Log"]
-    time.sleep(0.5)
-    assert health(rootlet)["Log"] == before
+    before = []
+
+    def unchanged():  # but for one that ran then
+        before.append(health(rootlet)["Log"])
+        time.sleep(0.5)
+        return health(rootlet)["Log"] == before[-1]
+    wait_for(unchanged)
+    before = before[-1]
     rootlet.fails("healthcheck", "run", "c", match="paused|not running")
     rootlet.ok("unpause", "c")
     wait_for(lambda: health(rootlet)["Log"] != before)

@@ -283,7 +283,7 @@ def test_repair(lab, store):
 
 def big_layout(lab, name):
     lay = Layout()
-    tars = [make_tar({f"f{i}": os.urandom(3000) for i in range(n, n + 3000)}) for n in (0, 5000)]
+    tars = [make_tar({f"f{i}": os.urandom(9000) for i in range(n, n + 1000)}) for n in (0, 5000)]
     lay.add(lay.image(tars, compress=None), f"{name}:1")
     return lay.archive(lab.path(f"{name}.tar"))
 

@@ -299,7 +299,7 @@ def test_symlink_cost(layers):
     data = symlink("l", "d/../" * 700 + "d") + directory("d")
     data += b"".join(member(f"l/f{i}", b"") + member(f"d/g{i}", b"") for i in range(300))
     done, _ = layers.unpack(data + END)
-    assert done.returncode == 0 and done.seconds < 5
+    assert done.returncode == 0 and done.seconds < 5 * SLOW
 
 
 def test_symlink_replaced_between_entries(layers):
@@ -582,7 +582,7 @@ def test_sparse_lies(layers):
     layers.refuse(sparse10("s", 1 << 30, [(0, b"a" * 512)]) + END, 'entry "s"', "limit",
                   options=[f"file={1 << 20}"])
     done, where = layers.unpack(sparse10("s", 4096, [(2048, b"a" * 512), (0, b"b" * 512)]) + END)
-    assert done.seconds < 2 and "SIG" not in done.stderr
+    assert done.seconds < 2 * SLOW and "SIG" not in done.stderr
 
 
 def test_declared_size_against_free_space(layers):
@@ -759,7 +759,7 @@ def test_random_damage(layers):
                 head[148:156] = b"%06o\0 " % (sum(head) & 0o777777)
             data[at:at + 512] = head
         done, where = layers.unpack(bytes(data))
-        assert "SIG" not in done.stderr and done.returncode in (0, 1) and done.seconds < 2
+        assert "SIG" not in done.stderr and done.returncode in (0, 1) and done.seconds < 2 * SLOW
         if done.returncode:
             assert list(where.iterdir()) == []
 
@@ -770,7 +770,7 @@ def test_random_damage(layers):
 def test_rebuild_of_a_real_tree(layers):
     """Everything below some system directories, as tar writes it: bit for bit the same again."""
     for flags in (["--format=gnu"], ["--format=pax", "--sparse", "--xattrs", "--acls"], ["--format=ustar"]):
-        tar = subprocess.run(["tar", "-C", "/", "-cf", "-"] + flags + ["etc", "usr/share/perl5", "usr/sbin"],
+        tar = subprocess.run(["tar", "-C", "/", "-cf", "-"] + flags + ["etc", "usr/share/perl5", "usr/lib/systemd"],
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
         result, diff = layers.accept(gzip.compress(tar, 1), plain=tar)
         assert int(result["entries"]) > 100

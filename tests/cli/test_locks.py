@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lib import rows
+from lib import rows, runner
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def looks(rootlet):
     """Readers take no lock."""
     for args in (("ps", "-a"), ("inspect", "web"), ("images",), ("volume", "ls"), ("events", "--until", "1s")):
         r = rootlet.ok(*args)
-        assert r.seconds < 1.5, r
+        assert r.seconds < 1.5 * runner.PATIENCE, r
 
 
 def message(p, text):
@@ -94,7 +94,7 @@ def test_a_container_that_is_being_worked_on(rootlet, hold):
 def test_a_foreground_run_keeps_nobody_waiting(rootlet):
     p = rootlet.spawn("run", "--name", "web", rootlet.image(), "sleep", "1000")
     rootlet.wait_for(lambda: "running" in rootlet("ps", "--format", "{{.State}}").out)
-    assert rootlet.ok("update", "--restart", "on-failure", "web").seconds < 2
-    assert rootlet.ok("rename", "web", "xyz").seconds < 2
+    assert rootlet.ok("update", "--restart", "on-failure", "web").seconds < 2 * runner.PATIENCE
+    assert rootlet.ok("rename", "web", "xyz").seconds < 2 * runner.PATIENCE
     rootlet.ok("rm", "-f", "xyz")
     p.wait()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lib import rows
+from lib import host, rows
 from lib.runner import PATIENCE, wait_for
 
 
@@ -122,6 +122,22 @@ def test_follow_over_rotations_and_until(rootlet):
     begin = time.monotonic()
     rootlet.ok("logs", "-f", "--until", str(time.time() + 1), "s")
     assert 0.5 < time.monotonic() - begin < 30
+
+
+@pytest.mark.parametrize("driver", ["json-file", "k8s-file"])
+def test_it_ends_before_who_writes_faster(rootlet, driver):
+    """Without --follow that is shown which is there: the end is where it was when it was looked for."""
+    run(rootlet, "yes", "-d", driver=driver)
+    log = log_file(rootlet)
+    wait_for(lambda: log.stat().st_size > 8 << 20, 30)
+    p = rootlet.spawn("logs", "c")
+    wait_for(lambda: host.sleeps(p.pid))  # its pipe is full
+    wait_for(lambda: log.stat().st_size > 16 << 20, 30)
+    size = log.stat().st_size
+    lines = p.communicate(timeout=60)[0].count("\n")
+    with log.open("rb") as f:
+        record = len(f.readline())
+    assert lines > 50000 and lines * record < size
 
 
 def test_several_containers(rootlet):

@@ -124,7 +124,7 @@ def test_share_none_and_pid(pods):
 
 def test_new_and_replace(pods):
     rootlet = pods
-    sleeper(rootlet, "one", pod="new:p")
+    sleeper(rootlet, "one", "--stop-timeout", "1", pod="new:p")
     assert status(rootlet) == "Running"
     first = rootlet.ok("pod", "inspect", "-f", "{{.Id}}", "p").text
     rootlet.fails("run", "--pod", "new:p", rootlet.image(), "true", match="pod p exists already")
@@ -189,7 +189,7 @@ def test_rm_all(pods):
     assert rootlet.ok("ps", "-aq").out == "" and rootlet.ok("pod", "ps", "-q").out == ""
     rootlet.ok("pod", "create", "p")
     rootlet.ok("run", "-d", "--pod", "p", image, "sleep", "1000")
-    rootlet.ok("rm", "-f", "-a", "-t", "9")
+    rootlet.ok("rm", "-f", "-a", "-t", "1")
     assert rootlet.ok("ps", "-aq").out == ""
 
 

@@ -8,14 +8,24 @@ import pytest
 from lib import rows
 
 
-@pytest.fixture
-def three(rootlet):
+def make_three(rootlet):
     """One created, one running, one ended."""
     image = rootlet.image()
     rootlet.ok("create", "--name", "new", "-l", "k=v", image, "sh", "-c", "a long command line that is cut")
-    rootlet.ok("run", "-d", "--name", "up", "-l", "k=w", image, "sleep", "60")
+    rootlet.ok("run", "-d", "--name", "up", "-l", "k=w", image, "sleep", "6000")
     rootlet("run", "--name", "gone", image, "sh", "-c", "exit 4", rc=4)
     return rootlet
+
+
+@pytest.fixture
+def three(rootlet):
+    return make_three(rootlet)
+
+
+@pytest.fixture(scope="module")
+def same_three(module_rootlet):
+    """For those that only look at them."""
+    return make_three(module_rootlet)
 
 
 def columns(line):
@@ -27,42 +37,42 @@ def names(rootlet, *args):
 
 
 @rows("A64", "B3")
-def test_columns(three):
-    lines = three.ok("ps").out.splitlines()
+def test_columns(same_three):
+    lines = same_three.ok("ps").out.splitlines()
     assert columns(lines[0]) == ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
     assert len(lines) == 2
     cells = columns(lines[1])
     assert re.fullmatch("[0-9a-f]{12}", cells[0])
-    assert cells[1:3] == ["localhost/busybox:latest", "sleep 60"]
+    assert cells[1:3] == ["localhost/busybox:latest", "sleep 6000"]
     assert cells[3].endswith(" ago") and cells[4].startswith("Up ") and cells[-1] == "up"
-    lines = three.ok("ps", "-a").out.splitlines()
+    lines = same_three.ok("ps", "-a").out.splitlines()
     assert [columns(line)[-1] for line in lines[1:]] == ["gone", "up", "new"]
     assert re.search(r"Exited \(4\) .* ago", lines[1]) and "Created" in lines[3]
     assert "…" in lines[3]
-    assert "…" not in three.ok("ps", "-a", "--no-trunc").out
-    assert columns(three.ok("ps", "-s").out.splitlines()[0])[-1] == "SIZE"
-    assert columns(three.ok("ps", "--ns").out.splitlines()[0]) == \
+    assert "…" not in same_three.ok("ps", "-a", "--no-trunc").out
+    assert columns(same_three.ok("ps", "-s").out.splitlines()[0])[-1] == "SIZE"
+    assert columns(same_three.ok("ps", "--ns").out.splitlines()[0]) == \
         "CONTAINER ID,NAMES,PID,CGROUPNS,IPC,MNT,NET,PIDNS,USERNS,UTS".split(",")
-    assert three.ok("ps", "--noheading").out.count("\n") == 1
+    assert same_three.ok("ps", "--noheading").out.count("\n") == 1
 
 
 @rows("A63")
-def test_list(three):
-    lines = three.ok("list").out.splitlines()
+def test_list(same_three):
+    lines = same_three.ok("list").out.splitlines()
     head = columns(lines[0])
     assert {"NAMES", "STATUS", "IMAGE", "PID", "IP", "CREATED"} <= set(head)
     assert len(lines) == 4
-    pid = str(three.inspect("up")["State"]["Pid"])
+    pid = str(same_three.inspect("up")["State"]["Pid"])
     assert any(pid in line for line in lines)
 
 
-def test_quiet_and_last(three):
-    ids = three.ok("ps", "-aq").out.split()
+def test_quiet_and_last(same_three):
+    ids = same_three.ok("ps", "-aq").out.split()
     assert len(ids) == 3 and all(re.fullmatch("[0-9a-f]{12}", i) for i in ids)
-    assert all(len(i) == 64 for i in three.ok("ps", "-aq", "--no-trunc").out.split())
-    assert names(three, "-l") == ["gone"]
-    assert names(three, "-n", "2") == ["gone", "up"]
-    assert three.ok("container", "ls", "-q").out == three.ok("ps", "-q").out
+    assert all(len(i) == 64 for i in same_three.ok("ps", "-aq", "--no-trunc").out.split())
+    assert names(same_three, "-l") == ["gone"]
+    assert names(same_three, "-n", "2") == ["gone", "up"]
+    assert same_three.ok("container", "ls", "-q").out == same_three.ok("ps", "-q").out
 
 
 @pytest.mark.parametrize("filters, want", [
@@ -78,9 +88,9 @@ def test_quiet_and_last(three):
     (["label!=k=v"], ["gone", "up"]), (["label!=k"], ["gone"]), (["until=1h"], []), (["until=2099-01-01T00:00:00Z"], ["gone", "up", "new"]),
     (["command=sleep"], ["up"]), (["health=none"], ["gone", "up", "new"]), (["restart-policy=no"], ["gone", "up", "new"]),
     (["volume=nosuch"], []), (["pod=nosuch"], [])])
-def test_filters(three, filters, want):
+def test_filters(same_three, filters, want):
     flags = [word for f in filters for word in ("-f", f)]
-    assert names(three, "-a", *flags) == want
+    assert names(same_three, "-a", *flags) == want
 
 
 def test_bad_filters(rootlet):
@@ -120,8 +130,8 @@ def test_sort_by_size(three):
     assert " (virtual " in out[-1] and columns(out[0])[-1] == "SIZE" and " big " in out[-1]
 
 
-def test_json_has_podmans_keys(three):
-    found = three.ok("ps", "-a", "--format", "json").json()
+def test_json_has_podmans_keys(same_three):
+    found = same_three.ok("ps", "-a", "--format", "json").json()
     assert [c["Names"] for c in found] == [["gone"], ["up"], ["new"]]
     want = {"AutoRemove", "Command", "CreatedAt", "Exited", "ExitedAt", "ExitCode", "Id", "Image", "ImageID",
             "Labels", "Mounts", "Names", "Namespaces", "Networks", "Pid", "Ports", "StartedAt", "State",
@@ -130,35 +140,35 @@ def test_json_has_podmans_keys(three):
     gone, up, new = found
     assert (gone["State"], up["State"], new["State"]) == ("exited", "running", "created")
     assert gone["ExitCode"] == 4 and gone["Exited"] is True and up["Exited"] is False
-    assert up["Command"] == ["sleep", "60"] and up["Pid"] > 1 and new["Pid"] == 0
+    assert up["Command"] == ["sleep", "6000"] and up["Pid"] > 1 and new["Pid"] == 0
     assert new["Labels"]["k"] == "v" and len(up["Id"]) == 64
     assert up["ImageID"] and up["Networks"] == ["none"] and up["Ports"] == []
-    lines = three.ok("ps", "-a", "--format", "jsonl").out.splitlines()
+    lines = same_three.ok("ps", "-a", "--format", "jsonl").out.splitlines()
     assert [json.loads(line)["Names"] for line in lines] == [["gone"], ["up"], ["new"]]
-    assert three.ok("ps", "-f", "name=nosuch", "--format", "json").json() == []
+    assert same_three.ok("ps", "-f", "name=nosuch", "--format", "json").json() == []
 
 
 @pytest.mark.parametrize("template, want", [
     ("{{.Names}}\t{{.State}}", "up\trunning"), ("{{.ID}}", r"[0-9a-f]{12}"), (r"{{.Names}}\t{{.Image}}", "up\tlocalhost/busybox:latest"),
     ('{{.Label "k"}}', "w"), ("{{json .Names}}", '"up"'), ("{{upper .Names}}", "UP"),
-    ("{{.Status}}", "Up .*"), ("{{.Command}}", "sleep 60"), ("{{.Pid}}", r"\d+"), ("{{len .Names}}", "2"),
+    ("{{.Status}}", "Up .*"), ("{{.Command}}", "sleep 6000"), ("{{.Pid}}", r"\d+"), ("{{len .Names}}", "2"),
     ('{{if eq .State "running"}}yes{{else}}no{{end}}', "yes"), ("{{.AutoRemove}}", "false"),
     ("{{.ImageID}}", "[0-9a-f:sh]+"), ("{{.RunningFor}}", ".* ago"), ("{{.CreatedAt}}", "20.*"),
     ("{{.ExitCode}} {{.Ports}}|{{.Networks}}", r"0 \|none"), ("{{.Mounts}}", ""),
     ("{{.Restarts}}{{.Exited}}", "0false"), ("{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}", ".*k=w;.*"),
 ])
-def test_templates(three, template, want):
-    assert re.fullmatch(want, three.ok("ps", "--format", template).text), three.ok("ps", "--format", template)
+def test_templates(same_three, template, want):
+    assert re.fullmatch(want, same_three.ok("ps", "--format", template).text), same_three.ok("ps", "--format", template)
 
 
-def test_table_template(three):
-    lines = three.ok("ps", "-a", "--format", r"table {{.Names}}\t{{.Status}}\t{{.ID}}").out.splitlines()
+def test_table_template(same_three):
+    lines = same_three.ok("ps", "-a", "--format", r"table {{.Names}}\t{{.Status}}\t{{.ID}}").out.splitlines()
     assert columns(lines[0]) == ["NAMES", "STATUS", "CONTAINER ID"] and len(lines) == 4
 
 
-def test_bad_templates(three):
+def test_bad_templates(same_three):
     for bad in ("{{.NoSuch}}", "{{", "{{nosuch .ID}}", "{{if .ID}}", "{{end}}"):
-        r = three("ps", "--format", bad)
+        r = same_three("ps", "--format", bad)
         assert r.rc == 125 and r.err.startswith("Error: "), r
 
 
@@ -180,8 +190,8 @@ NET = "IPAddress Gateway MacAddress Ports Networks GlobalIPv6Address SandboxKey"
 
 
 @rows("B3", "B10")
-def test_inspect_keys(three):
-    found = three.ok("inspect", "up", "gone").json()
+def test_inspect_keys(same_three):
+    found = same_three.ok("inspect", "up", "gone").json()
     assert len(found) == 2
     up = found[0]
     assert not set(TOP) - set(up)
@@ -189,32 +199,32 @@ def test_inspect_keys(three):
     assert not set(CONFIG) - set(up["Config"])
     assert not set(HOST) - set(up["HostConfig"])
     assert not set(NET) - set(up["NetworkSettings"])
-    assert up["Config"]["Cmd"] == ["sleep", "60"] and up["Config"]["Labels"]["k"] == "w"
+    assert up["Config"]["Cmd"] == ["sleep", "6000"] and up["Config"]["Labels"]["k"] == "w"
     assert "CAP_CHOWN" in up["EffectiveCaps"] and "CAP_SYS_ADMIN" not in up["BoundingCaps"]
-    assert three.ok("inspect", "-f", "{{.HostConfig.CpuShares}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}",
+    assert same_three.ok("inspect", "-f", "{{.HostConfig.CpuShares}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}",
                     "up").text.count(" ") == 2
 
 
 @pytest.mark.parametrize("template, want", [
-    ("{{.State.Status}} {{.State.Running}}", "running true"), ("{{.Name}}", "up"), ("{{json .Config.Cmd}}", r'\["sleep","60"\]'),
-    ('{{index .Config.Labels "k"}}', "w"), ("{{range .Config.Cmd}}{{.}} {{end}}", "sleep 60 "),
+    ("{{.State.Status}} {{.State.Running}}", "running true"), ("{{.Name}}", "up"), ("{{json .Config.Cmd}}", r'\["sleep","6000"\]'),
+    ('{{index .Config.Labels "k"}}', "w"), ("{{range .Config.Cmd}}{{.}} {{end}}", "sleep 6000 "),
     ('{{range .Config.Env}}{{println .}}{{end}}', "[\\s\\S]*FROM_IMAGE=yes\n[\\s\\S]*"), ("{{len .Config.Cmd}}", "2"),
-    ('{{join .Config.Cmd ","}}', "sleep,60"), ("{{.State.Pid}}", r"\d+"), ("{{.NetworkSettings.IPAddress}}", ""),
-    ("{{if .State.Running}}R{{end}}", "R"), ("{{index .Config.Cmd 1}}", "60"),
+    ('{{join .Config.Cmd ","}}', "sleep,6000"), ("{{.State.Pid}}", r"\d+"), ("{{.NetworkSettings.IPAddress}}", ""),
+    ("{{if .State.Running}}R{{end}}", "R"), ("{{index .Config.Cmd 1}}", "6000"),
     ("{{with .State}}{{.ExitCode}}{{end}}", "0"), ("{{.Config.Labels.k}}", "w")])
-def test_inspect_templates(three, template, want):
-    assert re.fullmatch(want, three.ok("inspect", "-f", template, "up").out[:-1])
+def test_inspect_templates(same_three, template, want):
+    assert re.fullmatch(want, same_three.ok("inspect", "-f", template, "up").out[:-1])
 
 
-def test_inspect_of_what_is_not_there(three):
-    r = three("inspect", "nosuch", rc=125)
+def test_inspect_of_what_is_not_there(same_three):
+    r = same_three("inspect", "nosuch", rc=125)
     assert r.json() == [] and r.err.startswith('Error: no such object: "nosuch"')
-    r = three("inspect", "nosuch", "up", rc=125)
+    r = same_three("inspect", "nosuch", "up", rc=125)
     assert [c["Name"] for c in r.json()] == ["up"]
-    r = three("inspect", "--type", "image", "up", rc=125)
+    r = same_three("inspect", "--type", "image", "up", rc=125)
     assert "no such" in r.err
-    assert three.ok("inspect", three.image()).json()[0]["RepoTags"] == ["localhost/busybox:latest"]
-    assert three.ok("container", "inspect", "up").json()[0]["Name"] == "up"
+    assert same_three.ok("inspect", same_three.image()).json()[0]["RepoTags"] == ["localhost/busybox:latest"]
+    assert same_three.ok("container", "inspect", "up").json()[0]["Name"] == "up"
 
 
 def test_images(rootlet):

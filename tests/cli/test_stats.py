@@ -65,12 +65,12 @@ def test_stream_without_a_terminal(rootlet):
     lines = [p.stdout.readline() for _ in range(6)]
     assert [columns(x)[1] for x in lines] == ["NAME", "a"] * 3 and "\x1b" not in "".join(lines)
     p.stdout.close()
-    p.wait(10)
+    p.wait(60)
     p = rootlet.spawn("stats", "-i", "100ms", "--format", "jsonl", "a")
     assert [json.loads(p.stdout.readline())["name"] for _ in range(3)] == ["a"] * 3
     # Named containers that are gone do not come back.
     rootlet.ok("rm", "-f", "a")
-    assert p.wait(10) == 0
+    assert p.wait(60) == 0
 
 
 def test_live_table(rootlet):
@@ -92,7 +92,7 @@ def test_live_table(rootlet):
     t.expect("\x1b\\[H\x1b\\[2J")
     assert not termios.tcgetattr(t.master)[3] & termios.ECHO
     t.send("q")
-    t.process.wait(10)
+    t.process.wait(60)
     assert termios.tcgetattr(t.master)[3] & termios.ECHO
     assert t.wait() == 0
 
@@ -101,7 +101,7 @@ def test_live_table_ends_with_ctrl_c(rootlet):
     t = rootlet.pty("stats")
     t.expect("ID +NAME")
     t.send("\x03")
-    t.process.wait(10)
+    t.process.wait(60)
     assert termios.tcgetattr(t.master)[3] & termios.ECHO
     assert t.wait() == 0
 

@@ -5,12 +5,10 @@ import time
 
 import pytest
 
-from lib import rows, runner
+from lib import bomb, rows, runner
 
 pytestmark = [pytest.mark.root] # the limit of processes is one per user: of a user of the test's own
-# Sixty that stay, beside those that come and go.
-BOMB = "i=0; while [ $i -lt 60 ]; do i=$((i+1)); setsid sleep 1000 & done; f() { f | f & }; f; sleep 1000"
-SECONDS = 2
+SECONDS = 5
 
 
 class Storm:
@@ -32,13 +30,6 @@ class Storm:
         return self.results
 
 
-def bomb(rootlet, cgroups, *options):
-    rootlet.ok("run", "-d", "--name", "c", "--ulimit", "nproc=120:120", *options, rootlet.image(), "sh", "-c", BOMB,
-               cgroups=cgroups)
-    # The shells say so when the limit is reached.
-    rootlet.wait_for(lambda: "fork" in rootlet("logs", "--tail", "5", "c", cgroups=cgroups).err, 30)
-
-
 def gone(rootlet, begin):
     assert time.monotonic() - begin < SECONDS * runner.PATIENCE + 3, "this machine may be busy, but not for so long"
     left = {p: c for p, c in rootlet.user.processes().items() if "rootlet" not in c}
@@ -46,17 +37,17 @@ def gone(rootlet, begin):
 
 
 def check_bomb(rootlet, cgroups, *options):
-    bomb(rootlet, cgroups, *options)
+    bomb.run(rootlet, cgroups, 120, *options)
     begin = time.monotonic()
     rootlet.ok("rm", "-f", "-t", "0", "c", cgroups=cgroups)
     gone(rootlet, begin)
 
     # Execs and those that end it, all at once.
-    bomb(rootlet, cgroups, *options)
+    bomb.run(rootlet, cgroups, 120, *options)
     storm = Storm(rootlet, cgroups)
     for _ in range(8):
         storm.add("exec", "c", "true")
-    storm.add("exec", "c", "sh", "-c", BOMB)
+    storm.add("exec", "c", "sh", "-c", bomb.SCRIPT)
     storm.add("stop", "-t", "1", "c")
     storm.add("kill", "c")
     storm.add("rm", "-f", "-t", "0", "c")

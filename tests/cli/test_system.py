@@ -87,7 +87,7 @@ def test_pod_prune(rootlet):
     rootlet.ok("container", "prune", "-f")
     assert sorted(rootlet.ok("pod", "ps", "--format", "{{.Name}}").out.split()) == ["never", "up"]
     assert "in-up" in names(rootlet) and "in-never" not in names(rootlet)
-    rootlet.ok("pod", "rm", "-fa")
+    rootlet.ok("pod", "rm", "-fa", "-t", "0")
 
 
 def test_image_prune_filters(rootlet):

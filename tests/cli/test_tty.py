@@ -2,7 +2,6 @@
 import os
 import re
 import signal
-import time
 
 import pytest
 
@@ -114,11 +113,10 @@ def test_exec_it(rootlet):
     t.expect(r"/dev/pts/\d+\r\n31 99\r\nxterm\r\n")
     t.resize(50, 60)
     t.process.send_signal(signal.SIGWINCH)
-    time.sleep(0.2)
-    t.send("stty size\n")
-    t.expect("50 60")
-    t.send("sleep 50\n")
-    time.sleep(0.2)
+    t.send("while [ \"$(stty size)\" != '50 60' ]; do sleep 0.05; done; echo $((50+1)) 60\n")
+    t.expect("51 60")
+    t.send("sleep 500\n")
+    rootlet.wait_for(lambda: "sleep 500" in rootlet.user.processes().values())
     t.send("\x03")
     t.expect("[#$] ")
     t.send("exit 12\n")
@@ -153,5 +151,5 @@ def test_stopped_by_hangup(rootlet):
     t = rootlet.pty("run", "--rm", "-it", "--name", "c", rootlet.image(), "sh")
     t.expect("[#$] ")
     os.close(t.master)
-    t.process.wait(10)
+    t.process.wait(60)
     rootlet.ok("rm", "-f", "c")

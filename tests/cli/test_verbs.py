@@ -83,12 +83,12 @@ def test_stop_of_many_takes_the_time_of_one(rootlet):
         run(rootlet, name, DEAF)
     r = rootlet.ok("stop", "-t", "2", *names)
     assert r.out.split() == names, "as typed"
-    assert 2 <= r.seconds < 9, r
+    assert 2 <= r.seconds < 15, r
     assert {state(rootlet, n)["ExitCode"] for n in names} == {137}
     rootlet.ok("start", *names)
     rootlet.wait_for(lambda: all(rootlet.ok("logs", n).out.count("ready") == 2 for n in names))
-    r = rootlet("rm", "-f", "-t", "1", "nosuch", *names, rc=0)
-    assert r.out.split() == names and r.seconds < 7, r
+    r = rootlet("rm", "-f", "-t", "2", "nosuch", *names, rc=0)
+    assert r.out.split() == names and r.seconds < 15, r
 
 
 def test_errors_of_many_at_once(rootlet):
@@ -218,7 +218,7 @@ def test_start_refusals(rootlet):
 def test_start_attaches_to_what_runs(rootlet):
     run(rootlet, "c", "echo ready; while [ ! -e /go ]; do sleep 0.02; done; echo late; exit 9")
     p = rootlet.spawn("start", "-a", "c")
-    time.sleep(0.3)
+    rootlet.attached("c", p)
     rootlet.ok("exec", "c", "touch", "/go")
     assert p.communicate(timeout=20)[0] == "late\n" and p.returncode == 9
     assert json.loads(rootlet.ok("inspect", "c").out)[0]["State"]["ExitCode"] == 9

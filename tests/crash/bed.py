@@ -90,7 +90,7 @@ class Bed:
         rootlet.ok("run", "-d", "--name", "live", IMAGE)
         self.live = rootlet.inspect("live")["State"]["Pid"]
         self.log = self.user.home / "crash-log"
-        self.processes = set(self.user.processes())
+        self.processes = set(self.user.processes())  # those that stand by
         self.things = self.things_now()
 
     # commands
@@ -154,11 +154,13 @@ class Bed:
 
     def gone(self, name="web"):
         end = time.monotonic() + SETTLE * runner.PATIENCE
-        while name in self.rows():
-            if time.monotonic() > end:
+        while True:
+            working = self.user.processes().keys() - self.processes
+            if name not in self.rows():
+                return True
+            if not working or time.monotonic() > end:
                 return False
             time.sleep(0.01)
-        return True
 
     def supervisor(self, name="web"):
         state = self.store.root / "containers" / self.rootlet.inspect(name)["Id"] / "state.json"

@@ -1,8 +1,10 @@
 """A command stands still before one of its system calls while others do all their work: what it has
 looked at is no more when it goes on. It does its work or says why not, and nothing is left."""
+import os
 import random
 import re
 import shlex
+import signal
 
 import pytest
 
@@ -113,3 +115,45 @@ def test_meanwhile(rootlet, archives, name):
     print(f"{name}: {len(every)} points, {len(chosen)} tried")
     rootlet.end()
     assert not found, f"{len(found)} of {len(chosen)}:\n" + "\n".join(found)
+
+
+# What each command works on; it takes the container's lock on its way.
+CREATED, RUNS = "create --name web localhost/tiny sleep 1000", "run -d --name web localhost/tiny sleep 1000"
+LOCKING = {
+    "rename": (("rename", "web", "xyz"), CREATED), "start": (("start", "web"), CREATED), "rm": (("rm", "web"), CREATED),
+    "cp": (("cp", "/etc/passwd", "web:/"), CREATED), "mount add": (("mount", "add", "web", "/tmp:/tmp2"), CREATED),
+    "update": (("update", "--restart", "no", "web"), CREATED),
+    "stop of a killed one": (("stop", "web"), RUNS),
+}
+
+
+@rows("B13")
+@pytest.mark.timeout(600)
+def test_lock_of_one_that_goes(rootlet, archives):
+    """Whoever locks a container that somebody else has just removed makes its directory of the run root anew. It
+    goes with the command: a later one need not look for it."""
+    bed = Bed(rootlet, archives)
+    found, tried = [], 0
+
+    def before(start):
+        rootlet.ok(*shlex.split(start))
+        if start == RUNS:
+            state = rootlet.inspect("web")
+            os.kill(bed.supervisor(), signal.SIGKILL)
+            os.kill(state["State"]["Pid"], signal.SIGKILL)
+            rootlet.wait_for(lambda: "exited" in rootlet.ok("ps", "-a", "--filter", "name=web").out.lower())
+    for name, (command, start) in LOCKING.items():
+        before(start)
+        points = [p for p in bed.trace(command) if p[0] in ("m", "m.0") and p[2] in ("flock", "mkdir", "mkdirat")]
+        bed.clear()
+        assert points, name
+        for role, n, call, _exe in points:
+            before(start)
+            seen = bed.trace(command, meanwhile=f"{shlex.quote(rootlet.program)} rm -f web xyz", at=f"{role}:{n}")
+            tried += 1
+            if left := bed.things_now() - bed.things:
+                found.append(f"{name} at {role}:{n} ({call}; {seen.hit or 'missed'}; {seen.end}: {seen.said}): {left}")
+                bed.clear()
+    print(f"{tried} tried")
+    rootlet.end()
+    assert not found, "\n".join(found)

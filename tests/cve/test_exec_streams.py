@@ -57,7 +57,7 @@ def test_terminal_cannot_be_read(rootlet):
     t = rootlet.pty("exec", "c", "sh", "-c",
                     "test -t 1 && echo tty; (sleep 1; timeout 2 head -n1 <&1 >/stolen 2>&1) & echo up")
     t.expect("up")
-    t.process.wait(10)
+    t.process.wait(60)
     time.sleep(1.2)
     t.send("password\n")
     time.sleep(0.3)

@@ -254,7 +254,7 @@ class Oci:
             r = self("delete", "--force", name)
             if r.rc:
                 problems.append(str(r))
-        end = time.monotonic() + 2 * runner.PATIENCE
+        end = time.monotonic() + 5 * runner.PATIENCE
         while (left := self.leaks()) and time.monotonic() < end:
             time.sleep(0.05)
         shutil.rmtree(self.dir, ignore_errors=True)

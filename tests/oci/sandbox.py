@@ -165,7 +165,7 @@ def inside(user, writable, report, *argv):
 
 def leftovers(top):
     """What is there beside this process; what is about to end gets a moment."""
-    for _ in range(25):
+    for _ in range(250):
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

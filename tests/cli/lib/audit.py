@@ -93,9 +93,8 @@ class Audit:
         self.before = self.take()
 
     def take(self):
-        state = {"process": set(), "file": set()}
+        state = {"process": set(host.processes_of(self.users).items()), "file": set()}
         for user in self.users:
-            state["process"] |= set(user.processes().items())
             state["file"] |= below(user.tmp)
         # Not the whole base: other workers have their users in it.
         state["mount"] = mounts_of([f"{d}/" for u in self.users for d in (u.home, u.runtime)])
@@ -124,8 +123,8 @@ class Audit:
         return found
 
     def leaks(self, stores, ignore=()):
-        """Kind -> what is new; gives ends that are under way two seconds."""
-        end = time.monotonic() + 2 * (4 if host.SANITIZERS else 1)
+        """Kind -> what is new; gives ends that are under way some seconds."""
+        end = time.monotonic() + 5 * (4 if host.SANITIZERS else 1)
         while True:
             now = self.take()
             new = {kind: now[kind] - self.before[kind] for kind in now}

@@ -60,6 +60,21 @@ def start_time(pid):
         return None
 
 
+def descriptors(pid):
+    """Number -> what it is, of a process at work: what it closes while we look is left out."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return found
+
+
+def sleeps(pid):
+    """It waits for something: whatever it was asked is done."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "S"
+
+
 def make_base():
     """The directory of a whole run: programs, homes, stores. Short, as sockets' paths must be."""
     base = pathlib.Path(tempfile.mkdtemp(prefix="rl", dir=os.environ.get("ROOTLET_TEST_TMP", "/tmp")))
@@ -95,6 +110,43 @@ def open_devices():
         for path, mode in old:
             os.chmod(path, mode)
     return restore
+
+
+def _ids(pid):
+    """Whose a process is; none of a zombie, which is only its parent's: had that one left it, it would be found
+    itself. From the status, as the directory of a process that is not dumpable belongs to root. Every test reads all
+    of them: not as text."""
+    fd = os.open(f"/proc/{pid}/status", os.O_RDONLY)
+    try:
+        status = os.read(fd, 4096)
+    finally:
+        os.close(fd)
+    at = status.find(b"\nUid:") + 5  # the line feeds of a name are escaped
+    return set() if b"\nState:\tZ" in status else {int(n) for n in status[at:status.find(b"\n", at)].split()}
+
+
+def _command_line(pid):
+    with open(f"/proc/{pid}/cmdline", "rb") as f:
+        line = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    if not line:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+            line = f"[{f.read().strip()}]"
+    return line
+
+
+def processes_of(users):
+    """pid -> command line of everything that the ids of these users run."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry[0] not in "123456789":
+            continue
+        try:
+            ids = _ids(entry)
+            if any(u.owns(i) and (u.made or u.is_of_a_store(entry)) for i in ids for u in users):
+                found[int(entry)] = _command_line(entry)
+        except OSError:
+            pass
+    return found
 
 
 class User:
@@ -159,38 +211,12 @@ class User:
 
     def processes(self):
         """pid -> command line of everything that this user's ids run."""
-        found = {}
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
-                continue
-            with contextlib.suppress(OSError):
-                if self._runs(entry) and (self.made or self._is_of_a_store(entry)):
-                    with open(f"/proc/{entry}/cmdline", "rb") as f:
-                        line = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
-                    found[int(entry)] = line or self._comm(entry)
-        return found
+        return processes_of([self])
 
-    def _runs(self, pid):
-        """A zombie is only its parent's: had that one left it, it would be found itself."""
-        ours = False
-        # The status, as the directory of a process that is not dumpable belongs to root.
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
-            for line in f:
-                if line.startswith("State:") and "Z" in line:
-                    return False
-                if line.startswith("Uid:"):
-                    ours = any(self.owns(int(n)) for n in line.split()[1:])
-        return ours
-
-    def _is_of_a_store(self, pid):
+    def is_of_a_store(self, pid):
         """Tells this worker's containers from all else of the one who runs the suite."""
         with open(f"/proc/{pid}/environ", "rb") as f:
             return b"ROOTLET_ROOT=" + bytes(self.home) + b"/" in f.read()
-
-    @staticmethod
-    def _comm(pid):
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
-            return f"[{f.read().strip()}]"
 
     def kill_all(self, pids=None):
         """Ends processes of this user (those given, or all), and waits for their end."""

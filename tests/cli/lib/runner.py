@@ -169,6 +169,14 @@ class Rootlet:
         """Asks until the answer is true, and returns it."""
         return wait_for(condition, timeout, what)
 
+    def attached(self, name, *commands):
+        """Waits until these commands have asked the supervisor to be attached, and it has heard them: they
+        wait for it then, and it for them."""
+        def asked(pid):
+            return any(link.startswith("socket:") for link in host.descriptors(pid).values()) and host.sleeps(pid)
+        pid = self.inspect(name)["State"]["ConmonPid"]
+        self.wait_for(lambda: all(asked(p.pid) for p in commands) and host.sleeps(pid), what="attached")
+
     def end(self):
         """Ends what the test has left running, and removes its containers by rootlet itself."""
         for p in self._children:
