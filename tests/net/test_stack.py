@@ -475,6 +475,37 @@ def test_egress_names(small, slirp):
     assert refusals(small, "10.0.2.3,53", "10.0.2.3,7000", "fd00::3,53") == ["EHOSTUNREACH"] * 2 + ["EACCES"]
 
 
+FORGE = """
+mine = [int(l.split()[3].rpartition(":")[2]) for l in os.popen("ss -Hanu")]
+answer = struct.pack(">HHHHHH", 7, 0x8180, 1, 1, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1)
+answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 300, 4) + socket.inet_aton("203.0.113.2")
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 53))
+for port in mine:
+    s.sendto(answer, ("127.0.0.1" if sys.argv[1] == "127.0.0.1" else sys.argv[2], port))
+print(len(mine))
+"""
+
+
+def test_egress_forged_answers(small, slirp):
+    """Who is not the resolver, but works with the container's code and so knows all of its question,
+    opens no address by an answer of his own."""
+    slirp(egress=["allow=*.example.org:7000"])
+    assert inside(small, "print(ask('a.example.org'))") == "(0, ['203.0.113.1'])"
+    assert int(small.host.python(PRELUDE + FORGE, HOST, HOST).stdout) >= 1
+    assert refusals(small, "203.0.113.1,7000", "203.0.113.2,7000") == ["done", "EHOSTUNREACH"]
+    # Nor by one to a socket that has talked to others before.
+    assert inside(small, """
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 5300))
+s.sendto(b"x", ("203.0.113.1", 7000))
+s.sendto(struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1), ("10.0.2.3", 53))
+s.settimeout(10)
+print(len(s.recv(2000)) > 0)""") == "True"
+    assert int(small.host.python(PRELUDE + FORGE, HOST, HOST).stdout) >= 1
+    assert refusals(small, "203.0.113.2,7000") == ["EHOSTUNREACH"]
+
+
 def test_egress_other_resolvers(small, slirp):
     """What is asked elsewhere is no business of the list; and elsewhere is not allowed."""
     slirp(egress=["allow=*.example.org"])
