@@ -30,6 +30,7 @@ struct options {
 struct control {
     int fd, listener; /* -1 */
     int device;       /* handed to those who come later */
+    int spare;        /* so that one more can be taken when a container has used up all others */
     int64_t tokens, filled_ms;
     unsigned suppressed;
 };
@@ -89,6 +90,7 @@ int options_read(const uint8_t *msg, size_t size, struct options *ret, struct eg
 void control_say(struct control *c, enum wire_type type, int value, const char *text);
 /* An event with attributes ("key=value", NULL ends), unless there were too many of late. */
 void control_event(struct control *c, const char *action, const char *const *attributes);
+void control_reserve(struct control *c);
 /* Something arrived, or somebody. */
 void control_ready(struct control *c);
 void control_accept(struct control *c);

@@ -622,6 +622,24 @@ def test_parents_change(small, slirp):
     assert again.proc.poll() is None
 
 
+def test_no_descriptors_left(small, slirp):
+    """A container that takes them all with its conversations keeps nobody from finding the process."""
+    s = slirp(wrapper=["prlimit", "--nofile=80:80"])
+    for _ in range(2):
+        s.ctl.close()
+        inside(small, """
+many = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(200)]
+for u in many:
+    u.sendto(b"x", (sys.argv[1], 7000))""", OUTSIDE)
+        s.ctl = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.ctl.settimeout(20)
+        s.ctl.connect(s.path)
+        kind, _, _ = s.recv()
+        assert kind == netlib.WIRE_OK
+    assert len(os.listdir(f"/proc/{s.pid}/fd")) >= 79
+    assert s.proc.poll() is None
+
+
 def test_wrong_starts(small, slirp):
     good = slirp()
     base = good.message
