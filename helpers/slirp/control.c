@@ -83,26 +83,38 @@ void control_event(struct control *c, const char *action, const char *const *att
     send_message(c, msg, n, -1);
 }
 
+void control_reserve(struct control *c)
+{
+    if (c->spare < 0)
+        c->spare = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
 /* Nothing is asked of us after the start: only the end of the connection is news. */
 void control_ready(struct control *c)
 {
     char buf[WIRE_MAX];
     ssize_t n = sock_recv(c->fd, buf, sizeof(buf), NULL);
-    if (n == 0 || (n < 0 && n != -EAGAIN && n != -EMSGSIZE))
+    if (n == 0 || (n < 0 && n != -EAGAIN && n != -EMSGSIZE)) {
         fd_close(&c->fd);
+        control_reserve(c);
+    }
 }
 
 void control_accept(struct control *c)
 {
     uid_t uid;
     int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0 && errno == EMFILE) {
+        fd_close(&c->spare);
+        fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }
+    if (fd >= 0 && (sock_peer_uid(fd, &uid) < 0 || uid != geteuid()))
+        fd_close(&fd);
+    if (fd >= 0)
+        fd_close(&c->fd);
+    control_reserve(c);
     if (fd < 0)
         return;
-    if (sock_peer_uid(fd, &uid) < 0 || uid != geteuid()) {
-        close(fd);
-        return;
-    }
-    fd_close(&c->fd);
     c->fd = fd;
     say(c, WIRE_OK, 0, "", c->device);
 }

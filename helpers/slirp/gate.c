@@ -213,7 +213,15 @@ enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
         return prohibit(g, &f, answer, ret_size);
     if (where == GATEWAY && !gateway_open(o, &f))
         return prohibit(g, &f, answer, ret_size);
-    return g->policy ? judge(g, &f, where, answer, ret_size) : GATE_PASS;
+    if (!g->policy)
+        return GATE_PASS;
+    enum verdict v = judge(g, &f, where, answer, ret_size);
+    if (v == GATE_PASS && f.proto == FRAME_UDP) {
+        g->pins.client = f.src;
+        g->pins.port = f.sport;
+        g->pins.question = where == RESOLVER;
+    }
+    return v;
 }
 
 struct lesson {
@@ -239,7 +247,8 @@ void gate_in(struct gate *g, const uint8_t *frame, size_t size)
 
     if (!g->policy || frame_parse(frame, size, &f) < 0 || f.arp || f.fragment ||
         f.proto != FRAME_UDP || f.sport != PORT_DNS ||
-        !(same(&g->o->dns4, &f.src) || same(&g->o->dns6, &f.src)))
+        !(same(&g->o->dns4, &f.src) || same(&g->o->dns6, &f.src)) ||
+        !pin_has(&g->pins, &f.dst, f.dport))
         return;
     if (dns_question(f.payload, f.payload_size, &q) < 0 || !egress_allows_name(g->policy, q.name))
         return;

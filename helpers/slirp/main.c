@@ -201,7 +201,7 @@ int main(int argc, char **argv)
 {
     static struct server s = {
         .pidfd = -1,
-        .control = {.fd = CONTROL_FD, .listener = -1, .device = -1},
+        .control = {.fd = CONTROL_FD, .listener = -1, .device = -1, .spare = -1},
         .device = {.fd = -1},
     };
     struct err e = ERR_INIT;
@@ -228,6 +228,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "rootlet-slirp: %s\n", e.msg);
         return 1;
     }
+    control_reserve(&s.control);
     control_say(&s.control, WIRE_OK, 0, "");
     serve(&s);
     return 0;

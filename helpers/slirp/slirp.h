@@ -30,8 +30,26 @@ struct options {
 struct control {
     int fd, listener; /* -1 */
     int device;       /* handed to those who come later */
+    int spare;        /* so that one more can be taken when a container has used up all others */
     int64_t tokens, filled_ms;
     unsigned suppressed;
+};
+
+/* Clients (by address and port) whose socket is connected to the host's resolver. */
+#define PINS_MAX 1024
+
+struct pin {
+    struct net_addr client; /* family 0: free */
+    uint16_t port;
+};
+
+struct pins {
+    struct pin v[PINS_MAX];
+    unsigned next;
+    /* The datagram that libslirp has in hand; family 0: none. */
+    struct net_addr client;
+    uint16_t port;
+    bool question;
 };
 
 /* What may pass. */
@@ -42,6 +60,7 @@ struct gate {
     struct net_addr last; /* refusal that was told, not to be repeated for every packet */
     uint16_t last_port;
     int64_t last_ms;
+    struct pins pins;
 };
 
 struct device {
@@ -71,6 +90,7 @@ int options_read(const uint8_t *msg, size_t size, struct options *ret, struct eg
 void control_say(struct control *c, enum wire_type type, int value, const char *text);
 /* An event with attributes ("key=value", NULL ends), unless there were too many of late. */
 void control_event(struct control *c, const char *action, const char *const *attributes);
+void control_reserve(struct control *c);
 /* Something arrived, or somebody. */
 void control_ready(struct control *c);
 void control_accept(struct control *c);
@@ -80,6 +100,10 @@ enum verdict { GATE_DROP, GATE_PASS, GATE_ANSWER };
 enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
                       uint8_t answer[static FRAME_ANSWER_MAX], size_t *ret_size);
 void gate_in(struct gate *g, const uint8_t *frame, size_t size);
+
+/* pin.c: libslirp has opened a socket for what it has in hand. Is one connected to the resolver? */
+void pin_socket(struct pins *p, int fd);
+bool pin_has(struct pins *p, const struct net_addr *client, uint16_t port);
 
 /* device.c */
 ssize_t device_read(struct device *d, void *buf, size_t size); /* -EAGAIN: nothing there */

@@ -74,7 +74,12 @@ static void timer_mod(void *timer, int64_t expire_ms, void *opaque)
     ((struct stack *)opaque)->timer_ms = expire_ms;
 }
 
-static void socket_known(int fd, void *opaque)
+static void socket_opened(int fd, void *opaque)
+{
+    pin_socket(&((struct stack *)opaque)->gate->pins, fd);
+}
+
+static void socket_closed(int fd, void *opaque)
 {
     (void)fd, (void)opaque;
 }
@@ -91,11 +96,11 @@ static const SlirpCb callbacks = {
     .timer_free = timer_free,
     .timer_mod = timer_mod,
 #if SLIRP_CONFIG_VERSION_MAX >= 6
-    .register_poll_socket = socket_known,
-    .unregister_poll_socket = socket_known,
+    .register_poll_socket = socket_opened,
+    .unregister_poll_socket = socket_closed,
 #else
-    .register_poll_fd = socket_known,
-    .unregister_poll_fd = socket_known,
+    .register_poll_fd = socket_opened,
+    .unregister_poll_fd = socket_closed,
 #endif
     .notify = notify,
     .timer_new_opaque = timer_new,
@@ -186,6 +191,7 @@ void stack_input(struct stack *s, const uint8_t *frame, size_t size)
     switch (gate_out(s->gate, frame, size, answer, &n)) {
     case GATE_PASS:
         slirp_input(s->slirp, frame, (int)size);
+        s->gate->pins.client.family = 0;
         break;
     case GATE_ANSWER:
         device_write(s->dev, answer, n);

@@ -475,6 +475,37 @@ def test_egress_names(small, slirp):
     assert refusals(small, "10.0.2.3,53", "10.0.2.3,7000", "fd00::3,53") == ["EHOSTUNREACH"] * 2 + ["EACCES"]
 
 
+FORGE = """
+mine = [int(l.split()[3].rpartition(":")[2]) for l in os.popen("ss -Hanu")]
+answer = struct.pack(">HHHHHH", 7, 0x8180, 1, 1, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1)
+answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 300, 4) + socket.inet_aton("203.0.113.2")
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 53))
+for port in mine:
+    s.sendto(answer, ("127.0.0.1" if sys.argv[1] == "127.0.0.1" else sys.argv[2], port))
+print(len(mine))
+"""
+
+
+def test_egress_forged_answers(small, slirp):
+    """Who is not the resolver, but works with the container's code and so knows all of its question,
+    opens no address by an answer of his own."""
+    slirp(egress=["allow=*.example.org:7000"])
+    assert inside(small, "print(ask('a.example.org'))") == "(0, ['203.0.113.1'])"
+    assert int(small.host.python(PRELUDE + FORGE, HOST, HOST).stdout) >= 1
+    assert refusals(small, "203.0.113.1,7000", "203.0.113.2,7000") == ["done", "EHOSTUNREACH"]
+    # Nor by one to a socket that has talked to others before.
+    assert inside(small, """
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 5300))
+s.sendto(b"x", ("203.0.113.1", 7000))
+s.sendto(struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1), ("10.0.2.3", 53))
+s.settimeout(10)
+print(len(s.recv(2000)) > 0)""") == "True"
+    assert int(small.host.python(PRELUDE + FORGE, HOST, HOST).stdout) >= 1
+    assert refusals(small, "203.0.113.2,7000") == ["EHOSTUNREACH"]
+
+
 def test_egress_other_resolvers(small, slirp):
     """What is asked elsewhere is no business of the list; and elsewhere is not allowed."""
     slirp(egress=["allow=*.example.org"])
@@ -589,6 +620,24 @@ def test_parents_change(small, slirp):
     again = Slirp(small, flags=DEVICE, device=fds[0])
     assert refusals(small, f"{OUTSIDE},7000") == ["done"]
     assert again.proc.poll() is None
+
+
+def test_no_descriptors_left(small, slirp):
+    """A container that takes them all with its conversations keeps nobody from finding the process."""
+    s = slirp(wrapper=["prlimit", "--nofile=80:80"])
+    for _ in range(2):
+        s.ctl.close()
+        inside(small, """
+many = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(200)]
+for u in many:
+    u.sendto(b"x", (sys.argv[1], 7000))""", OUTSIDE)
+        s.ctl = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.ctl.settimeout(20)
+        s.ctl.connect(s.path)
+        kind, _, _ = s.recv()
+        assert kind == netlib.WIRE_OK
+    assert len(os.listdir(f"/proc/{s.pid}/fd")) >= 79
+    assert s.proc.poll() is None
 
 
 def test_wrong_starts(small, slirp):
