@@ -13,6 +13,8 @@
 #include "network/resolv.h"
 #include "network/store.h"
 
+#define EXPOSED_MAX 1024 /* of an image or by --expose, in all: ranges are taken one by one */
+
 static void notice(const struct build *b, const char *fmt, const char *arg)
 {
     scoped_free char *text = xasprintf("%s%s", fmt, arg);
@@ -185,6 +187,9 @@ static int add_exposed(char ***all, const char *text, struct err *e)
 {
     struct net_port p;
     int r = net_port_parse_container(text, &p, e);
+    if (r == 0 && strv_len(*all) + p.count > EXPOSED_MAX)
+        return err_hint(e, err_msg(e, E2BIG, "more than %d ports are exposed", EXPOSED_MAX),
+                        "exposing only names ports; --publish takes ranges of any size");
     for (unsigned i = 0; r == 0 && i < p.count; i++) {
         scoped_free char *one = xasprintf("%u/%s", p.ctr + i, net_proto_name(p.proto));
         if (!strv_has(*all, one))

@@ -1,6 +1,8 @@
 """--network, -p, --expose, --ip, --dns, --add-host and their like: what is kept, what excludes what, and the messages."""
+import io
 import json
 import re
+import tarfile
 
 import pytest
 
@@ -233,3 +235,24 @@ def test_of_a_running_container(rootlet):
     rootlet.ok("stop", "-t", "0", "c")
     assert rootlet.inspect("c")["NetworkSettings"]["Ports"]["80/tcp"] == [{"HostIp": "", "HostPort": ""}]
     assert rootlet.ok("ps", "-a", "--format", "{{.Ports}}").text == ""
+
+
+def test_exposed_without_end(rootlet):
+    """What names every port there is costs no time: of an image it is left out, and an option is told so."""
+    rootlet.fails("create", "--expose", "1-65535", rootlet.image(), "true",
+                  match=r"--expose 1-65535: more than 1024 ports are exposed\nhint: ")
+    saved = rootlet.ok("save", "--format", "docker-archive", rootlet.image(), binary=True).out
+    made = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(saved)) as old, tarfile.open(fileobj=made, mode="w") as new:
+        (manifest,) = json.load(old.extractfile("manifest.json"))
+        config = json.load(old.extractfile(manifest["Config"]))
+        config["config"]["ExposedPorts"] = {"80/tcp": {}, "1-65535/tcp": {}, "1-65535/udp": {}}
+        manifest.update(Config="config.json", RepoTags=["localhost/all:1"])
+        for name, data in (("manifest.json", json.dumps([manifest]).encode()), ("config.json", json.dumps(config).encode()),
+                           *((n, old.extractfile(n).read()) for n in manifest["Layers"])):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            new.addfile(info, io.BytesIO(data))
+    rootlet.ok("load", input=made.getvalue())
+    rootlet.ok("create", "--name", "d", "localhost/all:1", "true", timeout=20)
+    assert list(rootlet.inspect("d")["Config"]["ExposedPorts"]) == ["80/tcp"]
