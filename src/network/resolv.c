@@ -274,14 +274,16 @@ void network_host_address(int family, char ret[static NET_ADDR_TEXT])
 
 /* --- writing --- */
 
-/* In place: the container has this very file mounted. Shorter before longer texts would leave the
- * end of the old one, so it is cut first. */
+/* In place: the container has this very file mounted. It is cut after the new text is there: on a
+ * full disc the old one is better than none. */
 static int write_in_place(int dir_fd, const char *name, const char *text, struct err *e)
 {
-    scoped_fd int fd = openat(dir_fd, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+    scoped_fd int fd = openat(dir_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : err_set(e, errno, "write %s", name);
     int r = fs_write_all(fd, text, strlen(text));
+    if (r == 0 && ftruncate(fd, (off_t)strlen(text)) < 0)
+        r = -errno;
     return r < 0 ? err_set(e, -r, "write %s", name) : 0;
 }
 
