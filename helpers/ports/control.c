@@ -32,8 +32,10 @@ static int answer(int fd, int value, const char *text)
         struct wire_head head;
         char raw[sizeof(struct wire_head) + 600];
     } m = {.head = {.type = value ? WIRE_ERROR : WIRE_OK, .value = value}};
-    snprintf(m.raw + sizeof(m.head), sizeof(m.raw) - sizeof(m.head), "%s", text);
-    return sock_send(fd, &m, sizeof(m.head) + strlen(text) + 1, NULL, 0);
+    size_t n = strnlen(text, sizeof(m.raw) - sizeof(m.head) - 1);
+    memcpy(m.raw + sizeof(m.head), text, n);
+    m.raw[sizeof(m.head) + n] = '\0';
+    return sock_send(fd, &m, sizeof(m.head) + n + 1, NULL, 0);
 }
 
 static int answer_err(int fd, const struct err *e)
