@@ -138,7 +138,8 @@ static int choose(struct network *n, const struct wire_network_request *q, struc
                 r = err_hint(
                     e,
                     err_msg(e, ENOSPC, "no free address in %s", net_cidr_format(&range->net, net)),
-                    "%zu containers are in the network", n->n_members);
+                    "it has %zu of its members; 'rootlet network create' makes a wider one",
+                    n->n_members);
         }
     }
     return r;

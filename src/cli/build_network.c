@@ -150,6 +150,15 @@ static int add_aliases(struct build *b, struct err *e)
     return 0;
 }
 
+/* A pod is found by its name, which is that of no container. */
+static void add_pod_name(struct build *b)
+{
+    struct network_plan *p = &b->rec->network;
+    for (size_t i = 0; b->rec->pod_infra && i < p->n_joins; i++)
+        if (!strv_has(p->joins[i].aliases, b->rec->pod))
+            strv_add(&p->joins[i].aliases, b->rec->pod);
+}
+
 static int check_wishes(const struct build *b, struct err *e)
 {
     const struct network_plan *p = &b->rec->network;
@@ -159,7 +168,7 @@ static int check_wishes(const struct build *b, struct err *e)
         if (r == 0)
             r = network_join_check(&p->joins[i], &n, e);
         if (r < 0)
-            return err_add(e, r, "--ip");
+            return err_add(e, r, "--network %s", p->joins[i].network);
     }
     return 0;
 }
@@ -387,6 +396,8 @@ int build_network(struct build *b, struct err *e)
         r = set_one(b, "--mac-address", b->o->mac_address, network_join_mac, e);
     if (r == 0)
         r = add_aliases(b, e);
+    if (r == 0)
+        add_pod_name(b);
     if (r == 0)
         r = check_wishes(b, e);
     if (r == 0)

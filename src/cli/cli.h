@@ -55,6 +55,9 @@ char **cli_command_line(void);
 int cli_later(char **argv, struct err *e);
 /* Published ports in one text, neighbours as ranges: "0.0.0.0:80-82->80-82/tcp, ...". Owned. */
 char *cli_ports_text(char *const *ports);
+/* Of a member that has its pod's network: opens the pod's container, whose ports and addresses it
+ * has. port.c */
+bool cli_network_owner(const struct container *c, struct container *ret);
 
 /* Commands by file; each table ends with a NULL name. */
 extern const struct cmd cli_run_cmds[];          /* run create */

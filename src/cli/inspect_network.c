@@ -168,17 +168,25 @@ static json_t *networks_json(const struct container *c, const struct network_sta
     return map;
 }
 
-json_t *inspect_network(const struct container *c)
+/* Of a member of a pod: the pod's. Its own says only whose network it has. */
+static json_t *settings(const struct container *c, const struct container *owner)
 {
     bool alive = c->state.status == CTR_RUNNING || c->state.status == CTR_PAUSED;
     struct network_state st;
-    network_state_parse(alive ? c->state.network : NULL, &st);
+    network_state_parse(alive ? owner->state.network : NULL, &st);
     scoped_free char *key = alive ? xasprintf("/proc/%d/ns/net", c->state.pid) : xstrdup("");
     json_t *j = json_object();
     set_interface(j, st.n_interfaces ? &st.interfaces[0] : NULL);
-    json_object_set_new(j, "Ports", ports_json(c, alive));
-    json_object_set_new(j, "Networks", networks_json(c, &st));
+    json_object_set_new(j, "Ports", ports_json(owner, alive));
+    json_object_set_new(j, "Networks", networks_json(owner, &st));
     set_text(j, "SandboxKey", key);
     network_state_release(&st);
     return j;
+}
+
+json_t *inspect_network(const struct container *c)
+{
+    scoped_container struct container owner = {.dir_fd = -1};
+    bool joined = cli_network_owner(c, &owner);
+    return settings(c, joined ? &owner : c);
 }

@@ -43,6 +43,14 @@ static char *wanted_port(const char *text)
     return xasprintf("%u/%s", n, proto ? proto + 1 : "tcp");
 }
 
+bool cli_network_owner(const struct container *c, struct container *ret)
+{
+    const struct network_plan *p = &c->rec.network;
+    struct err ignored = ERR_INIT;
+    return c->rec.pod_id && streq(p->mode, "container") && p->target &&
+           container_open_id(cli_conf(), p->target, ret, &ignored) == 0;
+}
+
 /* How many lines were printed. */
 static size_t print_ports(char *const *ports, const char *want, const char *in_front)
 {
@@ -98,10 +106,15 @@ static int port(const struct cmd *cmd, void *opts, char **args, struct err *e)
         name ? container_open(cli_conf(), name, &c, e) : container_open_latest(cli_conf(), &c, e);
     if (r < 0)
         return err_add(e, r, "port");
-    size_t n = ctr_state_alive(&c.state) ? print_ports(c.state.ports, want, "") : 0;
+    scoped_container struct container owner = {.dir_fd = -1};
+    char *const *ports = cli_network_owner(&c, &owner) ? owner.state.ports : c.state.ports;
+    size_t n = ctr_state_alive(&c.state) ? print_ports(ports, want, "") : 0;
     if (want && !n)
-        return err_msg(e, ENOENT, "port %s: failed to find published port \"%s\"",
-                       name ? name : c.id, typed);
+        return err_hint(e,
+                        err_msg(e, ENOENT, "port %s: failed to find published port \"%s\"",
+                                name ? name : c.id, typed),
+                        "rootlet port %s lists them; the port of the container is asked for",
+                        c.rec.name);
     return 0;
 }
 

@@ -25,15 +25,22 @@ static int ask(const struct container *c, enum proto_type type, const char *text
     return fd < 0 ? fd : client_request(fd, &head, text, e);
 }
 
-static int check_network(const struct network_plan *p, struct err *e)
+static int check_network(const struct ctr_record *rec, struct err *e)
 {
+    const struct network_plan *p = &rec->network;
     if (network_plan_own(p) && !streq(p->mode, "none"))
         return 0;
     if (streq(p->mode, "host"))
         return err_msg(e, EINVAL, "it shares the host's ports, there is nothing to publish");
-    if (!network_plan_own(p))
-        return err_hint(e, err_msg(e, EINVAL, "its network belongs to another"),
-                        "publish the ports of the container that it belongs to");
+    int r = network_plan_own(p) ? 0 : err_msg(e, EINVAL, "its network belongs to another");
+    scoped_container struct container owner = {.dir_fd = -1};
+    struct err ignored = ERR_INIT;
+    if (r < 0 && streq(p->mode, "container") &&
+        container_open_id(cli_conf(), p->target, &owner, &ignored) == 0)
+        return err_hint(e, r, "rootlet port add %s publishes ports of the same network",
+                        owner.rec.name);
+    if (r < 0)
+        return err_hint(e, r, "publish the ports of the container that it belongs to");
     return err_msg(e, EINVAL, "a container without a network has no ports");
 }
 
@@ -45,7 +52,7 @@ static int look(struct container *c, struct ctr_record *rec, struct err *e)
     if (r == 0)
         r = container_read_record(c->dir_fd, rec, e);
     if (r == 0)
-        r = check_network(&rec->network, e);
+        r = check_network(rec, e);
     if (r == 0)
         r = container_read_state(c->dir_fd, &now, e);
     if (r < 0)
@@ -218,7 +225,8 @@ static int remove_one(struct container *c, bool runs, const char *text, struct c
         return r;
     }
     return err_hint(e, err_msg(e, ENOENT, "it does not publish %s", text),
-                    "rootlet port %s shows what it does", c->rec.name);
+                    "rootlet port %s shows what it does; a number alone is the container's port",
+                    c->rec.name);
 }
 
 static int port_rm(const struct cmd *cmd, void *opts, char **args, struct err *e)

@@ -266,6 +266,24 @@ static bool is_shown(const struct ctr_state *s, const struct ps_opts *o, bool st
     return ctr_state_alive(s);
 }
 
+/* A member of a pod has the pod's addresses and ports, as inspect and port say it. */
+static void share_pod_network(struct ctr_state *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct ctr_state *s = &list[i];
+        if (!s->pod_id || pod_is_infra(s) || !ctr_state_alive(s) ||
+            !strv_has(s->networks, "container"))
+            continue;
+        for (size_t k = 0; k < n; k++)
+            if (streq(list[k].id, s->pod_id)) {
+                strv_free(s->ports);
+                s->ports = strv_dup(list[k].ports);
+                json_decref(s->network);
+                s->network = json_incref(list[k].network);
+            }
+    }
+}
+
 static int select_rows(struct ps_opts *o, json_t *rows, struct err *e)
 {
     struct ctr_state *list = NULL;
@@ -276,6 +294,8 @@ static int select_rows(struct ps_opts *o, json_t *rows, struct err *e)
         r = container_list(cli_conf(), &list, &n, e);
     if (r == 0)
         r = ps_filter_resolve(&f, list, n, e);
+    if (r == 0)
+        share_pod_network(list, n);
     if (r == 0 && o->sort)
         r = ps_sort(list, n, o->sort, e);
     size_t limit = o->last_set ? (size_t)o->last : SIZE_MAX;

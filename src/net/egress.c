@@ -196,8 +196,10 @@ int egress_add(struct egress *p, const char *text, struct err *e)
         return 0;
     if (strncmp(text, "allow=", 6) != 0) {
         char shown[128];
-        err_msg(e, EINVAL, "egress \"%s\"", err_escape(shown, sizeof(shown), text));
-        return err_hint(e, -EINVAL, "want deny, or allow=RULE,...: allow=example.org:443");
+        err_msg(e, EINVAL, "egress \"%s\": neither deny nor allow=RULE,...",
+                err_escape(shown, sizeof(shown), text));
+        return err_hint(e, -EINVAL,
+                        "what no rule allows is refused: allow=example.org:443, or deny alone");
     }
     for (const char *s = text + 6;;) {
         size_t n = strcspn(s, ",");

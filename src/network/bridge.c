@@ -29,14 +29,18 @@
 #define ANSWER_MAX 65536
 
 /* The helper's own words are enough: not that it is a program which has ended with a status. */
-static int reword(int r, struct err *e)
+static int reword(int r, const char *path, struct err *e)
 {
+    static const char lacks[] = "it lacks its capability";
     const char *at = e ? strstr(e->msg, HELPER ": ") : NULL;
     for (const char *next = at; next; next = strstr(at + 1, HELPER ": "))
         at = next;
     if (!at)
         return r;
     scoped_free char *text = xstrdup(at + strlen(HELPER ": "));
+    if (strncmp(text, lacks, strlen(lacks)) == 0)
+        return err_msg(e, ENOTSUP,
+                       HELPER " lacks its capability: as root, setcap cap_net_admin+ep %s", path);
     r = err_msg(e, ENOTSUP, "%s", text);
     if (strstr(text, "net.conf"))
         err_hint(e, r, "the administrator grants bridges there: rootlet-net.conf(5)");
@@ -66,7 +70,7 @@ static int call(const char *libexec, char *const *args, const int *fds, size_t n
         return err_hint(e, err_msg(e, ENOENT, "%s is not installed", path),
                         "see rootlet-net-helper(8)");
     if (r != 0)
-        return reword(r < 0 ? r : -EIO, e);
+        return reword(r < 0 ? r : -EIO, path, e);
     if (lseek(out, 0, SEEK_SET) < 0 || fs_read_fd(out, ANSWER_MAX, &text, e) < 0)
         return -EIO;
     json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);

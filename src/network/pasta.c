@@ -23,6 +23,7 @@
 #include "sys/rtnl.h"
 
 #define PASTA "pasta"
+#define TUN "/dev/net/tun"
 #define LEASH "pasta-leash"
 #define START_MS 10000
 #define PID_FILE "pasta.pid"
@@ -74,10 +75,12 @@ static int probe(char why[static 256])
         snprintf(why, 256, "pasta is not installed (package passt)");
     else if (lacks)
         snprintf(why, 256, "the installed pasta is too old: it has no option %s", lacks);
+    else if (access(TUN, R_OK | W_OK) < 0)
+        snprintf(why, 256, "%s: %s", TUN, strerror(errno));
     else
         snprintf(why, 256, "pasta is installed%s",
                  can(help, "--map-guest-addr") ? "" : "; too old to reach the host by an address");
-    return help && !lacks ? 5 : 0;
+    return help && !lacks && access(TUN, R_OK | W_OK) == 0 ? 5 : 0;
 }
 
 /* --- what is asked for --- */
@@ -181,7 +184,10 @@ static int run_pasta(struct network_run *run, struct network_process *p, struct 
     struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = START_MS};
     r = proc_run(&cmd, e);
     holder_end(&h);
-    if (r > 0)
+    if (r > 0 && access(TUN, R_OK | W_OK) < 0)
+        r = err_hint(e, -EIO, "pasta needs %s: sudo chmod 0666 %s; or take --network slirp", TUN,
+                     TUN);
+    else if (r > 0)
         r = err_hint(e, -EIO, "pasta's options are after --network pasta:");
     return r < 0 ? r : take_daemon(run, p, e);
 }

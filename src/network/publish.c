@@ -134,7 +134,9 @@ static int explain(const struct net_port *p, int error, bool own, char *holder, 
         int r = own      ? err_msg(e, error, "it is published twice")
                 : holder ? err_msg(e, error, "container %s has it", holder)
                          : err_msg(e, error, "another program has it");
-        if (!own && !holder)
+        if (holder)
+            err_hint(e, r, "publish another port, or 'rootlet stop %s' first", holder);
+        else if (!own)
             err_hint(e, r, "ss -l%cnp sport = :%u shows which one; or publish another port",
                      p->proto == NET_UDP ? 'u' : 't', p->host);
     } else if (error == EACCES || error == EPERM) {

@@ -73,15 +73,22 @@ static const char *const reserved[] = {
     "pasta", "bridge", "default",   "private", "auto",  "user",
 };
 
+static bool is_mode(const char *name)
+{
+    for (size_t i = 0; i < N_ELEMENTS(reserved); i++)
+        if (streq(name, reserved[i]))
+            return true;
+    return false;
+}
+
 int network_check_name(const char *name, struct err *e)
 {
     if (!id_name_valid(name))
         return err_hint(e, err_msg(e, EINVAL, "network name \"%s\" is not valid", name),
                         "letters, digits, \"_\", \".\" and \"-\", at most 128");
-    for (size_t i = 0; i < N_ELEMENTS(reserved); i++)
-        if (streq(name, reserved[i]))
-            return err_hint(e, err_msg(e, EINVAL, "network name \"%s\": it is a mode's", name),
-                            "--network %s means something else; take another name", name);
+    if (is_mode(name))
+        return err_hint(e, err_msg(e, EINVAL, "network name \"%s\": it is a mode's", name),
+                        "--network %s means something else; take another name", name);
     return 0;
 }
 
@@ -223,6 +230,8 @@ static int unknown(int dir, const char *ref, struct err *e)
         return err_hint(e, r,
                         "without --network a container has one of its own; 'rootlet network "
                         "create podman' makes one of this name");
+    if (is_mode(ref))
+        return err_hint(e, r, "%s is a mode of 'rootlet run --network', not a network", ref);
     const char *near = names ? opt_suggest(ref, (const char *const *)names) : NULL;
     if (near)
         return err_hint(e, r, "did you mean \"%s\"?", near);

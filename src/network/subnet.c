@@ -19,7 +19,9 @@ static int parse_subnet(const struct network_subnet *s, struct net_cidr *ret, st
     struct net_cidr c;
     char text[NET_CIDR_TEXT];
     if (!s->subnet || net_cidr_parse(s->subnet, &c) < 0)
-        return err_msg(e, EINVAL, "subnet \"%s\": not ADDRESS/BITS", s->subnet ? s->subnet : "");
+        return err_hint(
+            e, err_msg(e, EINVAL, "subnet \"%s\": not ADDRESS/BITS", s->subnet ? s->subnet : ""),
+            "for example 10.90.0.0/24 or fd90::/64");
     if (!net_cidr_is_network(&c)) {
         struct net_cidr net = {net_cidr_first(&c), c.bits};
         return err_hint(e, err_msg(e, EINVAL, "subnet %s: it has bits of a host", s->subnet),

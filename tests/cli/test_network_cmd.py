@@ -93,7 +93,7 @@ def test_addresses(rootlet):
 BAD = [
     (("--subnet", "10.77.0.1/24", "x"), "bits of a host\nhint: 10.77.0.0/24"),
     (("--subnet", "10.77.0.0/31", "x"), "too small"),
-    (("--subnet", "10.77.0.0", "x"), "not ADDRESS/BITS"),
+    (("--subnet", "10.77.0.0", "x"), "not ADDRESS/BITS\nhint: for example"),
     (("--subnet", "127.0.0.0/8", "x"), "no addresses of a local network\nhint: .*10.0.0.0/8"),
     (("--subnet", "10.77.0.0/24", "--subnet", "10.78.0.0/24", "x"), "there is one of IPv4 already"),
     (("--subnet", "10.76.0.128/25", "x"), "the network there has it\nhint: without --subnet"),
@@ -167,6 +167,8 @@ def test_removal_while_in_use(rootlet):
     assert rootlet.ok("network", "rm", "-f", "b").text == "b"
     assert rootlet.ok("ps", "-aq").out == "" and rootlet.ok("network", "prune", input="y\n").out.split()[-1] == "a"
     rootlet.fails("network", "rm", "bridge", match="is the host's")
+    for what in ("inspect", "rm"):
+        rootlet.fails("network", what, "host", rc=None, match="no such network: host\nhint: host is a mode of .rootlet run --network")
     rootlet.fails("network", "rm", match="no network given")
     rootlet.fails("network", "prune", "--filter", "x=y", "-f", match="unknown filter")
 

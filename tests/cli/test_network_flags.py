@@ -63,6 +63,7 @@ def test_plans(nets, flags, want):
 
 BAD = [
     (["--network", "nosuch"], "no such network: nosuch\nhint: rootlet network create nosuch"),
+    (["--network", "a", "--ip6", "fd00::1"], "--network a: fd00::1 is no address of network a\nhint: its subnet"),
     (["--network", "podman"], "no such network: podman\nhint: without --network"),
     (["--network", "nosuch:x"], "\"x\" is not KEY=VALUE"),
     (["--network", "a b"], "unknown network mode"),
@@ -107,7 +108,7 @@ BAD = [
     (["--hosts-file", "x"], "not none, image or an absolute path"),
     (["--egress", "deny"], "network mode none cannot keep to it\nhint: --network slirp"),
     (["--network", "a", "--egress", "deny"], "for all members of a network\nhint: rootlet network create --egress"),
-    (["--network", "slirp", "--egress", "perhaps"], "--egress perhaps"),
+    (["--network", "slirp", "--egress", "perhaps"], "--egress perhaps: .*neither deny nor allow=.*\nhint: what no rule allows"),
     (["--link", "x"], "--link is not there yet\nhint: .*by name"),
 ]
 
@@ -195,7 +196,7 @@ def test_pods(nets):
     nets.ok("pod", "create", "--network", "a:ip=10.76.0.9", "-p", "18080:80", "--network-alias", "x", "--add-host", "db:192.0.2.9",
             "--dns", "192.0.2.1", "p")
     infra = nets.inspect("p-infra")
-    assert infra["NetworkSettings"]["Networks"]["a"]["Aliases"] == ["x"]
+    assert infra["NetworkSettings"]["Networks"]["a"]["Aliases"] == ["x", "p"]
     assert infra["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "18080"}]}
     config = nets.ok("pod", "inspect", "p").json()
     config = (config[0] if isinstance(config, list) else config)["InfraConfig"]

@@ -443,3 +443,26 @@ def test_egress(net):
     assert net("exec", "one", *fetch, f"http://{OUTSIDE}:8000/").rc != 0
     assert net("exec", "one", *fetch, "http://allowed.test:8000/").rc == 0
     assert net.ok("exec", "one", *fetch, "http://two/name").out
+
+
+@pytest.mark.rows("A49", "B28", "B17")
+def test_pod(net):
+    """A pod is found by its name; its members have its address and its ports."""
+    create(net, "n")
+    net.ok("pod", "create", "--network", "n", "-p", "8080:80", "crew")
+    start(net, "member", "--pod", "crew", command=SERVE)
+    start(net, "ask", "--network", "n")
+    have = address(net, "crew-infra")
+    assert look(net, "ask", "crew") == [have] == look(net, "ask", "crew-infra")
+    assert net.ok("exec", "ask", "wget", "-qO-", "http://crew/name").text == "crew"
+    assert net.ok("port", "member").out == "80/tcp -> 0.0.0.0:8080\n" == net.ok("port", "crew-infra").out
+    rows = net.ok("ps", "--format", "{{.Names}} {{.Ports}}").out.splitlines()
+    assert {"member 0.0.0.0:8080->80/tcp", "crew-infra 0.0.0.0:8080->80/tcp"} <= set(rows)
+    settings = net.inspect("member")["NetworkSettings"]
+    assert settings["IPAddress"] == have == settings["Networks"]["n"]["IPAddress"]
+    assert settings["Ports"]["80/tcp"] == [{"HostIp": "0.0.0.0", "HostPort": "8080"}]
+    assert f"/proc/{net.inspect('member')['State']['Pid']}/ns/net" == settings["SandboxKey"]
+    r = net("port", "add", "member", "8081:80")
+    assert r.rc == 125 and "hint: rootlet port add crew-infra" in r.err
+    r = net("run", "--rm", "--network", "n", "-p", "8080:80", net.image(), "true")
+    assert r.rc == 125 and "container crew-infra has it\nhint: publish another port, or 'rootlet stop crew-infra'" in r.err
