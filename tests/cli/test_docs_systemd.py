@@ -94,8 +94,10 @@ def test_readme_pods_and_policies(rootlet, user):
     home = user.home / "pods"
     rootlet.shell(f"mkdir {home}")
     box = [b for b in readme_blocks("First steps") if "rootlet import" in b][0]
-    pods = [b for b in readme_blocks("Limits") if "rootlet pod create" in b][0]
-    assert rootlet.shell(f"set -e\ncd {home}\n{box}\n{pods}", timeout=120).out.count("hello\n") == 1
+    networks = readme_blocks("Networks and ports")
+    pages = "\n".join(networks[0].splitlines()[:2])
+    pods = [b for b in networks if "rootlet pod create" in b][0]
+    assert rootlet.shell(f"set -e\ncd {home}\n{box}\n{pages}\n{pods}", timeout=120).out.count("hello\n") == 1
     run = readme_blocks("Services without a unit")[0].split("systemctl")[0]
     rootlet.shell(run.replace("--health-cmd", "--health-interval 1s --health-cmd"))
     rootlet.wait_for(lambda: rootlet.inspect("web")["State"]["Health"]["Status"] == "healthy", what="its health")

@@ -1,6 +1,7 @@
 """README.md as a newcomer reads it: each block of the first steps, word for word, by an ordinary user."""
 import re
 import shutil
+import socket
 
 import pytest
 
@@ -87,6 +88,27 @@ def test_inside_and_what_is_left(rootlet, newcomer):
     assert rootlet.ok("ps", "-aq").out == ""
 
 
+@rows("A49", "A52", "B17", "B28")
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_networks_and_ports(rootlet, newcomer):
+    """Its blocks one after the other, in the networks that the user has by default."""
+    drivers = {d["Name"]: d for d in rootlet.ok("info", "--format", "{{json .Network}}").json()}
+    if not drivers.get("slirp", {}).get("Usable"):
+        pytest.skip("no slirp")
+    image = blocks("First steps")[0]
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = str(s.getsockname()[1])
+    lines = [line.replace("8080", port) for line in sum(blocks("Networks and ports"), [])]
+    # The server may still be about to listen.
+    lines = [line.replace("curl ", "curl -s --retry 9 --retry-all-errors --retry-max-time 30 ") for line in lines]
+    lines = [re.sub(r"^(rootlet run --rm .*wget .*)", r"until \1; do sleep 0.2; done", line) for line in lines]
+    r = rootlet.shell("\n".join(["set -e", *image, *lines]), cwd=newcomer, timeout=120,
+                      env={"ROOTLET_NETWORK": None})
+    assert r.out.count("hello\n") == 3
+    assert len(re.findall(r"^80/tcp -> 127\.0\.0\.1:\d+$", r.out, re.M)) == 3
+    assert rootlet.ok("ps", "-aq").out == "" and rootlet.ok("network", "ls", "-q").out == ""
+
+
 @rows("B46")
 def test_the_line_with_a_terminal(rootlet, newcomer):
     steps = blocks("First steps")
@@ -119,7 +141,7 @@ def test_every_command_in_the_papers_exists(rootlet):
     """In each paper: rootlet COMMAND in code names a command there is."""
     known = set(re.findall(r"^  ([\w-]+)(?:  |$)", rootlet.ok("--help").out, re.M)) | {"help"}
     for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/learning.md",
-                 "docs/systemd.md"):
+                 "docs/systemd.md", "docs/network.md"):
         path = host.SRCDIR / name
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         code = re.findall(r"^    .*$", text, re.M) + re.findall(r"`([^`]*)`", text)
