@@ -98,6 +98,9 @@ static int build_sysctl(struct build *b, struct err *e)
             xasprintf("net.ipv4.ping_group_range=0 %u", last_group(&b->map->gid));
         strv_env_set(&l->sysctl, range);
     }
+    if (net) /* a server binds port 80 there whoever it runs as; the host's ports are another matter
+              */
+        strv_env_set(&l->sysctl, "net.ipv4.ip_unprivileged_port_start=0");
     for (char **v = b->o->sysctl; v && *v; v++) {
         const char *eq = strchr(*v, '=');
         if (!eq || eq == *v)

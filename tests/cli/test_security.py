@@ -221,6 +221,18 @@ def test_sysctls(rootlet):
     assert r.out.split()[0] == "0" and int(r.out.split()[1]) >= 65534, r
 
 
+@pytest.mark.parametrize("who", [("--user", "1000"), ("--userns", "keep-id"), ("--userns", "keep-id", "--cap-drop", "all")])
+def test_low_ports_are_for_every_user_of_a_container(rootlet, who):
+    """As with docker: in a network namespace of its own, unless --sysctl says otherwise."""
+    def serve(*options):
+        return rootlet("run", "--rm", "--network", "none", *who, *options, rootlet.image(), "sh", "-c",
+                       "id -u; httpd -p 80 && echo bound")
+    r = serve()
+    assert r.rc == 0 and r.out.split()[0] != "0" and r.out.split()[1] == "bound", r
+    r = serve("--sysctl", "net.ipv4.ip_unprivileged_port_start=1024")
+    assert r.rc != 0 and "ermission denied" in r.err, r
+
+
 @pytest.mark.parametrize("options, message", [
     (("--sysctl", "kernel.panic=1"), "not separate for a container"),
     (("--sysctl", "kernel.hostname=x"), "use --hostname"),
