@@ -11,12 +11,13 @@
 #include "base/timefmt.h"
 #include "cli/cli.h"
 #include "container/restart.h"
+#include "net/ports.h"
 #include "network/store.h"
 
 static const char *const keys[] = {
     "id",    "name",    "status",  "label",  "ancestor", "exited",         "before",
     "since", "network", "command", "volume", "health",   "restart-policy", "should-start-on-boot",
-    "pod",   "until",   NULL};
+    "pod",   "until",   "publish", "expose", NULL};
 
 static char *key_of(const char *term)
 {
@@ -53,6 +54,14 @@ static int status_known(const char *value)
     return 0;
 }
 
+/* Of a filter about ports: "80" (tcp), "53/udp", "8000-8010/tcp". */
+static bool port_bad(const char *key, const char *value)
+{
+    struct net_port p;
+    return (streq(key, "publish") || streq(key, "expose")) &&
+           net_port_parse_container(value, &p, NULL) < 0;
+}
+
 int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
 {
     struct ps_filter f = {0};
@@ -84,6 +93,11 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
             ps_filter_release(&f);
             return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a time", *t),
                             "for example until=2026-01-31T12:00:00Z, or until=10m");
+        }
+        if (port_bad(key, value_of(*t))) {
+            ps_filter_release(&f);
+            return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a port of containers", *t),
+                            "for example %s=80, or %s=8000-8010/udp", key, key);
         }
         f.has_status |= streq(key, "status") || streq(key, "exited");
         strv_add(&f.terms, *t);
@@ -154,20 +168,56 @@ static bool image_matches(const char *image, const char *value)
            (strncmp(image, value, n) == 0 && image[n] == ':');
 }
 
-/* The state does not tell the policy, which `update` can change: the record does. */
-static bool policy_matches(const struct ctr_state *s, const char *key, const char *value)
+static bool read_record(const struct ctr_state *s, struct ctr_record *ret)
 {
     scoped_free char *path = xasprintf("containers/%s", s->id);
     scoped_fd int dir_fd = conf_open_root(cli_conf(), path, false, NULL);
+    return dir_fd >= 0 && container_read_record(dir_fd, ret, NULL) >= 0;
+}
+
+/* The state does not tell the policy, which `update` can change: the record does. */
+static bool policy_matches(const struct ctr_state *s, const char *key, const char *value)
+{
     struct ctr_record rec = {0};
     char boot_id[40] = "";
-    if (dir_fd < 0 || container_read_record(dir_fd, &rec, NULL) < 0)
+    if (!read_record(s, &rec))
         return false;
     (void)!proc_boot_id(boot_id);
     const char *policy = rec.restart_policy ? rec.restart_policy : "no";
     bool hit = streq(key, "restart-policy")
                    ? streq(policy, value)
                    : restart_at_boot(policy, s, boot_id) == streq(value, "true");
+    ctr_record_release(&rec);
+    return hit;
+}
+
+/* Do the container's ports have one in common? */
+static bool ports_meet(const struct net_port *a, const struct net_port *b)
+{
+    return a->proto == b->proto && a->ctr < (uint32_t)b->ctr + b->count &&
+           b->ctr < (uint32_t)a->ctr + a->count;
+}
+
+/* What it publishes: while it runs by its state, as ports come and go; else what it will. As with
+ * docker it is the container's port that counts, and what is published is exposed, too. */
+static bool port_matches(const struct ctr_state *s, const char *key, const char *value)
+{
+    struct ctr_record rec = {0};
+    struct net_port want, p[2] = {{.count = 0}};
+    bool hit = false, alive = s->status == CTR_RUNNING || s->status == CTR_PAUSED;
+    if (net_port_parse_container(value, &want, NULL) < 0)
+        return false;
+    for (char **t = s->ports; alive && t && *t; t++)
+        hit = hit || (net_port_parse_shown(*t, &p[0]) == 0 && ports_meet(&want, &p[0]));
+    if (hit || !read_record(s, &rec))
+        return hit;
+    for (char **t = alive ? NULL : rec.network.ports; t && *t; t++) {
+        int n = net_port_parse(*t, p, NULL);
+        for (int i = 0; i < n; i++)
+            hit = hit || ports_meet(&want, &p[i]);
+    }
+    for (char **t = streq(key, "expose") ? rec.network.expose : NULL; t && *t; t++)
+        hit = hit || (net_port_parse_container(*t, &p[0], NULL) == 0 && ports_meet(&want, &p[0]));
     ctr_record_release(&rec);
     return hit;
 }
@@ -211,6 +261,8 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
         return streq(s->health && *s->health ? s->health : "none", value);
     if (streq(key, "restart-policy") || streq(key, "should-start-on-boot"))
         return policy_matches(s, key, value);
+    if (streq(key, "publish") || streq(key, "expose"))
+        return port_matches(s, key, value);
     return false;
 }
 

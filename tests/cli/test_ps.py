@@ -93,7 +93,21 @@ def test_filters(same_three, filters, want):
     assert names(same_three, "-a", *flags) == want
 
 
+def test_filters_about_ports(rootlet):
+    """docker's publish and expose: the container's port counts, whether it runs or not."""
+    rootlet.ok("create", "--name", "web", "--network", "slirp", "-p", "18080:80", "-p", "18000-18002:8000-8002/udp", "--expose", "9000",
+               rootlet.image(), "true")
+    rootlet.ok("create", "--name", "other", rootlet.image(), "true")
+    for term, hit in (("publish=80", 1), ("publish=80/tcp", 1), ("publish=80/udp", 0), ("publish=18080", 0), ("publish=9000", 0),
+                      ("publish=70-90", 1), ("publish=81-90", 0), ("publish=8002-9000/udp", 1), ("publish=8001", 0),
+                      ("expose=9000", 1), ("expose=80", 1), ("expose=8001/udp", 1), ("expose=9001", 0)):
+        assert names(rootlet, "-a", "-f", term) == (["web"] if hit else []), term
+    assert names(rootlet, "-a", "-f", "publish!=80") == ["other"]
+
+
 def test_bad_filters(rootlet):
+    rootlet.fails("ps", "-f", "publish=http", match="not a port")
+    rootlet.fails("ps", "-f", "expose=90-80", match="not a port")
     rootlet.fails("ps", "-f", "nosuch=1", match="nosuch[\\s\\S]*name")
     rootlet.fails("ps", "-f", "status=sleepy", match="sleepy")
     rootlet.fails("ps", "-f", "name", match="name")
