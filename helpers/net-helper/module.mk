@@ -6,7 +6,7 @@ rootlet_net_helper_SOURCES = $(NET_HELPER_PURE) \
 	helpers/net-helper/answer.c helpers/net-helper/forward.c helpers/net-helper/identity.c \
 	helpers/net-helper/main.c helpers/net-helper/net-helper.h helpers/net-helper/rules.c \
 	helpers/net-helper/rules.h helpers/net-helper/slots.c helpers/net-helper/tables.c \
-	src/base/err.c src/base/parse.c src/net/addr.c src/sys/netlink.c src/sys/nft.c src/sys/nft-read.c \
+	src/base/err.c src/base/parse.c src/net/addr.c src/sys/netlink.c src/sys/nft.c src/sys/nft-port.c src/sys/nft-read.c \
 	src/sys/nft-rule.c src/sys/rtnl.c src/sys/rtnl-ip.c src/sys/sandbox.c
 rootlet_net_helper_CPPFLAGS = -include config.h -I$(top_srcdir)/src -I$(top_srcdir) \
 	-DSYSCONFDIR='"$(sysconfdir)"' -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3

@@ -6,9 +6,10 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "helpers/net-helper/net-helper.h"
-#include "sys/nft.h"
+#include "sys/nft-port.h"
 
 static struct nft batch; /* one at a time; too large for the stack of a hostile caller */
 
@@ -59,10 +60,10 @@ static const struct {
     bool in_data; /* the name; else at the beginning of the key */
     bool port;    /* a map of ports: no name, but the slot's address at the beginning of the data */
 } of_slots[] = {
-    {NFPROTO_BRIDGE, "slot4", false, false}, {NFPROTO_BRIDGE, "slot6", false, false},
-    {NFPROTO_BRIDGE, "slots", false, false}, {NFPROTO_BRIDGE, "member", false, false},
-    {NFPROTO_INET, "port4", false, true},    {NFPROTO_INET, "port4any", false, true},
-    {NFPROTO_INET, "port6", false, true},    {NFPROTO_INET, "port6any", false, true},
+    {NFPROTO_BRIDGE, NFT_PORT_SET4, false, false}, {NFPROTO_BRIDGE, NFT_PORT_SET6, false, false},
+    {NFPROTO_BRIDGE, "slots", false, false},       {NFPROTO_BRIDGE, "member", false, false},
+    {NFPROTO_INET, "port4", false, true},          {NFPROTO_INET, "port4any", false, true},
+    {NFPROTO_INET, "port6", false, true},          {NFPROTO_INET, "port6any", false, true},
     {NFPROTO_INET, "lease4", true, false},
 };
 enum { N_OF_SLOTS = sizeof(of_slots) / sizeof(of_slots[0]) };
@@ -167,33 +168,20 @@ static int sweep(struct helper *h, struct sweep *w)
 
 static void add_slot_elements(const struct helper *h, const struct slot *s)
 {
-    struct key lease = {.n = 0}, name = {.n = 0}, four = {.n = 0}, six, member;
+    struct key lease = {.n = 0}, name = {.n = 0}, member;
     uint32_t group = slot_group(h->uid);
+    struct nft_port port = {.device = s->name, .mac = s->mac};
     add_addr(&lease, &s->addr);
     add_name(&name, s->name);
     nft_table(&batch, NFPROTO_INET, RULES_TABLE);
     put("lease4", NLM_F_EXCL, &lease, &name);
 
     nft_table(&batch, NFPROTO_BRIDGE, RULES_TABLE);
-    add_name(&four, s->name);
-    add_part(&four, s->mac, 6);
-    six = four;
-    add_addr(&four, &s->addr);
-    put("slot4", 0, &four, NULL);
-    if (s->addr6.family) {
-        struct net_addr local = {6, {0xfe, 0x80}}, none = {.family = 6};
-        const struct net_addr *v[] = {&s->addr6, &local, &none};
-        memcpy(local.b + 8, s->mac, 3);
-        local.b[8] ^= 2;
-        local.b[11] = 0xff;
-        local.b[12] = 0xfe;
-        memcpy(local.b + 13, s->mac + 3, 3);
-        for (size_t i = 0; i < 3; i++) {
-            struct key k = six;
-            add_addr(&k, v[i]);
-            put("slot6", 0, &k, NULL);
-        }
-    }
+    port.addr[0].family = AF_INET;
+    memcpy(port.addr[0].bytes, s->addr.b, 4);
+    port.addr[1].family = s->addr6.family ? AF_INET6 : 0;
+    memcpy(port.addr[1].bytes, s->addr6.b, 16);
+    nft_port_elements(&batch, &port, true);
     member = name;
     add_part(&member, &group, sizeof(group));
     put("slots", 0, &name, NULL);

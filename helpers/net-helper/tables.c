@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "helpers/net-helper/rules.h"
+#include "sys/nft-port.h"
 
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter_bridge.h>
@@ -20,19 +21,10 @@ static struct nft batch;
  * that it is ours, and rules recognise by it what is for the host to route. */
 const uint8_t gateway_mac[6] = {0x02, 0x72, 0, 0, 0, 1};
 
-static const struct nft_field ether_type = {NFT_PAYLOAD_LL_HEADER, 12, 2},
-                              ether_source = {NFT_PAYLOAD_LL_HEADER, 6, 6},
-                              ether_dest = {NFT_PAYLOAD_LL_HEADER, 0, 6},
-                              arp_source = {NFT_PAYLOAD_NETWORK_HEADER, 8, 6},
-                              arp_addr = {NFT_PAYLOAD_NETWORK_HEADER, 14, 4},
-                              ip_source = {NFT_PAYLOAD_NETWORK_HEADER, 12, 4},
+static const struct nft_field ether_dest = {NFT_PAYLOAD_LL_HEADER, 0, 6},
                               ip_dest = {NFT_PAYLOAD_NETWORK_HEADER, 16, 4},
-                              ip6_source = {NFT_PAYLOAD_NETWORK_HEADER, 8, 16},
                               ip6_dest = {NFT_PAYLOAD_NETWORK_HEADER, 24, 16},
-                              source_port = {NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2},
-                              dest_port = {NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2},
-                              icmp_type = {NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1},
-                              nd_target = {NFT_PAYLOAD_TRANSPORT_HEADER, 8, 16};
+                              dest_port = {NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2};
 
 static void device_in(struct nft *b, uint32_t key, const char *set)
 {
@@ -182,102 +174,28 @@ static void add_input(struct nft *b)
     verdict(b, NF_DROP, NULL);
 }
 
-static void frames_of(struct nft *b, uint16_t type)
-{
-    nft_rule_begin(b, "port");
-    nft_payload(b, N(0), ether_type); /* of a tagged frame it is the tag's */
-    nft_cmp_be16(b, NFT_CMP_EQ, N(0), type);
-}
-
-/* Device . sender's card . sender's address is the slot's. */
-static void from_slot(struct nft *b, struct nft_field card, struct nft_field addr, uint32_t flags)
-{
-    nft_meta(b, N(0), NFT_META_IIFNAME);
-    nft_payload(b, N(4), card);
-    nft_payload(b, N(6), addr);
-    nft_lookup(b, addr.size == 4 ? "slot4" : "slot6", N(0), flags);
-}
-
-static void proto_is(struct nft *b, uint32_t op, uint8_t proto)
-{
-    nft_meta(b, N(0), NFT_META_L4PROTO);
-    nft_cmp_u8(b, op, N(0), proto);
-}
-
-static void drop_icmp6(struct nft *b, uint8_t type)
-{
-    frames_of(b, 0x86dd);
-    proto_is(b, NFT_CMP_EQ, IPPROTO_ICMPV6);
-    nft_payload(b, N(0), icmp_type);
-    nft_cmp_u8(b, NFT_CMP_EQ, N(0), type);
-    if (type == 136)
-        from_slot(b, ether_source, nd_target, NFT_LOOKUP_F_INV);
-    verdict(b, NF_DROP, NULL);
-}
-
-static void drop_dhcp(struct nft *b, uint16_t type, uint16_t port)
-{
-    frames_of(b, type);
-    proto_is(b, NFT_CMP_EQ, IPPROTO_UDP);
-    nft_payload(b, N(0), source_port);
-    nft_cmp_be16(b, NFT_CMP_EQ, N(0), port);
-    verdict(b, NF_DROP, NULL);
-}
-
-/* What comes out of a container: only with its own addresses, and nothing that a router or a server
- * of addresses says. */
-static void add_port_chain(struct nft *b)
-{
-    static const uint8_t none[16];
-    frames_of(b, 0x0806);
-    from_slot(b, ether_source, arp_addr, 0);
-    from_slot(b, arp_source, arp_addr, 0);
-    verdict(b, NF_ACCEPT, NULL);
-    drop_dhcp(b, 0x0800, 67);
-    frames_of(b, 0x0800);
-    from_slot(b, ether_source, ip_source, 0);
-    verdict(b, NF_ACCEPT, NULL);
-    drop_icmp6(b, 134); /* router advertisement */
-    drop_icmp6(b, 137); /* redirect */
-    drop_icmp6(b, 136); /* neighbour advertisement, unless of an own address */
-    drop_dhcp(b, 0x86dd, 547);
-    /* Without an address yet: only to find out whether it is free. */
-    frames_of(b, 0x86dd);
-    nft_payload(b, N(4), ip6_source);
-    nft_cmp(b, NFT_CMP_EQ, N(4), none, sizeof(none));
-    proto_is(b, NFT_CMP_NEQ, IPPROTO_ICMPV6);
-    verdict(b, NF_DROP, NULL);
-    frames_of(b, 0x86dd);
-    from_slot(b, ether_source, ip6_source, 0);
-    verdict(b, NF_ACCEPT, NULL);
-    nft_rule_begin(b, "port");
-    verdict(b, NF_DROP, NULL);
-}
-
 static void add_bridge_table(struct nft *b)
 {
-    uint32_t card = nft_type(nft_type(0, NFT_T_IFNAME), NFT_T_ETHER);
     const struct nft_set sets[] = {
-        {"slot4", nft_type(card, NFT_T_IPV4), 28},
-        {"slot6", nft_type(card, NFT_T_IPV6), 40},
         {"slots", NFT_T_IFNAME, NFT_IFNAME},
         {"member", nft_type(NFT_T_IFNAME, NFT_T_DEVGROUP), 20},
     };
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
         nft_set_add(b, &sets[i]);
+    nft_port_sets(b);
     nft_chain_add(b, &(struct nft_chain){"prerouting", "filter", NF_BR_PRE_ROUTING, -300, false});
     nft_chain_add(b, &(struct nft_chain){"forward", "filter", NF_BR_FORWARD, -200, false});
-    nft_chain_add(b, &(struct nft_chain){.name = "port"});
+    nft_chain_add(b, &(struct nft_chain){.name = NFT_PORT_CHAIN});
     nft_chain_add(b, &(struct nft_chain){.name = "between"});
     /* Every slot is in the set before it is in the bridge, and leaves the bridge before the set.
      * (The bridge's own name would need NFT_BRIDGE_META, which not every kernel has.) */
     nft_rule_begin(b, "prerouting");
     device_in(b, NFT_META_IIFNAME, "slots");
-    verdict(b, NFT_GOTO, "port");
+    verdict(b, NFT_GOTO, NFT_PORT_CHAIN);
     nft_rule_begin(b, "forward");
     device_in(b, NFT_META_OIFNAME, "slots");
     verdict(b, NFT_GOTO, "between");
-    add_port_chain(b);
+    nft_port_rules(b);
     /* Only containers of one user reach each other. */
     nft_rule_begin(b, "between");
     nft_meta(b, N(0), NFT_META_OIFNAME);

@@ -86,6 +86,8 @@ static int open_network(struct network *n, const struct wire_network_request *q,
     if (r == 0)
         r = members_find(n, e);
     if (r == 0)
+        r = rules_set(n, e);
+    if (r == 0)
         r = dnsproc_start(n, e);
     if (r == 0 && !n->cfg.internal)
         r = uplink_start(n, e);
@@ -191,6 +193,7 @@ int main(int argc, char **argv)
         .route_fd = -1,
         .monitor_fd = -1,
         .dns_fd = {-1, -1, -1, -1},
+        .nft_fd = -1,
         .tap_fd = -1,
         .dns = {.pidfd = -1, .ctl = -1},
         .uplink = {.pidfd = -1, .ctl = -1},

@@ -48,6 +48,7 @@ static void forget(struct network *n, struct member *m)
     while (i < n->n_members && n->members[i] != m)
         i++;
     rtnl_link_del(n->route_fd, m->index);
+    (void)rules_member(n, m, false);
     dnsproc_member(n, m, true);
     loop_forget(n->loop, m->pidfd);
     fd_close(&m->pidfd);
@@ -176,12 +177,26 @@ int members_find(struct network *n, struct err *e)
     return r < 0 ? err_set(e, -r, "look for members") : 0;
 }
 
-/* The pair, one end in our bridge and up, the other one in the container. */
+void member_link_name(const struct member *m, char ret[static IFNAMSIZ])
+{
+    snprintf(ret, IFNAMSIZ, "v-%.12s", m->id);
+}
+
+/* The bridge sends there what is for the member's card, and never learns of another one there. */
+static int guard_port(const struct network *n, const struct member *m)
+{
+    static const struct rtnl_port port = {.mcast_flood = true, .guard = true};
+    int r = rtnl_port_set(n->route_fd, m->index, &port);
+    return r < 0 ? r : rtnl_fdb_add(n->route_fd, m->index, m->mac);
+}
+
+/* The pair, one end in our bridge and up, the other one in the container, which is not up before
+ * the caller is done: nothing passes that the rules have not seen. */
 static int make_link(struct network *n, struct member *m, const char *interface, int netns_fd,
                      struct err *e)
 {
     char name[IFNAMSIZ], alias[RTNL_ALIAS_MAX];
-    snprintf(name, sizeof(name), "v-%.12s", m->id);
+    member_link_name(m, name);
     format_alias(m, alias);
     struct rtnl_link old;
     if (rtnl_link_get(n->route_fd, name, &old) == 0)
@@ -199,7 +214,10 @@ static int make_link(struct network *n, struct member *m, const char *interface,
     struct rtnl_link link;
     r = rtnl_link_get(n->route_fd, name, &link);
     m->index = link.index;
-    return r < 0 ? err_set(e, -r, "find the interface %s", interface) : 0;
+    if (r < 0)
+        return err_set(e, -r, "find the interface %s", interface);
+    r = guard_port(n, m);
+    return r < 0 ? err_set(e, -r, "guard the interface %s", interface) : 0;
 }
 
 static void fill(const struct network *n, const struct member *m, struct wire_network_reply *ret)
@@ -244,7 +262,10 @@ static struct member *join(struct network *n, const struct wire_network_request 
         memcpy(m->mac, q->mac, sizeof(m->mac));
     else
         ipam_mac(&m->addr[m->addr[0].family ? 0 : 1], m->mac);
-    if (make_link(n, m, q->interface, netns_fd, e) == 0)
+    r = rules_member(n, m, true);
+    if (r < 0)
+        err_set(e, -r, "make the rules of the interface %s", q->interface);
+    else if (make_link(n, m, q->interface, netns_fd, e) == 0)
         return m;
     forget(n, m);
     return NULL;

@@ -6,6 +6,7 @@
  * the container's id and addresses. There is no file that could be wrong about it. */
 #pragma once
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -51,6 +52,8 @@ struct network {
     int userns_fd, netns_fd;
     int route_fd, monitor_fd; /* NETLINK_ROUTE inside; link changes */
     int dns_fd[4];            /* UDP and TCP of IPv4, of IPv6 */
+    int nft_fd;               /* NETLINK_NETFILTER inside */
+    bool guarded;             /* by rules: members have their own addresses only */
     int tap_fd;               /* the uplink's wire */
     bool packet;              /* it is a packet socket */
     int bridge;
@@ -66,13 +69,16 @@ struct network {
 /* space.c: the namespaces, by descriptors or new ones; the bridge in it. */
 int space_open(struct network *n, int userns_fd, int netns_fd, struct err *e);
 struct rtnl_ip rtnl_ip_of(const struct net_addr *a, unsigned prefix);
-/* rules.c: what leaves by the uplink does so in its name. */
+/* rules.c: what leaves by the uplink does so in its name; what a member sends has its addresses.
+ * rules_member: those are m's (add), or are nobody's any more; 0 or -errno. */
 int rules_set(struct network *n, struct err *e);
+int rules_member(struct network *n, const struct member *m, bool add);
 /* scope.c: out of the container's unit, which may end before us. */
 int scope_enter(const struct wire_network *cfg, struct err *e); /* fine where there is none */
 
 /* member.c */
 int members_find(struct network *n, struct err *e); /* those that the kernel knows already */
+void member_link_name(const struct member *m, char ret[static IFNAMSIZ]); /* the bridge's end */
 int member_attach(struct network *n, const struct wire_network_request *q, const int fds[2],
                   struct wire_network_reply *ret, struct err *e);
 void member_detach(struct network *n, const char *id);

@@ -258,7 +258,5 @@ int uplink_start(struct network *n, struct err *e)
     if (r < 0)
         return err_set(e, -r, "find the uplink");
     r = configure(n, &sides, link.index, e);
-    if (r == 0)
-        r = rules_set(n, e);
     return r < 0 ? r : start_process(n, e);
 }

@@ -5,7 +5,7 @@ src_sys_libsys_a_SOURCES = \
 	src/sys/netdev.c src/sys/netdev.h \
 	src/sys/netlink.c src/sys/netlink.h \
 	src/sys/netns.c src/sys/netns.h \
-	src/sys/nft.c src/sys/nft-read.c src/sys/nft-rule.c src/sys/nft.h \
+	src/sys/nft.c src/sys/nft-port.c src/sys/nft-port.h src/sys/nft-read.c src/sys/nft-rule.c src/sys/nft.h \
 	src/sys/procfs.c src/sys/procfs.h \
 	src/sys/rtnl.c src/sys/rtnl-ip.c src/sys/rtnl.h \
 	src/sys/sandbox.c src/sys/sandbox.h \

@@ -1,7 +1,7 @@
 """Frames as a hostile container would send them, and who hears them.
 
 listen DEVICE: prints the names in the payload of frames, for three seconds after the first
-send DEVICE MAC IP IP6 OTHER-MAC OTHER-IP OTHER-IP6: sends one of each, and prints their names"""
+send DEVICE MAC IP IP6 OTHER-MAC OTHER-IP OTHER-IP6 [GATEWAY GATEWAY-MAC]: sends one of each, and prints their names"""
 import ipaddress
 import re
 import select
@@ -48,7 +48,7 @@ def arp(sender_mac, sender, target, name):
     return struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 2, sender_mac, socket.inet_aton(sender), b"\0" * 6, socket.inet_aton(target)) + name
 
 
-def frames(own, ip, ip6, other, ip_b, ip6_b):
+def frames(own, ip, ip6, other, ip_b, ip6_b, gateway=GATEWAY, gateway_mac="02:72:00:00:00:01"):
     """name, destination, source, type, payload"""
     own, other = mac(own), mac(other)
     local = "fe80::1"
@@ -57,11 +57,14 @@ def frames(own, ip, ip6, other, ip_b, ip6_b):
     yield "honest6", other, own, 0x86dd, ipv6(ip6, ip6_b, 17, udp(5000, b"=honest6="))
     yield "honestarp", ALL, own, 0x0806, arp(own, ip, ip_b, b"=honestarp=")
     yield "ip", other, own, 0x0800, ipv4("10.88.16.9", ip_b, 17, udp(5000, b"=ip="))
-    yield "gatewayip", other, own, 0x0800, ipv4(GATEWAY, ip_b, 17, udp(5000, b"=gatewayip="))
+    yield "gatewayip", other, own, 0x0800, ipv4(gateway, ip_b, 17, udp(5000, b"=gatewayip="))
     yield "mac", other, b"\x02\x72\x0a\x58\x10\x09", 0x0800, ipv4(ip, ip_b, 17, udp(5000, b"=mac="))
-    yield "gatewaymac", ALL, b"\x02\x72\0\0\0\x01", 0x0800, ipv4(ip, ip_b, 17, udp(5000, b"=gatewaymac="))
-    yield "arpip", ALL, own, 0x0806, arp(own, GATEWAY, ip_b, b"=arpip=")
-    yield "arpother", ALL, own, 0x0806, arp(own, ip_b, GATEWAY, b"=arpother=")
+    yield "gatewaymac", ALL, mac(gateway_mac), 0x0800, ipv4(ip, ip_b, 17, udp(5000, b"=gatewaymac="))
+    yield "otherip", other, own, 0x0800, ipv4(ip_b, ip_b, 17, udp(5000, b"=otherip="))
+    yield "othermac", ALL, other, 0x0800, ipv4(ip, ip_b, 17, udp(5000, b"=othermac="))
+    yield "othermac6", ALL, other, 0x86dd, ipv6(ip6, ip6_b, 17, udp(5000, b"=othermac6="))
+    yield "arpip", ALL, own, 0x0806, arp(own, gateway, ip_b, b"=arpip=")
+    yield "arpother", ALL, own, 0x0806, arp(own, ip_b, gateway, b"=arpother=")
     yield "arpmac", ALL, own, 0x0806, arp(other, ip, ip_b, b"=arpmac=")
     yield "arpframe", ALL, other, 0x0806, arp(own, ip, ip_b, b"=arpframe=")
     yield "dhcp", ALL, own, 0x0800, ipv4(ip, "255.255.255.255", 17, udp(67, b"=dhcp="))

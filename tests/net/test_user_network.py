@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 from world import OUTSIDE, OUTSIDE6, wait_for
 
 SLEEP = ("sleep", "100000")
+SPOOF = pathlib.Path(__file__).with_name("spoof.py")
 
 
 def create(net, name, *options):
@@ -233,6 +235,56 @@ def test_connect_and_disconnect(net):
     assert look(net, "one", "two") == [a2]
     net.ok("network", "disconnect", "m", "one")
     assert look(net, "two", "late.rootlet") == []
+
+
+def spoofed(net, sender, hearer):
+    """What a member hears of another one's honest and other frames."""
+    a, b = interfaces(net, sender)["n"], interfaces(net, hearer)["n"]
+    bare = lambda i: [i[key].split("/")[0] for key in ("mac", "address", "address6")]
+    pid = net.inspect(hearer)["State"]["Pid"]
+    with subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, SPOOF, "listen", "eth0"],
+                          stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline() == "ready\n"
+        sent = inside(net, sender, SPOOF.read_text(), "send", "eth0", *bare(a), *bare(b), a["gateway"], bridge_mac(net, sender, a))
+        assert len(sent.split()) > 20
+        return set(p.communicate(timeout=30)[0].split())
+
+
+def bridge_mac(net, name, interface):
+    net.ok("exec", name, "sh", "-c", f"wget -qO- http://{interface['gateway']}/ || true")
+    return re.search(r"lladdr (\S+)", net.ok("exec", name, "ip", "neigh", "show", interface["gateway"]).out)[1]
+
+
+@pytest.mark.rows("A49", "B28")
+def test_a_member_speaks_for_itself_alone(net):
+    """Not for another member, nor for the gateway, whatever capabilities it has in its container."""
+    create(net, "n", "--ipv6")
+    start(net, "bad", "--network", "n", "--cap-add", "net_admin", "--cap-add", "net_raw")
+    start(net, "one", "--network", "n", command=SERVE)
+    start(net, "two", "--network", "n", command=SERVE)
+    honest = {"honest4", "honest6", "honestarp"}
+    assert spoofed(net, "bad", "one") == honest
+    # Another manager makes the rules anew.
+    (old,) = managers(net).values()
+    os.kill(old[0], signal.SIGKILL)
+    wait_for(lambda: managers(net).get("n", old)[0] != old[0] and len(managers(net)["n"]) == 2, what="another manager")
+    wait_for(lambda: address(net, "one") in look(net, "bad", "one"), what="names")
+    assert spoofed(net, "bad", "one") == honest
+    # Everybody else is reached as before; it itself by its own address, until it takes another.
+    assert net.ok("exec", "one", "wget", "-qO-", "http://two/name").out
+    assert net.ok("exec", "bad", "wget", "-qO-", "http://one/name").out
+    two = interfaces(net, "two")["n"]
+    for script in (f"ip addr flush dev eth0; ip addr add {two['address']} dev eth0",
+                   f"ip link set eth0 down; ip link set eth0 address {two['mac']}; ip link set eth0 up"):
+        net.ok("exec", "bad", "sh", "-c", script)
+        assert net("exec", "bad", "timeout", "2", "wget", "-qO-", f"http://{address(net, 'one')}/name").rc != 0
+        net.ok("exec", "one", "ip", "neigh")
+        assert net.ok("exec", "one", "wget", "-qO-", f"http://{two['address'].split('/')[0]}/name").out
+    # Whoever gets its address later has it for himself.
+    freed = address(net, "bad")
+    net.ok("rm", "-f", "-t", "0", "bad")
+    start(net, "three", "--network", "n", "--ip", freed)
+    assert net.ok("exec", "three", "wget", "-qO-", "http://one/name").out
 
 
 @pytest.mark.rows("B28")
