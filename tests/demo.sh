@@ -31,13 +31,15 @@ export ROOTLET_ROOT ROOTLET_RUNROOT
 say() { printf '\n== %s\n' "$*"; }
 
 busybox=$(command -v busybox) || { echo "busybox is missing (Debian: apt-get install busybox-static)" >&2; exit 1; }
-mkdir -p "$tmp/root/bin" "$tmp/root/etc" "$tmp/root/tmp"
+mkdir -p "$tmp/root/bin" "$tmp/root/etc" "$tmp/root/srv" "$tmp/root/tmp"
 cp "$busybox" "$tmp/root/bin/busybox"
 for applet in $("$busybox" --list); do
     [ "$applet" = busybox ] || ln -s busybox "$tmp/root/bin/$applet"
 done
 echo 'root:x:0:0:root:/:/bin/sh' >"$tmp/root/etc/passwd"
 echo 'root:x:0:' >"$tmp/root/etc/group"
+
+echo 'a page of the container' >"$tmp/root/srv/index.html"
 
 # What the container runs.
 cat >"$tmp/root/bin/tour" <<'TOUR'
@@ -111,4 +113,24 @@ say "rootlet kill nap; rootlet why nap"
 "$builddir/rootlet" kill nap >/dev/null
 "$builddir/rootlet" wait nap >/dev/null
 "$builddir/rootlet" why nap
+# What runs in the network: whatever the caller has set for other ends.
+unset ROOTLET_NETWORK
+if ! "$builddir/rootlet" info --format '{{range .Network}}{{if .Usable}}{{.Name}} {{end}}{{end}}' | grep -q "slirp .*user"; then
+    say "no user-mode network on this host: see rootlet doctor"
+else
+    "$builddir/rootlet" network create lab >/dev/null
+    say "rootlet run -d ${cgroups:+$cgroups }--name site --network lab -p 127.0.0.1::80 demo httpd -f -h /srv"
+    "$builddir/rootlet" run -d $cgroups --name site --network lab -p 127.0.0.1::80 demo httpd -f -h /srv >/dev/null
+    "$builddir/rootlet" ps --format 'table {{.Names}}\t{{.Command}}\t{{.Ports}}\t{{.Networks}}'
+    port=$("$builddir/rootlet" port site 80)
+    # It may still be about to listen.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        page=$("$busybox" wget -qO- "http://$port/" 2>/dev/null) && break
+        sleep 0.5
+    done
+    echo "http://$port/ on the host: $page"
+    echo "http://site/ in another container: $("$builddir/rootlet" run --rm $cgroups --network lab demo wget -qO- http://site/)"
+    "$builddir/rootlet" rm -f -t 0 site >/dev/null
+    "$builddir/rootlet" network rm lab >/dev/null
+fi
 say "done; nothing is left of it"
