@@ -31,7 +31,7 @@ export ROOTLET_ROOT ROOTLET_RUNROOT
 say() { printf '\n== %s\n' "$*"; }
 
 busybox=$(command -v busybox) || { echo "busybox is missing (Debian: apt-get install busybox-static)" >&2; exit 1; }
-mkdir -p "$tmp/root/bin" "$tmp/root/etc" "$tmp/root/srv" "$tmp/root/tmp"
+mkdir -p "$tmp/root/bin" "$tmp/root/etc" "$tmp/root/tmp"
 cp "$busybox" "$tmp/root/bin/busybox"
 for applet in $("$busybox" --list); do
     [ "$applet" = busybox ] || ln -s busybox "$tmp/root/bin/$applet"
@@ -39,7 +39,7 @@ done
 echo 'root:x:0:0:root:/:/bin/sh' >"$tmp/root/etc/passwd"
 echo 'root:x:0:' >"$tmp/root/etc/group"
 
-echo 'a page of the container' >"$tmp/root/srv/index.html"
+echo 'a page of the container' >"$tmp/root/index.html"
 
 # What the container runs.
 cat >"$tmp/root/bin/tour" <<'TOUR'
@@ -119,8 +119,8 @@ if ! "$builddir/rootlet" info --format '{{range .Network}}{{if .Usable}}{{.Name}
     say "no user-mode network on this host: see rootlet doctor"
 else
     "$builddir/rootlet" network create lab >/dev/null
-    say "rootlet run -d ${cgroups:+$cgroups }--name site --network lab -p 127.0.0.1::80 demo httpd -f -h /srv"
-    "$builddir/rootlet" run -d $cgroups --name site --network lab -p 127.0.0.1::80 demo httpd -f -h /srv >/dev/null
+    say "rootlet run -d ${cgroups:+$cgroups }--name site --network lab -p 127.0.0.1::80 demo httpd -f"
+    "$builddir/rootlet" run -d $cgroups --name site --network lab -p 127.0.0.1::80 demo httpd -f >/dev/null
     "$builddir/rootlet" ps --format 'table {{.Names}}\t{{.Command}}\t{{.Ports}}\t{{.Networks}}'
     port=$("$builddir/rootlet" port site 80)
     # It may still be about to listen.

@@ -46,6 +46,10 @@ def lines_of(block, archive):
             continue
         if "docker://" in line:
             continue  # asks a registry
+        if line.startswith("rootlet logs "):
+            # What was written a moment ago may be on its way still.
+            name = line.split()[-1]
+            lines.append(f'for i in $(seq 100); do [ -z "$(rootlet logs {name})" ] || break; sleep 0.1; done')
         lines.append(line.replace("docker save debian", f"cat {archive}"))
     return lines
 
