@@ -304,7 +304,7 @@ complete -c rootlet -n '__rootlet_is run "container run"' -l memory-reservation 
 complete -c rootlet -n '__rootlet_is run "container run"' -l memory-swap -x -d 'Memory and swap together; -1: any swap (as --memory)'
 complete -c rootlet -n '__rootlet_is run "container run"' -l mount -x -a 'type=bind, type=volume, type=tmpfs,' -d 'Mount a bind, volume or tmpfs'
 complete -c rootlet -n '__rootlet_is run "container run"' -l name -x -d 'Name of the container'
-complete -c rootlet -n '__rootlet_is run "container run"' -l network -l net -x -a '(__rootlet_networks) slirp none host pasta container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
+complete -c rootlet -n '__rootlet_is run "container run"' -l network -l net -x -a '(__rootlet_networks) slirp none host bridge pasta container: ns:' -d 'slirp, none, host, bridge, pasta, container:ID, ns:PATH or networks'
 complete -c rootlet -n '__rootlet_is run "container run"' -l network-alias -l net-alias -x -d 'Further name in its networks'
 complete -c rootlet -n '__rootlet_is run "container run"' -l no-healthcheck -d 'Ignore the image\'s HEALTHCHECK'
 complete -c rootlet -n '__rootlet_is run "container run"' -l no-hostname -d 'Leave the image\'s /etc/hostname alone'
@@ -425,7 +425,7 @@ complete -c rootlet -n '__rootlet_is create "container create"' -l memory-reserv
 complete -c rootlet -n '__rootlet_is create "container create"' -l memory-swap -x -d 'Memory and swap together; -1: any swap (as --memory)'
 complete -c rootlet -n '__rootlet_is create "container create"' -l mount -x -a 'type=bind, type=volume, type=tmpfs,' -d 'Mount a bind, volume or tmpfs'
 complete -c rootlet -n '__rootlet_is create "container create"' -l name -x -d 'Name of the container'
-complete -c rootlet -n '__rootlet_is create "container create"' -l network -l net -x -a '(__rootlet_networks) slirp none host pasta container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
+complete -c rootlet -n '__rootlet_is create "container create"' -l network -l net -x -a '(__rootlet_networks) slirp none host bridge pasta container: ns:' -d 'slirp, none, host, bridge, pasta, container:ID, ns:PATH or networks'
 complete -c rootlet -n '__rootlet_is create "container create"' -l network-alias -l net-alias -x -d 'Further name in its networks'
 complete -c rootlet -n '__rootlet_is create "container create"' -l no-healthcheck -d 'Ignore the image\'s HEALTHCHECK'
 complete -c rootlet -n '__rootlet_is create "container create"' -l no-hostname -d 'Leave the image\'s /etc/hostname alone'
@@ -676,7 +676,7 @@ complete -c rootlet -n '__rootlet_is "system prune"' -l filter -x -d 'until, lab
 complete -c rootlet -n '__rootlet_is "system prune"' -s f -l force -d 'Do not ask'
 complete -c rootlet -n '__rootlet_is "system prune"' -l volumes -d 'Volumes that no container uses, too'
 
-complete -c rootlet -n '__rootlet_is unshare' -l network -x -a '(__rootlet_networks) slirp none host pasta container: ns:' -d 'in the namespaces of a user network that has members, to look at its links, routes and rules'
+complete -c rootlet -n '__rootlet_is unshare' -l network -x -a '(__rootlet_networks) slirp none host bridge pasta container: ns:' -d 'in the namespaces of a user network that has members, to look at its links, routes and rules'
 
 complete -c rootlet -n '__rootlet_is doctor' -l json -d 'Print the findings as JSON'
 
@@ -738,7 +738,7 @@ complete -c rootlet -n '__rootlet_is "pod create"' -s l -l label -x -d 'Set a la
 complete -c rootlet -n '__rootlet_is "pod create"' -l label-file -r -F -d 'Read labels from a file'
 complete -c rootlet -n '__rootlet_is "pod create"' -l mac-address -x -d 'MAC address in its network'
 complete -c rootlet -n '__rootlet_is "pod create"' -s n -l name -x -d 'Name of the pod, instead of NAME behind'
-complete -c rootlet -n '__rootlet_is "pod create"' -l network -l net -x -a '(__rootlet_networks) slirp none host pasta container: ns:' -d 'slirp, none, host, pasta, container:ID, ns:PATH or networks by name'
+complete -c rootlet -n '__rootlet_is "pod create"' -l network -l net -x -a '(__rootlet_networks) slirp none host bridge pasta container: ns:' -d 'slirp, none, host, bridge, pasta, container:ID, ns:PATH or networks'
 complete -c rootlet -n '__rootlet_is "pod create"' -l network-alias -x -d 'Further name in its networks'
 complete -c rootlet -n '__rootlet_is "pod create"' -l no-hostname -d 'Leave the images\' /etc/hostname alone'
 complete -c rootlet -n '__rootlet_is "pod create"' -l no-hosts -d 'Leave the images\' /etc/hosts alone'
@@ -805,10 +805,10 @@ complete -c rootlet -n '__rootlet_is "network connect"' -l interface-name -x -d 
 complete -c rootlet -n '__rootlet_is "network connect"' -l ip -x -d 'IPv4 address'
 complete -c rootlet -n '__rootlet_is "network connect"' -l ip6 -x -d 'IPv6 address'
 complete -c rootlet -n '__rootlet_is "network connect"' -l mac-address -x -d 'MAC address'
-complete -c rootlet -n '__rootlet_is "network connect"' -a '(__rootlet_networks)'
+complete -c rootlet -n '__rootlet_is "network connect"' -a '@network @container'
 
 complete -c rootlet -n '__rootlet_is "network disconnect"' -s f -l force -d 'From the record, whatever a running container says'
-complete -c rootlet -n '__rootlet_is "network disconnect"' -a '(__rootlet_networks)'
+complete -c rootlet -n '__rootlet_is "network disconnect"' -a '@network @container'
 
 complete -c rootlet -n '__rootlet_is "volume create"' -s d -l driver -x -d 'local, the only one'
 complete -c rootlet -n '__rootlet_is "volume create"' -l ignore -d 'One that exists already is fine'

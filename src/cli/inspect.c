@@ -331,8 +331,9 @@ static int inspect(const struct cmd *cmd, void *opts, char **args, struct err *e
     (void)cmd;
     if (o->type && !streq(o->type, "container") && !streq(o->type, "image") &&
         !streq(o->type, "all"))
-        return err_hint(e, err_msg(e, EINVAL, "--type %s: not container, image or all", o->type),
-                        "rootlet volume inspect and rootlet pod inspect show what is neither");
+        return err_hint(
+            e, err_msg(e, EINVAL, "--type %s: not container, image or all", o->type),
+            "rootlet network inspect, volume inspect and pod inspect show what is neither");
     if (!o->latest && !*args)
         return err_hint(e, err_msg(e, EINVAL, "inspect: no name given"),
                         "names or ids of containers or images, or --latest");

@@ -50,7 +50,7 @@ static const struct opt pod_create_table[] = {
     {"ip6", 0, OPT_STRING, O(ip6), "ADDRESS", "IPv6 address in its network"},
     {"mac-address", 0, OPT_STRING, O(mac_address), "MAC", "MAC address in its network"},
     {"network", 0, OPT_STRV, O(network), "MODE",
-     "slirp, none, host, pasta, container:ID, ns:PATH or networks by name"},
+     "slirp, none, host, bridge, pasta, container:ID, ns:PATH or networks"},
     {"net", 0, OPT_STRV, O(network), "MODE", NULL, 0, "network"},
     {"network-alias", 0, OPT_STRV, O(network_alias), "NAME", "Further name in its networks"},
     {"no-hostname", 0, OPT_FLAG, O(no_hostname), NULL, "Leave the images' /etc/hostname alone"},

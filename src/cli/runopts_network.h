@@ -14,7 +14,7 @@
     TEXT("ip", 0, ip, "ADDRESS", "IPv4 address in its network"), \
     TEXT("ip6", 0, ip6, "ADDRESS", "IPv6 address in its network"), \
     TEXT("mac-address", 0, mac_address, "MAC", "MAC address in its network"), \
-    LIST("network", 0, network, "MODE", "slirp, none, host, pasta, container:ID, ns:PATH or networks by name"), \
+    LIST("network", 0, network, "MODE", "slirp, none, host, bridge, pasta, container:ID, ns:PATH or networks"), \
     ALIAS("net", 0, OPT_STRV, network, "MODE", "network"), \
     LIST("network-alias", 0, network_alias, "NAME", "Further name in its networks"), \
     ALIAS("net-alias", 0, OPT_STRV, network_alias, "NAME", "network-alias"), \

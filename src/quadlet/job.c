@@ -3,6 +3,8 @@
 #include <strings.h>
 
 #include "base/opt.h"
+#include "net/addr.h"
+#include "net/ports.h"
 #include "quadlet/keys.h"
 #include "quadlet/words.h"
 
@@ -145,10 +147,31 @@ static void add_list(struct command *c, const struct key *k)
         add_option(c, k, *w);
 }
 
+/* What systemd fills in, specifiers and variables, is nobody's to judge here. */
+static void check_value(const struct job *j, const struct unit_line *line)
+{
+    struct err e = ERR_INIT;
+    struct net_port ports[2];
+    struct net_cidr net;
+    const char *v = line->value;
+    if (!*v || strpbrk(v, "%$"))
+        return;
+    if (strcmp(line->key, "PublishPort") == 0 && net_port_parse(v, ports, &e) < 0) {
+        quadlet_problem(j->file, QUADLET_ERROR, line, "%s", e.msg);
+        quadlet_hint(j->file, "%s", *e.hint ? e.hint : "for example 8080:80 or 127.0.0.1::53/udp");
+    }
+    if (strcmp(line->key, "Subnet") == 0 && net_cidr_parse(v, &net) < 0) {
+        quadlet_problem(j->file, QUADLET_ERROR, line, "\"%s\" is not ADDRESS/BITS", v);
+        quadlet_hint(j->file, "for example 10.90.0.0/24 or fd90::/64");
+    }
+}
+
 static void add_key(struct command *c, const struct key *k)
 {
     scoped_free char *value = quadlet_own_value(c->job->file, k->name);
     scoped_free const struct unit_line **all = unit_all(c->job->own, k->name);
+    for (size_t i = 0; all[i]; i++)
+        check_value(c->job, all[i]);
     if (k->how == KEY_STRING && *value)
         add_option(c, k, value);
     for (size_t i = 0; k->how == KEY_EACH && all[i]; i++)

@@ -10,12 +10,12 @@ check_PROGRAMS += tests/unit/test-quadlet
 TESTS += tests/unit/test-quadlet
 tests_unit_test_quadlet_SOURCES = tests/unit/test-quadlet.c tests/unit/unit.h
 tests_unit_test_quadlet_CFLAGS = $(UNIT_CFLAGS)
-tests_unit_test_quadlet_LDADD = src/quadlet/libquadlet.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
+tests_unit_test_quadlet_LDADD = src/quadlet/libquadlet.a src/net/libnet.a src/base/libbase.a $(JANSSON_LIBS) $(UNIT_LIBS)
 endif
 
 if ENABLE_FUZZERS
 noinst_PROGRAMS += tests/fuzz/fuzz-quadlet
 tests_fuzz_fuzz_quadlet_SOURCES = tests/fuzz/fuzz-quadlet.c
-tests_fuzz_fuzz_quadlet_LDADD = src/quadlet/libquadlet.a src/base/libbase.a $(JANSSON_LIBS)
+tests_fuzz_fuzz_quadlet_LDADD = src/quadlet/libquadlet.a src/net/libnet.a src/base/libbase.a $(JANSSON_LIBS)
 tests_fuzz_fuzz_quadlet_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif

@@ -210,3 +210,13 @@ def test_oci_fish(rootlet):
                    program=shutil.which("fish"), input=script, env=home)
     shutil.rmtree(rootlet.user.tmp / "fish", ignore_errors=True)
     assert [x.split("\t")[0] for x in r.out.splitlines()] == ["--cwd", "add"] and r.err == "", r
+
+
+@pytest.mark.rows("A56")
+def test_networks(rootlet, complete):
+    rootlet.ok("network", "create", "lab")
+    rootlet.ok("create", "--name", "c", "--network", "lab", rootlet.image(), "true")
+    assert {"lab", "slirp", "bridge", "host", "none"} <= set(complete("rootlet run --network "))
+    assert complete("rootlet network rm ") == ["lab"]
+    assert complete("rootlet network connect ") == complete("rootlet network disconnect lab ") == ["lab", "c"]
+    assert complete("rootlet network create --driver ") == ["user", "bridge"]

@@ -41,6 +41,8 @@ def test_service(module_rootlet, where, name):
 
 
 ERRORS = [
+    ("x.container", "[Container]\nImage=a\nPublishPort=8080:80\nPublishPort=http\n", r"4: PublishPort=: .*not a port.*\n.*hint: for example"),
+    ("x.network", "[Network]\nSubnet=10.0.0.1\n", r'x.network:2: Subnet=: "10.0.0.1" is not ADDRESS/BITS\n.*hint: for example'),
     ("x.container", "[Container]\nImage=a\nNotfy=yes\n", r"x.container:3: Notfy=: unknown key.*\n.*did you mean Notify=\?"),
     ("x.container", "[Container]\nExec=true\n", "x.container: Image= is missing"),
     ("x.container", "[Container]\nImage=a\nRootfs=/r\n", "x.container:3: Rootfs=: Image= says"),
