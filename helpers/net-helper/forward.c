@@ -54,18 +54,34 @@ static int enable(const char *family, const char *device, const char *key, struc
     return 0;
 }
 
+/* Before it is done: the device gets its old value back with the last bridge. */
+static int write_down(struct helper *h, int family, const char *uplink, struct err *e)
+{
+    const char *name = family == 4 ? "ipv4" : "ipv6";
+    if (!*uplink)
+        return 0;
+    if (read_sysctl(name, "all", "forwarding") == 1)
+        rules_uplink_drop(h, family, uplink);
+    if (read_sysctl(name, uplink, family == 4 ? "forwarding" : "force_forwarding") != 0)
+        return 0;
+    int r = rules_uplink_add(h, family, uplink);
+    return r == -ENOENT ? -EAGAIN : r < 0 ? err_set(e, -r, "write down the uplink %s", uplink) : 0;
+}
+
+void forward_silence(const char *slot)
+{
+    write_sysctl("ipv6", slot, "disable_ipv6", true);
+}
+
 int forward_enable(struct helper *h, const struct bridge *b, const char *uplink, struct err *e)
 {
     bool v6 = b->net6.addr.family && read_sysctl("ipv6", "all", "forwarding") == 0 &&
               read_sysctl("ipv6", b->name, "force_forwarding") >= 0;
-    /* Written down before it is done: the device gets its old value back with the last bridge. */
-    if (*uplink && (read_sysctl("ipv4", uplink, "forwarding") == 0 ||
-                    (v6 && read_sysctl("ipv6", uplink, "force_forwarding") == 0))) {
-        int r = rules_uplink_add(h, uplink);
-        if (r < 0)
-            return r == -ENOENT ? -EAGAIN : err_set(e, -r, "write down the uplink %s", uplink);
-    }
-    int r = enable("ipv4", b->name, "forwarding", e);
+    int r = write_down(h, 4, uplink, e);
+    if (r == 0 && v6)
+        r = write_down(h, 6, uplink, e);
+    if (r == 0)
+        r = enable("ipv4", b->name, "forwarding", e);
     if (r == 0 && *uplink)
         r = enable("ipv4", uplink, "forwarding", e);
     if (r == 0 && b->net6.addr.family)
@@ -78,12 +94,11 @@ int forward_enable(struct helper *h, const struct bridge *b, const char *uplink,
 }
 
 /* Who has switched it on for the whole host since then (docker does) keeps it. */
-void forward_restore(const char *uplink)
+void forward_restore(int family, const char *uplink)
 {
-    if (read_sysctl("ipv4", "all", "forwarding") == 0)
-        write_sysctl("ipv4", uplink, "forwarding", false);
-    if (read_sysctl("ipv6", "all", "forwarding") == 0)
-        write_sysctl("ipv6", uplink, "force_forwarding", false);
+    const char *name = family == 4 ? "ipv4" : "ipv6";
+    if (read_sysctl(name, "all", "forwarding") == 0)
+        write_sysctl(name, uplink, family == 4 ? "forwarding" : "force_forwarding", false);
 }
 
 enum { FOUND_MAX = 8 };

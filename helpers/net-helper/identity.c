@@ -216,3 +216,9 @@ int identity_socket(struct request_port *p, int our_socket, struct err *e)
     p->proto = (uint8_t)proto;
     return 0;
 }
+
+int identity_mark(const struct request_port *p, uid_t uid)
+{
+    uint32_t mark = socket_mark(uid);
+    return setsockopt(p->fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ? -errno : 0;
+}

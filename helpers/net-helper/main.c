@@ -141,6 +141,7 @@ static int confine(struct err *e)
         {SYS_ioctl, 1, UINT32_MAX, (uint32_t)NS_GET_PARENT},
         {SYS_ioctl, 1, UINT32_MAX, (uint32_t)NS_GET_NSTYPE},
         {SYS_ioctl, 1, UINT32_MAX, (uint32_t)NS_GET_OWNER_UID},
+        {SYS_setsockopt, 2, UINT32_MAX, SO_MARK},
     };
     const struct sandbox s = {
         .what = PROGRAM,
@@ -220,7 +221,7 @@ static int do_add(struct helper *h, struct request *q, struct answer *a, struct 
         r = look_at_sockets(h, q, e);
     if (r == 0)
         r = slot_add(h, &s, e);
-    if (r < 0)
+    if (r != 0)
         return r;
     memcpy(q->slot, s.name, sizeof(q->slot));
     answer_slot(&s, a);

@@ -33,6 +33,7 @@ enum {
     REQUEST_ARG_BYTES = 256,
     REQUEST_PORTS = 48,
     SLOTS_MAX = 4096, /* of one user */
+    PORTS_MAX = 1024, /* of one user, published by the kernel; of each kind */
 };
 
 /* policy.c: /etc/rootlet/net.conf. Only parsing. */
@@ -100,6 +101,15 @@ static inline uint32_t slot_group(uid_t uid)
 {
     return 0x72000000u + uid;
 }
+/* The mark of the sockets that a user has proved (SO_MARK; only who rules the host's network can
+ * set it). A packet goes to his container only while it would find such a socket: when he closes
+ * it, or somebody else holds the port, nothing of his catches what comes there. Never 0, which is
+ * everybody's. */
+static inline uint32_t socket_mark(uid_t uid)
+{
+    uint32_t mark = slot_group(uid);
+    return mark ? mark : UINT32_MAX;
+}
 
 /* identity.c */
 /* Marks the grants of the calling user, by /etc/passwd, /etc/group and his groups. */
@@ -108,6 +118,7 @@ int identity_match(struct policy *p, struct err *e);
 int identity_netns(int fd, uid_t uid, struct err *e);
 /* Fills in what p->fd is bound to. -EPERM: it is no proof. */
 int identity_socket(struct request_port *p, int our_socket, struct err *e);
+int identity_mark(const struct request_port *p, uid_t uid); /* 0 or -errno */
 
 /* What all of the following work on. */
 struct helper {
@@ -139,13 +150,15 @@ int rules_admit(struct helper *h, const struct slot *s);
  * granted[i] says which were taken. */
 int rules_publish(struct helper *h, const struct slot *s, bool *granted);
 int rules_withdraw(struct helper *h, const struct slot *s);
-int rules_forget(struct helper *h, const char *slot); /* all of one slot */
 /* Removes what belongs to slots that are no more. */
 int rules_collect(struct helper *h);
 /* The bridge has gone: and with the last one the tables. */
 int rules_bridge_gone(struct helper *h, const char *bridge);
-/* Each device whose forwarding was switched on for us. */
-int rules_uplink_add(struct helper *h, const char *device);
+/* Each device whose forwarding was switched on for us, by family (4, 6): others than our bridges
+ * are not to be reached by it. */
+int rules_uplink_add(struct helper *h, int family, const char *device);
+/* The host forwards as a whole by now: that is not ours to restrict. */
+void rules_uplink_drop(struct helper *h, int family, const char *device);
 /* The leased address of a slot; -ENOENT. */
 int rules_address(struct helper *h, const char *slot, struct net_addr *ret);
 /* Marks in taken which of the addresses from first on are leased. */
@@ -162,7 +175,9 @@ void slots_uplink(struct helper *h, char device[static IFNAMSIZ], unsigned *ret_
 
 /* forward.c: may packets be forwarded, as far as the kernel and other rule sets are concerned? */
 int forward_enable(struct helper *h, const struct bridge *b, const char *uplink, struct err *e);
-void forward_restore(const char *uplink);
+void forward_restore(int family, const char *uplink);
+/* The host does not speak IPv6 by a slot's own device, only by the bridge. */
+void forward_silence(const char *slot);
 /* Adds to the answer what other firewalls would drop, and what to do. */
 struct answer;
 void forward_look(struct helper *h, const struct bridge *b, struct answer *a);

@@ -1,5 +1,5 @@
-/* policy - rootlet-net.conf(5): who may have how many interfaces on which bridge. Strict: one line that is
- * not understood, and nothing is granted to anybody. */
+/* policy - rootlet-net.conf(5): who may have how many interfaces on which bridge. Strict: one line
+ * that is not understood, and nothing is granted to anybody. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

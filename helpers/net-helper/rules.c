@@ -64,7 +64,7 @@ static const struct {
     {NFPROTO_BRIDGE, "slots", false, false},       {NFPROTO_BRIDGE, "member", false, false},
     {NFPROTO_INET, "port4", false, true},          {NFPROTO_INET, "port4any", false, true},
     {NFPROTO_INET, "port6", false, true},          {NFPROTO_INET, "port6any", false, true},
-    {NFPROTO_INET, "lease4", true, false},
+    {NFPROTO_INET, "slots", false, false},         {NFPROTO_INET, "lease4", true, false},
 };
 enum { N_OF_SLOTS = sizeof(of_slots) / sizeof(of_slots[0]) };
 
@@ -106,7 +106,8 @@ static bool table_has(struct table *t, const uint8_t key[static 16])
 
 static struct table live_names, live_addrs;
 
-/* What a sweep removes: all of one slot (and of its addresses), or what belongs to no live one. */
+/* What a sweep removes: what is left of a slot's name and addresses, or what belongs to no live
+ * one. */
 struct sweep {
     const char *name; /* NULL: the dead */
     struct net_addr addr, addr6;
@@ -175,6 +176,7 @@ static void add_slot_elements(const struct helper *h, const struct slot *s)
     add_name(&name, s->name);
     nft_table(&batch, NFPROTO_INET, RULES_TABLE);
     put("lease4", NLM_F_EXCL, &lease, &name);
+    put("slots", 0, &name, NULL);
 
     nft_table(&batch, NFPROTO_BRIDGE, RULES_TABLE);
     port.addr[0].family = AF_INET;
@@ -188,43 +190,32 @@ static void add_slot_elements(const struct helper *h, const struct slot *s)
     put("member", 0, &member, NULL);
 }
 
+/* The lease, exclusively taken, is what proves that the removed is nobody's any more. When that is
+ * too much for one transaction the others have the generation. */
 int rules_admit(struct helper *h, const struct slot *s)
 {
     struct sweep w = {.name = s->name, .addr = s->addr, .addr6 = s->addr6};
-    for (int i = 0; i < 16; i++) {
+    uint32_t generation = 0;
+    for (int i = 0; i < 32; i++) {
         w.full = false;
-        nft_begin(&batch, 0);
+        nft_begin(&batch, generation);
         int r = sweep(h, &w);
+        if (r == 0 && w.full && !generation) {
+            r = nft_genid(h->nf, &generation);
+            if (r == 0)
+                continue;
+        }
+        generation = 0;
         if (r == 0 && !w.full)
             add_slot_elements(h, s);
         if (r == 0)
             r = nft_commit(h->nf, &batch);
+        if (r == -ERESTART)
+            continue;
         /* -ENOENT: what is to be deleted was collected by somebody else, or the table was. */
         if (r == -ENOENT && nft_table_get(h->nf, NFPROTO_INET, RULES_TABLE, NULL, NULL) == 0)
             continue;
         if (r != -EINTR && !(r == 0 && w.full))
-            return r;
-    }
-    return -EBUSY;
-}
-
-int rules_forget(struct helper *h, const char *slot)
-{
-    struct sweep w = {.name = slot};
-    if (rules_address(h, slot, &w.addr) < 0)
-        w.addr.family = 0;
-    for (size_t i = 0; w.addr.family && i < h->policy->n_bridges; i++) {
-        const struct bridge *b = &h->policy->bridges[i];
-        if (b->net6.addr.family && net_cidr_contains(&b->net4, &w.addr))
-            w.addr6 = rules_addr6(b, &w.addr);
-    }
-    for (int i = 0; i < 16; i++) {
-        w.full = false;
-        nft_begin(&batch, 0);
-        int r = sweep(h, &w);
-        if (r == 0)
-            r = nft_commit(h->nf, &batch);
-        if (r != -EINTR && r != -ENOENT && !(r == 0 && w.full))
             return r;
     }
     return -EBUSY;
@@ -366,14 +357,16 @@ static bool port_granted(const struct grant *g, const struct request_port *p)
     return port && addr;
 }
 
-/* The key of a port on the host: PROTO [. ADDRESS] . PORT, and the map that it is for. */
-static const char *port_key(const struct request_port *p, int family, struct key *k)
+/* The key of a port on the host: PROTO [. ADDRESS] . PORT . MARK, and the map that it is for. */
+static const char *port_key(const struct request_port *p, int family, uid_t uid, struct key *k)
 {
+    uint32_t mark = socket_mark(uid);
     bool any = net_addr_is_any(&p->addr);
     add_part(k, &p->proto, 1);
     if (!any)
         add_addr(k, &p->addr);
     add_port(k, p->host);
+    add_part(k, &mark, sizeof(mark));
     if (family == 4)
         return any ? "port4any" : "port4";
     return any ? "port6any" : "port6";
@@ -381,51 +374,65 @@ static const char *port_key(const struct request_port *p, int family, struct key
 
 struct present {
     const struct key *key;
+    size_t n; /* elements of this user */
+    bool found;
 };
 
-static int same_key(const struct nft_found *f, void *data)
+static int look_present(const struct nft_found *f, void *data)
 {
-    const struct present *w = data;
-    return f->key_size == w->key->n && memcmp(f->key, w->key->b, w->key->n) == 0;
+    struct present *w = data;
+    const struct key *k = w->key;
+    if (f->key_size != k->n)
+        return 0;
+    w->n += memcmp(f->key + k->n - 4, k->b + k->n - 4, 4) == 0; /* the mark */
+    w->found = w->found || memcmp(f->key, k->b, k->n) == 0;
+    return 0;
 }
 
-/* An element that is there is of somebody who no longer holds the port: the proof is ours. */
-static void replace_port(struct helper *h, const struct request_port *p, int family,
+/* An element that is there is of another container of the same user. False: he has too many. */
+static bool replace_port(struct helper *h, const struct request_port *p, int family,
                          const struct slot *s)
 {
     struct key k = {.n = 0}, v = {.n = 0};
-    const char *map = port_key(p, family, &k);
+    const char *map = port_key(p, family, h->uid, &k);
     struct nft_source from = {NFPROTO_INET, RULES_TABLE, map};
-    struct present w = {&k};
-    if (nft_elems(h->nf, &from, same_key, &w) == 1)
+    struct present w = {.key = &k};
+    if (nft_elems(h->nf, &from, look_present, &w) < 0 || (!w.found && w.n >= PORTS_MAX))
+        return false;
+    if (w.found)
         nft_elem_del(&batch, map, k.b, k.n);
-    if (!s)
-        return;
     add_addr(&v, family == 4 ? &s->addr : &s->addr6);
     add_port(&v, p->ctr);
     put(map, 0, &k, &v);
+    return true;
 }
 
-static void replace_both(struct helper *h, const struct request_port *p, const struct slot *s)
+static bool replace_both(struct helper *h, const struct request_port *p, const struct slot *s)
 {
+    bool done = false;
     if (p->addr.family == 4 || p->both)
-        replace_port(h, p, 4, s);
-    if (p->addr.family == 6 && (!s || s->addr6.family))
-        replace_port(h, p, 6, s);
+        done = replace_port(h, p, 4, s);
+    if (p->addr.family == 6 && s->addr6.family)
+        done = replace_port(h, p, 6, s) || done;
+    return done;
 }
 
 int rules_publish(struct helper *h, const struct slot *s, bool *granted)
 {
+    struct key lease = {.n = 0}, name = {.n = 0};
     int r = -EBUSY;
+    add_addr(&lease, &s->addr);
+    add_name(&name, s->name);
     for (int i = 0; i < 8 && (r == -EBUSY || r == -ENOENT || r == -EEXIST); i++) {
         nft_begin(&batch, 0);
         nft_table(&batch, NFPROTO_INET, RULES_TABLE);
+        /* Refused when the address is another slot's by now. */
+        put("lease4", 0, &lease, &name);
         for (size_t p = 0; p < h->request->n_ports; p++) {
             const struct request_port *port = &h->request->ports[p];
-            granted[p] =
-                s->grant && port_granted(s->grant, port) && !net_addr_is_loopback(&port->addr);
-            if (granted[p])
-                replace_both(h, port, s);
+            granted[p] = s->grant && port_granted(s->grant, port) &&
+                         !net_addr_is_loopback(&port->addr) && identity_mark(port, h->uid) == 0 &&
+                         replace_both(h, port, s);
         }
         r = nft_commit(h->nf, &batch);
     }
@@ -457,7 +464,7 @@ int rules_withdraw(struct helper *h, const struct slot *s)
             struct key k = {.n = 0};
             struct led w = {.key = &k, .slot = s, .family = family};
             bool fits = family == p->addr.family || (net_addr_is_any(&p->addr));
-            const char *map = fits ? port_key(p, family, &k) : NULL;
+            const char *map = fits ? port_key(p, family, h->uid, &k) : NULL;
             struct nft_source from = {NFPROTO_INET, RULES_TABLE, map};
             if (fits && nft_elems(h->nf, &from, leads_here, &w) == 1)
                 nft_elem_del(&batch, map, k.b, k.n);

@@ -173,9 +173,12 @@ static int take_slot(struct helper *h, struct slot *s, unsigned base, unsigned *
     static struct used used;
     struct rtnl_link l;
     bool wanted = false;
-    memset(&used, 0, sizeof(used));
-    used.uid = h->uid;
-    int r = rtnl_links(h->rt, 0, mark_used, &used);
+    int r = -EINTR;
+    for (int i = 0; i < 16 && r == -EINTR; i++) {
+        memset(&used, 0, sizeof(used));
+        used.uid = h->uid;
+        r = rtnl_links(h->rt, 0, mark_used, &used);
+    }
     if (r < 0)
         return err_set(e, -r, "look at the devices");
     for (unsigned n = 0; n < s->grant->slots && base + n < SLOTS_MAX; n++) {
@@ -185,7 +188,12 @@ static int take_slot(struct helper *h, struct slot *s, unsigned base, unsigned *
         if (used.v[base + n])
             continue;
         slot_name(h->uid, base + n, s->name);
-        struct rtnl_change near = {.name = s->name, .mtu = s->mtu, .group = slot_group(h->uid)},
+        /* The card of the bridge: by any other the host could be reached past the rules that know
+         * its own. */
+        struct rtnl_change near = {.name = s->name,
+                                   .mac = gateway_mac,
+                                   .mtu = s->mtu,
+                                   .group = slot_group(h->uid)},
                            far = {.name = h->request->device,
                                   .mtu = s->mtu,
                                   .netns = h->request->netns + 1};
@@ -282,6 +290,7 @@ static int connect_slot(struct helper *h, const struct slot *s, int bridge)
         r = rtnl_port_set(h->rt, s->index, &port);
     if (r == 0)
         r = rtnl_fdb_add(h->rt, s->index, s->mac);
+    forward_silence(s->name);
     if (r == 0)
         r = rtnl_link_set(h->rt, s->index, &(struct rtnl_change){.up = 1, .alias = "rootlet"});
     return r;
@@ -381,15 +390,11 @@ int slot_del(struct helper *h, const char *name, struct err *e)
     struct rtnl_link l;
     if (slot_number(h->uid, name) < 0)
         return err_msg(e, EPERM, "\"%s\" is no interface of this user", name);
-    /* Out of the bridge, so that no frame passes without rules; then the rules; and the name last:
-     * whoever takes it next brings rules of his own. */
-    int r = rtnl_link_get(h->rt, name, &l), out = r;
+    /* As when its container ends. The rules come after it: to remove those of a name or an address
+     * that live on would be to remove the next one's, if somebody stops us in between. */
+    int r = rtnl_link_get(h->rt, name, &l);
     if (r == 0)
-        rtnl_link_set(h->rt, l.index, &(struct rtnl_change){.master = -1, .up = -1});
-    r = out == 0 ? rules_forget(h, name) : 0; /* else they are collected */
-    if (r < 0 && r != -ENOENT)
-        return err_set(e, -r, "remove the rules of %s", name);
-    r = out == 0 ? rtnl_link_del(h->rt, l.index) : out;
+        r = rtnl_link_del(h->rt, l.index);
     if (r < 0 && r != -ENODEV)
         return err_set(e, -r, "remove the interface %s", name);
     slots_collect(h);

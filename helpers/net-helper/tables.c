@@ -47,16 +47,18 @@ static void states(struct nft *b, uint32_t key, uint32_t bits)
 
 static void add_sets(struct nft *b)
 {
-    static const char *const names[] = {"bridges", "masq", "host", "uplinks"};
-    uint32_t proto = nft_type(0, NFT_T_PROTO);
+    static const char *const names[] = {"bridges", "masq", "host", "uplinks4", "uplinks6", "slots"};
+    uint32_t proto = nft_type(0, NFT_T_PROTO), to4 = nft_type(NFT_T_IPV4, NFT_T_SERVICE),
+             to6 = nft_type(NFT_T_IPV6, NFT_T_SERVICE);
+    uint32_t any = nft_type(nft_type(proto, NFT_T_SERVICE), NFT_T_MARK);
+    uint32_t of4 = nft_type(nft_type(nft_type(proto, NFT_T_IPV4), NFT_T_SERVICE), NFT_T_MARK);
+    uint32_t of6 = nft_type(nft_type(nft_type(proto, NFT_T_IPV6), NFT_T_SERVICE), NFT_T_MARK);
     const struct nft_set maps[] = {
         {"lease4", NFT_T_IPV4, 4, NFT_T_IFNAME, NFT_IFNAME},
-        {"port4", nft_type(nft_type(proto, NFT_T_IPV4), NFT_T_SERVICE), 12,
-         nft_type(NFT_T_IPV4, NFT_T_SERVICE), 8},
-        {"port4any", nft_type(proto, NFT_T_SERVICE), 8, nft_type(NFT_T_IPV4, NFT_T_SERVICE), 8},
-        {"port6", nft_type(nft_type(proto, NFT_T_IPV6), NFT_T_SERVICE), 24,
-         nft_type(NFT_T_IPV6, NFT_T_SERVICE), 20},
-        {"port6any", nft_type(proto, NFT_T_SERVICE), 8, nft_type(NFT_T_IPV6, NFT_T_SERVICE), 20},
+        {"port4", of4, 16, to4, 8},
+        {"port4any", any, 12, to4, 8},
+        {"port6", of6, 28, to6, 20},
+        {"port6any", any, 12, to6, 20},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         nft_set_add(b, &(struct nft_set){names[i], NFT_T_IFNAME, NFT_IFNAME});
@@ -64,7 +66,16 @@ static void add_sets(struct nft *b)
         nft_set_add(b, &maps[i]);
 }
 
-/* PROTO [. ADDRESS] . PORT to ADDRESS . PORT, for one family. */
+static void socket_mark_of(struct nft *b, uint32_t reg)
+{
+    struct nft_expr x = nft_expr_begin(b, "socket");
+    nl_put_be32(&b->m, NFTA_SOCKET_KEY, NFT_SOCKET_MARK);
+    nl_put_be32(&b->m, NFTA_SOCKET_DREG, reg);
+    nft_expr_end(b, x);
+}
+
+/* PROTO [. ADDRESS] . PORT . MARK to ADDRESS . PORT, for one family. The mark is the one of the
+ * socket that would get the packet: see socket_mark. */
 static void add_dnat(struct nft *b, const char *map, int family, bool any)
 {
     bool v4 = family == NFPROTO_IPV4;
@@ -81,6 +92,7 @@ static void add_dnat(struct nft *b, const char *map, int family, bool any)
     if (!any)
         nft_payload(b, N(1), v4 ? ip_dest : ip6_dest);
     nft_payload(b, N(port), dest_port);
+    socket_mark_of(b, N(port + 1));
     nft_lookup_map(b, map, N(0), N(8));
     nft_dnat(b, family, N(8), N(8 + words));
     nft_rule_end(b);
@@ -88,7 +100,8 @@ static void add_dnat(struct nft *b, const char *map, int family, bool any)
 
 static void add_nat(struct nft *b)
 {
-    nft_chain_add(b, &(struct nft_chain){"prerouting", "nat", NF_INET_PRE_ROUTING, -100, false});
+    /* After the administrator's own translations (-100; of firewalld -90): the first one counts. */
+    nft_chain_add(b, &(struct nft_chain){"prerouting", "nat", NF_INET_PRE_ROUTING, -80, false});
     nft_chain_add(b, &(struct nft_chain){"postrouting", "nat", NF_INET_POST_ROUTING, 100, false});
     add_dnat(b, "port4", NFPROTO_IPV4, false);
     add_dnat(b, "port4any", NFPROTO_IPV4, true);
@@ -110,6 +123,34 @@ static void add_nat(struct nft *b)
     nft_rule_end(b);
 }
 
+/* What a container sends reaches the host by way of the bridge, never by the slot's own device: so
+ * would frames to the cards 01:80:c2:00:00:xx, which a bridge hands up as the port's past its
+ * rules, and all of them when somebody takes the device out of the bridge. Router advertisements,
+ * too. */
+static void add_guard(struct nft *b)
+{
+    nft_chain_add(b, &(struct nft_chain){"guard", "filter", NF_INET_PRE_ROUTING, -450, false});
+    nft_rule_begin(b, "guard");
+    device_in(b, NFT_META_IIFNAME, "slots");
+    verdict(b, NF_DROP, NULL);
+}
+
+/* Forwarding was switched on for the bridges' sake: what comes from an uplink goes there only. */
+static void fence_uplinks(struct nft *b, uint8_t family, const char *uplinks)
+{
+    uint32_t translated = IPS_DST_NAT;
+    nft_rule_begin(b, "forward");
+    nft_meta(b, N(0), NFT_META_NFPROTO);
+    nft_cmp_u8(b, NFT_CMP_EQ, N(0), family);
+    device_in(b, NFT_META_IIFNAME, uplinks);
+    nft_meta(b, N(0), NFT_META_OIFNAME);
+    nft_lookup(b, "bridges", N(0), NFT_LOOKUP_F_INV);
+    nft_ct(b, N(0), NFT_CT_STATUS);
+    nft_bits(b, N(0), &translated, sizeof(translated));
+    nft_cmp_u32(b, NFT_CMP_EQ, N(0), 0);
+    verdict(b, NF_DROP, NULL);
+}
+
 static void add_forward(struct nft *b)
 {
     uint32_t known = NF_CT_STATE_BIT(IP_CT_ESTABLISHED) | NF_CT_STATE_BIT(IP_CT_RELATED);
@@ -126,6 +167,8 @@ static void add_forward(struct nft *b)
     nft_rule_begin(b, "forward");
     states(b, NFT_CT_STATE, known);
     verdict(b, NF_ACCEPT, NULL);
+    fence_uplinks(b, NFPROTO_IPV4, "uplinks4");
+    fence_uplinks(b, NFPROTO_IPV6, "uplinks6");
     nft_rule_begin(b, "forward");
     device_in(b, NFT_META_OIFNAME, "bridges");
     states(b, NFT_CT_STATUS, IPS_DST_NAT);
@@ -212,6 +255,7 @@ static int make_tables(struct helper *h, struct err *e)
     nft_table(&batch, NFPROTO_INET, RULES_TABLE);
     nft_table_add(&batch, NLM_F_EXCL, RULES_VERSION, sizeof(RULES_VERSION));
     add_sets(&batch);
+    add_guard(&batch);
     add_nat(&batch);
     add_forward(&batch);
     add_input(&batch);
@@ -222,7 +266,7 @@ static int make_tables(struct helper *h, struct err *e)
     if (r == -EOPNOTSUPP || r == -ENOENT || r == -EAFNOSUPPORT)
         return err_msg(e, -r,
                        "the kernel lacks a part of nftables (NF_TABLES_INET, "
-                       "NF_TABLES_BRIDGE, NFT_FIB_INET, NFT_MASQ, NFT_NAT): %s %s",
+                       "NF_TABLES_BRIDGE, NFT_FIB_INET, NFT_MASQ, NFT_NAT, NFT_SOCKET): %s %s",
                        strerror(-r), batch.m.why);
     return r < 0 && r != -EEXIST ? err_set(e, -r, "make the table inet %s", RULES_TABLE) : r;
 }
@@ -273,11 +317,16 @@ int rules_ensure(struct helper *h, const struct bridge *b, struct err *e)
     return r < 0 ? err_set(e, -r, "prepare the table inet %s", RULES_TABLE) : 0;
 }
 
-int rules_uplink_add(struct helper *h, const char *device)
+static const char *uplinks_of(int family)
+{
+    return family == 4 ? "uplinks4" : "uplinks6";
+}
+
+int rules_uplink_add(struct helper *h, int family, const char *device)
 {
     nft_begin(&batch, 0);
     nft_table(&batch, NFPROTO_INET, RULES_TABLE);
-    put_name("uplinks", device);
+    put_name(uplinks_of(family), device);
     return nft_commit(h->nf, &batch);
 }
 
@@ -310,6 +359,13 @@ static void drop_name(struct helper *h, const char *set, const char *device)
         nft_elem_del(&batch, set, name, sizeof(name));
 }
 
+void rules_uplink_drop(struct helper *h, int family, const char *device)
+{
+    nft_begin(&batch, 0);
+    drop_name(h, uplinks_of(family), device);
+    nft_commit(h->nf, &batch);
+}
+
 struct left {
     const char *bridge;
     bool this, any;
@@ -329,11 +385,12 @@ static int look_left(const struct rtnl_link *l, void *data)
 /* The generation is read first: who uses the tables in between changes it. */
 int rules_bridge_gone(struct helper *h, const char *bridge)
 {
-    static const struct nft_source from = {NFPROTO_INET, RULES_TABLE, "uplinks"};
+    static const struct nft_source from4 = {NFPROTO_INET, RULES_TABLE, "uplinks4"},
+                                   from6 = {NFPROTO_INET, RULES_TABLE, "uplinks6"};
     int r = -ERESTART;
     for (int i = 0; i < 8 && (r == -ERESTART || r == -EINTR); i++) {
         struct left w = {.bridge = bridge};
-        struct names uplinks = {.n = 0};
+        struct names up4 = {.n = 0}, up6 = {.n = 0};
         uint32_t generation = 0;
         if ((r = nft_genid(h->nf, &generation)) < 0 || (r = rules_check_table(h)) < 0)
             return r == -ENOENT || r == -EEXIST ? 0 : r;
@@ -343,7 +400,8 @@ int rules_bridge_gone(struct helper *h, const char *bridge)
             return 0;
         nft_begin(&batch, generation);
         if (!w.any) {
-            nft_elems(h->nf, &from, keep_name, &uplinks);
+            nft_elems(h->nf, &from4, keep_name, &up4);
+            nft_elems(h->nf, &from6, keep_name, &up6);
             nft_table(&batch, NFPROTO_INET, RULES_TABLE);
             nft_table_del(&batch);
             nft_table(&batch, NFPROTO_BRIDGE, RULES_TABLE);
@@ -354,8 +412,10 @@ int rules_bridge_gone(struct helper *h, const char *bridge)
             drop_name(h, "host", bridge);
         }
         r = nft_commit(h->nf, &batch);
-        for (size_t u = 0; r == 0 && u < uplinks.n; u++)
-            forward_restore(uplinks.v[u]);
+        for (size_t u = 0; r == 0 && u < up4.n; u++)
+            forward_restore(4, up4.v[u]);
+        for (size_t u = 0; r == 0 && u < up6.n; u++)
+            forward_restore(6, up6.v[u]);
     }
     return r;
 }

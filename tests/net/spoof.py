@@ -1,7 +1,8 @@
 """Frames as a hostile container would send them, and who hears them.
 
 listen DEVICE: prints the names in the payload of frames, for three seconds after the first
-send DEVICE MAC IP IP6 OTHER-MAC OTHER-IP OTHER-IP6 [GATEWAY GATEWAY-MAC]: sends one of each, and prints their names"""
+send DEVICE MAC IP IP6 OTHER-MAC OTHER-IP OTHER-IP6 [GATEWAY GATEWAY-MAC]: sends one of each, and prints their names
+raw DEVICE FRAME...: sends these, in hexadecimal"""
 import ipaddress
 import re
 import select
@@ -84,6 +85,10 @@ def frames(own, ip, ip6, other, ip_b, ip6_b, gateway=GATEWAY, gateway_mac="02:72
 def main():
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     s.bind((sys.argv[2], 0))
+    if sys.argv[1] == "raw":
+        for frame in sys.argv[3:]:
+            s.send(bytes.fromhex(frame))
+        return
     if sys.argv[1] == "send":
         for name, to, source, kind, payload in frames(*sys.argv[3:]):
             s.send(to + source + struct.pack("!H", kind) + payload)
@@ -100,4 +105,5 @@ def main():
     print(*(h.decode() for h in sorted(heard)))
 
 
-main()
+if __name__ == "__main__":
+    main()
