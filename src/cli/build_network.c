@@ -77,7 +77,7 @@ static int find_networks(struct build *b, struct err *e)
         if (r == 0)
             r = check_driver(&n, e);
         if (r < 0)
-            return err_add(e, r, "--network");
+            return err_add(e, r, b->o->network ? "--network" : "setting network");
         free(p->joins[i].network);
         p->joins[i].network = take_ptr(n.name);
         for (size_t k = 0; k < i; k++)
@@ -330,6 +330,10 @@ static int build_hosts(struct build *b, struct err *e)
         return err_msg(e, EINVAL, "--hosts-file %s: not none, image or an absolute path", file);
     for (char **h = b->o->add_host; h && *h; h++) {
         int r = network_check_add_host(*h, e);
+        if (r == 0 && streq(p->mode, "none") && str_ends(*h, "host-gateway"))
+            r = err_hint(
+                e, err_msg(e, EINVAL, "\"%s\": without a network the host has no address", *h),
+                "--network slirp has one, or give a number");
         if (r < 0)
             return err_add(e, r, "--add-host");
     }

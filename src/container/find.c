@@ -26,6 +26,10 @@ static int no_such(const struct conf *c, const char *ref, struct err *e)
 {
     int r = err_msg(e, ENOENT, "no such container: \"%s\"", ref);
     scoped_strv char **names = name_list(c);
+    /* What is asked of containers goes to the one that holds the pod. */
+    scoped_free char *infra = xasprintf("%s-infra", ref);
+    if (strv_has(names, infra))
+        return err_hint(e, r, "there is a pod of this name, whose own container is %s", infra);
     const char *close = names ? opt_suggest(ref, (const char *const *)names) : NULL;
     return close ? err_hint(e, r, "did you mean \"%s\"?", close) : r;
 }

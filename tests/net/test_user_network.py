@@ -514,6 +514,8 @@ def test_pod(net):
     assert settings["IPAddress"] == have == settings["Networks"]["n"]["IPAddress"]
     assert settings["Ports"]["80/tcp"] == [{"HostIp": "0.0.0.0", "HostPort": "8080"}]
     assert f"/proc/{net.inspect('member')['State']['Pid']}/ns/net" == settings["SandboxKey"]
+    r = net("port", "add", "crew", "8081:80")
+    assert r.rc == 125 and "hint: there is a pod of this name, whose own container is crew-infra" in r.err
     r = net("port", "add", "member", "8081:80")
     assert r.rc == 125 and "hint: rootlet port add crew-infra" in r.err
     r = net("run", "--rm", "--network", "n", "-p", "8080:80", net.image(), "true")
