@@ -182,6 +182,9 @@ void forward_silence(const char *slot);
 struct answer;
 void forward_look(struct helper *h, const struct bridge *b, struct answer *a);
 
+/* flows.c: ends the connections of whoever had the slot's addresses before. */
+void flows_forget(struct helper *h, const struct slot *s);
+
 /* answer.c: one line of JSON, built in place. */
 struct answer {
     char text[16384];

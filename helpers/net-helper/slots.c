@@ -321,6 +321,8 @@ static int place_slot(struct helper *h, struct slot *s, unsigned n, struct err *
             return r;
         r = take_address(h, s, n, e);
         if (r == 0)
+            flows_forget(h, s);
+        if (r == 0)
             r = connect_slot(h, s, bridge.index);
         if (r == 0)
             r = verify(h, s, bridge.index);

@@ -40,15 +40,16 @@ def heard(sock, timeout=1.0):
     return b""
 
 
-def holds(world, port, device=b""):
-    """A socket that listens on the host, also where connections have ended just now."""
+def holds(world, port, device=b"", kind=socket.SOCK_STREAM):
+    """A socket on a port of the host, also where connections have ended just now."""
     with world.host.entered():
-        s = socket.socket()
+        s = socket.socket(socket.AF_INET, kind)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if device:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
     s.bind(("0.0.0.0", port))
-    s.listen()
+    if kind == socket.SOCK_STREAM:
+        s.listen()
     return s
 
 
@@ -207,6 +208,31 @@ def test_number_of_published_ports(lab):
     t = listener(lab.world, "0.0.0.0", 8001, socket.SOCK_DGRAM)
     assert lab.alice.ok("publish", slot, f"{t.fileno()}:80", fds=[t.fileno()])["ports"][0]["by"] == "kernel"
     t.close()
+
+
+def test_connections_of_an_address_end_with_it(lab):
+    """Clients of a container that has ended do not come to the next one with its address."""
+    lab.helper.policy("bridge rlbr0 10.99.0.0/30 masquerade", *(f"{n} rlbr0 4 auto udp:8000-8099" for n in lab.names))
+    a, s = lab.container(), holds(lab.world, 8050, kind=socket.SOCK_DGRAM)
+    a.configure(lab.alice.add(a, f"{s.fileno()}:80", fds=[s.fileno()]))
+    with a_namespace(a).entered():
+        theirs = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    theirs.bind(("0.0.0.0", 80))
+    with lab.world.outside.entered():
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.connect((HOST, 8050))
+    client.send(b"to alice")
+    assert heard(theirs) == b"to alice"
+    lab.alice.ok("del", a.answer["slot"])
+    b = lab.container(lab.bob).up()
+    assert b.ip == a.ip
+    with a_namespace(b).entered():
+        others = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    others.bind(("0.0.0.0", 80))
+    client.send(b"to alice")
+    assert heard(s) == b"to alice" and heard(others, 0.2) == b""
+    for sock in (s, theirs, client, others):
+        sock.close()
 
 
 # --- forwarding ---
