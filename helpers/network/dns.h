@@ -112,6 +112,18 @@ struct dns_peer *dns_peer_next(struct dns_server *s, const struct sockaddr_stora
 /* udp.c, tcp.c */
 void dns_udp_peer(struct dns_server *s, struct dns_peer *p); /* its socket is ready */
 void dns_udp_peer_gone(struct dns_server *s, const struct dns_peer *p);
+/* A question that came by TCP, to the client's other networks: done gets the answer, or NULL when
+ * none of them has one. False: there is nobody to be asked, or no room. */
+typedef void dns_done(void *data, const uint8_t *answer, size_t size);
+struct dns_relay {
+    const uint8_t *msg;
+    size_t size;
+    const struct sockaddr_storage *client;
+    dns_done *done;
+    void *data;
+};
+bool dns_udp_relay(struct dns_server *s, const struct dns_relay *r);
+void dns_udp_forget(struct dns_server *s, const void *data); /* its answer is not wanted any more */
 int dns_udp_open(struct dns_server *s);
 int dns_tcp_open(struct dns_server *s);
 /* Ends what has waited for too long, several times a second while somebody waits (dns_sweep_later

@@ -14,17 +14,19 @@
 
 #define CONNECTIONS_MAX 128
 #define OF_ONE_CLIENT_MAX 32
-#define STEP_NS 5000000000LL /* for a query to come, for an answer to be taken */
-#define TRY_NS 4000000000LL  /* for one resolver */
+#define STEP_NS 5000000000LL   /* for a query to come, for an answer to be taken */
+#define TRY_NS 4000000000LL    /* for one resolver */
+#define PEERS_NS 20000000000LL /* more than the client's other networks take */
 #define HEAD 2
 
-enum step { READ_QUERY, ASK, READ_ANSWER, SEND_ANSWER };
+enum step { READ_QUERY, ASK_PEERS, ASK, READ_ANSWER, SEND_ANSWER };
 
 struct conn {
     struct dns_tcp *tcp;
     int fd, up; /* the container's, -1: the slot is free; the resolver's, or -1 */
     struct sockaddr_storage client;
     enum step step;
+    bool unknown; /* no member here is called so; nor is a resolver to be asked */
     unsigned tries;
     int64_t due_ns;
     size_t done; /* bytes of this step */
@@ -50,6 +52,8 @@ static void forget(struct conn *c, int *fd)
 
 static void conn_end(struct conn *c)
 {
+    if (c->step == ASK_PEERS)
+        dns_udp_forget(c->tcp->s, c);
     forget(c, &c->up);
     forget(c, &c->fd);
     free(take_ptr(c->answer));
@@ -94,7 +98,8 @@ static void send_answer(struct conn *c, size_t size)
 
 static void refuse(struct conn *c)
 {
-    size_t n = dns_refusal(c->query + HEAD, c->query_size, DNS_SERVFAIL, c->answer + HEAD);
+    enum dns_rcode code = c->unknown ? DNS_NXDOMAIN : DNS_SERVFAIL;
+    size_t n = dns_refusal(c->query + HEAD, c->query_size, code, c->answer + HEAD);
     if (n)
         send_answer(c, n);
     else
@@ -105,7 +110,7 @@ static void refuse(struct conn *c)
 static void ask(struct conn *c)
 {
     struct dns_server *s = c->tcp->s;
-    while (c->tries < s->upstream.n) {
+    while (!c->unknown && c->tries < s->upstream.n) {
         const struct sockaddr_storage *to = &s->upstream.v[c->tries++];
         forget(c, &c->up);
         c->up = socket(to->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -120,6 +125,27 @@ static void ask(struct conn *c)
     refuse(c);
 }
 
+static void on_peers(void *data, const uint8_t *answer, size_t size)
+{
+    struct conn *c = data;
+    c->step = ASK;
+    if (answer) {
+        memcpy(c->answer + HEAD, answer, size);
+        send_answer(c, size);
+    } else {
+        ask(c);
+    }
+}
+
+/* The client's other networks first, as of questions by UDP, then the resolvers. */
+static void ask_peers(struct conn *c)
+{
+    const struct dns_relay relay = {c->query + HEAD, c->query_size, &c->client, on_peers, c};
+    begin(c, ASK_PEERS, PEERS_NS);
+    if (!dns_udp_relay(c->tcp->s, &relay))
+        on_peers(c, NULL, 0);
+}
+
 static void on_whole_query(struct conn *c)
 {
     c->answer = malloc(HEAD + DNS_MESSAGE_MAX);
@@ -131,12 +157,13 @@ static void on_whole_query(struct conn *c)
     ssize_t n = dns_answer_query(c->tcp->s, &q, c->answer + HEAD);
     c->tries = 0;
     loop_forget(c->tcp->s->loop, c->fd);
+    c->unknown = q.unknown;
     if (n < 0)
         conn_end(c);
-    else if (n > 0)
+    else if (n > 0 && !q.unknown)
         send_answer(c, (size_t)n);
     else
-        ask(c);
+        ask_peers(c);
 }
 
 /* Reads a length and as many bytes. 1: all are there, 0: not yet, -1: the other end is done. */

@@ -26,6 +26,8 @@ struct query {
     struct dns_peer *peer; /* whose answer is waited for; NULL: a resolver's */
     int fd;                /* connected to the resolver; -1: none yet */
     int from;
+    dns_done *done; /* of a question by TCP, for which only peers are asked here; else NULL */
+    void *data;
     struct sockaddr_storage client;
     socklen_t client_size;
     uint16_t client_id, id;
@@ -55,13 +57,26 @@ static void reply(int fd, const void *buf, size_t size, const struct query *q)
                  q->client_size);
 }
 
+/* What the client gets, which stands in dns_buf; 0: nothing. */
+static void finish(struct query *q, size_t size)
+{
+    dns_done *done = q->done;
+    void *data = q->data;
+    if (size && !done)
+        reply(q->from, dns_buf, size, q);
+    query_end(q);
+    if (done)
+        done(data, size ? dns_buf : NULL, size);
+}
+
 static void refuse(struct query *q)
 {
+    if (q->done) {
+        finish(q, 0);
+        return;
+    }
     dns_set_id(q->msg, q->client_id);
-    size_t n = dns_refusal(q->msg, q->size, q->unknown ? DNS_NXDOMAIN : DNS_SERVFAIL, dns_buf);
-    if (n)
-        reply(q->from, dns_buf, n, q);
-    query_end(q);
+    finish(q, dns_refusal(q->msg, q->size, q->unknown ? DNS_NXDOMAIN : DNS_SERVFAIL, dns_buf));
 }
 
 static void on_answer(void *data, uint32_t events);
@@ -110,7 +125,7 @@ static void next_or_refuse(struct query *q)
 {
     if (q->peer && ask_peer(q, q->peer))
         return;
-    if (!ask(q))
+    if (q->done || !ask(q))
         refuse(q);
 }
 
@@ -152,8 +167,7 @@ static void on_answer(void *data, uint32_t events)
     if (has_failed(dns_buf) && q->tries < s->upstream.n && ask(q))
         return;
     dns_set_id(dns_buf, q->client_id);
-    reply(q->from, dns_buf, (size_t)n, q);
-    query_end(q);
+    finish(q, (size_t)n);
 }
 
 static struct query *free_slot(struct dns_udp *u, const struct sockaddr_storage *client)
@@ -179,13 +193,14 @@ void dns_udp_peer(struct dns_server *s, struct dns_peer *p)
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             next_or_refuse(q); /* its name server has ended */
         } else if (n >= 0 && is_answer(q, dns_buf, (size_t)n)) {
-            if (has_failed(dns_buf) || (dns_flags(dns_buf) & DNS_RCODE) == DNS_NXDOMAIN) {
+            /* Who asks by TCP has no use for one that was too long for a datagram. */
+            bool cut = q->done && (dns_flags(dns_buf) & DNS_FLAG_TC);
+            if (cut || has_failed(dns_buf) || (dns_flags(dns_buf) & DNS_RCODE) == DNS_NXDOMAIN) {
                 next_or_refuse(q);
                 return;
             }
             dns_set_id(dns_buf, q->client_id);
-            reply(q->from, dns_buf, (size_t)n, q);
-            query_end(q);
+            finish(q, (size_t)n);
             return;
         }
     }
@@ -202,6 +217,42 @@ void dns_udp_peer_gone(struct dns_server *s, const struct dns_peer *p)
     }
 }
 
+static void prepare_slot(struct dns_udp *u, struct query *q)
+{
+    q->udp = u;
+    q->fd = -1;
+    q->used = true;
+    q->client_id = dns_id(q->msg);
+    q->tries = 0;
+    dns_sweep_later(u->s);
+}
+
+bool dns_udp_relay(struct dns_server *s, const struct dns_relay *r)
+{
+    struct query *q = NULL;
+    if (r->size <= sizeof(q->msg) && dns_peer_next(s, r->client, NULL))
+        q = free_slot(s->udp, r->client);
+    if (!q)
+        return false;
+    q->client = *r->client;
+    memcpy(q->msg, r->msg, r->size);
+    q->size = r->size;
+    q->done = r->done;
+    q->data = r->data;
+    prepare_slot(s->udp, q);
+    if (ask_peer(q, NULL))
+        return true;
+    query_end(q);
+    return false;
+}
+
+void dns_udp_forget(struct dns_server *s, const void *data)
+{
+    for (size_t i = 0; i < QUERIES_MAX; i++)
+        if (s->udp->v[i].used && s->udp->v[i].done && s->udp->v[i].data == data)
+            query_end(&s->udp->v[i]);
+}
+
 static void forward(struct dns_udp *u, int from, const struct query *in)
 {
     struct query *q = free_slot(u, &in->client);
@@ -212,13 +263,8 @@ static void forward(struct dns_udp *u, int from, const struct query *in)
         return;
     }
     *q = *in;
-    q->udp = u;
     q->from = from;
-    q->fd = -1;
-    q->used = true;
-    q->client_id = dns_id(q->msg);
-    q->tries = 0;
-    dns_sweep_later(u->s);
+    prepare_slot(u, q);
     if (!ask_peer(q, NULL))
         next_or_refuse(q);
 }

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from test_user_network import address, create, inside, look, managers, start
+from test_user_network import address, create, inside, interfaces, look, managers, start
 from world import wait_for
 
 UPSTREAM, SECOND = "127.77.0.1", "127.77.0.2"
@@ -368,3 +368,26 @@ def test_the_hosts_resolvers_change(net, world, upstream, tmp_path):
     assert look(net, "c", "c") == [address(net, "c")]
 
 
+@pytest.mark.rows("B28")
+def test_other_networks_by_tcp(net, upstream):
+    """As by UDP: what nobody here is called is asked in the client's other networks."""
+    create(net, "n", "--dns", UPSTREAM)
+    create(net, "m", "--internal")
+    start(net, "one", "--network", "n")
+    start(net, "two", "--network", "m")
+    start(net, "both", "--network", "n", "--network", "m")
+    server = interfaces(net, "both")["n"]["gateway"]
+    ask = """
+s = tcp()
+for name in sys.argv[2:]:
+    a = ask_tcp(name, s=s)
+    print(name, code(a), *addresses(a))
+"""
+    names = ("one", "two", "two.rootlet", "nosuch.rootlet", "away.test")
+    out = inside(net, "both", CLIENT + ask, server, *names).splitlines()
+    one, two = address(net, "one"), address(net, "two", "m")
+    assert out == [f"one 0 {one}", f"two 0 {two}", f"two.rootlet 0 {two}", "nosuch.rootlet 3", "away.test 0 192.0.2.7"]
+    # Who is no member of m is told nothing of it.
+    assert inside(net, "one", CLIENT + ask, server, "two.rootlet").split() == ["two.rootlet", "3"]
+    net.ok("network", "disconnect", "m", "both")
+    assert inside(net, "both", CLIENT + ask, server, "two.rootlet").split() == ["two.rootlet", "3"]
