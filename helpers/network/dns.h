@@ -30,6 +30,8 @@ struct dns_member {
     uint8_t gone;
     struct net_addr addr[2];
     char names[WIRE_NAMES_MAX + 2][WIRE_NAME_SIZE];
+    struct net_addr servers[DNS_SERVERS_MAX]; /* none: the network's */
+    uint8_t asks_itself;
 };
 
 /* What the manager's fork begins with; descriptors are owned, -1 for none. */
@@ -43,6 +45,18 @@ struct dns_setup {
 /* Serves until the manager has gone. Returns the exit status. */
 int dns_serve(struct dns_setup *s);
 
+/* Who is asked for foreign names: the resolvers of the host, read again when the file is another
+ * one, or those that the network or a member names. */
+struct dns_upstream {
+    struct sockaddr_storage v[DNS_SERVERS_MAX];
+    size_t n;
+    bool fixed;     /* by the network's settings, or a member's */
+    bool elsewhere; /* the member asks others itself */
+    int64_t looked_ns;
+    struct timespec mtime, ctime;
+    ino_t inode;
+};
+
 /* names.c */
 struct dns_names {
     struct dns_entry **v;
@@ -55,16 +69,11 @@ void dns_names_apply(struct dns_names *t, const struct dns_member *m);
 int dns_names_find(struct dns_names *t, const char *name, int family, struct net_addr *ret,
                    size_t max);
 const char *dns_names_reverse(const struct dns_names *t, const struct net_addr *a); /* or NULL */
+/* What the member of this address has of its own; NULL: nothing. */
+const struct dns_upstream *dns_names_upstream(const struct dns_names *t,
+                                              const struct sockaddr_storage *client);
 
-/* resolv.c: the resolvers of the host, read again when the file is another one. */
-struct dns_upstream {
-    struct sockaddr_storage v[DNS_SERVERS_MAX];
-    size_t n;
-    bool fixed; /* by the network's settings */
-    int64_t looked_ns;
-    struct timespec mtime, ctime;
-    ino_t inode;
-};
+/* resolv.c */
 void dns_upstream_fix(struct dns_upstream *u, const struct net_addr *v, size_t n);
 void dns_upstream_look(struct dns_upstream *u);
 /* The nameserver lines of a resolv.conf(5). */
@@ -88,10 +97,16 @@ struct dns_server {
 struct dns_query {
     const uint8_t *msg;
     size_t size, max; /* max: of the answer; 0: what the query says */
-    bool unknown;     /* out: the answer is that no member is called so */
+    const struct sockaddr_storage *client;
+    /* out: not 0: no member is called so, and nobody but the client's other networks is asked */
+    enum dns_rcode unknown;
 };
 ssize_t dns_answer_query(struct dns_server *s, struct dns_query *q, uint8_t *buf);
+/* Who is asked for a client. */
+const struct dns_upstream *dns_upstream_of(struct dns_server *s,
+                                           const struct sockaddr_storage *client);
 void dns_sweep_later(struct dns_server *s);
+bool dns_is_client(const struct net_addr addr[2], const struct sockaddr_storage *client);
 bool dns_same_client(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
 extern uint8_t dns_buf[DNS_MESSAGE_MAX]; /* of one event */
 

@@ -184,6 +184,8 @@ void dnsproc_member(struct network *n, const struct member *m, bool gone)
     memcpy(msg.addr, m->addr, sizeof(msg.addr));
     memcpy(msg.names, m->names, sizeof(m->names));
     memcpy(msg.names[WIRE_NAMES_MAX], m->id, ID_SHORT);
+    memcpy(msg.servers, m->dns, sizeof(msg.servers));
+    msg.asks_itself = m->asks_itself;
     msg.gone = gone;
     tell(n, &msg, -1);
 }

@@ -238,6 +238,8 @@ static int settle(struct network *n, struct member *m, const struct wire_network
                   int pidfd, struct err *e)
 {
     memcpy(m->names, q->names, sizeof(m->names));
+    memcpy(m->dns, q->dns, sizeof(m->dns));
+    m->asks_itself = q->asks_itself;
     loop_forget(n->loop, m->pidfd);
     fd_close(&m->pidfd);
     m->pidfd = dup(pidfd);

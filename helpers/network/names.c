@@ -9,7 +9,8 @@
 struct dns_entry {
     char id[WIRE_ID_SIZE];
     struct net_addr addr[2];
-    char names[]; /* one after the other, an empty one ends them */
+    struct dns_upstream upstream; /* its own, if any */
+    char names[];                 /* one after the other, an empty one ends them */
 };
 
 static void lower(char *s)
@@ -27,6 +28,8 @@ static struct dns_entry *entry_new(const struct dns_member *m)
     struct dns_entry *n = xcalloc(1, sizeof(*n) + size);
     memcpy(n->id, m->id, sizeof(n->id) - 1);
     memcpy(n->addr, m->addr, sizeof(n->addr));
+    dns_upstream_fix(&n->upstream, m->servers, N_ELEMENTS(m->servers));
+    n->upstream.elsewhere = m->asks_itself;
     char *at = n->names;
     for (size_t i = 0; i < N_ELEMENTS(m->names); i++) {
         size_t len = strnlen(m->names[i], WIRE_NAME_SIZE - 1);
@@ -85,5 +88,14 @@ const char *dns_names_reverse(const struct dns_names *t, const struct net_addr *
     for (size_t i = 0; i < t->n; i++)
         if (net_addr_cmp(&t->v[i]->addr[a->family == 6], a) == 0 && t->v[i]->names[0])
             return t->v[i]->names;
+    return NULL;
+}
+
+const struct dns_upstream *dns_names_upstream(const struct dns_names *t,
+                                              const struct sockaddr_storage *client)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (dns_is_client(t->v[i]->addr, client))
+            return t->v[i]->upstream.n || t->v[i]->upstream.elsewhere ? &t->v[i]->upstream : NULL;
     return NULL;
 }

@@ -33,6 +33,8 @@ struct member {
     uint8_t mac[6];
     struct net_addr addr[2];
     char names[WIRE_NAMES_MAX][WIRE_NAME_SIZE];
+    struct net_addr dns[WIRE_DNS_MAX]; /* of its own; none: the network's */
+    bool asks_itself;
     struct peer peers[PEERS_MAX];
     struct network *net;
 };

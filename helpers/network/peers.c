@@ -59,20 +59,11 @@ void dns_peer_apply(struct dns_server *s, const struct dns_member *m, int fd)
     loop_fd(s->loop, fd, EPOLLIN, on_peer, p, &s->error);
 }
 
-static bool is_client(const struct dns_peer *p, const struct sockaddr_storage *client)
-{
-    if (client->ss_family == AF_INET)
-        return p->client[0].family &&
-               memcmp(p->client[0].b, &((const struct sockaddr_in *)client)->sin_addr, 4) == 0;
-    return p->client[1].family &&
-           memcmp(p->client[1].b, &((const struct sockaddr_in6 *)client)->sin6_addr, 16) == 0;
-}
-
 struct dns_peer *dns_peer_next(struct dns_server *s, const struct sockaddr_storage *client,
                                const struct dns_peer *after)
 {
     struct dns_peer *p = after ? after->next : s->peers;
-    while (p && !is_client(p, client))
+    while (p && !dns_is_client(p->client, client))
         p = p->next;
     return p;
 }

@@ -70,13 +70,34 @@ static ssize_t refuse(const uint8_t *msg, size_t size, enum dns_rcode rcode, uin
     return n ? (ssize_t)n : -1;
 }
 
+const struct dns_upstream *dns_upstream_of(struct dns_server *s,
+                                           const struct sockaddr_storage *client)
+{
+    const struct dns_upstream *own = dns_names_upstream(&s->names, client);
+    if (own)
+        return own;
+    dns_upstream_look(&s->upstream);
+    return &s->upstream;
+}
+
+/* The answer about a name of the world; 0: it is asked for. A member that has servers of its own
+ * goes on to the next server that it knows when we refuse: to its other network's, or to one that
+ * only it reaches. */
+static enum dns_rcode foreign(const struct dns_server *s, const struct sockaddr_storage *client)
+{
+    const struct dns_upstream *own = dns_names_upstream(&s->names, client);
+    if (own && (own->elsewhere || s->set.internal))
+        return DNS_REFUSED;
+    return s->set.internal ? DNS_NXDOMAIN : DNS_OK;
+}
+
 ssize_t dns_answer_query(struct dns_server *s, struct dns_query *in, uint8_t *buf)
 {
     struct dns_question q;
     struct dns_answer a;
     const uint8_t *msg = in->msg;
     size_t size = in->size;
-    in->unknown = false;
+    in->unknown = DNS_OK;
     if (size < DNS_HEADER || (dns_flags(msg) & DNS_FLAG_QR))
         return -1;
     if (dns_flags(msg) & DNS_OPCODE)
@@ -90,13 +111,24 @@ ssize_t dns_answer_query(struct dns_server *s, struct dns_query *in, uint8_t *bu
     if ((q.class == 1 || q.class == DNS_ANY) &&
         (answer_member(s, &q, name, &a) || answer_reverse(s, &q, &a)))
         return (ssize_t)dns_answer_end(&a);
-    if (ours || s->set.internal) {
-        in->unknown = true;
-        dns_answer_code(&a, DNS_NXDOMAIN);
+    if (ours)
+        in->unknown = DNS_NXDOMAIN;
+    else
+        in->unknown = dns_flags(msg) & DNS_FLAG_RD ? foreign(s, in->client) : DNS_REFUSED;
+    if (in->unknown) {
+        dns_answer_code(&a, in->unknown);
         return (ssize_t)dns_answer_end(&a);
     }
-    dns_upstream_look(&s->upstream);
-    return s->upstream.n ? 0 : refuse(msg, size, DNS_SERVFAIL, buf);
+    return dns_upstream_of(s, in->client)->n ? 0 : refuse(msg, size, DNS_SERVFAIL, buf);
+}
+
+bool dns_is_client(const struct net_addr addr[2], const struct sockaddr_storage *client)
+{
+    if (client->ss_family == AF_INET)
+        return addr[0].family &&
+               memcmp(addr[0].b, &((const struct sockaddr_in *)client)->sin_addr, 4) == 0;
+    return addr[1].family &&
+           memcmp(addr[1].b, &((const struct sockaddr_in6 *)client)->sin6_addr, 16) == 0;
 }
 
 bool dns_same_client(const struct sockaddr_storage *a, const struct sockaddr_storage *b)

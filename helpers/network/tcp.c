@@ -26,7 +26,7 @@ struct conn {
     int fd, up; /* the container's, -1: the slot is free; the resolver's, or -1 */
     struct sockaddr_storage client;
     enum step step;
-    bool unknown; /* no member here is called so; nor is a resolver to be asked */
+    enum dns_rcode unknown; /* not 0: nobody but a peer is to be asked */
     unsigned tries;
     int64_t due_ns;
     size_t done; /* bytes of this step */
@@ -98,7 +98,7 @@ static void send_answer(struct conn *c, size_t size)
 
 static void refuse(struct conn *c)
 {
-    enum dns_rcode code = c->unknown ? DNS_NXDOMAIN : DNS_SERVFAIL;
+    enum dns_rcode code = c->unknown ? c->unknown : DNS_SERVFAIL;
     size_t n = dns_refusal(c->query + HEAD, c->query_size, code, c->answer + HEAD);
     if (n)
         send_answer(c, n);
@@ -110,8 +110,9 @@ static void refuse(struct conn *c)
 static void ask(struct conn *c)
 {
     struct dns_server *s = c->tcp->s;
-    while (!c->unknown && c->tries < s->upstream.n) {
-        const struct sockaddr_storage *to = &s->upstream.v[c->tries++];
+    const struct dns_upstream *u = dns_upstream_of(s, &c->client);
+    while (!c->unknown && c->tries < u->n) {
+        const struct sockaddr_storage *to = &u->v[c->tries++];
         forget(c, &c->up);
         c->up = socket(to->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (c->up < 0)
@@ -153,7 +154,10 @@ static void on_whole_query(struct conn *c)
         conn_end(c);
         return;
     }
-    struct dns_query q = {.msg = c->query + HEAD, .size = c->query_size, .max = DNS_MESSAGE_MAX};
+    struct dns_query q = {.msg = c->query + HEAD,
+                          .size = c->query_size,
+                          .max = DNS_MESSAGE_MAX,
+                          .client = &c->client};
     ssize_t n = dns_answer_query(c->tcp->s, &q, c->answer + HEAD);
     c->tries = 0;
     loop_forget(c->tcp->s->loop, c->fd);

@@ -22,15 +22,16 @@
 struct query {
     struct dns_udp *udp;
     bool used;
-    bool unknown;          /* no member is called so, and nobody but a peer is to be asked */
-    struct dns_peer *peer; /* whose answer is waited for; NULL: a resolver's */
-    int fd;                /* connected to the resolver; -1: none yet */
+    enum dns_rcode unknown; /* not 0: nobody but a peer is to be asked */
+    struct dns_peer *peer;  /* whose answer is waited for; NULL: a resolver's */
+    int fd;                 /* connected to the resolver; -1: none yet */
     int from;
     dns_done *done; /* of a question by TCP, for which only peers are asked here; else NULL */
     void *data;
     struct sockaddr_storage client;
     socklen_t client_size;
     uint16_t client_id, id;
+    bool recursion; /* the client wants it */
     unsigned tries;
     int64_t due_ns;
     size_t size, question_end;
@@ -76,7 +77,7 @@ static void refuse(struct query *q)
         return;
     }
     dns_set_id(q->msg, q->client_id);
-    finish(q, dns_refusal(q->msg, q->size, q->unknown ? DNS_NXDOMAIN : DNS_SERVFAIL, dns_buf));
+    finish(q, dns_refusal(q->msg, q->size, q->unknown ? q->unknown : DNS_SERVFAIL, dns_buf));
 }
 
 static void on_answer(void *data, uint32_t events);
@@ -95,13 +96,15 @@ static bool prepare(struct query *q)
 static bool ask(struct query *q)
 {
     struct dns_server *s = q->udp->s;
-    while (!q->unknown && s->upstream.n && q->tries < TRIES_MAX) {
-        const struct sockaddr_storage *to = &s->upstream.v[q->tries++ % s->upstream.n];
+    const struct dns_upstream *u = dns_upstream_of(s, &q->client);
+    while (!q->unknown && u->n && q->tries < TRIES_MAX) {
+        const struct sockaddr_storage *to = &u->v[q->tries++ % u->n];
         loop_forget(s->loop, q->fd);
         fd_close(&q->fd);
         q->fd = socket(to->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (q->fd < 0 || !prepare(q))
             return false;
+        dns_set_recursion(q->msg, q->recursion);
         if (connect(q->fd, (const struct sockaddr *)to, dns_upstream_size(to)) == 0 &&
             send(q->fd, q->msg, q->size, MSG_NOSIGNAL) >= 0 &&
             loop_fd(s->loop, q->fd, EPOLLIN, on_answer, q, &s->error) == 0)
@@ -110,10 +113,13 @@ static bool ask(struct query *q)
     return false;
 }
 
-/* The client's other networks first, then the resolvers. */
+/* The client's other networks first, then the resolvers. When it has servers of its own, those
+ * networks are not to ask theirs for it. */
 static bool ask_peer(struct query *q, const struct dns_peer *after)
 {
+    bool own = dns_names_upstream(&q->udp->s->names, &q->client);
     while ((q->peer = dns_peer_next(q->udp->s, &q->client, after))) {
+        dns_set_recursion(q->msg, q->recursion && !own);
         if (prepare(q) && send(q->peer->fd, q->msg, q->size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
             return true;
         after = q->peer;
@@ -164,7 +170,7 @@ static void on_answer(void *data, uint32_t events)
         if (!bare)
             return;
     }
-    if (has_failed(dns_buf) && q->tries < s->upstream.n && ask(q))
+    if (has_failed(dns_buf) && q->tries < dns_upstream_of(s, &q->client)->n && ask(q))
         return;
     dns_set_id(dns_buf, q->client_id);
     finish(q, (size_t)n);
@@ -223,6 +229,7 @@ static void prepare_slot(struct dns_udp *u, struct query *q)
     q->fd = -1;
     q->used = true;
     q->client_id = dns_id(q->msg);
+    q->recursion = dns_flags(q->msg) & DNS_FLAG_RD;
     q->tries = 0;
     dns_sweep_later(u->s);
 }
@@ -278,7 +285,7 @@ static void on_query(struct dns_udp *u, int fd)
     if (n < DNS_HEADER || (size_t)n > sizeof(in.msg))
         return;
     in.size = (size_t)n;
-    struct dns_query q = {.msg = in.msg, .size = in.size};
+    struct dns_query q = {.msg = in.msg, .size = in.size, .client = &in.client};
     ssize_t size = dns_answer_query(u->s, &q, dns_buf);
     in.unknown = q.unknown;
     if (size > 0 && q.unknown && dns_peer_next(u->s, &in.client, NULL))

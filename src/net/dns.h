@@ -72,6 +72,11 @@ static inline void dns_set_id(uint8_t *msg, uint16_t id)
     msg[0] = (uint8_t)(id >> 8);
     msg[1] = (uint8_t)id;
 }
+/* Whether others shall be asked, too. */
+static inline void dns_set_recursion(uint8_t *msg, bool wanted)
+{
+    msg[2] = (uint8_t)((msg[2] & ~(DNS_FLAG_RD >> 8)) | (wanted ? DNS_FLAG_RD >> 8 : 0));
+}
 
 /* An answer in the making. */
 struct dns_answer {

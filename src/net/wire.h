@@ -76,6 +76,9 @@ struct wire_network_request {
     uint8_t has_mac, mac[6];
     struct net_addr ip[2];                      /* wanted, or family 0 */
     char names[WIRE_NAMES_MAX][WIRE_NAME_SIZE]; /* the container's name first */
+    /* --dns: asked for it in place of the host's; or it asks others itself, after the network's */
+    struct net_addr dns[WIRE_DNS_MAX];
+    uint8_t asks_itself;
 };
 
 struct wire_network_reply {

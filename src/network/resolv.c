@@ -123,10 +123,13 @@ char *network_resolv_text(const struct network_files *f, const struct resolv_con
     const struct network_plan *p = f->plan;
     struct str s = STR_INIT;
     char *const *search = p->dns_search ? p->dns_search : host->search;
-    char *const *servers = p->dns ? p->dns : f->dns ? f->dns : host->servers;
+    bool first = f->names && f->dns && p->dns;
+    char *const *servers = first ? f->dns : p->dns ? p->dns : f->dns ? f->dns : host->servers;
     if (!is_none(search))
         add_words(&s, "search", search);
     for (char *const *d = servers; d && *d; d++)
+        str_addf(&s, "nameserver %s\n", *d);
+    for (char *const *d = first && f->asks_itself ? p->dns : NULL; d && *d; d++)
         str_addf(&s, "nameserver %s\n", *d);
     if (!servers || !*servers)
         str_add(&s, "# the host names no server that can be reached from here; --dns does\n");
@@ -317,6 +320,31 @@ static bool network_reaches(const struct network_run *run, const struct network_
     return *ret;
 }
 
+static bool is_near(const struct network_run *run, const struct net_addr *a)
+{
+    for (size_t i = 0; i < run->plan->n_joins; i++) {
+        scoped_network_config struct network_config n = {.name = NULL};
+        struct err ignored = ERR_INIT;
+        if (network_open(run->conf, run->plan->joins[i].network, &n, &ignored) < 0)
+            continue;
+        for (size_t k = 0; k < n.n_subnets; k++) {
+            struct net_cidr c;
+            if (net_cidr_parse(n.subnets[k].subnet, &c) == 0 && net_cidr_contains(&c, a))
+                return true;
+        }
+    }
+    return net_addr_is_loopback(a);
+}
+
+bool network_asks_itself(const struct network_run *run)
+{
+    struct net_addr a;
+    for (char **d = run->plan->dns; d && *d; d++)
+        if (net_addr_parse(*d, &a) == 0 && is_near(run, &a))
+            return true;
+    return false;
+}
+
 static bool loopback_allowed(const struct network_plan *p)
 {
     bool yes = false;
@@ -375,6 +403,8 @@ int network_files_write(const struct network_run *run, struct err *e)
                                     .interfaces = run->interfaces,
                                     .n_interfaces = run->n_interfaces,
                                     .dns = run->dns,
+                                    .names = streq(run->plan->mode, "networks"),
+                                    .asks_itself = network_asks_itself(run),
                                     .host_address = host,
                                     .base = base};
     /* Who shares the host's loopback can ask what listens there. */

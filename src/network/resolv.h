@@ -24,6 +24,8 @@ struct network_files {
     const struct network_interface *interfaces;
     size_t n_interfaces;
     char *const *dns;         /* of the drivers; NULL: the host's */
+    bool names;               /* dns knows the names of peers: it stays first */
+    bool asks_itself;         /* and the plan's servers are behind it, else it asks them */
     const char *host_address; /* by which the host is reached; NULL: by none */
     const char *base;         /* text that the hosts file begins with, or NULL */
 };
@@ -37,6 +39,10 @@ int network_files_prepare(const struct network_run *run, struct err *e);
 /* Writes both into run->dir_fd, by run's plan, interfaces and servers. Files that are not there are
  * none of the container's. */
 int network_files_write(const struct network_run *run, struct err *e);
+
+/* Are there servers in the plan that only the container reaches: on its loopback, or in one of its
+ * networks? Then none of them is for the networks' name servers to ask. */
+bool network_asks_itself(const struct network_run *run);
 
 /* The address of the host that others reach it by: of its default route, else of any interface;
  * "" when it has none. No packet is sent. */

@@ -131,6 +131,17 @@ static int add_name(struct wire_network_request *q, size_t *n, const char *name,
     return 0;
 }
 
+/* Foreign names are asked for where the container wants it (--dns). With rules for what may leave
+ * they are not: what the uplink lets out it learns from the answers of its own. */
+static void put_servers(const struct network_run *run, struct wire_network_request *q)
+{
+    size_t n = 0;
+    q->asks_itself = network_asks_itself(run);
+    for (char **d = run->plan->dns; d && *d && n < WIRE_DNS_MAX; d++)
+        if (!q->asks_itself && !q->network.egress[0] && net_addr_parse(*d, &q->dns[n]) == 0)
+            n++;
+}
+
 /* What a container asks for; was: of an interface that it had a moment ago, or NULL. */
 static int make_request(struct network_run *run, const struct network_interface *was,
                         struct wire_network_request *q, struct err *e)
@@ -152,6 +163,7 @@ static int make_request(struct network_run *run, const struct network_interface 
         r = wanted_address(was ? was->address6 : join->ip6, &q->ip[1], e);
     const char *mac = was ? was->mac : join->mac;
     q->has_mac = mac != NULL;
+    put_servers(run, q);
     if (r == 0 && mac && net_mac_parse(mac, q->mac) < 0)
         r = err_msg(e, EINVAL, "card address %s: want the form 02:42:0a:59:00:02", mac);
     /* Two digits of an id have no other owner; the process adds its short form itself. */

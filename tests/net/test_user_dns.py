@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from test_user_network import address, create, inside, interfaces, look, managers, start
-from world import wait_for
+from world import HOST, wait_for
 
 UPSTREAM, SECOND = "127.77.0.1", "127.77.0.2"
 
@@ -391,3 +391,39 @@ for name in sys.argv[2:]:
     assert inside(net, "one", CLIENT + ask, server, "two.rootlet").split() == ["two.rootlet", "3"]
     net.ok("network", "disconnect", "m", "both")
     assert inside(net, "both", CLIENT + ask, server, "two.rootlet").split() == ["two.rootlet", "3"]
+
+
+@pytest.mark.rows("B28")
+def test_servers_of_a_member(net, world, upstream):
+    """--dns: names of peers work, foreign ones are asked for there; one that only the container reaches comes second."""
+    second = Upstream(world, HOST, {"address": "192.0.2.9"})
+    create(net, "n", "--dns", UPSTREAM)
+    create(net, "m", "--internal")
+    start(net, "plain", "--network", "n")
+    start(net, "own", "--network", "n", "--dns", HOST)
+    start(net, "near", "--network", "n", "--dns", "127.0.0.1", "--dns", HOST)
+    start(net, "both", "--network", "m", "--network", "n", "--dns", HOST)
+    ask = """
+for server in sys.argv[2:]:
+    SERVER = server
+    print(*(f"{code(a)} {addresses(a)}" for a in (f("away.test") for f in (ask, ask_tcp))))
+"""
+    gateway = interfaces(net, "plain")["n"]["gateway"]
+
+    def servers(name):
+        return [line.split()[1] for line in net.ok("exec", name, "cat", "/etc/resolv.conf").out.splitlines() if line.startswith("nameserver")]
+
+    def asked(name, server=gateway):
+        return inside(net, name, CLIENT + ask, server, server).strip()
+    try:
+        inner = servers("both")[0]
+        assert servers("own") == servers("plain") == [gateway]
+        assert servers("near") == [gateway, "127.0.0.1", HOST] and servers("both") == [inner, gateway]
+        for name in ("own", "near", "both"):
+            assert look(net, name, "plain") == [address(net, "plain")], name
+        assert asked("plain") == "0 ['192.0.2.7'] 0 ['192.0.2.7']"
+        assert asked("own") == asked("both") == "0 ['192.0.2.9'] 0 ['192.0.2.9']"
+        # Refused, not unknown: a resolver goes on to the next server.
+        assert asked("near") == asked("both", inner) == "5 [] 5 []"
+    finally:
+        second.end()
