@@ -8,7 +8,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -233,6 +232,38 @@ def test_connections_of_an_address_end_with_it(lab):
     assert heard(s) == b"to alice" and heard(others, 0.2) == b""
     for sock in (s, theirs, client, others):
         sock.close()
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_stopped_while_publishing(lab):
+    """His container ends meanwhile, and another user's gets the address: its ports are not his to publish."""
+    lab.helper.policy("bridge rlbr0 10.99.0.0/30 masquerade", *(f"{n} rlbr0 4 auto udp:8000-8099" for n in lab.names))
+    a, s = lab.container().up(), holds(lab.world, 8050, kind=socket.SOCK_DGRAM)
+    slot = a.answer["slot"]
+    with lab.world.host.entered():
+        p = subprocess.Popen(["strace", "-f", "-o", "/dev/null", "-e", "inject=getsockname:signal=STOP:when=1", "-u", lab.names[0],
+                              lab.helper.program, "publish", slot, f"{s.fileno()}:80"], pass_fds=[s.fileno()],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def stopped():
+        with open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
+            for pid in f.read().split():
+                with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+                    if stat.read().rpartition(")")[2].split()[0] in "tT":
+                        return int(pid)
+        return 0
+    pid = wait_for(stopped)
+    try:
+        a.end()
+        wait_for(lambda: slot not in helperlab.links(lab.world))
+        b = lab.container(lab.bob).up()
+        assert b.ip == a.ip
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        err = p.communicate(timeout=30)[1]
+    assert p.returncode != 0, err
+    assert "8050" not in helperlab.rules(lab.world)
+    s.close()
 
 
 # --- forwarding ---
