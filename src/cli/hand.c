@@ -59,8 +59,7 @@ struct paused {
 static int request(const char *id, int type, struct err *e)
 {
     const struct proto_head head = {.type = (uint16_t)type};
-    scoped_fd int fd = container_connect(cli_conf(), id, e);
-    return fd < 0 ? fd : client_request(fd, &head, NULL, e);
+    return container_request(cli_conf(), id, &head, NULL, e);
 }
 
 /* Outlives a command that is killed, and what a terminal sends to all. */

@@ -69,13 +69,10 @@ static int ask(const struct container *c, enum proto_type type, const char *text
 {
     if (!ctr_state_alive(&c->state))
         return 0;
-    scoped_fd int fd = container_connect(cli_conf(), c->id, e);
-    if (fd < 0)
-        return fd;
     struct proto_head head = {.type = type, .len = (uint32_t)strlen(text)};
     if (head.len > PROTO_MAX_DATA)
         return err_msg(e, E2BIG, "too many aliases");
-    int r = client_request(fd, &head, text, e);
+    int r = container_request(cli_conf(), c->id, &head, text, e);
     return r < 0 ? r : 1;
 }
 

@@ -44,8 +44,7 @@ static int pause_one(struct container *c, const char *typed, void *data, struct 
     if (!ctr_state_alive(&c->state))
         return err_msg(e, EINVAL, "%s %s: it is not running (%s)", verb, typed,
                        ctr_status_names[c->state.status]);
-    scoped_fd int fd = container_connect(cli_conf(), c->id, e);
-    int r = fd < 0 ? fd : client_request(fd, &head, NULL, e);
+    int r = container_request(cli_conf(), c->id, &head, NULL, e);
     if (r < 0)
         return err_add(e, r, "%s %s", verb, typed);
     puts(typed);

@@ -115,9 +115,8 @@ static int signal_one(const char *id, const struct pod_opts *o, struct err *e)
 
 static int ask(const char *id, enum proto_type type, struct err *e)
 {
-    scoped_fd int fd = container_connect(cli_conf(), id, e);
     struct proto_head head = {.type = (uint32_t)type};
-    return fd < 0 ? fd : client_request(fd, &head, NULL, e);
+    return container_request(cli_conf(), id, &head, NULL, e);
 }
 
 static int pause_one(const char *id, const struct pod_opts *o, struct err *e)

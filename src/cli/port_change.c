@@ -21,8 +21,7 @@ static const struct opt change_table[] = {
 static int ask(const struct container *c, enum proto_type type, const char *text, struct err *e)
 {
     struct proto_head head = {.type = type, .len = (uint32_t)strlen(text)};
-    scoped_fd int fd = container_connect(cli_conf(), c->id, e);
-    return fd < 0 ? fd : client_request(fd, &head, text, e);
+    return container_request(cli_conf(), c->id, &head, text, e);
 }
 
 static int check_network(const struct ctr_record *rec, struct err *e)

@@ -145,39 +145,85 @@ static int await_answer(int fd, struct err *e)
     return err_hint(e, r, "\"rootlet rm -f\" ends the container without it");
 }
 
-int client_request(int fd, const struct proto_head *request, const void *data, struct err *e)
+struct question {
+    struct proto_head head;
+    const void *data;
+    enum proto_type want;
+    struct proto_msg *answer;
+    int fd; /* the connection, also after a failure; -1: none */
+};
+
+static void question_end(struct question *q)
 {
-    scoped_free struct proto_msg *m = xmalloc(sizeof(*m));
-    int r =
-        proto_send(fd, (enum proto_type)request->type, request->a, request->b, data, request->len);
+    fd_close(&q->fd);
+    free(q->answer);
+}
+
+static struct question question_of(const struct proto_head *head, const void *data)
+{
+    return (struct question){*head, data, PROTO_OK, xmalloc(sizeof(struct proto_msg)), -1};
+}
+
+/* *ret_unread: its supervisor has ended before it read the question, so that nothing of it was
+ * done. unix(7): who closes with something unread leaves ECONNRESET. */
+static int exchange(struct question *q, bool *ret_unread, struct err *e)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+    const struct proto_head *h = &q->head;
+    int r = proto_send(q->fd, (enum proto_type)h->type, h->a, h->b, q->data, h->len);
+    *ret_unread = r == -EPIPE || r == -ECONNRESET;
     /* A supervisor that is about to end has said so: that is the better answer. */
-    if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+    if (r < 0 && !*ret_unread)
         return err_set(e, -r, "write to the supervisor");
-    r = await_answer(fd, e);
-    return r < 0 ? r : client_wait(fd, PROTO_OK, m, e);
+    r = q->want == PROTO_OK ? await_answer(q->fd, e) : 0;
+    if (r < 0)
+        return r;
+    (void)pidfd_poll(q->fd, -1);
+    if (getsockopt(q->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ECONNRESET)
+        *ret_unread = true;
+    return client_wait(q->fd, q->want, q->answer, e);
+}
+
+/* Whoever is the supervisor by the end of it: one that was just killed takes connections until the
+ * kernel has closed its socket, and reads none. */
+static int ask(const struct conf *c, const char *id, struct question *q, struct err *e)
+{
+    for (int tries = 0;; tries++) {
+        bool unread = false;
+        fd_close(&q->fd);
+        q->fd = container_connect(c, id, e);
+        if (q->fd < 0)
+            return q->fd;
+        int r = exchange(q, &unread, e);
+        if (r != -ECONNRESET || !unread || tries >= ADOPT_TRIES)
+            return r;
+        err_clear(e);
+        nanosleep(&(struct timespec){.tv_nsec = ADOPT_STEP_NS}, NULL);
+    }
+}
+
+int container_request(const struct conf *c, const char *id, const struct proto_head *request,
+                      const void *data, struct err *e)
+{
+    struct question q SCOPED(question_end) = question_of(request, data);
+    return ask(c, id, &q, e);
 }
 
 int container_signal(const struct conf *c, const char *id, int sig, struct err *e)
 {
-    scoped_fd int fd = container_connect(c, id, e);
-    if (fd < 0)
-        return fd;
     struct proto_head head = {.type = PROTO_SIGNAL, .a = sig};
-    return client_request(fd, &head, NULL, e);
+    return container_request(c, id, &head, NULL, e);
 }
 
 int container_health(const struct conf *c, const char *id, int *ret_code, struct err *e)
 {
-    scoped_free struct proto_msg *m = xmalloc(sizeof(*m));
-    scoped_fd int fd = container_connect(c, id, e);
-    if (fd < 0)
-        return fd;
-    int r = proto_send(fd, PROTO_HEALTH, 0, 0, NULL, 0);
-    if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-        return err_set(e, -r, "write to the supervisor");
-    r = client_wait(fd, PROTO_HEALTH_RESULT, m, e);
+    struct question q SCOPED(question_end) =
+        question_of(&(struct proto_head){.type = PROTO_HEALTH}, NULL);
+    q.want = PROTO_HEALTH_RESULT;
+    int r = ask(c, id, &q, e);
     if (r == 0)
-        *ret_code = m->head.a;
+        *ret_code = q.answer->head.a;
     return r;
 }
 
@@ -194,21 +240,32 @@ static bool wait_end(int fd, int *ret_code)
     return known;
 }
 
+/* Killed after it had been told to stop it: the container runs on. */
+static bool lost_supervisor(const struct conf *c, const char *id)
+{
+    scoped_container struct container ctr = {.dir_fd = -1};
+    if (container_open_id(c, id, &ctr, NULL) < 0)
+        return false;
+    container_note_end(c, &ctr.state);
+    return ctr_state_unsupervised(&ctr.state);
+}
+
 int container_stop(const struct conf *c, const char *id, int sig, int timeout_ms, struct err *e)
 {
-    scoped_fd int fd = container_connect(c, id, e);
-    if (fd < 0)
-        return fd;
-    struct proto_head head = {.type = PROTO_STOP, .a = sig, .b = timeout_ms};
-    struct err why = ERR_INIT;
-    int ignored, r = client_request(fd, &head, NULL, &why);
-    if (r < 0 && r != -ESHUTDOWN && r != -ECONNRESET) {
-        if (e)
-            *e = why;
-        return r;
+    const struct proto_head head = {.type = PROTO_STOP, .a = sig, .b = timeout_ms};
+    for (int tries = 0;; tries++) {
+        struct err why = ERR_INIT;
+        int ignored;
+        struct question q SCOPED(question_end) = question_of(&head, NULL);
+        int r = ask(c, id, &q, &why);
+        if (r < 0 && r != -ESHUTDOWN && r != -ECONNRESET) {
+            if (e)
+                *e = why;
+            return r;
+        }
+        if (wait_end(q.fd, &ignored) || !lost_supervisor(c, id) || tries >= ADOPT_TRIES)
+            return 0;
     }
-    wait_end(fd, &ignored);
-    return 0;
 }
 
 /* Until the run that is in before has given way to another. */
@@ -237,11 +294,8 @@ static int await_next_run(const struct conf *c, const struct container *before, 
 int container_restart(const struct conf *c, const struct container *ctr, int sig, int timeout_ms,
                       struct err *e)
 {
-    scoped_fd int fd = container_connect(c, ctr->id, e);
-    if (fd < 0)
-        return fd;
     struct proto_head head = {.type = PROTO_RESTART, .a = sig, .b = timeout_ms};
-    int r = client_request(fd, &head, NULL, e);
+    int r = container_request(c, ctr->id, &head, NULL, e);
     return r < 0 ? r : await_next_run(c, ctr, e);
 }
 
@@ -268,11 +322,8 @@ int container_rename_state(const struct conf *c, struct container *ctr, const ch
 {
     scoped_fd int lock_fd = container_lock(c, ctr->id, e);
     if (lock_fd == -EWOULDBLOCK) {
-        scoped_fd int fd = container_connect(c, ctr->id, e);
-        if (fd < 0)
-            return fd;
         struct proto_head head = {.type = PROTO_RENAME, .len = (uint32_t)strlen(name)};
-        return client_request(fd, &head, name, e);
+        return container_request(c, ctr->id, &head, name, e);
     }
     if (lock_fd < 0)
         return lock_fd;

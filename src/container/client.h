@@ -45,8 +45,10 @@ int client_wait(int fd, enum proto_type type, struct proto_msg *ret, struct err 
 #define CLIENT_STOPPED_MS 2000
 /* -ENOTCONN: the supervisor at the other end was stopped by a signal. */
 int client_check_stopped(int fd, struct err *e);
-/* Sends a request and waits for OK. */
-int client_request(int fd, const struct proto_head *request, const void *data, struct err *e);
+/* Sends a request to the supervisor of a container and waits for OK. One that was killed before it
+ * had read it gets a successor, who is asked instead. */
+int container_request(const struct conf *c, const char *id, const struct proto_head *request,
+                      const void *data, struct err *e);
 
 /* For containers that run (else -ENOENT or -ECONNREFUSED, "... is not running"): */
 int container_signal(const struct conf *c, const char *id, int sig, struct err *e);
