@@ -248,6 +248,24 @@ def test_stopped_supervisor(rootlet):
     assert p.wait(20) == 0
 
 
+@rows("R13")
+def test_killed_before_it_has_read(rootlet):
+    """What was sent to a supervisor that is just dying, is asked again of the next one."""
+    cid = rootlet.ok("run", "-d", "--name", "c", rootlet.image(), "sleep", "1000").text
+    pid = state(rootlet, cid)["pid"]
+    for words in (("rename", "c", "d"), ("pause", "--signal", "d"), ("unpause", "d"), ("stop", "-t", "0", "d")):
+        supervisor = state(rootlet, cid)["supervisor_pid"]
+        os.kill(supervisor, signal.SIGSTOP)
+        p = rootlet.spawn(*words, stderr=subprocess.PIPE)
+        # It has sent its request, and waits.
+        wait_for(lambda p=p: os.path.exists(f"/proc/{p.pid}") and host.sleeps(p.pid) and
+                 any(v.startswith("socket:") for n, v in host.descriptors(p.pid).items() if n > 2))
+        os.kill(supervisor, signal.SIGKILL)
+        assert p.wait(30) == 0, (words, p.stderr.read())
+        p.stderr.close()
+    assert not alive(pid)
+
+
 @pytest.mark.parametrize("term", ["restart-policy=always", "should-start-on-boot=true"])
 def test_ended_with_nobody_to_see(rootlet, term):
     """What should be restarted is, by what a boot does: nobody was there at its end."""
