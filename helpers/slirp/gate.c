@@ -188,6 +188,28 @@ static enum verdict judge(struct gate *g, const struct frame *f, enum place wher
     return prohibit(g, f, answer, ret_size);
 }
 
+/* What would open a socket more than there may be is refused: the others go on. */
+static bool has_room(struct gate *g, const struct frame *f, enum place where)
+{
+    if (f->proto == FRAME_UDP)
+        return flow_datagram(&g->flows, &f->src, f->sport, where == RESOLVER);
+    bool opens = f->proto != FRAME_TCP || (f->flags & FRAME_SYN);
+    return !opens || g->flows.n_other < OTHERS_MAX;
+}
+
+static void tell_full(struct gate *g, const struct frame *f)
+{
+    char proto[20], limit[24];
+    int64_t now = now_ms();
+
+    if (g->full_ms && now - g->full_ms < SAME_REFUSAL_MS)
+        return;
+    g->full_ms = now;
+    snprintf(proto, sizeof(proto), "protocol=%s", proto_name(f->proto));
+    snprintf(limit, sizeof(limit), "sockets=%d", f->proto == FRAME_UDP ? FLOWS_MAX : OTHERS_MAX);
+    control_event(g->ctl, "network_limit", (const char *const[]){proto, limit, NULL});
+}
+
 enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
                       uint8_t answer[static FRAME_ANSWER_MAX], size_t *ret_size)
 {
@@ -213,15 +235,11 @@ enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
         return prohibit(g, &f, answer, ret_size);
     if (where == GATEWAY && !gateway_open(o, &f))
         return prohibit(g, &f, answer, ret_size);
-    if (!g->policy)
-        return GATE_PASS;
-    enum verdict v = judge(g, &f, where, answer, ret_size);
-    if (v == GATE_PASS && f.proto == FRAME_UDP) {
-        g->pins.client = f.src;
-        g->pins.port = f.sport;
-        g->pins.question = where == RESOLVER;
-    }
-    return v;
+    enum verdict v = g->policy ? judge(g, &f, where, answer, ret_size) : GATE_PASS;
+    if (v != GATE_PASS || has_room(g, &f, where))
+        return v;
+    tell_full(g, &f);
+    return prohibit(g, &f, answer, ret_size);
 }
 
 struct lesson {
@@ -248,7 +266,7 @@ void gate_in(struct gate *g, const uint8_t *frame, size_t size)
     if (!g->policy || frame_parse(frame, size, &f) < 0 || f.arp || f.fragment ||
         f.proto != FRAME_UDP || f.sport != PORT_DNS ||
         !(same(&g->o->dns4, &f.src) || same(&g->o->dns6, &f.src)) ||
-        !pin_has(&g->pins, &f.dst, f.dport))
+        !flow_pinned(&g->flows, &f.dst, f.dport))
         return;
     if (dns_question(f.payload, f.payload_size, &q) < 0 || !egress_allows_name(g->policy, q.name))
         return;

@@ -27,7 +27,6 @@
 enum {
     CONTROL_FD = 3,
     FRAMES_MAX = 64, /* of the device, before the sockets have their turn */
-    FILES_MAX = 16384,
     FDS_OWN = 4,
 };
 
@@ -79,8 +78,8 @@ static int confine(struct err *e)
         .read_paths = readable,
         .resolver = true,
         .tcp = true,
-        .max_files = FILES_MAX,
-        .max_memory = (uint64_t)4 << 30,
+        .max_files = FLOW_FILES,
+        .max_memory = MEMORY_MAX,
     };
     return sandbox_enter(&s, e);
 }

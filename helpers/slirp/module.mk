@@ -1,6 +1,6 @@
 # The only program that links libslirp (and, through it, glib).
 SLIRP_SOURCES = helpers/slirp/control.c helpers/slirp/device.c helpers/slirp/gate.c helpers/slirp/options.c \
-	helpers/slirp/pin.c helpers/slirp/stack.c helpers/slirp/slirp.h helpers/slirp/calls.h
+	helpers/slirp/flows.c helpers/slirp/stack.c helpers/slirp/slirp.h helpers/slirp/calls.h
 if HAVE_SLIRP
 pkglibexec_PROGRAMS += rootlet-slirp
 rootlet_slirp_SOURCES = helpers/slirp/main.c $(SLIRP_SOURCES)

@@ -35,17 +35,28 @@ struct control {
     unsigned suppressed;
 };
 
-/* Clients (by address and port) whose socket is connected to the host's resolver. */
-#define PINS_MAX 1024
+/* Sockets at once. A TCP connection that is busy both ways takes 400 KiB (a thousand: 408 MiB):
+ * MEMORY_MAX, that of the address space, is for all of them and for the packets under way. A
+ * container that makes libslirp keep more (pieces of streams in the wrong order) ends the process,
+ * and the supervisor starts another. */
+#define FLOWS_MAX 8192 /* UDP clients, by address and port */
+#define OTHERS_MAX 3072
+#define FLOW_FILES 16384
+#define FLOW_BUCKETS 4096
+#define MEMORY_MAX ((uint64_t)3 << 29)
 
-struct pin {
-    struct net_addr client; /* family 0: free */
-    uint16_t port;
+struct flow {
+    struct net_addr client;
+    uint16_t port, next;
+    int fd;
+    uint32_t pinned; /* which of the host's resolvers it is connected to; 0: none */
 };
 
-struct pins {
-    struct pin v[PINS_MAX];
-    unsigned next;
+struct flows {
+    struct flow v[FLOWS_MAX];
+    uint16_t first[FLOW_BUCKETS], of_fd[FLOW_FILES];
+    uint16_t used, free;
+    unsigned n_udp, n_other;
     /* The datagram that libslirp has in hand; family 0: none. */
     struct net_addr client;
     uint16_t port;
@@ -60,7 +71,8 @@ struct gate {
     struct net_addr last; /* refusal that was told, not to be repeated for every packet */
     uint16_t last_port;
     int64_t last_ms;
-    struct pins pins;
+    int64_t full_ms; /* when it was told that there are too many sockets */
+    struct flows flows;
 };
 
 struct device {
@@ -101,9 +113,16 @@ enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
                       uint8_t answer[static FRAME_ANSWER_MAX], size_t *ret_size);
 void gate_in(struct gate *g, const uint8_t *frame, size_t size);
 
-/* pin.c: libslirp has opened a socket for what it has in hand. Is one connected to the resolver? */
-void pin_socket(struct pins *p, int fd);
-bool pin_has(struct pins *p, const struct net_addr *client, uint16_t port);
+/* flows.c */
+/* A datagram that is going to libslirp, until flow_passed. False: it would be one socket too many.
+ */
+bool flow_datagram(struct flows *f, const struct net_addr *client, uint16_t port, bool question);
+void flow_passed(struct flows *f);
+/* What libslirp says of its sockets. */
+void flow_opened(struct flows *f, int fd);
+void flow_closed(struct flows *f, int fd);
+/* Does this client's socket hear the host's resolver alone? */
+bool flow_pinned(struct flows *f, const struct net_addr *client, uint16_t port);
 
 /* device.c */
 ssize_t device_read(struct device *d, void *buf, size_t size); /* -EAGAIN: nothing there */

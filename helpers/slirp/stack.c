@@ -76,12 +76,12 @@ static void timer_mod(void *timer, int64_t expire_ms, void *opaque)
 
 static void socket_opened(int fd, void *opaque)
 {
-    pin_socket(&((struct stack *)opaque)->gate->pins, fd);
+    flow_opened(&((struct stack *)opaque)->gate->flows, fd);
 }
 
 static void socket_closed(int fd, void *opaque)
 {
-    (void)fd, (void)opaque;
+    flow_closed(&((struct stack *)opaque)->gate->flows, fd);
 }
 
 static void notify(void *opaque)
@@ -191,7 +191,7 @@ void stack_input(struct stack *s, const uint8_t *frame, size_t size)
     switch (gate_out(s->gate, frame, size, answer, &n)) {
     case GATE_PASS:
         slirp_input(s->slirp, frame, (int)size);
-        s->gate->pins.client.family = 0;
+        flow_passed(&s->gate->flows);
         break;
     case GATE_ANSWER:
         device_write(s->dev, answer, n);

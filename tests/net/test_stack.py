@@ -1,4 +1,5 @@
 """rootlet-slirp by itself: what a container's frames do, and what they must not do (netlib.py)."""
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -431,6 +432,77 @@ def test_names(small, slirp):
         small.resolv.write_text(f"nameserver {OUTSIDE}\n")
 
 
+FORGE = """
+mine = [int(l.split()[3].rpartition(":")[2]) for l in os.popen("ss -Hanu")]
+answer = struct.pack(">HHHHHH", 7, 0x8180, 1, 1, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1)
+answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 300, 4) + socket.inet_aton("203.0.113.2")
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 53))
+for port in mine:
+    s.sendto(answer, ("127.0.0.1" if sys.argv[1] == "127.0.0.1" else sys.argv[2], port))
+print(len(mine))
+"""
+
+
+def test_forged_answers(small, slirp, tmp_path):
+    """A socket that has asked the resolver hears nobody else, until it sends to somebody else itself."""
+    slirp()
+    asked, forged = tmp_path / "asked", tmp_path / "forged"
+    script = """
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+def heard(timeout):
+    s.settimeout(timeout)
+    try:
+        return s.recv(2000)[:2]
+    except TimeoutError:
+        return None
+question = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1)
+s.sendto(question, ("10.0.2.3", 53))
+out = [heard(10)]
+open(sys.argv[2], "x").close()
+while not os.path.exists(sys.argv[3]):
+    time.sleep(0.01)
+out.append(heard(1))
+s.sendto(b"echo", (sys.argv[1], 7000))
+out.append(heard(10))
+s.sendto(question, ("10.0.2.3", 53))
+out.append(heard(10))
+print(out)"""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        result = pool.submit(inside, small, script, OUTSIDE, asked, forged)
+        wait_for(lambda: asked.exists() or result.done())
+        forgeries = small.host.python(PRELUDE + FORGE, HOST, HOST).stdout
+        forged.touch()
+    assert int(forgeries) >= 1
+    assert result.result() == r"[b'\x00\x07', None, b'ec', b'\x00\x07']"
+
+
+@pytest.mark.skipif(host.SANITIZERS, reason="they keep what is freed")
+def test_too_many_datagrams(small, slirp):
+    """Of so many clients of one container the later ones are refused, with an event; the others go on."""
+    s = slirp()
+    out = inside(small, """
+def one(port, answered=True):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(10)
+    s.bind(("", port))
+    s.connect((sys.argv[1], 7000))
+    try:
+        s.send(b"x")
+        return not answered or s.recv(10) == b"x"
+    except OSError as e:
+        return e.errno
+import errno
+first = [one(10000 + i, i % 200 == 199 or i == 8191) for i in range(8192)]
+later = {one(30000 + i) for i in range(20)}
+print(all(n is True for n in first), later == {errno.EHOSTUNREACH}, one(10000), refused(sys.argv[1], 7000))""", OUTSIDE, timeout=120)
+    assert out == "True True True done", out
+    event, = s.events(n=1)
+    assert (event["protocol"], event["sockets"]) == ("udp", "8192"), event
+    assert s.pss() < 64 << 10
+
+
 # --- egress ---
 
 def test_egress_addresses(small, slirp):
@@ -473,18 +545,6 @@ def test_egress_names(small, slirp):
         [e.get("name") for e in events] == [None, "evil.test", "example.org", "example.org", None], events
     # By TCP nothing is asked, and other ports of the name server are not there.
     assert refusals(small, "10.0.2.3,53", "10.0.2.3,7000", "fd00::3,53") == ["EHOSTUNREACH"] * 2 + ["EACCES"]
-
-
-FORGE = """
-mine = [int(l.split()[3].rpartition(":")[2]) for l in os.popen("ss -Hanu")]
-answer = struct.pack(">HHHHHH", 7, 0x8180, 1, 1, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1)
-answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 300, 4) + socket.inet_aton("203.0.113.2")
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind((sys.argv[1], 53))
-for port in mine:
-    s.sendto(answer, ("127.0.0.1" if sys.argv[1] == "127.0.0.1" else sys.argv[2], port))
-print(len(mine))
-"""
 
 
 def test_egress_forged_answers(small, slirp):
