@@ -289,47 +289,6 @@ static void put_name(const char *set, const char *device)
     nft_elem_add(&batch, set, 0, &e);
 }
 
-int rules_ensure(struct helper *h, const struct bridge *b, struct err *e)
-{
-    int r = -ENOENT;
-    for (int i = 0; i < 8 && r == -ENOENT; i++) {
-        r = rules_check_table(h);
-        if (r == -ENOENT) {
-            r = make_tables(h, e);
-            if (r < 0 && r != -EEXIST)
-                return r;
-            r = rules_check_table(h);
-        }
-        if (r == -EEXIST)
-            return err_msg(e, EEXIST, "the nftables table inet %s is of another version or owner",
-                           RULES_TABLE);
-        if (r < 0)
-            continue;
-        nft_begin(&batch, 0);
-        nft_table(&batch, NFPROTO_INET, RULES_TABLE);
-        put_name("bridges", b->name);
-        if (b->masquerade)
-            put_name("masq", b->name);
-        if (b->host_access)
-            put_name("host", b->name);
-        r = nft_commit(h->nf, &batch);
-    }
-    return r < 0 ? err_set(e, -r, "prepare the table inet %s", RULES_TABLE) : 0;
-}
-
-static const char *uplinks_of(int family)
-{
-    return family == 4 ? "uplinks4" : "uplinks6";
-}
-
-int rules_uplink_add(struct helper *h, int family, const char *device)
-{
-    nft_begin(&batch, 0);
-    nft_table(&batch, NFPROTO_INET, RULES_TABLE);
-    put_name(uplinks_of(family), device);
-    return nft_commit(h->nf, &batch);
-}
-
 struct names {
     char v[POLICY_BRIDGES][IFNAMSIZ];
     size_t n;
@@ -357,6 +316,54 @@ static void drop_name(struct helper *h, const char *set, const char *device)
     nft_table(&batch, NFPROTO_INET, RULES_TABLE);
     if (nft_elems(h->nf, &from, keep_name, &w) == 0 && w.has)
         nft_elem_del(&batch, set, name, sizeof(name));
+}
+
+/* As net.conf says now, also when the bridge is older. */
+static void set_name(struct helper *h, const char *set, const char *device, bool in)
+{
+    if (in)
+        put_name(set, device);
+    else
+        drop_name(h, set, device);
+}
+
+int rules_ensure(struct helper *h, const struct bridge *b, struct err *e)
+{
+    int r = -ENOENT;
+    for (int i = 0; i < 8 && r == -ENOENT; i++) {
+        r = rules_check_table(h);
+        if (r == -ENOENT) {
+            r = make_tables(h, e);
+            if (r < 0 && r != -EEXIST)
+                return r;
+            r = rules_check_table(h);
+        }
+        if (r == -EEXIST)
+            return err_msg(e, EEXIST, "the nftables table inet %s is of another version or owner",
+                           RULES_TABLE);
+        if (r < 0)
+            continue;
+        nft_begin(&batch, 0);
+        nft_table(&batch, NFPROTO_INET, RULES_TABLE);
+        put_name("bridges", b->name);
+        set_name(h, "masq", b->name, b->masquerade);
+        set_name(h, "host", b->name, b->host_access);
+        r = nft_commit(h->nf, &batch);
+    }
+    return r < 0 ? err_set(e, -r, "prepare the table inet %s", RULES_TABLE) : 0;
+}
+
+static const char *uplinks_of(int family)
+{
+    return family == 4 ? "uplinks4" : "uplinks6";
+}
+
+int rules_uplink_add(struct helper *h, int family, const char *device)
+{
+    nft_begin(&batch, 0);
+    nft_table(&batch, NFPROTO_INET, RULES_TABLE);
+    put_name(uplinks_of(family), device);
+    return nft_commit(h->nf, &batch);
 }
 
 void rules_uplink_drop(struct helper *h, int family, const char *device)

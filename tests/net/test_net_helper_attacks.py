@@ -116,6 +116,19 @@ def test_other_users_by_the_card_of_the_port(lab):
     assert sniffer.communicate(timeout=20)[0].split() == ["fromhost"]
 
 
+def test_access_to_the_host_is_taken_back(lab):
+    """With the next call after net.conf was changed, not with the end of the bridge."""
+    def reaches(c):
+        return c.run("curl", "-sS", "--max-time", "1", "http://10.88.0.1:9090/", check=False) == "good"
+    lab.helper.policy(BRIDGE + " host-access", f"{lab.names[0]} rlbr0 4 auto")
+    a = lab.container().up()
+    with says(lab.world.host, "good", 9090):
+        assert reaches(a)
+        lab.helper.policy(BRIDGE, f"{lab.names[0]} rlbr0 4 auto")
+        lab.container().up()
+        assert not reaches(a)
+
+
 def test_host_speaks_by_the_bridge_only(lab):
     """A slot's device has no addresses of its own, not even link-local ones."""
     a = lab.container().up()
