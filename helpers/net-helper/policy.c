@@ -300,7 +300,9 @@ int policy_read(const char *path, struct policy *ret, struct err *e)
     size_t size = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return err_set(e, errno, "%s", path);
+        return errno == ENOENT
+                   ? err_msg(e, ENOENT, "no bridge is granted to anybody: there is no %s", path)
+                   : err_set(e, errno, "%s", path);
     if (fstat(fd, &st) < 0)
         return err_set(e, errno, "%s", path);
     if (!S_ISREG(st.st_mode) || st.st_uid != 0 || st.st_mode & (S_IWGRP | S_IWOTH))

@@ -139,7 +139,7 @@ static int choose(struct network *n, const struct wire_network_request *q, struc
                 r = err_hint(
                     e,
                     err_msg(e, ENOSPC, "no free address in %s", net_cidr_format(&range->net, net)),
-                    "it has %zu of its members; 'rootlet network create' makes a wider one",
+                    "%zu containers are in it; 'rootlet network create' makes a wider one",
                     n->n_members);
         }
     }

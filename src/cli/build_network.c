@@ -64,7 +64,8 @@ static int check_driver(const struct network_config *n, struct err *e)
     if (*d && (!(*d)->probe || (*d)->probe(why) > 0))
         return 0;
     return err_hint(e, err_msg(e, ENOTSUP, "network %s (driver %s): %s", n->name, n->driver, why),
-                    "networks of 'rootlet network create NAME' need no privilege");
+                    "networks of 'rootlet network create NAME' need no privilege; "
+                    "rootlet doctor tells how the administrator allows a bridge");
 }
 
 /* They are there; an id becomes the name. */

@@ -151,8 +151,11 @@ static int check_driver(const struct create_opts *o, struct err *e)
     for (size_t i = 0; all[i]; i++)
         if (streq(all[i]->name, driver) && all[i]->probe && all[i]->probe(why) <= 0)
             return err_hint(e, err_msg(e, ENOTSUP, "--driver %s: %s", driver, why),
-                            streq(driver, "user") ? "rootlet info tells more"
-                                                  : "without --driver no privilege is needed");
+                            streq(driver, "user")
+                                ? "rootlet info tells more"
+                                : "without --driver it is a network of your own, as of podman and "
+                                  "docker but without privileges; rootlet doctor "
+                                  "tells how the administrator allows a bridge");
     for (char **x = o->egress; x && *x; x++) {
         int r = egress_check(*x, e);
         if (r < 0)

@@ -57,8 +57,13 @@ static void probe_bridge(const struct conf *c, struct finding *f)
 {
     (void)c;
     probe_joining("bridge", f);
-    finding_fix(f, "as root: install rootlet-net-helper with its capability and "
-                   "/etc/rootlet/net.conf; networks of the driver user do without");
+    scoped_free char *libexec = conf_libexec();
+    finding_fix(
+        f,
+        "as root: setcap cap_net_admin+ep %s/rootlet-net-helper, and lines like \"bridge rlbr0 "
+        "172.20.0.0/16 masquerade\" and \"USER rlbr0 8 auto\" in /etc/rootlet/net.conf, see "
+        "rootlet-net-helper(8); networks of the driver user do without",
+        libexec);
 }
 
 /* Two numbers of a file below /proc/sys/net/ipv4; how many there are. */

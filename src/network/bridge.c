@@ -42,8 +42,14 @@ static int reword(int r, const char *path, struct err *e)
         return err_msg(e, ENOTSUP,
                        HELPER " lacks its capability: as root, setcap cap_net_admin+ep %s", path);
     r = err_msg(e, ENOTSUP, "%s", text);
-    if (strstr(text, "net.conf"))
+    if (strstr(text, "granted to anybody"))
+        err_hint(e, r,
+                 "the administrator makes it: \"bridge rlbr0 172.20.0.0/16 masquerade\" and "
+                 "\"USER rlbr0 8 auto\" are a beginning, rootlet-net.conf(5) has the rest");
+    else if (strstr(text, "net.conf"))
         err_hint(e, r, "the administrator grants bridges there: rootlet-net.conf(5)");
+    else if (strstr(text, "capability"))
+        err_hint(e, r, "rootlet-net-helper(8) tells what the administrator does");
     return r;
 }
 
@@ -68,7 +74,7 @@ static int call(const char *libexec, char *const *args, const int *fds, size_t n
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
     if (r == 127)
         return err_hint(e, err_msg(e, ENOENT, "%s is not installed", path),
-                        "see rootlet-net-helper(8)");
+                        "rootlet-net-helper(8) tells what the administrator does");
     if (r != 0)
         return reword(r < 0 ? r : -EIO, path, e);
     if (lseek(out, 0, SEEK_SET) < 0 || fs_read_fd(out, ANSWER_MAX, &text, e) < 0)

@@ -106,6 +106,11 @@ void translate_network(struct job *j)
     scoped_free char *name = quadlet_resource_name(j->file);
     scoped_command struct command c = command_of(j, "network create --ignore");
     scoped_command struct command rm = command_of(j, "network rm");
+    scoped_free char *driver = value_of(j, "Driver");
+    if (streq(driver, "bridge"))
+        quadlet_problem(j->file, QUADLET_NOTE, job_line(j, "Driver"),
+                        "a bridge of the host, by rootlet-net-helper; without "
+                        "the key it is a network as podman's are, and needs no privilege");
     command_keys(&c);
     add_subnets(j, &c);
     command_own_args(&c);

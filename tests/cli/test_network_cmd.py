@@ -213,6 +213,10 @@ def test_what_info_and_doctor_say(rootlet):
     assert set(found) >= {"network", "named networks", "host bridge", "ports", "ping", "name servers"}
     assert found["network"]["level"] == ("ok" if drivers["slirp"]["Usable"] else "note")
     assert found["named networks"]["level"] == "ok" and "can be published" in found["ports"]["found"]
+    if found["host bridge"]["level"] != "ok":
+        for word in ("setcap cap_net_admin+ep /", "net.conf", "rootlet-net-helper(8)"):
+            assert word in found["host bridge"]["fix"], found["host bridge"]
+        rootlet.fails("network", "create", "-d", "bridge", "x", match="--driver bridge: .*\nhint: without --driver .*rootlet doctor")
     for name in ("network", "host bridge", "ports", "ping", "name servers"):
         assert found[name]["level"] == "ok" or found[name]["fix"], found[name]
 

@@ -136,6 +136,9 @@ def test_networks_and_ports(module_rootlet):
     assert module_rootlet.ok("network", "inspect", "-f", "{{.internal}} {{.network_dns_servers}}", "systemd-n").text == "true [192.0.2.1]"
     module_rootlet.ok(*words)  # the service is started again
     module_rootlet.ok("network", "rm", "systemd-n")
+    path.write_text("[Network]\nDriver=bridge\n")
+    r = call(module_rootlet, "check", path, rc=0)
+    assert "2: Driver=: a bridge of the host, by rootlet-net-helper" in r.out + r.err, r
     path.unlink()
 
 

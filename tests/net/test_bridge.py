@@ -1,6 +1,7 @@
 """--network bridge: containers on a bridge of the host, by rootlet-net-helper."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -91,6 +92,13 @@ def test_not_granted(net, helper):
     try:
         r = net.fails("run", "--rm", "--network", "bridge", net.image(), "true")
         assert "net.conf" in r.err and "hint:" in r.err
+        helper.conf.unlink()
+        r = net.fails("network", "create", "-d", "bridge", "x")
+        assert re.search(r"--driver bridge: no bridge is granted to anybody: there is no /\S+\nhint: without --driver ", r.err), r
+        r = net.fails("run", "--rm", "--network", "bridge", net.image(), "true")
+        assert "granted to anybody" in r.err and "rootlet doctor tells how the administrator allows a bridge" in r.err, r
+        host = next(d for d in net.ok("info", "--format", "{{json .Network}}").json() if d["Name"] == "bridge")
+        assert not host["Usable"] and "no bridge is granted" in host["Why"], host
     finally:
         helper.policy(before)
 
