@@ -19,6 +19,7 @@
 #include "cli/prune.h"
 #include "container/hunt.h"
 #include "image/store.h"
+#include "network/store.h"
 #include "userns/userns.h"
 #include "volume/volume.h"
 
@@ -49,7 +50,7 @@ static const char *const root_names[] = {"containers", "names",      "images",  
                                          "ingest",     "trash",      "volumes",    "networks",
                                          "version",    "lost+found", "run-root",   NULL};
 static const char *const root_prefixes[] = {".tmp-", ".probe-", ".nfs", NULL};
-static const char *const run_names[] = {NULL};
+static const char *const run_names[] = {"networks", NULL};
 static const char *const run_prefixes[] = {".tmp-", "probe.", "events", "told-", NULL};
 
 static void place_release(struct place *p)
@@ -125,12 +126,14 @@ static int ask(const struct place *root, const struct place *run, struct err *e)
     struct ctr_state *states = NULL;
     struct store_image *images = NULL;
     struct volume *volumes = NULL;
-    size_t n = 0, n_images = 0, n_volumes = 0, up = 0;
+    struct network_config *networks = NULL;
+    size_t n = 0, n_images = 0, n_volumes = 0, n_networks = 0, up = 0;
     struct err ignored = ERR_INIT; /* a damaged store can be counted in parts only */
     scoped_str struct str out = STR_INIT;
     (void)!container_list(cli_conf(), &states, &n, &ignored);
     (void)!store_list(cli_conf(), &images, &n_images, &ignored);
     (void)!volume_list(cli_conf(), &volumes, &n_volumes, &ignored);
+    (void)!network_list(cli_conf(), &networks, &n_networks, &ignored);
     for (size_t i = 0; i < n; i++)
         up += ctr_state_alive(&states[i]);
     str_add(&out, ":");
@@ -139,6 +142,7 @@ static int ask(const struct place *root, const struct place *run, struct err *e)
         str_addf(&out, ", of which %zu run%s", up, up == 1 ? "s" : "");
     count(&out, n_images, "image");
     count(&out, n_volumes, "volume");
+    count(&out, n_networks, "network");
     if (root->fd >= 0)
         str_addf(&out, "\n  - everything else in the store %s", root->path);
     if (run->fd >= 0)
@@ -147,6 +151,7 @@ static int ask(const struct place *root, const struct place *run, struct err *e)
     container_list_free(states, n);
     store_list_free(images, n_images);
     volume_list_free(volumes, n_volumes);
+    network_list_free(networks, n_networks);
     return prune_ask(out.s, e);
 }
 

@@ -209,13 +209,15 @@ def test_reset(rootlet):
     rootlet.wait_for(lambda: "ready" in rootlet.ok("logs", "a").out)
     rootlet.ok("pod", "create", "p")
     rootlet.ok("run", "-d", "--pod", "p", box, "sleep", "1000")
+    rootlet.ok("network", "create", "n")
+    rootlet.ok("run", "-d", "--network", "n", "-p", "127.0.0.1::80", box, "sleep", "1000")
     rootlet.fails("system", "reset", match="nobody is there to answer")
     out = rootlet.ok("system", "reset", input="n\n").out
-    for line in ("WARNING! This will remove:\n", "  - 3 containers, of which 3 run\n", "  - 1 image\n", "  - 1 volume\n",
+    for line in ("WARNING! This will remove:\n", "  - 4 containers, of which 4 run\n", "  - 1 image\n", "  - 1 volume\n", "  - 1 network\n",
                  f"  - everything else in the store {rootlet.store.root}\n",
                  f"  - everything in the run directory {rootlet.store.runroot}\n", "The configuration stays.\n"):
         assert line in out
-    assert len(names(rootlet)) == 3
+    assert len(names(rootlet)) == 4
     assert rootlet.ok("system", "reset", "-f").out == ""
     assert not rootlet.store.root.exists() and not rootlet.store.runroot.exists()
     rootlet.ok("system", "reset", "-f")  # there is nothing, which is fine
