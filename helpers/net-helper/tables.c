@@ -12,6 +12,7 @@
 #include "sys/nft-port.h"
 
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter_bridge.h>
 #include <linux/rtnetlink.h>
 
@@ -98,6 +99,20 @@ static void add_dnat(struct nft *b, const char *map, int family, bool any)
     nft_rule_end(b);
 }
 
+/* Not with ports below 1024, which are the host's own: what a server outside sends there in answer
+ * to a container would never reach the host's service. */
+static void masquerade(struct nft *b)
+{
+    const uint16_t ports[] = {htons(1024), htons(65535)};
+    nft_immediate(b, N(0), &ports[0], sizeof(ports[0]));
+    nft_immediate(b, N(1), &ports[1], sizeof(ports[1]));
+    struct nft_expr x = nft_expr_begin(b, "masq");
+    nl_put_be32(&b->m, NFTA_MASQ_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
+    nl_put_be32(&b->m, NFTA_MASQ_REG_PROTO_MIN, N(0));
+    nl_put_be32(&b->m, NFTA_MASQ_REG_PROTO_MAX, N(1));
+    nft_expr_end(b, x);
+}
+
 static void add_nat(struct nft *b)
 {
     /* After the administrator's own translations (-100; of firewalld -90): the first one counts. */
@@ -112,7 +127,7 @@ static void add_nat(struct nft *b)
     device_in(b, NFT_META_IIFNAME, "masq");
     nft_meta(b, N(0), NFT_META_OIFNAME);
     nft_lookup(b, "bridges", N(0), NFT_LOOKUP_F_INV);
-    nft_masquerade(b);
+    masquerade(b);
     nft_rule_end(b);
     /* From a container to a published port of another: the answer has to come back through us. */
     nft_rule_begin(b, "postrouting");

@@ -279,6 +279,31 @@ def test_stopped_while_publishing(lab):
     s.close()
 
 
+def test_masquerading_takes_no_low_port(lab):
+    """A container that asks a server from port 123 does not get what the server sends to the host's."""
+    a = lab.container().up()
+    with lab.world.host.entered():
+        service = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with lab.world.outside.entered():
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with a_namespace(a).entered():
+        evil = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    service.bind(("0.0.0.0", 123))
+    server.bind((OUTSIDE, 123))
+    evil.bind(("0.0.0.0", 123))
+    evil.sendto(b"x", (OUTSIDE, 123))
+    server.settimeout(5)
+    data, peer = server.recvfrom(10)
+    assert data == b"x" and peer[0] == HOST and peer[1] >= 1024
+    server.sendto(b"answer", peer)
+    assert heard(evil) == b"answer"
+    server.sendto(b"time", (HOST, 123))
+    assert heard(service) == b"time" and heard(evil, 0.2) == b""
+    for sock in (service, server, evil):
+        sock.close()
+    assert a.pings(OUTSIDE)
+
+
 # --- forwarding ---
 
 
