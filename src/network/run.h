@@ -75,6 +75,7 @@ struct network_run {
     int route_fd;
     int netns_fd, userns_fd; /* kept while it runs; -1 before */
     int init_fd;             /* pidfd of the init; -1 before */
+    int patience_ms;         /* so long the process of a network is waited for; 0: half a minute */
     struct network_interface *interfaces;
     size_t n_interfaces;
     char **dns;              /* what the container asks, set by attach */

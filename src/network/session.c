@@ -20,6 +20,8 @@
 #define SOON_NS (30 * INT64_C(1000000000))
 #define RESTARTS_MAX 5
 #define PARTS_MAX 16
+#define ADOPTION_MS 10000 /* a command waits for it half a minute */
+#define IN_LOOP_MS 2000   /* all else waits meanwhile: signals, logs, stop */
 
 /* A driver at work: that of the plan, those of its networks, that of the published ports. */
 struct part {
@@ -143,6 +145,7 @@ int network_session_attach(void *session, const struct network_target *t, struct
     int r = keep_target(&n->run, t, e);
     for (size_t i = 0; r == 0 && i < n->n_parts; i++)
         r = attach_part(n, &n->part[i], e);
+    n->run.patience_ms = IN_LOOP_MS;
     return r == 0 ? network_files_write(&n->run, e) : r;
 }
 
@@ -238,11 +241,13 @@ int network_session_adopt(const struct network_request *req, const struct networ
     if (r == 0 && n->n_parts > 0)
         r = open_target(&n->run, was->pid, was->pidfd, e);
     n->run.ports = strv_dup(was->ports);
+    n->run.patience_ms = ADOPTION_MS;
     take_state(&n->run, &st);
     for (size_t i = 0; r == 0 && i < n->n_parts; i++)
         adopt_part(n, &n->part[i], &st);
     if (r == 0)
         revive_dead(n);
+    n->run.patience_ms = IN_LOOP_MS;
     network_state_release(&st);
     if (r < 0 || n->n_parts == 0)
         network_session_leave(n);

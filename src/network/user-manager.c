@@ -25,6 +25,7 @@
 #define STALE_TRIES 30  /* longer than one without members stays */
 #define PAUSE_MS 50     /* one that ends holds its lock as long */
 #define ANSWER_MS 30000 /* with a scope to be made on a slow machine */
+#define FRESH_MS 10000  /* for that at least, of a process that was just started */
 
 extern char **environ;
 
@@ -163,8 +164,14 @@ static int start(const struct network_run *run, const char *name, int dirfd, str
     return r < 0 ? r : take_fd(&ours);
 }
 
+static int patience(const struct network_run *run, bool fresh)
+{
+    int ms = run && run->patience_ms ? run->patience_ms : ANSWER_MS;
+    return fresh && ms < FRESH_MS ? FRESH_MS : ms;
+}
+
 /* 0: an answer. -ECONNRESET: it has ended, and another try may be better. */
-static int ask(int fd, const struct wire_network_request *q, const int along[2],
+static int ask(int fd, const struct wire_network_request *q, const int along[2], int wait_ms,
                struct user_lease *l, struct err *e)
 {
     int fds[SOCK_MAX_FDS];
@@ -174,8 +181,10 @@ static int ask(int fd, const struct wire_network_request *q, const int along[2],
     struct pollfd p = {.fd = fd, .events = POLLIN};
     ssize_t n;
     do {
-        if (poll(&p, 1, ANSWER_MS) != 1)
-            return err_msg(e, ETIMEDOUT, "its process gives no answer");
+        if (poll(&p, 1, wait_ms) != 1)
+            return err_hint(e, err_msg(e, ETIMEDOUT, "its process gives no answer"),
+                            "is rootlet-network stopped or overloaded? After its end the members "
+                            "begin another one");
         n = sock_recv(fd, &l->reply, sizeof(l->reply), fds);
         if (n <= 0)
             return -ECONNRESET;
@@ -210,10 +219,11 @@ int user_exchange(const struct network_run *run, const struct wire_network_reque
     for (int i = 0; r == -ECONNRESET && i < TRIES; i++) {
         struct err why = ERR_INIT;
         scoped_fd int fd = sock_connect_at(dirfd, "sock", &why);
-        if (fd < 0)
+        bool fresh = fd < 0;
+        if (fresh)
             fd = start(run, q->network.name, dirfd, l, &why);
         if (fd >= 0) {
-            r = ask(fd, q, target, l, e);
+            r = ask(fd, q, target, patience(run, fresh), l, e);
             l->ctl = r == 0 ? take_fd(&fd) : -1;
         } else if (fd != -EWOULDBLOCK) {
             if (e)
@@ -241,7 +251,7 @@ int user_tell(const struct network_run *run, const char *network, int ctl,
     snprintf(q->id, sizeof(q->id), "%s", run->id);
     int r = user_network_load(run->conf, network, &q->network, NULL);
     if (r == 0)
-        r = ask(ctl, q, (const int[2]){fd, -1}, &l, NULL);
+        r = ask(ctl, q, (const int[2]){fd, -1}, patience(run, false), &l, NULL);
     user_lease_release(&l);
     return r;
 }
@@ -289,7 +299,7 @@ int network_user_space(const struct conf *c, const char *name, int ret[2], struc
     scoped_fd int dirfd = r < 0 ? -1 : conf_open_run(c, sub, false, NULL);
     scoped_fd int fd = dirfd < 0 ? -1 : sock_connect_at(dirfd, "sock", NULL);
     if (r == 0)
-        r = fd < 0 ? -ECONNRESET : ask(fd, q, (const int[2]){-1, -1}, &l, e);
+        r = fd < 0 ? -ECONNRESET : ask(fd, q, (const int[2]){-1, -1}, ANSWER_MS, &l, e);
     if (r == -ECONNRESET)
         err_hint(e,
                  err_msg(e, ENOTCONN, "network %s: no container that runs is a member of it", name),

@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from lib import runner
 from world import OUTSIDE, OUTSIDE6, wait_for
 
 SLEEP = ("sleep", "100000")
@@ -372,6 +374,30 @@ def test_killed_supervisor_and_manager(net):
     os.kill(pids[0], signal.SIGKILL)
     assert wait_for(lambda: net("exec", "one", "timeout", "5", "wget", "-qO-", "http://two/name").out, what="the network")
     assert interfaces(net, "one") == before
+
+
+@pytest.mark.rows("B17", "B28")
+def test_stopped_manager(net):
+    """What waits for one that is stopped, waits two seconds: the supervisor has other things to do."""
+    for n in "ab":
+        create(net, n)
+    start(net, "one", "--network", "a")
+    start(net, "two", "--network", "b")
+    pids = managers(net)["b"]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        r = net.fails("network", "connect", "b", "one", match="its process gives no answer")
+        assert r.seconds < 6 + 10 * runner.PATIENCE
+        begin = time.monotonic()
+        net.ok("rm", "-f", "-t", "0", "two")
+        assert time.monotonic() - begin < 6 + 10 * runner.PATIENCE
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    # What the one that gave up has left is no obstacle.
+    wait_for(lambda: net("network", "connect", "b", "one").rc == 0, what="the network")
+    assert set(interfaces(net, "one")) == {"a", "b"}
 
 
 @pytest.mark.rows("B17", "B28")
