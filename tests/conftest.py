@@ -39,17 +39,12 @@ def pytest_configure(config):
         pytest.exit(f"{host.BUILDDIR}/rootlet is not built", 1)
     if host.is_root():
         pathlib.Path(host.LOCK).parent.mkdir(parents=True, exist_ok=True)
+    host.open_devices()
     config.rootlet_base = host.make_base()
     # After pytest's own end: its temporary directories lie there too.
     atexit.register(host.remove_base, config.rootlet_base)
-    config.rootlet_restore = host.open_devices()
     os.environ["ROOTLET_TEST_BASE"] = str(config.rootlet_base)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(config.rootlet_base)
-
-
-def pytest_unconfigure(config):
-    if hasattr(config, "rootlet_base"):
-        config.rootlet_restore()
 
 
 def belongs_here(item):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lib import runner
+from lib import host, runner
 from world import OUTSIDE, OUTSIDE6, wait_for
 
 SLEEP = ("sleep", "100000")
@@ -498,17 +498,15 @@ def test_a_look_inside(net):
 @pytest.mark.rows("B28")
 def test_without_a_tap(net):
     """Where /dev/net/tun is closed, as in many build machines."""
-    if os.path.exists("/dev/net/tun"):
-        mode = os.stat("/dev/net/tun").st_mode & 0o7777
-        os.chmod("/dev/net/tun", 0o600)
-    try:
+    with host.closed_device("/dev/net/tun"):
         create(net, "n", "--ipv6")
         start(net, "one", "--network", "n")
-        assert net.ok("exec", "one", "wget", "-qO-", f"http://{OUTSIDE}:8000/").out
-        assert net.ok("exec", "one", "wget", "-qO-", f"http://[{OUTSIDE6}]:8000/").out
-    finally:
-        if os.path.exists("/dev/net/tun"):
-            os.chmod("/dev/net/tun", mode)
+        manager, *_ = managers(net)["n"]
+        uplinks = [p for p, words in net.user.processes().items() if "rootlet-slirp" in words]
+        held = {v for p in (manager, *uplinks) for v in host.descriptors(p).values()}
+        assert uplinks and "/dev/net/tun" not in held, held
+    assert net.ok("exec", "one", "wget", "-qO-", f"http://{OUTSIDE}:8000/").out
+    assert net.ok("exec", "one", "wget", "-qO-", f"http://[{OUTSIDE6}]:8000/").out
 
 
 @pytest.mark.rows("B28", "B30")

@@ -3,12 +3,14 @@
 The pytest process that the user started (the controller) prepares what all workers share; each
 worker makes users of its own, so that the leak audit of one never sees what another runs."""
 import contextlib
+import ctypes
 import fcntl
 import os
 import pathlib
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -22,6 +24,8 @@ PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", 
 PROGRAMS += tuple(p for p in ("rootlet-slirp", "rootlet-ports", "rootlet-network", "rootlet-net-helper")
                   if (BUILDDIR / p).exists())
 DEVICES = ("/dev/fuse", "/dev/net/tun")
+CLONE_NEWNS = 0x20000
+_libc = ctypes.CDLL(None, use_errno=True)
 LOCK = "/run/lock/rootlet-tests"
 SUBIDS = 65536
 FIRST_SUBID = 200_000_000
@@ -96,20 +100,53 @@ def remove_base(base):
     shutil.rmtree(base, ignore_errors=True)
 
 
-def open_devices():
-    """Lets everybody use the devices that drivers open. Returns what closes them again."""
-    old = []
-    for path in DEVICES if is_root() else ():
-        with contextlib.suppress(OSError):
-            mode = os.stat(path).st_mode & 0o7777
-            if mode & 0o666 != 0o666:
-                os.chmod(path, 0o666)
-                old.append((path, mode))
+def _own_mounts():
+    """A mount namespace of this thread's own, and of what it starts."""
+    if _libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    run("mount", "--make-rprivate", "/")
 
-    def restore():
-        for path, mode in old:
-            os.chmod(path, mode)
-    return restore
+
+def _cover(path, mode):
+    """Another node of the same device, in this mount namespace only: the machine's keeps its mode."""
+    place = tempfile.mkdtemp(prefix="rldev")
+    try:
+        run("mount", "-t", "tmpfs", "-o", "mode=755", "rltest", place)
+        os.mknod(f"{place}/node", stat.S_IFCHR | 0o600, os.stat(path).st_rdev)
+        os.chmod(f"{place}/node", mode)
+        run("mount", "--bind", f"{place}/node", path)
+    finally:
+        subprocess.run(["umount", "-l", place], check=False, stderr=subprocess.DEVNULL)
+        os.rmdir(place)
+
+
+def open_devices():
+    """Lets everybody of this run use the devices that drivers open. To be called before anything is mounted; where it
+    may not be done, what needs them is skipped."""
+    closed = [d for d in DEVICES if os.path.exists(d) and os.stat(d).st_mode & 0o666 != 0o666]
+    if not closed or not is_root():
+        return
+    with contextlib.suppress(OSError, RuntimeError):
+        _own_mounts()
+        for path in closed:
+            _cover(path, 0o666)
+
+
+@contextlib.contextmanager
+def closed_device(path):
+    """For what this thread starts meanwhile, only root may use it."""
+    directory = os.getcwd()
+    home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _own_mounts()
+        if os.path.exists(path):
+            _cover(path, 0o600)
+        yield
+    finally:
+        left = _libc.setns(home, CLONE_NEWNS)
+        os.close(home)
+        os.chdir(directory)
+        assert left == 0, "the thread's mount namespace"
 
 
 def _ids(pid):
