@@ -3,17 +3,21 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/fs.h"
 #include "cli/cli.h"
 #include "net/ports.h"
+#include "network/publish.h"
+#include "sys/sock.h"
 
 struct port_opts {
-    bool all, latest;
+    bool all, latest, stats;
 };
 
 #define O(m) offsetof(struct port_opts, m)
 static const struct opt port_table[] = {
     {"all", 'a', OPT_FLAG, O(all), NULL, "Of all running containers, with their ids in front"},
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"stats", 0, OPT_FLAG, O(stats), NULL, "What went through all its ports since the start"},
     {NULL},
 };
 
@@ -83,6 +87,29 @@ static int all_ports(struct err *e)
     return r;
 }
 
+/* Asks the process that serves the ports, which takes questions from everybody of our user id. */
+static int print_stats(const struct container *c, struct err *e)
+{
+    struct wire_ports_stats s = {.ports = 0};
+    scoped_fd int dir_fd =
+        ctr_state_alive(&c->state) ? conf_open_run(cli_conf(), c->id, false, NULL) : -1;
+    scoped_fd int fd = dir_fd < 0 ? -1 : sock_connect_at(dir_fd, "ports.sock", NULL);
+    if (fd < 0)
+        return err_msg(e, ENOENT, "--stats: %s publishes no ports now", c->rec.name);
+    int r = publish_ask_stats(fd, &s, e);
+    if (r < 0)
+        return r;
+    printf("ports             %u%s\n", s.ports, s.paused ? " (paused: no descriptors left)" : "");
+    printf("tcp now           %u\ntcp accepted      %llu\ntcp refused       %llu\n", s.connections,
+           (unsigned long long)s.accepted, (unsigned long long)s.refused);
+    printf("tcp bytes in      %llu\ntcp bytes out     %llu\n", (unsigned long long)s.bytes_in,
+           (unsigned long long)s.bytes_out);
+    printf("udp clients now   %u\nudp packets in    %llu\nudp packets out   %llu\n", s.flows,
+           (unsigned long long)s.packets_in, (unsigned long long)s.packets_out);
+    printf("udp packets lost  %llu\n", (unsigned long long)s.packets_lost);
+    return 0;
+}
+
 static int port(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     const struct port_opts *o = opts;
@@ -92,12 +119,16 @@ static int port(const struct cmd *cmd, void *opts, char **args, struct err *e)
     if (o->all && (o->latest || args[0]))
         return err_msg(e, EINVAL, "port: --all and %s exclude each other",
                        o->latest ? "--latest" : "names");
+    if (o->all && o->stats)
+        return err_msg(e, EINVAL, "port: --stats is of one container");
     if (o->all)
         return all_ports(e);
     if (!o->latest && !name)
         return err_hint(e, err_msg(e, EINVAL, "port: no container given"),
                         "a name or id, --latest or --all");
     const char *typed = o->latest ? args[0] : args[1];
+    if (typed && o->stats)
+        return err_msg(e, EINVAL, "port: --stats is of all ports together");
     scoped_free char *want = typed ? wanted_port(typed) : NULL;
     if (typed && !want)
         return err_hint(e, err_msg(e, EINVAL, "port: \"%s\" is not a port of a container", typed),
@@ -107,6 +138,8 @@ static int port(const struct cmd *cmd, void *opts, char **args, struct err *e)
     if (r < 0)
         return err_add(e, r, "port");
     scoped_container struct container owner = {.dir_fd = -1};
+    if (o->stats)
+        return print_stats(cli_network_owner(&c, &owner) ? &owner : &c, e);
     char *const *ports = cli_network_owner(&c, &owner) ? owner.state.ports : c.state.ports;
     size_t n = ctr_state_alive(&c.state) ? print_ports(ports, want, "") : 0;
     if (want && !n)

@@ -291,3 +291,23 @@ def test_a_large_range(net):
     net.ok("port", "rm", "web", "1000-1998")
     assert published(net) == {"1999/tcp": ["0.0.0.0:20999"]}
     assert peer(net.world.outside, HOST, 20999) == OUTSIDE
+
+
+@pytest.mark.rows("A52")
+def test_statistics(net, world):
+    """port --stats: what went through, and what nobody took."""
+    def stats():
+        return {line[:17].strip(): int(line[17:].split()[0]) for line in net.ok("port", "--stats", "web").out.splitlines()}
+    serve(net, "-p", "8080:80", "-p", "8081:81", "-p", "8053:53/udp")
+    before = stats()
+    assert before["ports"] == 3 and not any(n for name, n in before.items() if name != "ports"), before
+    assert peer(world.outside, HOST, 8080)
+    assert peer(world.outside, HOST, 8081) == ""
+    wait_for(lambda: stats()["tcp now"] == 0, what="the end of the connections")
+    now = stats()
+    assert now["tcp accepted"] == 2 and now["tcp refused"] == 1, now
+    assert now["tcp bytes in"] > 50 and now["tcp bytes out"] > 50, now
+    net.fails("port", "--stats", "web", "80", match="all ports together")
+    net.fails("port", "--stats", "--all", match="of one container")
+    net.ok("stop", "-t", "0", "web")
+    net.fails("port", "--stats", "web", match="web publishes no ports now")
