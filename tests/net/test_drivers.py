@@ -198,6 +198,22 @@ def test_a_killed_supervisor_whose_container_ends(net, out):
 
 
 @pytest.mark.rows("B17")
+@pytest.mark.parametrize("words", [("stop", "c"), ("rm", "-f", "c")])
+def test_pasta_without_anybody(net, out, words):
+    """Nor is there the leash that would end it with the container: the next command for it does."""
+    if out.name != "pasta":
+        pytest.skip("the others see by themselves that the container is gone")
+    start(net, out)
+    s = state_of(net)
+    leash = [p["pid"] for p in s["network"]["processes"] if p["what"] == "pasta-leash"]
+    for pid in (s["supervisor_pid"], *leash, *(() if words[0] == "rm" else (s["pid"],))):
+        os.kill(pid, signal.SIGKILL)
+    assert len(leash) == 1 and network_processes(net, "pasta")
+    net.ok(*words)
+    wait_for(lambda: not network_processes(net), what="the end of pasta")
+
+
+@pytest.mark.rows("B17")
 def test_killed_network_processes_come_again(net, out):
     start(net, out)
     if not out.own:
