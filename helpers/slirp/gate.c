@@ -252,8 +252,9 @@ static int learn_one(const struct dns_address *a, void *data)
     const struct lesson *l = data;
     struct net_addr addr = {.family = a->size == 4 ? 4 : 6};
     memcpy(addr.b, a->addr, a->size);
-    /* A name of others must not open the gateway, that is the host's loopback. */
-    if (place_of(l->g->o, &addr) == ELSEWHERE)
+    /* A name of others must not open the gateway, that is the host's loopback, nor what is next to
+     * the host: the metadata service of a cloud machine gives credentials. */
+    if (place_of(l->g->o, &addr) == ELSEWHERE && !net_addr_is_linklocal(&addr))
         egress_learn(l->g->policy, l->name, &addr, a->ttl, (uint64_t)now_ms() / 1000);
     return 0;
 }

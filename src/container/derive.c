@@ -157,7 +157,8 @@ void container_derive_locked(struct ctr_state *s)
         set_ended(s, ended_elsewhere(s));
 }
 
-/* Those of ours end with the container; one of others does when whoever watches over it is alive. */
+/* Those of ours end with the container; one of others does when whoever watches over it is alive.
+ */
 static void end_network(const struct ctr_state *s)
 {
     struct network_state st;

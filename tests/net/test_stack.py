@@ -92,7 +92,7 @@ while True:
 
 DNS = """
 ZONE = {b"a.example.org": ["203.0.113.1"], b"b.example.org": ["203.0.113.2"], b"evil.test": ["203.0.113.2"],
-        b"rebind.example.org": ["127.0.0.1", "10.0.2.2", "10.0.2.3", "10.0.2.77", "0.0.0.0"]}
+        b"rebind.example.org": ["127.0.0.1", "10.0.2.2", "10.0.2.3", "10.0.2.77", "0.0.0.0", "169.254.169.254"]}
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 s.bind(("::", 53))
 while True:
@@ -576,8 +576,10 @@ def test_egress_rebinding(small, slirp):
     s = slirp(flags=DEVICE | HOST_LOOPBACK, egress=["allow=*.example.org"])
     out = inside(small, "print(ask('rebind.example.org')[0])")
     assert out == "0", out
-    got = refusals(small, "10.0.2.2,7000", "10.0.2.3,7000")
-    assert got == ["EHOSTUNREACH"] * 2, got
+    got = refusals(small, "10.0.2.2,7000", "10.0.2.3,7000", "169.254.169.254,80")
+    assert got == ["EHOSTUNREACH"] * 3, got
+    # By us, not for want of a route.
+    assert s.events(n=2)[-1]["address"] == "169.254.169.254"
     with Catch(small.host) as host_side:
         send_frames(small, syn("127.0.0.1", 7008), udp("127.0.0.1", 7009, b"hostile"), udp("10.0.2.77", 7009, b"hostile"))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM):
