@@ -888,6 +888,7 @@ complete -c rootlet -n '__rootlet_is "pod top"' -s o -l format -x -d 'Columns, w
 
 complete -c rootlet -n '__rootlet_is port "container port"' -s a -l all -d 'Of all running containers, with their ids in front'
 complete -c rootlet -n '__rootlet_is port "container port"' -s l -l latest -d 'The container created last'
+complete -c rootlet -n '__rootlet_is port "container port"' -l stats -d 'What went through all its ports since the start'
 complete -c rootlet -n '__rootlet_is port "container port"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is "port add"' -s q -l quiet -d 'Do not print where the ports are'
