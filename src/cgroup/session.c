@@ -286,6 +286,22 @@ void cgroup_session_take(struct cgroup_session *s, pid_t pid)
         log_debug("process %d: %s", (int)pid, e.msg);
 }
 
+void cgroup_session_join(const char *container_path, pid_t pid)
+{
+    struct err e = ERR_INIT;
+    if (!str_ends(container_path, "/" SESSION_CONTAINER))
+        return;
+    int whole = (int)(strlen(container_path) - strlen("/" SESSION_CONTAINER));
+    scoped_free char *path = xasprintf("%.*s/" SESSION_SUPERVISOR, whole, container_path);
+    scoped_fd int root = cgroup_root_open(&e);
+    scoped_fd int fd = root < 0 ? -1 : cgroup_dir_open(root, path, &e);
+    int r = fd < 0 ? -ENOENT : cgroup_add_process(fd, path, pid, &e);
+    if (r == -EACCES || r == -EPERM)
+        r = scope_helper_attach(path, geteuid() != 0, pid, &e);
+    if (r < 0)
+        log_debug("process %d: %s", (int)pid, e.msg);
+}
+
 bool cgroup_session_late(const struct cgroup_session *s)
 {
     struct pollfd p = {.fd = s ? s->helper.sock : -1, .events = POLLIN};

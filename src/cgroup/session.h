@@ -46,6 +46,9 @@ int cgroup_session_container(struct cgroup_session *s, const json_t *resources, 
                              struct cgroup **ret, struct err *e);
 /* A child that was begun before the groups were there: to supervisor/, where we are. */
 void cgroup_session_take(struct cgroup_session *s, pid_t pid);
+/* The same for who has taken a container over: its group is ".../container". Between us and it may
+ * lie what only the manager crosses. Where it does not help, the process stays with us. */
+void cgroup_session_join(const char *container_path, pid_t pid);
 /* When there is time: lets go of what only the making needed. */
 void cgroup_session_settle(struct cgroup_session *s);
 /* Of the whole: ".../rootlet-ID.scope"; borrowed; "" before cgroup_session_container and for NULL.

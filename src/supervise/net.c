@@ -8,6 +8,7 @@
 #include "base/jfield.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "cgroup/cgroup.h"
 #include "cgroup/session.h"
 #include "network/session.h"
 
@@ -57,14 +58,17 @@ int net_prepare(struct sup *s, struct err *e)
     return r < 0 ? err_add(e, r, "network") : 0;
 }
 
-/* They are begun before a manager has made the scope: what belongs to the container's run ends with
- * that, not with the command that was its start. */
+/* They are begun before a manager has made the scope, or by a supervisor that has taken over: what
+ * belongs to the container's run ends with that, not with the command that was its start. */
 void net_enter_group(struct sup *s)
 {
     pid_t pids[NETWORK_PROCESSES];
     size_t n = s->net ? network_session_pids(s->net, pids) : 0;
     for (size_t i = 0; i < n; i++)
-        cgroup_session_take(s->session, pids[i]);
+        if (!s->session && s->cgroup)
+            cgroup_session_join(cgroup_path(s->cgroup), pids[i]);
+        else
+            cgroup_session_take(s->session, pids[i]);
 }
 
 static void unwatch(struct sup *s)
@@ -84,6 +88,8 @@ static void on_ready(void *data, uint32_t events)
     (void)events;
     unwatch(s);
     if (network_session_ready(s->net) > 0) {
+        if (s->adopted) /* the group of a command is ours, and what we begin is in it, too */
+            net_enter_group(s);
         net_state(s);
         state_set(s, (enum ctr_status)s->state.status);
     }
@@ -130,6 +136,7 @@ void net_adopt(struct sup *s)
         scoped_free char *why = xasprintf("reason=%s", e.msg);
         sup_journal(s, "network_failed", why);
     }
+    net_enter_group(s);
     net_state(s);
     (void)!watch(s, NULL);
 }
@@ -192,6 +199,8 @@ int net_request(struct sup *s, const struct proto_msg *m, struct err *e)
     (void)!watch(s, NULL);
     if (r < 0)
         return r;
+    if (s->adopted)
+        net_enter_group(s);
     net_state(s);
     state_set(s, (enum ctr_status)s->state.status);
     return 0;

@@ -35,6 +35,18 @@ def test_in_the_supervisors_part_of_the_scope(rootlet):
     os.kill(s["supervisor_pid"], signal.SIGKILL)
     rootlet.wait_for(lambda: not alive(s["supervisor_pid"]))
     assert all(alive(pid) for pid in pids.values())
+    # And what that one has begun anew.
+    rootlet.ok("kill", "-s", "WINCH", "c", cgroups=None)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    rootlet.wait_for(lambda: set(processes(rootlet, cid)) == set(pids) and
+                     not set(processes(rootlet, cid).values()) & set(pids.values()))
+    pids = processes(rootlet, cid)
+    rootlet.wait_for(lambda: {group(pid) for pid in pids.values()} == {want})
+    second = state(rootlet, cid)["supervisor_pid"]
+    os.kill(second, signal.SIGKILL)
+    rootlet.wait_for(lambda: not alive(second))
+    assert all(alive(pid) for pid in pids.values())
     rootlet.ok("rm", "-f", "-t", "0", "c", cgroups=None)
     rootlet.wait_for(lambda: not any(alive(pid) for pid in pids.values()))
     rootlet.wait_for(lambda: not list(pathlib.Path("/sys/fs/cgroup").glob(f"**/rootlet-{cid}*")), 20)
