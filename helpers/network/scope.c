@@ -1,6 +1,7 @@
 /* A scope of the network's own: who started us is in a container's, and that may end before. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,14 +48,20 @@ static bool in_unit(void)
     return below && (strstr(below, ".scope") || strstr(below, ".service"));
 }
 
+/* What rootlet-slirp's limit of its address space leaves, and the kernel's buffers: nothing of it
+ * is to be felt on an ordinary day. */
+#define MEMORY_HIGH ((uint64_t)1 << 30)
+#define MEMORY_MAX ((uint64_t)2 << 30)
+
 static int make(int sock, const struct wire_network *cfg, const char *unit, struct err *e)
 {
     /* Names of networks have no character that JSON or a unit's name would mind. */
     scoped_free char *request =
         xasprintf("{\"op\": \"start\", \"unit\": \"%s\", \"pid\": %d, \"properties\": "
                   "[[\"Description\", \"s\", \"rootlet network %s\"], "
+                  "[\"MemoryHigh\", \"t\", %" PRIu64 "], [\"MemoryMax\", \"t\", %" PRIu64 "], "
                   "[\"CollectMode\", \"s\", \"inactive-or-failed\"]]}",
-                  unit, (int)getpid(), cfg->name);
+                  unit, (int)getpid(), cfg->name, MEMORY_HIGH, MEMORY_MAX);
     return ask(sock, request, e);
 }
 

@@ -50,3 +50,19 @@ def test_in_the_supervisors_part_of_the_scope(rootlet):
     rootlet.ok("rm", "-f", "-t", "0", "c", cgroups=None)
     rootlet.wait_for(lambda: not any(alive(pid) for pid in pids.values()))
     rootlet.wait_for(lambda: not list(pathlib.Path("/sys/fs/cgroup").glob(f"**/rootlet-{cid}*")), 20)
+
+
+@rows("B28", "B43")
+def test_scope_of_a_user_network(rootlet):
+    """It is no container's: it has a scope of its own, with a bound for its memory."""
+    rootlet.ok("network", "create", "n")
+    rootlet.ok("run", "-d", "--name", "c", "--network", "n", rootlet.image(), "sleep", "1000", cgroups=None)
+    path, = pathlib.Path("/sys/fs/cgroup").glob("**/rootlet-net-n.scope")
+    members = (path / "cgroup.procs").read_text().split()
+    assert {pathlib.Path(f"/proc/{p}/comm").read_text().strip() for p in members} == {"rootlet-network", "rootlet-slirp"}
+    if (path / "memory.high").exists():
+        assert (path / "memory.high").read_text().strip() == str(1 << 30)
+        assert (path / "memory.max").read_text().strip() == str(2 << 30)
+    rootlet.ok("rm", "-f", "-t", "0", "c", cgroups=None)
+    rootlet.ok("network", "rm", "n")
+    rootlet.wait_for(lambda: not path.exists(), 20)
