@@ -99,7 +99,8 @@ static struct flow *find(struct flows *f, const struct net_addr *client, uint16_
 static void unpin(struct flow *one)
 {
     if (one->pinned)
-        connect(one->fd, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+        (void)!connect(one->fd, &(struct sockaddr){.sa_family = AF_UNSPEC},
+                       sizeof(struct sockaddr));
     one->pinned = 0;
 }
 
