@@ -2,8 +2,9 @@
  *
  * Its UDP sockets take packets from everywhere, and what comes back to a question is to the
  * container from the name server, whoever sent it: somebody outside who guesses a port and a number
- * would answer. So a socket that begins with a question is connected to the host's resolver, until
- * its client sends to others. Under a policy only what comes by such a one is learned from. */
+ * would answer. So under a policy a socket that begins with a question is connected to the host's
+ * resolver, until its client sends to others. Under a policy only what comes by such a one is
+ * learned from. */
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stdio.h>

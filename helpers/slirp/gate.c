@@ -192,7 +192,7 @@ static enum verdict judge(struct gate *g, const struct frame *f, enum place wher
 static bool has_room(struct gate *g, const struct frame *f, enum place where)
 {
     if (f->proto == FRAME_UDP)
-        return flow_datagram(&g->flows, &f->src, f->sport, where == RESOLVER);
+        return flow_datagram(&g->flows, &f->src, f->sport, g->policy && where == RESOLVER);
     bool opens = f->proto != FRAME_TCP || (f->flags & FRAME_SYN);
     return !opens || g->flows.n_other < OTHERS_MAX;
 }
