@@ -244,7 +244,8 @@ def test_ended_with_stalled_owner(rootlet):
     """Once it has ended it can be removed, however long the reader of its output sleeps."""
     p = rootlet.spawn("run", "--name", "c", rootlet.image(), "sh", "-c",
                       "dd if=/dev/zero bs=1k count=400 2>/dev/null")
-    wait_for(lambda: rootlet("inspect", "c").rc == 0 and rootlet.inspect("c")["State"]["Pid"])
+    # On a busy machine it may have ended before we look.
+    wait_for(lambda: rootlet("inspect", "c").rc == 0 and status(rootlet, "c") in ("running", "exited"))
     os.kill(p.pid, signal.SIGSTOP)
     pid = rootlet.inspect("c")["State"]["Pid"]
     if pid:
