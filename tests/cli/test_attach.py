@@ -35,7 +35,7 @@ def test_streams_stay_apart(rootlet):
     ready(rootlet, "c", script="echo ready; while [ ! -e /go ]; do sleep 0.02; done; echo out; echo err >&2; exit 2")
     p = rootlet.spawn("attach", "c")
     rootlet.attached("c", p)
-    rootlet("exec", "c", "touch", "/go")  # which the end of the container may meet
+    rootlet.go("c")
     assert (*p.communicate(timeout=20), p.returncode) == ("out\n", "err\n", 2)
 
 
@@ -104,7 +104,7 @@ def test_a_reader_that_stalls_blocks_nobody(rootlet):
     reader = rootlet.spawn("attach", "c", stdout=open(os.devnull, "w"))  # noqa: SIM115
     rootlet.attached("c", stalled, reader)
     os.kill(stalled.pid, signal.SIGSTOP)
-    rootlet.ok("exec", "c", "touch", "/go")
+    rootlet.go("c")
     assert reader.wait(30) == 3
     assert rootlet.ok("wait", "c").text == "3"
     stalled.kill()

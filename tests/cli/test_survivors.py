@@ -91,7 +91,7 @@ def test_exit_status_of_a_process_that_is_no_child(rootlet, code):
     cid, _ = orphan(rootlet, "sh", "-c", AFTER_GO + f"exit {code}")
     waiter = rootlet.spawn("wait", "c")
     wait_for(lambda: alive(state(rootlet, cid)["supervisor_pid"]))
-    rootlet.ok("exec", "c", "touch", "/go")
+    rootlet.go("c")
     assert waiter.communicate(timeout=20)[0] == f"{code}\n"
     assert status(rootlet, "c") == "exited"
 
@@ -100,7 +100,7 @@ def test_exit_status_of_a_process_that_is_no_child(rootlet, code):
 def test_not_a_line_is_lost(rootlet):
     """The pipe has a reader without the supervisor, so that nobody dies of writing to it."""
     cid, pid = orphan(rootlet, "sh", "-c", COUNT)
-    rootlet.ok("exec", "c", "touch", "/go")
+    rootlet.go("c")
     time.sleep(0.5)
     assert alive(pid)
     follower = rootlet.spawn("logs", "-f", "c")  # it looks after it from now on
@@ -116,7 +116,7 @@ def test_not_a_line_is_lost(rootlet):
 def test_full_pipe_waits(rootlet):
     """More than it holds: who writes waits for the next supervisor."""
     _, pid = orphan(rootlet, "sh", "-c", AFTER_GO + "seq 1 40000; echo end; sleep 1000")
-    rootlet.ok("exec", "c", "touch", "/go")
+    rootlet.go("c")
     time.sleep(0.3)
     assert alive(pid)
     rootlet.ok("start", "c")
@@ -293,7 +293,7 @@ def test_supervisor_does_not_grow(rootlet):
     for _ in range(20):
         rootlet.ok("exec", "c", "true")
     stalled = rootlet.spawn("attach", "--no-stdin", "c")
-    rootlet.ok("exec", "c", "touch", "/go")
+    rootlet.go("c")
     log = container_dir(rootlet, cid) / "log"
     wait_for(lambda: log.stat().st_size > (8 << 20), 30)
     stalled.kill()

@@ -138,7 +138,7 @@ def test_ctrl_z_stops_the_command_not_the_container(rootlet, tmux):
     rootlet.wait_for(lambda: "Up" in rootlet.ok("ps").out)
     tmux.keys("C-z")
     tmux.wait("[Ss]topped|[Ss]uspended")
-    rootlet.ok("exec", "c", "touch", "/go")
+    rootlet.go("c")
     assert rootlet.ok("wait", "c").text == "3"
     tmux.type("fg; echo co''de $?")
     tmux.wait("^code 3$")

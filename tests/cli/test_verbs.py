@@ -166,7 +166,7 @@ def test_wait_for_the_code_of_what_is_removed(rootlet):
     two = rootlet.spawn("wait", "--condition", "removed", "b")
     rootlet.ok("run", "--rm", box, "true")  # both have had the time to begin
     for name in ("b", "d", "a"):
-        rootlet.ok("exec", name, "touch", "/go")
+        rootlet.go(name)
         rootlet.wait_for(lambda: name not in rootlet.ok("ps", "-a", "--format", "{{.Names}}").out.split())  # noqa: B023
     assert one.communicate(timeout=20) == ("3\n4\n5\n", "")
     assert two.communicate(timeout=20) == ("4\n", "")
@@ -219,6 +219,6 @@ def test_start_attaches_to_what_runs(rootlet):
     run(rootlet, "c", "echo ready; while [ ! -e /go ]; do sleep 0.02; done; echo late; exit 9")
     p = rootlet.spawn("start", "-a", "c")
     rootlet.attached("c", p)
-    rootlet.ok("exec", "c", "touch", "/go")
+    rootlet.go("c")
     assert p.communicate(timeout=20)[0] == "late\n" and p.returncode == 9
     assert json.loads(rootlet.ok("inspect", "c").out)[0]["State"]["ExitCode"] == 9

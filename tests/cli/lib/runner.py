@@ -144,6 +144,12 @@ class Rootlet:
             assert re.search(match, r.err), f"want a message like {match!r}:\n{r}"
         return r
 
+    def go(self, name):
+        """Makes /go, which a container waits for. Its end may follow at once, and kill who made it."""
+        r = self("exec", name, "touch", "/go")
+        assert r.rc in (0, 137) and not r.err, r
+        return r
+
     def shell(self, script, rc=0, **kw):
         """Runs sh as the test user, with rootlet in PATH."""
         return self("-c", script, rc=rc, program="/bin/sh", **kw)
