@@ -10,8 +10,7 @@ rootlet_net_helper_SOURCES = $(NET_HELPER_PURE) \
 	src/sys/nft-rule.c src/sys/rtnl.c src/sys/rtnl-ip.c src/sys/sandbox.c
 rootlet_net_helper_CPPFLAGS = -include config.h -I$(top_srcdir)/src -I$(top_srcdir) \
 	-DSYSCONFDIR='"$(sysconfdir)"' -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
-rootlet_net_helper_CFLAGS = $(WARN_CFLAGS) -fPIE -fstack-protector-strong -fstack-clash-protection \
-	-ftrivial-auto-var-init=zero -ffunction-sections -fdata-sections
+rootlet_net_helper_CFLAGS = $(WARN_CFLAGS) $(STATIC_CFLAGS)
 rootlet_net_helper_LDFLAGS = -static-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack \
 	-Wl,-z,separate-code -Wl,--gc-sections
 # Installing gives no privilege: that is the administrator's or the package's to do.
