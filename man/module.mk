@@ -58,6 +58,7 @@ dist_man1_MANS += \
 	man/rootlet-pod-unpause.1 \
 	man/rootlet-port.1 \
 	man/rootlet-port-add.1 \
+	man/rootlet-port-ls.1 \
 	man/rootlet-port-rm.1 \
 	man/rootlet-ps.1 \
 	man/rootlet-remove.1 \
@@ -158,6 +159,7 @@ man_prose = \
 	man/prose/rootlet-pod-unpause.md \
 	man/prose/rootlet-port.md \
 	man/prose/rootlet-port-add.md \
+	man/prose/rootlet-port-ls.md \
 	man/prose/rootlet-port-rm.md \
 	man/prose/rootlet-ps.md \
 	man/prose/rootlet-rename.md \

@@ -212,6 +212,8 @@ complete -c rootlet -n '__rootlet_group pod' -a stop -d 'End all containers of p
 complete -c rootlet -n '__rootlet_group pod' -a top -d 'Show the processes of the containers of a pod'
 complete -c rootlet -n '__rootlet_group pod' -a unpause -d 'Let frozen pods go on'
 complete -c rootlet -n '__rootlet_group port' -a add -d 'Publish ports of a container, while it runs'
+complete -c rootlet -n '__rootlet_group port' -a list -d 'List published ports, of one container or of all that run'
+complete -c rootlet -n '__rootlet_group port' -a ls -d 'List published ports, of one container or of all that run'
 complete -c rootlet -n '__rootlet_group port' -a remove -d 'Publish ports of a container no more, while it runs'
 complete -c rootlet -n '__rootlet_group port' -a rm -d 'Publish ports of a container no more, while it runs'
 complete -c rootlet -n '__rootlet_group quadlet' -a check -d 'Tell what is wrong with unit files of containers'
@@ -890,6 +892,8 @@ complete -c rootlet -n '__rootlet_is port "container port"' -s a -l all -d 'Of a
 complete -c rootlet -n '__rootlet_is port "container port"' -s l -l latest -d 'The container created last'
 complete -c rootlet -n '__rootlet_is port "container port"' -l stats -d 'What went through all its ports since the start'
 complete -c rootlet -n '__rootlet_is port "container port"' -a '(__rootlet_containers)'
+
+complete -c rootlet -n '__rootlet_is "port ls" "port list"' -a '(__rootlet_containers)'
 
 complete -c rootlet -n '__rootlet_is "port add"' -s q -l quiet -d 'Do not print where the ports are'
 complete -c rootlet -n '__rootlet_is "port add"' -a '(__rootlet_containers)'

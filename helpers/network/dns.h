@@ -19,7 +19,6 @@
 
 #define DNS_SERVERS_MAX 4
 #define DNS_QUERY_MAX 4096 /* of a container; the answers may have DNS_MESSAGE_MAX */
-#define DNS_DOMAIN "rootlet"
 #define DNS_TTL_S 5 /* a container's address may be another one soon */
 
 /* A member's names and addresses, from the manager; gone: of this id there are no more. peer not
@@ -40,6 +39,7 @@ struct dns_setup {
     int udp[2], tcp[2];                       /* bound to the gateway's addresses, IPv4 and IPv6 */
     struct net_cidr net[2];                   /* reverse names of these are ours alone */
     bool internal;                            /* nothing is forwarded */
+    char name[WIRE_NAME_SIZE];                /* the network's, in lower case: members' domain */
     struct net_addr servers[DNS_SERVERS_MAX]; /* instead of the host's; none: the host's */
 };
 /* Serves until the manager has gone. Returns the exit status. */

@@ -1,4 +1,5 @@
 /* The process that answers for names: forked, sandboxed, started again when it ends. */
+#include <ctype.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -84,6 +85,8 @@ static void serve(struct network *n, int control)
         .internal = n->cfg.internal,
     };
     memcpy(set.servers, n->cfg.dns, sizeof(set.servers));
+    for (size_t i = 0; i + 1 < sizeof(set.name) && n->cfg.name[i]; i++)
+        set.name[i] = (char)tolower((unsigned char)n->cfg.name[i]);
     if (n->cfg.egress[0] && enter(n, &set) < 0)
         _exit(1);
     const struct sandbox box = {

@@ -17,10 +17,10 @@
 uint8_t dns_buf[DNS_MESSAGE_MAX];
 
 /* "web.rootlet" is "web"; true for all that ends so. */
-static bool strip_domain(char *name)
+static bool strip_domain(char *name, const char *domain)
 {
-    size_t n = strlen(name), d = strlen(DNS_DOMAIN);
-    if (n < d || strcmp(name + n - d, DNS_DOMAIN) != 0 || (n > d && name[n - d - 1] != '.'))
+    size_t n = strlen(name), d = strlen(domain);
+    if (n < d || strcmp(name + n - d, domain) != 0 || (n > d && name[n - d - 1] != '.'))
         return false;
     name[n > d ? n - d - 1 : 0] = '\0';
     return true;
@@ -45,6 +45,24 @@ static bool answer_member(struct dns_server *s, const struct dns_question *q, co
     if (q->type == DNS_AAAA || q->type == DNS_ANY)
         add_family(s, a, name, 6);
     return true;
+}
+
+/* A name with one of the endings that mean this network. *ours: one that is nobody else's, so that
+ * it is not asked for elsewhere; the network's own name may be a domain of the world as well. */
+static bool answer_domain(struct dns_server *s, const struct dns_question *q, bool *ours,
+                          struct dns_answer *a)
+{
+    const char *const domains[] = {DNS_DOMAIN, DNS_DOMAIN_PODMAN, s->set.name};
+    for (size_t i = 0; i < N_ELEMENTS(domains); i++) {
+        char name[DNS_NAME_SIZE];
+        memcpy(name, q->name, sizeof(name));
+        if (!domains[i][0] || !strip_domain(name, domains[i]))
+            continue;
+        *ours = *ours || domains[i] != s->set.name;
+        if (answer_member(s, q, name, a))
+            return true;
+    }
+    return false;
 }
 
 /* An address of this network: who has it is for nobody else to say. */
@@ -105,11 +123,10 @@ ssize_t dns_answer_query(struct dns_server *s, struct dns_query *in, uint8_t *bu
     if (dns_question(msg, size, &q) < 0)
         return refuse(msg, size, DNS_FORMERR, buf);
     dns_answer_begin(&a, msg, &q, buf, in->max ? in->max : q.udp_size);
-    char name[DNS_NAME_SIZE];
-    memcpy(name, q.name, sizeof(name));
-    bool ours = strip_domain(name);
+    bool ours = false;
     if ((q.class == 1 || q.class == DNS_ANY) &&
-        (answer_member(s, &q, name, &a) || answer_reverse(s, &q, &a)))
+        (answer_member(s, &q, q.name, &a) || answer_domain(s, &q, &ours, &a) ||
+         answer_reverse(s, &q, &a)))
         return (ssize_t)dns_answer_end(&a);
     if (ours)
         in->unknown = DNS_NXDOMAIN;

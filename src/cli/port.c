@@ -151,7 +151,15 @@ static int port(const struct cmd *cmd, void *opts, char **args, struct err *e)
     return 0;
 }
 
+static int port_ls(const struct cmd *cmd, void *opts, char **args, struct err *e)
+{
+    struct port_opts o = {.all = !args[0]};
+    (void)opts;
+    return port(cmd, &o, args, e);
+}
+
 static const char *const port_aliases[] = {"container port", NULL};
+static const char *const ls_aliases[] = {"port list", NULL};
 
 const struct cmd cli_port_cmds[] = {
     {
@@ -167,6 +175,16 @@ const struct cmd cli_port_cmds[] = {
             "Where they are on the host: all addresses of it are shown as 0.0.0.0. A container "
             "with --network host uses the host's own ports, which are not listed.",
         .examples = "rootlet port web\nrootlet port web 80/tcp\nrootlet port --all",
+    },
+    {
+        .name = "port ls",
+        .args = "[CONTAINER [PORT[/PROTOCOL]]]",
+        .summary = "List published ports, of one container or of all that run",
+        .max_args = 2,
+        .run = port_ls,
+        .aliases = ls_aliases,
+        .details = "The same as rootlet port CONTAINER; without a name as rootlet port --all.",
+        .examples = "rootlet port ls\nrootlet port ls web",
     },
     {NULL},
 };

@@ -266,16 +266,19 @@ static bool is_shown(const struct ctr_state *s, const struct ps_opts *o, bool st
     return ctr_state_alive(s);
 }
 
-/* A member of a pod has the pod's addresses and ports, as inspect and port say it. */
+/* A member of a pod has the pod's networks, addresses and ports, as inspect and port say it. */
 static void share_pod_network(struct ctr_state *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct ctr_state *s = &list[i];
-        if (!s->pod_id || pod_is_infra(s) || !ctr_state_alive(s) ||
-            !strv_has(s->networks, "container"))
+        if (!s->pod_id || pod_is_infra(s) || !strv_has(s->networks, "container"))
             continue;
         for (size_t k = 0; k < n; k++)
             if (streq(list[k].id, s->pod_id)) {
+                strv_free(s->networks);
+                s->networks = strv_dup(list[k].networks);
+                if (!ctr_state_alive(s))
+                    break;
                 strv_free(s->ports);
                 s->ports = strv_dup(list[k].ports);
                 json_decref(s->network);

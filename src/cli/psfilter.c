@@ -119,6 +119,19 @@ static int find_users(struct ps_filter *f, const char *term, struct err *e)
     return r;
 }
 
+/* A member of a pod has the networks of the pod's own container. */
+static void find_shared(struct ps_filter *f, const struct ctr_state *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!list[i].pod_id || !strv_has(list[i].networks, "container"))
+            continue;
+        for (size_t k = 0; k < n; k++)
+            for (char **v = streq(list[k].id, list[i].pod_id) ? list[k].networks : NULL; v && *v;
+                 v++)
+                strv_addf(&f->shared, "%s %s", *v, list[i].id);
+    }
+}
+
 int ps_filter_resolve(struct ps_filter *f, const struct ctr_state *list, size_t n, struct err *e)
 {
     for (char **t = f->terms; t && *t; t++) {
@@ -128,6 +141,8 @@ int ps_filter_resolve(struct ps_filter *f, const struct ctr_state *list, size_t 
         int r = find_users(f, *t, e);
         if (r < 0)
             return r;
+        if (str_after(*t, "network") && !f->shared)
+            find_shared(f, list, n);
         if (!ref)
             continue;
         while (i < n && !streq(list[i].name, ref) && !str_after(list[i].id, ref))
@@ -146,15 +161,21 @@ static bool label_matches(const struct ctr_state *s, const char *value)
     return strv_env_get(s->labels, value) != NULL;
 }
 
+static bool is_in(const struct ps_filter *f, const struct ctr_state *s, const char *network)
+{
+    scoped_free char *shared = xasprintf("%s %s", network, s->id);
+    return strv_has(s->networks, network) || strv_has(f->shared, shared);
+}
+
 /* By the name, or the beginning of the id of one that has a name. */
-static bool network_matches(const struct ctr_state *s, const char *value)
+static bool network_matches(const struct ps_filter *f, const struct ctr_state *s, const char *value)
 {
     scoped_network_config struct network_config n = {.name = NULL};
     struct err ignored = ERR_INIT;
-    if (strv_has(s->networks, value))
+    if (is_in(f, s, value))
         return true;
     return id_is_hex(value) && network_open(cli_conf(), value, &n, &ignored) == 0 &&
-           strv_has(s->networks, n.name);
+           is_in(f, s, n.name);
 }
 
 static bool image_matches(const char *image, const char *value)
@@ -248,7 +269,7 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
     if (streq(key, "until")) /* made before this point in time */
         return time_parse(value, &when) == 0 && s->created_ns < when;
     if (streq(key, "network"))
-        return network_matches(s, value);
+        return network_matches(f, s, value);
     if (streq(key, "volume")) {
         scoped_free char *user = xasprintf("%s %s", value, s->id);
         return strv_has(f->users, user);
@@ -302,6 +323,7 @@ void ps_filter_release(struct ps_filter *f)
 {
     strv_free(f->terms);
     strv_free(f->users);
+    strv_free(f->shared);
     *f = (struct ps_filter){0};
 }
 

@@ -11,6 +11,7 @@ struct ps_filter {
     bool has_status;
     int64_t before_ns, since_ns; /* 0: none */
     char **users;                /* "VOLUME ID" of what volume= asks for */
+    char **shared;               /* "NETWORK ID" of members of pods, whose network is the pod's */
 };
 
 /* Checks the keys; -EINVAL names an unknown one and the known. */

@@ -15,6 +15,11 @@
 #define DNS_UDP_SIZE 512   /* what a client takes that does not say more */
 #define DNS_MESSAGE_MAX 65535
 
+/* The domains of a network's members, beside the network's name: NAME.rootlet is what resolv.conf
+ * completes names with, the other one is what podman's users have in their files. */
+#define DNS_DOMAIN "rootlet"
+#define DNS_DOMAIN_PODMAN "dns.podman"
+
 enum dns_type {
     DNS_A = 1,
     DNS_CNAME = 5,

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "net/addr.h"
+#include "net/dns.h"
 #include "network/store.h"
 
 #define MAX_BYTES (64u << 10)
@@ -125,8 +126,13 @@ char *network_resolv_text(const struct network_files *f, const struct resolv_con
     char *const *search = p->dns_search ? p->dns_search : host->search;
     bool first = f->names && f->dns && p->dns;
     char *const *servers = first ? f->dns : p->dns ? p->dns : f->dns ? f->dns : host->servers;
-    if (!is_none(search))
-        add_words(&s, "search", search);
+    if (is_none(search))
+        search = NULL;
+    /* Else a name of a peer would be asked for in the host's domains first. */
+    bool ours = f->names && f->dns && *f->dns && !p->dns_search;
+    scoped_strv char **domains = ours ? strv_split(DNS_DOMAIN, " ", false) : NULL;
+    strv_extend(&domains, search);
+    add_words(&s, "search", domains);
     for (char *const *d = servers; d && *d; d++)
         str_addf(&s, "nameserver %s\n", *d);
     for (char *const *d = first && f->asks_itself ? p->dns : NULL; d && *d; d++)

@@ -100,6 +100,12 @@ def test_members_reach_each_other(net):
     assert a1.startswith("10.89.") and a1 != a2
     for name, want in (("one", a1), ("two", a2), (one[:12], a1), (two[:12], a2), ("one.rootlet", a1), ("ONE", a1)):
         assert look(net, "ask", name) == [want], name
+    for name in ("one.n", "ONE.N", "one.dns.podman", f"{one[:12]}.n"):
+        assert look(net, "ask", name) == [a1], name
+    for name in ("one.m", "one.n.n", "nosuch.n"):  # names of the world
+        assert OUTSIDE in look(net, "ask", name), name
+    assert look(net, "ask", "nosuch.dns.podman") == [] == look(net, "ask", "nosuch.rootlet")
+    assert sorted(look(net, "ask", "web.n")) == sorted([a1, a2])
     assert look(net, "two", ask[:12]) == [address(net, "ask")]
     # An alias of two: both, and each comes first in its turn.
     firsts = set()
@@ -155,7 +161,11 @@ def test_members_of_two_networks_are_named_in_both(net):
     start(net, "two", "--network", "m")
     start(net, "both", "--network", "n", "--network", "m")
     assert look(net, "both", "one") == [address(net, "one")]
-    assert look(net, "both", "two") == [address(net, "two", "m")]
+    assert look(net, "both", "two") == [address(net, "two", "m")] == look(net, "both", "two.m")
+    # In both: its network's name tells which address is meant.
+    start(net, "mid", "--network", "m", "--network", "n")
+    assert look(net, "both", "mid.n") == [address(net, "mid")] and look(net, "both", "mid.m") == [address(net, "mid", "m")]
+    assert address(net, "two", "m") not in look(net, "one", "two.m")
 
 
 @pytest.mark.rows("B28")
@@ -534,6 +544,11 @@ def test_pod(net):
     assert net.ok("port", "member").out == "80/tcp -> 0.0.0.0:8080\n" == net.ok("port", "crew-infra").out
     rows = net.ok("ps", "--format", "{{.Names}} {{.Ports}}").out.splitlines()
     assert {"member 0.0.0.0:8080->80/tcp", "crew-infra 0.0.0.0:8080->80/tcp"} <= set(rows)
+    assert sorted(net.ok("ps", "--filter", "network=n", "--format", "{{.Names}} {{.Networks}}").out.splitlines()) == [
+        "ask n", "crew-infra n", "member n"]
+    listed = net.ok("port", "ls").out.splitlines()
+    assert f"{net.inspect('crew-infra')['Id'][:12]}\t80/tcp -> 0.0.0.0:8080" in listed
+    assert net.ok("port", "ls", "member", "80").out == "0.0.0.0:8080\n"
     settings = net.inspect("member")["NetworkSettings"]
     assert settings["IPAddress"] == have == settings["Networks"]["n"]["IPAddress"]
     assert settings["Ports"]["80/tcp"] == [{"HostIp": "0.0.0.0", "HostPort": "8080"}]
@@ -544,3 +559,5 @@ def test_pod(net):
     assert r.rc == 125 and "hint: rootlet port add crew-infra" in r.err
     r = net("run", "--rm", "--network", "n", "-p", "8080:80", net.image(), "true")
     assert r.rc == 125 and "container crew-infra has it\nhint: publish another port, or 'rootlet stop crew-infra'" in r.err
+    assert net.ok("stop", "-t", "0", "--filter", "network=n", "--filter", "name=mem").text == net.inspect("member")["Id"]
+    assert net.ok("ps", "-aq", "--filter", "network=n", "--filter", "name=member").out

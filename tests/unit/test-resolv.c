@@ -56,6 +56,21 @@ static void test_resolv(void **state)
         assert_string_equal(got, cases[i].want);
         network_plan_release(&p);
     }
+    /* With names of peers they are not asked for in the host's domains first, unless the user says
+     * which domains there are. */
+    static const char *const searches[][2] = {
+        {NULL, "search rootlet h.example\nnameserver 10.89.0.1\noptions edns0\n"},
+        {"a.example", "search a.example\nnameserver 10.89.0.1\noptions edns0\n"},
+        {".", "nameserver 10.89.0.1\noptions edns0\n"},
+    };
+    for (size_t i = 0; i < N_ELEMENTS(searches); i++) {
+        scoped_strv char **driver = list("10.89.0.1");
+        struct network_plan p = {.dns_search = list(searches[i][0])};
+        const struct network_files f = {.plan = &p, .dns = driver, .names = true};
+        scoped_free char *got = network_resolv_text(&f, &host);
+        assert_string_equal(got, searches[i][1]);
+        network_plan_release(&p);
+    }
     resolv_release(&host);
 
     /* No server anywhere: none is made up. */
