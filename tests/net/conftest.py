@@ -3,10 +3,11 @@
 world      a host and the world outside (world.py); one for all tests of a file
 net        rootlet on that host, with the default network in place of none
 """
+import os
+import pathlib
 import shutil
 import subprocess
 import sys
-import pathlib
 
 import pytest
 
@@ -34,12 +35,18 @@ def world():
 
 @pytest.fixture(scope="session")
 def helper(rootlet_base, users):
-    """The privileged helper beside the other programs, with a bridge for the first user."""
+    """The privileged helper beside the other programs, with a bridge for the first user. All this worker's own: its
+    policy names its users, and the program has its path in it."""
     if not helperlab.BUILT.exists() or not host.is_root():
         return None
-    made = helperlab.Helper(rootlet_base, program=True)
+    place = rootlet_base / os.environ.get("PYTEST_XDIST_WORKER", "gw")
+    (place / "bin").mkdir(parents=True)
+    for program in (rootlet_base / "bin").iterdir():
+        os.link(program, place / "bin" / program.name)
+    made = helperlab.Helper(place, program=True)
     made.policy("bridge rlbr0 10.88.0.0/16 fd00:88::/64 masquerade",
                 f"{users[0].name} rlbr0 8 10.88.16.0/28 tcp:1024-65535 udp:1024-65535", f"{users[1].name} rlbr0 8 auto")
+    world_.NetRootlet.programs = place / "bin"
     return made
 
 

@@ -113,9 +113,15 @@ class NetRootlet(runner.Rootlet):
     """rootlet on the host of a world."""
 
     world = None
+    programs = None  # a directory of them, with a privileged helper
+
+    def __init__(self, user, store, images):
+        super().__init__(user, store, images)
+        self.program = str((self.programs or user.base / "bin") / "rootlet")
 
     def environment(self, env=None, cgroups="disabled"):
-        return super().environment({"ROOTLET_NETWORK": None, **(env or {})}, cgroups)
+        path = f"{os.path.dirname(self.program)}:{self.user.environment()['PATH']}"
+        return super().environment({"ROOTLET_NETWORK": None, "PATH": path, **(env or {})}, cgroups)
 
     def spawn(self, *args, **kw):
         if not self.world:
