@@ -131,6 +131,7 @@ static int start(struct server *s, struct err *e)
 /* Frames until there are no more: an answer often brings the next one at once. */
 static void serve_device(struct server *s)
 {
+    stack_wake(&s->stack);
     for (int i = 0; i < FRAMES_MAX; i++) {
         ssize_t n = device_read(&s->device, s->frame, sizeof(s->frame));
         if (n == -EAGAIN)

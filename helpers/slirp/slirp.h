@@ -88,6 +88,7 @@ struct stack {
     struct pollfd *fds;
     size_t n_fds, max_fds, first; /* first: of libslirp's */
     int64_t timer_ms;             /* of the router advertisements; -1: none */
+    int64_t round_ms;             /* when libslirp had its last round; 0: never */
     uint64_t bytes;               /* since it is there */
     int64_t quiet_ms;             /* since when it has nothing to do; -1: it has */
 };
@@ -132,6 +133,7 @@ void device_write(struct device *d, const void *frame, size_t size);
 int stack_start(struct stack *s, struct err *e);
 void stack_stop(struct stack *s);
 /* Takes a frame of the container through the gate. */
+void stack_wake(struct stack *s); /* before the frames of a wake-up */
 void stack_input(struct stack *s, const uint8_t *frame, size_t size);
 /* Fills s->fds behind the first ones; what poll(2) shall wait at most. */
 int stack_prepare(struct stack *s);

@@ -19,6 +19,7 @@
 enum {
     FDS_FIRST = 16,
     QUIET_MS = 1000,       /* so long must nothing be in use */
+    ROUND_MS = 100,        /* so old may libslirp's time be */
     WORTH_BYTES = 1 << 18, /* below that there is not much to be had */
 };
 
@@ -273,10 +274,19 @@ int stack_prepare(struct stack *s)
 void stack_serve(struct stack *s, bool failed)
 {
     slirp_pollfds_poll(s->slirp, failed, socket_events, s);
+    s->round_ms = now_ms();
     if (s->timer_ms >= 0 && s->timer_ms <= now_ms()) {
         s->timer_ms = -1;
         slirp_handle_timer(s->slirp, timer_id, timer_data);
     }
+}
+
+/* libslirp's time is that of its last round, zero before the first: what a frame opens now would have
+ * ended long ago, and its answer is nobody's. */
+void stack_wake(struct stack *s)
+{
+    if (now_ms() - s->round_ms >= ROUND_MS)
+        slirp_pollfds_poll(s->slirp, true, socket_events, s);
 }
 
 /* Connections in TIME_WAIT have nothing left to lose. */

@@ -248,6 +248,31 @@ def test_slirp4netns_takes_more(small, slirp):
         ns.end()
 
 
+def test_the_first_datagram(small, slirp):
+    """What the container has sent before anybody took its frames, is answered as all that follows."""
+    if not TAP:
+        pytest.skip("no queue of frames without a tap")
+    s = Slirp(small, flags=DEVICE, start=False)
+    small.container_up()
+    small.container.sh("ip neigh add 10.0.2.2 lladdr 52:55:0a:00:02:02 dev tap0; ip neigh add 10.0.2.3 lladdr 52:55:0a:00:02:03 dev tap0")
+    p = small.container.start(sys.executable, "-c", PRELUDE + """
+u, d, p = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM, n) for n in (0, 0, socket.IPPROTO_ICMP))
+u.sendto(b"first", (sys.argv[1], 7000))
+d.sendto(struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1), ("10.0.2.3", 53))
+p.sendto(struct.pack(">BBHHH", 8, 0, 0, 1, 1) + b"hello", (sys.argv[1], 0))
+print("sent", flush=True)
+for s in (u, d, p):
+    s.settimeout(10)
+    print(len(s.recv(2000)), flush=True)""", OUTSIDE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert p.stdout.readline() == "sent\n"
+        s.start()
+        assert p.communicate(timeout=30)[0].split() == ["5", "47", "13"]
+    finally:
+        p.kill()
+        p.wait()
+
+
 # --- what must not be reached ---
 
 def refusals(w, *targets):
