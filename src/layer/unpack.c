@@ -380,7 +380,8 @@ int unpack_run(const struct layer_task *task, struct layer_result *res, struct e
     int r = prepare(u, e);
 
     if (r == 0)
-        r = layer_sandbox_enter(task->dir_fd, task->env->limits.max_file_bytes, task->env->filter, e);
+        r = layer_sandbox_enter(task->dir_fd, task->env->limits.max_file_bytes, task->env->filter,
+                                e);
     /* Nothing is released, for the process ends now; the thread may sit in a read that never
      * returns. */
     return r < 0 ? r : run_pipeline(u, &thread, e);
