@@ -2,76 +2,15 @@
  *
  * Its UDP sockets take packets from everywhere, and what comes back to a question is to the
  * container from the name server, whoever sent it: somebody outside who guesses a port and a number
- * would answer. So under a policy a socket that begins with a question is connected to the host's
- * resolver, until its client sends to others. Under a policy only what comes by such a one is
- * learned from. */
-#include <arpa/inet.h>
-#include <net/if.h>
-#include <stdio.h>
+ * would answer, and under a policy open an address. So a socket that has asked hears nobody but
+ * whom it has asked, until its client sends to others; and from addresses of the container's own
+ * network, of which the name server's is one, nothing comes from outside at all. */
 #include <string.h>
-#include <sys/socket.h>
 
 #include "helpers/slirp/slirp.h"
 
-#include "base/scoped.h"
-
-/* libslirp looks at resolv.conf once in a second at most: what it knows, we know. */
-#define KNOWN_MS 1000
+#define PORT_DNS 53
 #define OTHER UINT16_MAX
-
-union place {
-    struct sockaddr any;
-    struct sockaddr_in four;
-    struct sockaddr_in6 six;
-};
-
-/* The first of a family in resolv.conf, as libslirp takes it. */
-static socklen_t find_resolver(uint8_t family, union place *ret)
-{
-    scoped_file FILE *f = fopen("/etc/resolv.conf", "re");
-    char line[512], text[257];
-
-    while (f && fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "nameserver%*[ \t]%256s", text) != 1)
-            continue;
-        char *zone = strchr(text, '%');
-        if (zone)
-            *zone++ = '\0';
-        *ret = (union place){.any = {.sa_family = family == 4 ? AF_INET : AF_INET6}};
-        ret->four.sin_port = htons(53); /* at the same place in both */
-        if (family == 4 && inet_pton(AF_INET, text, &ret->four.sin_addr) == 1)
-            return sizeof(ret->four);
-        if (family == 6 && inet_pton(AF_INET6, text, &ret->six.sin6_addr) == 1) {
-            ret->six.sin6_scope_id = zone ? if_nametoindex(zone) : 0;
-            return sizeof(ret->six);
-        }
-    }
-    return 0;
-}
-
-static struct resolver {
-    union place at;
-    socklen_t size; /* 0: none */
-    int64_t looked_ms;
-    uint32_t generation; /* from 1 */
-} resolvers[2];
-
-static const struct resolver *look_up(uint8_t family)
-{
-    struct resolver *r = &resolvers[family == 6];
-    union place at = {.any = {.sa_family = 0}};
-    int64_t now = now_ms();
-
-    if (r->generation && now - r->looked_ms < KNOWN_MS)
-        return r;
-    socklen_t size = find_resolver(family, &at);
-    if (!r->generation || size != r->size || memcmp(&at, &r->at, size) != 0)
-        r->generation++;
-    r->at = at;
-    r->size = size;
-    r->looked_ms = now;
-    return r;
-}
 
 static uint16_t *bucket(struct flows *f, const struct net_addr *client, uint16_t port)
 {
@@ -97,34 +36,15 @@ static struct flow *find(struct flows *f, const struct net_addr *client, uint16_
     return NULL;
 }
 
-static void unpin(struct flow *one)
-{
-    if (one->pinned)
-        (void)!connect(one->fd, &(struct sockaddr){.sa_family = AF_UNSPEC},
-                       sizeof(struct sockaddr));
-    one->pinned = 0;
-}
-
-static void pin(struct flow *one)
-{
-    const struct resolver *to = look_up(one->client.family);
-    if (one->pinned == to->generation)
-        return;
-    if (to->size > 0 && connect(one->fd, &to->at.any, to->size) == 0)
-        one->pinned = to->generation;
-    else
-        unpin(one);
-}
-
+/* libslirp takes the destination over before it sends, and not all that it is given is sent: so a
+ * question counts from here on, and its end when something else has really left. */
 bool flow_datagram(struct flows *f, const struct net_addr *client, uint16_t port, bool question)
 {
     struct flow *one = find(f, client, port);
     if (!one && f->n_udp >= FLOWS_MAX)
         return false;
-    if (one && one->pinned && !question)
-        unpin(one);
-    else if (one && one->pinned)
-        pin(one);
+    if (one && question)
+        one->asks = true;
     f->client = *client;
     f->port = port;
     f->question = question;
@@ -150,11 +70,9 @@ void flow_opened(struct flows *f, int fd)
     struct flow *one = flow_at(f, n);
     uint16_t *head = bucket(f, &f->client, f->port);
     f->free = f->free ? one->next : 0;
-    *one = (struct flow){.client = f->client, .port = f->port, .fd = fd, .next = *head};
+    *one = (struct flow){.client = f->client, .port = f->port, .asks = f->question, .next = *head};
     *head = f->of_fd[fd] = n;
     f->n_udp++;
-    if (f->question)
-        pin(one);
 }
 
 void flow_closed(struct flows *f, int fd)
@@ -177,8 +95,38 @@ void flow_closed(struct flows *f, int fd)
     f->n_udp--;
 }
 
-bool flow_pinned(struct flows *f, const struct net_addr *client, uint16_t port)
+static uint16_t number(const struct flows *f, int fd)
+{
+    uint16_t n = fd >= 0 && fd < FLOW_FILES ? f->of_fd[fd] : 0;
+    return n == OTHER ? 0 : n;
+}
+
+void flow_sent(struct flows *f, int fd, const struct net_addr *to)
+{
+    uint16_t n = number(f, fd);
+    if (n == 0 || !f->client.family)
+        return;
+    struct flow *one = flow_at(f, n);
+    if (f->question)
+        one->resolver = *to;
+    else
+        one->asks = false;
+}
+
+bool flow_hears(const struct flows *f, int fd, const struct options *o, const struct net_addr *from,
+                uint16_t port)
+{
+    uint16_t n = number(f, fd);
+    if (n == 0)
+        return true;
+    const struct flow *one = &f->v[n - 1];
+    if (one->asks)
+        return one->resolver.family && port == PORT_DNS && net_addr_cmp(&one->resolver, from) == 0;
+    return !net_cidr_contains(from->family == 4 ? &o->net4 : &o->net6, from);
+}
+
+bool flow_asks(struct flows *f, const struct net_addr *client, uint16_t port)
 {
     const struct flow *one = find(f, client, port);
-    return one && one->pinned;
+    return one && one->asks;
 }

@@ -2,11 +2,15 @@
  *
  * libslirp closes the host's loopback only under the gateway's address: a frame to 127.0.0.1, which
  * root in the container can send, it would connect there. It also reads much that nobody needs. */
+#include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "helpers/slirp/slirp.h"
 
+#include "base/scoped.h"
 #include "net/dns.h"
 
 enum {
@@ -192,7 +196,7 @@ static enum verdict judge(struct gate *g, const struct frame *f, enum place wher
 static bool has_room(struct gate *g, const struct frame *f, enum place where)
 {
     if (f->proto == FRAME_UDP)
-        return flow_datagram(&g->flows, &f->src, f->sport, g->policy && where == RESOLVER);
+        return flow_datagram(&g->flows, &f->src, f->sport, where == RESOLVER);
     bool opens = f->proto != FRAME_TCP || (f->flags & FRAME_SYN);
     return !opens || g->flows.n_other < OTHERS_MAX;
 }
@@ -208,6 +212,24 @@ static void tell_full(struct gate *g, const struct frame *f)
     snprintf(proto, sizeof(proto), "protocol=%s", proto_name(f->proto));
     snprintf(limit, sizeof(limit), "sockets=%d", f->proto == FRAME_UDP ? FLOWS_MAX : OTHERS_MAX);
     control_event(g->ctl, "network_limit", (const char *const[]){proto, limit, NULL});
+}
+
+/* Echo requests leave by sockets that the host grants to groups. libslirp would send a datagram to
+ * port 7 instead, which nobody answers: so the container hears at once that it is not allowed. */
+static bool may_echo(struct gate *g, const struct frame *f, enum place where)
+{
+    if (g->echoes || f->proto != FRAME_ICMP || !is_echo(f) || where != ELSEWHERE)
+        return true;
+    scoped_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+    g->echoes = fd >= 0 || errno != EACCES;
+    if (!g->echoes && !g->echoes_not) {
+        g->echoes_not = true;
+        control_event(g->ctl, "network_notice",
+                      (const char *const[]){"reason=ping: the host's net.ipv4.ping_group_range has "
+                                            "none of your groups, see rootlet doctor",
+                                            NULL});
+    }
+    return g->echoes;
 }
 
 enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
@@ -236,6 +258,8 @@ enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
     if (where == GATEWAY && !gateway_open(o, &f))
         return prohibit(g, &f, answer, ret_size);
     enum verdict v = g->policy ? judge(g, &f, where, answer, ret_size) : GATE_PASS;
+    if (v == GATE_PASS && !may_echo(g, &f, where))
+        return prohibit(g, &f, answer, ret_size);
     if (v != GATE_PASS || has_room(g, &f, where))
         return v;
     tell_full(g, &f);
@@ -259,18 +283,35 @@ static int learn_one(const struct dns_address *a, void *data)
     return 0;
 }
 
-void gate_in(struct gate *g, const uint8_t *frame, size_t size)
+/* A datagram of port 0 is none (sockets.c). Of libslirp's own frames: no options, no fragments. */
+static bool is_nothing(const uint8_t *frame, size_t size)
+{
+    bool four = size >= 42 && frame[12] == 0x08 && frame[13] == 0 && frame[23] == FRAME_UDP;
+    bool six = size >= 62 && frame[12] == 0x86 && frame[13] == 0xdd && frame[20] == FRAME_UDP;
+    size_t port = four ? 34 : 54;
+    return (four || six) && frame[port] == 0 && frame[port + 1] == 0;
+}
+
+static void learn(struct gate *g, const uint8_t *frame, size_t size)
 {
     struct frame f;
     struct dns_question q;
 
-    if (!g->policy || frame_parse(frame, size, &f) < 0 || f.arp || f.fragment ||
-        f.proto != FRAME_UDP || f.sport != PORT_DNS ||
-        !(same(&g->o->dns4, &f.src) || same(&g->o->dns6, &f.src)) ||
-        !flow_pinned(&g->flows, &f.dst, f.dport))
+    if (frame_parse(frame, size, &f) < 0 || f.arp || f.fragment || f.proto != FRAME_UDP ||
+        f.sport != PORT_DNS || !(same(&g->o->dns4, &f.src) || same(&g->o->dns6, &f.src)) ||
+        !flow_asks(&g->flows, &f.dst, f.dport))
         return;
     if (dns_question(f.payload, f.payload_size, &q) < 0 || !egress_allows_name(g->policy, q.name))
         return;
     struct lesson l = {g, q.name};
     dns_addresses(f.payload, f.payload_size, learn_one, &l);
+}
+
+bool gate_in(struct gate *g, const uint8_t *frame, size_t size)
+{
+    if (is_nothing(frame, size))
+        return false;
+    if (g->policy)
+        learn(g, frame, size);
+    return true;
 }

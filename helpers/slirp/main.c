@@ -21,6 +21,7 @@
 #include "helpers/slirp/slirp.h"
 
 #include "base/scoped.h"
+#include "base/str.h"
 #include "sys/sandbox.h"
 #include "sys/sock.h"
 
@@ -206,11 +207,14 @@ int main(int argc, char **argv)
     };
     struct err e = ERR_INIT;
     struct stat st;
+    uint32_t hurry;
 
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         puts("rootlet-slirp " PACKAGE_VERSION);
         return 0;
     }
+    if (argc > 2 && strcmp(argv[1], "--hurry") == 0 && parse_u32(argv[2], &hurry) == 0 && hurry > 0)
+        stack_hurry = hurry;
     if (fstat(CONTROL_FD, &st) < 0 || !S_ISSOCK(st.st_mode)) {
         fprintf(stderr, "rootlet-slirp: it is started by rootlet, with a socket\n");
         return 2;
@@ -220,6 +224,7 @@ int main(int argc, char **argv)
     raise_files();
     s.gate.o = s.stack.o = &s.options;
     s.gate.ctl = &s.control;
+    sockets_watch(&s.gate);
     s.stack.gate = &s.gate;
     s.stack.dev = &s.device;
     s.stack.first = FDS_OWN;

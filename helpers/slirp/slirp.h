@@ -48,8 +48,8 @@ struct control {
 struct flow {
     struct net_addr client;
     uint16_t port, next;
-    int fd;
-    uint32_t pinned; /* which of the host's resolvers it is connected to; 0: none */
+    bool asks;                /* what comes to it is from the name server to its client */
+    struct net_addr resolver; /* whom libslirp has asked for it; family 0: nobody yet */
 };
 
 struct flows {
@@ -71,7 +71,8 @@ struct gate {
     struct net_addr last; /* refusal that was told, not to be repeated for every packet */
     uint16_t last_port;
     int64_t last_ms;
-    int64_t full_ms; /* when it was told that there are too many sockets */
+    int64_t full_ms;         /* when it was told that there are too many sockets */
+    bool echoes, echoes_not; /* the host lets us ping; it does not, and that was told */
     struct flows flows;
 };
 
@@ -87,13 +88,15 @@ struct stack {
     struct Slirp *slirp;
     struct pollfd *fds;
     size_t n_fds, max_fds, first; /* first: of libslirp's */
-    int64_t timer_ms;             /* of the router advertisements; -1: none */
+    int64_t timer_ms;             /* of the router advertisements, by libslirp's clock; -1: none */
     int64_t round_ms;             /* when libslirp had its last round; 0: never */
     uint64_t bytes;               /* since it is there */
     int64_t quiet_ms;             /* since when it has nothing to do; -1: it has */
 };
 
 int64_t now_ms(void);
+/* libslirp's clock goes so many times as fast: for tests, which have no four minutes. */
+extern int64_t stack_hurry;
 
 /* options.c */
 int options_read(const uint8_t *msg, size_t size, struct options *ret, struct egress **ret_policy,
@@ -112,7 +115,7 @@ void control_accept(struct control *c);
 enum verdict { GATE_DROP, GATE_PASS, GATE_ANSWER };
 enum verdict gate_out(struct gate *g, const uint8_t *frame, size_t size,
                       uint8_t answer[static FRAME_ANSWER_MAX], size_t *ret_size);
-void gate_in(struct gate *g, const uint8_t *frame, size_t size);
+bool gate_in(struct gate *g, const uint8_t *frame, size_t size); /* false: not to be sent */
 
 /* flows.c */
 /* A datagram that is going to libslirp, until flow_passed. False: it would be one socket too many.
@@ -122,8 +125,16 @@ void flow_passed(struct flows *f);
 /* What libslirp says of its sockets. */
 void flow_opened(struct flows *f, int fd);
 void flow_closed(struct flows *f, int fd);
+/* The datagram in hand is sent there, by this socket. */
+void flow_sent(struct flows *f, int fd, const struct net_addr *to);
+/* Is what has come from there for the socket's client? */
+bool flow_hears(const struct flows *f, int fd, const struct options *o, const struct net_addr *from,
+                uint16_t port);
 /* Does this client's socket hear the host's resolver alone? */
-bool flow_pinned(struct flows *f, const struct net_addr *client, uint16_t port);
+bool flow_asks(struct flows *f, const struct net_addr *client, uint16_t port);
+
+/* sockets.c: libslirp's calls are those of this gate. */
+void sockets_watch(struct gate *g);
 
 /* device.c */
 ssize_t device_read(struct device *d, void *buf, size_t size); /* -EAGAIN: nothing there */

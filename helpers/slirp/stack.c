@@ -33,9 +33,9 @@ int64_t now_ms(void)
 static ssize_t send_packet(const void *frame, size_t size, void *opaque)
 {
     struct stack *s = opaque;
-    gate_in(s->gate, frame, size);
     s->bytes += size;
-    device_write(s->dev, frame, size);
+    if (gate_in(s->gate, frame, size))
+        device_write(s->dev, frame, size);
     return (ssize_t)size;
 }
 
@@ -44,12 +44,20 @@ static void guest_error(const char *msg, void *opaque)
     (void)msg, (void)opaque; /* the container's mistakes, as often as it likes */
 }
 
+int64_t stack_hurry = 1;
+
 static int64_t clock_ns(void *opaque)
 {
     struct timespec t;
     (void)opaque;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return ((int64_t)t.tv_sec * 1000000000 + t.tv_nsec) * stack_hurry;
+}
+
+/* libslirp's time. */
+static int64_t clock_ms(void)
+{
+    return clock_ns(NULL) / 1000000;
 }
 
 /* There is one timer, of the router advertisements; its identity is the stack. */
@@ -259,7 +267,8 @@ int stack_prepare(struct stack *s)
 #endif
     wait = timeout == UINT32_MAX ? -1 : (int64_t)timeout;
     if (s->timer_ms >= 0) {
-        int64_t left = s->timer_ms > now ? s->timer_ms - now : 0;
+        int64_t left = (s->timer_ms - clock_ms()) / stack_hurry;
+        left = left > 0 ? left : 0;
         if (wait < 0 || left < wait)
             wait = left;
     }
@@ -275,14 +284,14 @@ void stack_serve(struct stack *s, bool failed)
 {
     slirp_pollfds_poll(s->slirp, failed, socket_events, s);
     s->round_ms = now_ms();
-    if (s->timer_ms >= 0 && s->timer_ms <= now_ms()) {
+    if (s->timer_ms >= 0 && s->timer_ms <= clock_ms()) {
         s->timer_ms = -1;
         slirp_handle_timer(s->slirp, timer_id, timer_data);
     }
 }
 
-/* libslirp's time is that of its last round, zero before the first: what a frame opens now would have
- * ended long ago, and its answer is nobody's. */
+/* libslirp's time is that of its last round, zero before the first: what a frame opens now would
+ * have ended long ago, and its answer is nobody's. */
 void stack_wake(struct stack *s)
 {
     if (now_ms() - s->round_ms >= ROUND_MS)

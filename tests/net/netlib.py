@@ -84,7 +84,7 @@ def recv_fds(sock, n=4):
 
 
 class World:
-    def __init__(self, tmp):
+    def __init__(self, tmp, pings=True):
         self.tmp = pathlib.Path(tmp)
         self.procs = []
         self.count = 0
@@ -98,14 +98,18 @@ class World:
             ip link set lo up
             ip link add out0 type veth peer name out1 netns {self.outside.proc.pid}
             ip addr add {HOST}/24 dev out0; ip -6 addr add {HOST6}/64 dev out0 nodad
-            ip link set out0 up; ip route add default via {OUTSIDE}; ip -6 route add default via {OUTSIDE6}
-            echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range || echo 0 0 >/proc/sys/net/ipv4/ping_group_range""",
-                     stderr=subprocess.DEVNULL)
+            ip link set out0 up; ip route add default via {OUTSIDE}; ip -6 route add default via {OUTSIDE6}""")
+        if pings:
+            self.let_ping()
         self.outside.sh(f"""
             ip link set lo up; ip addr add {OUTSIDE}/24 dev out1; ip -6 addr add {OUTSIDE6}/64 dev out1 nodad
             ip addr add 203.0.113.1/24 dev lo; ip addr add 203.0.113.2/24 dev lo
             ip link set out1 up""")
         self.slirps = []
+
+    def let_ping(self):
+        self.host.sh("echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range || echo 0 0 >/proc/sys/net/ipv4/ping_group_range",
+                     stderr=subprocess.DEVNULL)
 
     def container_up(self, dev="tap0", mtu=65520):
         self.container.sh(f"""
@@ -155,7 +159,7 @@ class Slirp:
     """rootlet-slirp in the world's host, serving the container."""
 
     def __init__(self, world, flags=IPV6, mtu=65520, egress=(), ports=(), device=None, network="10.0.2.0", bits=24,
-                 network6="fd00::", wrapper=(), program=SLIRP, start=True, pid=None, outbound="0.0.0.0", stderr=None):
+                 network6="fd00::", wrapper=(), program=SLIRP, args=(), start=True, pid=None, outbound="0.0.0.0", stderr=None):
         self.world = world
         self.device = world.device(flags & PACKET) if device is None else device
         self.ctl, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -167,7 +171,7 @@ class Slirp:
         self.listener.listen(4)
         fd = theirs.fileno()
         self.proc = subprocess.Popen(
-            world.host.enter(*wrapper, program), stdin=subprocess.DEVNULL, pass_fds=[3], stderr=stderr,
+            world.host.enter(*wrapper, program, *args), stdin=subprocess.DEVNULL, pass_fds=[3], stderr=stderr,
             preexec_fn=lambda: os.dup2(fd, 3))  # pylint: disable=subprocess-popen-preexec-fn
         theirs.close()
         world.slirps.append(self)

@@ -93,8 +93,8 @@ while True:
 DNS = """
 ZONE = {b"a.example.org": ["203.0.113.1"], b"b.example.org": ["203.0.113.2"], b"evil.test": ["203.0.113.2"],
         b"rebind.example.org": ["127.0.0.1", "10.0.2.2", "10.0.2.3", "10.0.2.77", "0.0.0.0", "169.254.169.254"]}
-s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.bind(("::", 53))
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 53))
 while True:
     data, peer = s.recvfrom(4096)
     labels, i = [], 12
@@ -112,7 +112,7 @@ while True:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     w = World(tmp_path_factory.mktemp("net"))
-    for where, script, *args in ((w.outside, ECHO, "::"), (w.outside, GIVE), (w.outside, DNS),
+    for where, script, *args in ((w.outside, ECHO, "::"), (w.outside, GIVE), (w.outside, DNS, "::"),
                                  (w.host, ECHO, "127.0.0.1"), (w.host, ECHO, "::1")):
         w.serve(where, sys.executable, "-c", PRELUDE + script, *args)
     wait_for(lambda: w.outside.run("ss", "-Hltnu").stdout.count("\n") >= 4)
@@ -469,9 +469,10 @@ print(len(mine))
 """
 
 
-def test_forged_answers(small, slirp, tmp_path):
+@pytest.mark.parametrize("egress", [[], [f"allow=*.example.org,{OUTSIDE}:7000"]], ids=["open", "egress"])
+def test_forged_answers(small, slirp, tmp_path, egress):
     """A socket that has asked the resolver hears nobody else, until it sends to somebody else itself."""
-    slirp(egress=[f"allow=*.example.org,{OUTSIDE}:7000"])
+    s = slirp(egress=egress)
     asked, forged = tmp_path / "asked", tmp_path / "forged"
     script = """
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -501,6 +502,83 @@ print(out)"""
         forged.touch()
     assert int(forgeries) >= 1
     assert result.result() == r"[b'\x00\x07', None, b'ec', b'\x00\x07']"
+    assert s.proc.poll() is None
+
+
+def test_another_resolver(small, slirp):
+    """The host's resolver changes while a socket asks: libslirp sees that a second later."""
+    other = small.serve(small.host, sys.executable, "-c", PRELUDE + DNS, HOST)
+    wait_for(lambda: HOST + ":53" in small.host.run("ss", "-Hlun").stdout)
+    slirp()
+    script = """
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+for n in range(30):
+    s.sendto(struct.pack(">HHHHHH", n, 0x100, 1, 0, 0, 0) + name("a.example.org") + struct.pack(">HH", 1, 1), ("10.0.2.3", 53))
+    data, peer = s.recvfrom(2000)
+    assert peer == ("10.0.2.3", 53) and data[:2] == struct.pack(">H", n)
+    if n == 5:
+        print("asked", flush=True)
+    time.sleep(0.1)
+print("well")"""
+    p = small.container.start(sys.executable, "-c", PRELUDE + script, stdout=subprocess.PIPE, text=True)
+    try:
+        assert p.stdout.readline() == "asked\n"
+        small.resolv.write_text(f"nameserver {HOST}\n")
+        assert p.stdout.readline() == "well\n"
+    finally:
+        small.resolv.write_text(f"nameserver {OUTSIDE}\n")
+        for process in (p, other):
+            process.kill()
+            process.wait()
+        p.stdout.close()
+
+
+def test_no_ping_of_the_host(tmp_path):
+    """Where the host grants it to nobody, as it does by itself, the container is told so, and so is who
+    looks at the events."""
+    ping = """
+p = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+p.settimeout(10)
+p.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+for who in ("10.0.2.2", sys.argv[1], sys.argv[1]):
+    p.sendto(struct.pack(">BBHHH", 8, 0, 0, 1, 1) + b"hello", (who, 0))
+    try:
+        print(p.recv(100)[8:].decode())
+    except OSError as e:
+        print(e.strerror)"""
+    w = World(tmp_path, pings=False)
+    try:
+        s = Slirp(w, flags=DEVICE)
+        w.container_up()
+        assert inside(w, ping, OUTSIDE).splitlines() == ["hello"] + ["No route to host"] * 2
+        (event,) = s.events()
+        assert event["action"] == "network_notice" and "ping_group_range" in event["reason"]
+        w.let_ping()
+        assert inside(w, ping, OUTSIDE).split() == ["hello"] * 3
+    finally:
+        w.end()
+
+
+@pytest.mark.skipif(host.SANITIZERS, reason="they keep what is freed")
+def test_datagrams_are_forgotten(small, slirp):
+    """After four minutes without a packet, ten seconds if it was a question; here a second is a minute and more."""
+    s = slirp(args=["--hurry", "80"])
+    idle, files = s.pss(), len(os.listdir(f"/proc/{s.pid}/fd"))
+    out = inside(small, """
+many = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(1000)]
+for u in many:
+    u.settimeout(20)
+    u.connect((sys.argv[1], 7000))
+    u.send(bytes(1000))
+    u.recv(2000)
+print(len(many), ask("a.example.org")[0])""", OUTSIDE)
+    assert out == "1000 0"
+    n = len(os.listdir(f"/proc/{s.pid}/fd")) - files
+    assert n > 500, n
+    wait_for(lambda: len(os.listdir(f"/proc/{s.pid}/fd")) == files)
+    wait_for(lambda: s.pss() <= idle + 1024)
+    assert refusals(small, f"{OUTSIDE},7000") == ["done"]
 
 
 @pytest.mark.skipif(host.SANITIZERS, reason="they keep what is freed")
@@ -588,6 +666,13 @@ s.sendto(struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + name("a.example.org") + 
 s.settimeout(10)
 print(len(s.recv(2000)) > 0)""") == "True"
     assert int(small.host.python(PRELUDE + FORGE, HOST, HOST).stdout) >= 1
+    assert refusals(small, "203.0.113.2,7000") == ["EHOSTUNREACH"]
+    # Nor by one that has the name server's address, as the container knows it.
+    small.host.sh("ip addr add 10.0.2.3/32 dev lo; ip route replace local 10.0.2.3 dev lo")
+    try:
+        assert int(small.host.python(PRELUDE + FORGE, "10.0.2.3", HOST).stdout) >= 1
+    finally:
+        small.host.sh("ip addr del 10.0.2.3/32 dev lo")
     assert refusals(small, "203.0.113.2,7000") == ["EHOSTUNREACH"]
 
 
