@@ -40,6 +40,7 @@ dist_man1_MANS += \
 	man/rootlet-network-ls.1 \
 	man/rootlet-network-prune.1 \
 	man/rootlet-network-rm.1 \
+	man/rootlet-network-update.1 \
 	man/rootlet-pause.1 \
 	man/rootlet-pod-create.1 \
 	man/rootlet-pod-exists.1 \
@@ -141,6 +142,7 @@ man_prose = \
 	man/prose/rootlet-network-ls.md \
 	man/prose/rootlet-network-prune.md \
 	man/prose/rootlet-network-rm.md \
+	man/prose/rootlet-network-update.md \
 	man/prose/rootlet-pause.md \
 	man/prose/rootlet-pod-create.md \
 	man/prose/rootlet-pod-exists.md \

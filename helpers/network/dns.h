@@ -19,11 +19,11 @@
 
 #define DNS_SERVERS_MAX 4
 #define DNS_QUERY_MAX 4096 /* of a container; the answers may have DNS_MESSAGE_MAX */
-#define DNS_TTL_S 5 /* a container's address may be another one soon */
+#define DNS_TTL_S 5        /* a container's address may be another one soon */
 
 /* A member's names and addresses, from the manager; gone: of this id there are no more. peer not
  * empty: of its other network of that name, with a socket to the name server there, or without one
- * when it has left it. */
+ * when it has left it. id empty: servers are those of the network from now on. */
 struct dns_member {
     char id[WIRE_ID_SIZE], peer[WIRE_NAME_SIZE];
     uint8_t gone;
@@ -73,7 +73,7 @@ const char *dns_names_reverse(const struct dns_names *t, const struct net_addr *
 const struct dns_upstream *dns_names_upstream(const struct dns_names *t,
                                               const struct sockaddr_storage *client);
 
-/* resolv.c */
+/* resolv.c. No servers: those of the host. */
 void dns_upstream_fix(struct dns_upstream *u, const struct net_addr *v, size_t n);
 void dns_upstream_look(struct dns_upstream *u);
 /* The nameserver lines of a resolv.conf(5). */

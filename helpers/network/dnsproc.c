@@ -193,6 +193,17 @@ void dnsproc_member(struct network *n, const struct member *m, bool gone)
     tell(n, &msg, -1);
 }
 
+/* With rules for what may leave the uplink is asked, whatever they are (enter). */
+void dnsproc_servers(struct network *n)
+{
+    static struct dns_member msg;
+    if (n->dns.ctl < 0 || n->cfg.egress[0])
+        return;
+    memset(&msg, 0, sizeof(msg));
+    memcpy(msg.servers, n->cfg.dns, sizeof(msg.servers));
+    tell(n, &msg, -1);
+}
+
 void child_end(struct network *n, struct child *c)
 {
     if (c->pidfd >= 0) {

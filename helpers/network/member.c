@@ -66,6 +66,16 @@ void member_detach(struct network *n, const char *id)
         forget(n, m);
 }
 
+void member_servers(struct network *n, const struct wire_network_request *q)
+{
+    struct member *m = member_find(n, q->id);
+    if (!m)
+        return;
+    memcpy(m->dns, q->dns, sizeof(m->dns));
+    m->asks_itself = q->asks_itself;
+    dnsproc_member(n, m, false);
+}
+
 void members_check(struct network *n)
 {
     for (size_t i = n->n_members; i-- > 0;)

@@ -84,6 +84,7 @@ void member_link_name(const struct member *m, char ret[static IFNAMSIZ]); /* the
 int member_attach(struct network *n, const struct wire_network_request *q, const int fds[2],
                   struct wire_network_reply *ret, struct err *e);
 void member_detach(struct network *n, const char *id);
+void member_servers(struct network *n, const struct wire_network_request *q);
 int member_peer(struct network *n, const struct wire_network_request *q, int fd, struct err *e);
 void members_check(struct network *n); /* links have changed */
 struct member *member_find(struct network *n, const char *id);
@@ -95,6 +96,7 @@ void write_hint(const struct network *n); /* where the next addresses are to be 
 int dnsproc_start(struct network *n, struct err *e);
 void dnsproc_member(struct network *n, const struct member *m, bool gone);
 void dnsproc_peer(struct network *n, const struct member *m, const struct peer *p);
+void dnsproc_servers(struct network *n); /* those of the network are others now */
 /* uplink.c */
 void uplink_name_server(const struct network *n, struct net_addr *ret);
 int uplink_start(struct network *n, struct err *e);

@@ -47,6 +47,7 @@ socklen_t dns_upstream_size(const struct sockaddr_storage *a)
 
 void dns_upstream_fix(struct dns_upstream *u, const struct net_addr *v, size_t n)
 {
+    memset(u, 0, sizeof(*u));
     for (size_t i = 0; i < n && v[i].family; i++) {
         add(u, &v[i], 0);
         u->fixed = true;

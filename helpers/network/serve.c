@@ -43,11 +43,21 @@ static int space(struct network *n, int ret_fds[2])
     return 2;
 }
 
-/* A name that has been removed and made again while we were about to end. */
-static int check_same(const struct network *n, const struct wire_network *cfg, struct err *e)
+/* A name that has been removed and made again while we were about to end. The servers may be others
+ * than before (rootlet network update); who sends older ones has read them before that. */
+static int check_same(struct network *n, const struct wire_network *cfg, struct err *e)
 {
-    if (memcmp(&n->cfg, cfg, sizeof(*cfg)) == 0)
+    static struct wire_network same;
+    same = *cfg;
+    same.changes = n->cfg.changes;
+    memcpy(same.dns, n->cfg.dns, sizeof(same.dns));
+    if (memcmp(&n->cfg, &same, sizeof(same)) == 0) {
+        if (cfg->changes <= n->cfg.changes)
+            return 0;
+        n->cfg = *cfg;
+        dnsproc_servers(n);
         return 0;
+    }
     return err_msg(e, ESTALE, "network %s was made anew while containers use the old one",
                    n->cfg.name);
 }
@@ -65,6 +75,9 @@ static int serve(struct network *n, const struct wire_network_request *q, const 
         return member_attach(n, q, fds, ret, e);
     case WIRE_NETWORK_DETACH:
         member_detach(n, q->id);
+        return 0;
+    case WIRE_NETWORK_SERVERS:
+        member_servers(n, q);
         return 0;
     case WIRE_NETWORK_PEER:
         return member_peer(n, q, fds[0], e);

@@ -168,7 +168,9 @@ static void on_control(void *data, uint32_t events)
     ssize_t n = sock_recv(s->set.control, &m, sizeof(m), fds);
     if (n == (ssize_t)sizeof(m)) {
         m.id[sizeof(m.id) - 1] = m.peer[sizeof(m.peer) - 1] = '\0';
-        if (m.peer[0])
+        if (!m.id[0])
+            dns_upstream_fix(&s->upstream, m.servers, N_ELEMENTS(m.servers));
+        else if (m.peer[0])
             dns_peer_apply(s, &m, fds[0]);
         else
             dns_names_apply(&s->names, &m);

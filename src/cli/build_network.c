@@ -6,6 +6,7 @@
 #include "base/strv.h"
 #include "cli/build.h"
 #include "cli/cli.h"
+#include "cli/network.h"
 #include "net/addr.h"
 #include "net/egress.h"
 #include "net/ports.h"
@@ -38,14 +39,33 @@ static int add_default(struct build *b, struct err *e)
     return r < 0 ? err_add(e, r, "setting network") : 0;
 }
 
+/* docker's and podman's default. Where there is none of the host's, a network of its own is the
+ * nearest that the container can have; options of it are for a bridge that is there. */
+static int add_bridge(struct build *b, struct err *e)
+{
+    char why[256] = "";
+    if (cli_bridge_usable(why))
+        return network_plan_add(&b->rec->network, "bridge", e);
+    int r = add_default(b, e);
+    const struct network_plan *p = &b->rec->network;
+    if (r < 0)
+        return r;
+    scoped_free char *instead =
+        xasprintf("--network bridge: it is %s here, there is no bridge of the host: ",
+                  p->n_joins ? p->joins[0].network : p->mode);
+    notice(b, instead, why);
+    return 0;
+}
+
 static int add_networks(struct build *b, struct err *e)
 {
     if (!b->o->network)
         return add_default(b, e);
     for (char **t = b->o->network; *t; t++) {
-        int r = network_plan_is_default(*t) && !b->o->network[1]
-                    ? add_default(b, e)
-                    : network_plan_add(&b->rec->network, *t, e);
+        bool only = !b->o->network[1];
+        int r = only && network_plan_is_default(*t) ? add_default(b, e)
+                : only && streq(*t, "bridge")       ? add_bridge(b, e)
+                                                    : network_plan_add(&b->rec->network, *t, e);
         if (r < 0)
             return err_add(e, r, "--network %s", *t);
         if (str_after(*t, "slirp4netns"))

@@ -96,6 +96,7 @@ extern const struct cmd cli_network_cmds[];         /* network create exists */
 extern const struct cmd cli_network_rm_cmds[];      /* network rm prune */
 extern const struct cmd cli_network_ls_cmds[];      /* network ls inspect */
 extern const struct cmd cli_network_connect_cmds[]; /* network connect disconnect */
+extern const struct cmd cli_network_update_cmds[];
 
 extern const struct cmd cli_volume_cmds[];        /* volume create rm prune exists */
 extern const struct cmd cli_volume_ls_cmds[];     /* volume ls inspect */

@@ -33,7 +33,6 @@ static const struct {
      true},
     {"context", "nothing is remote: rootlet works on the host it is called on", true},
     {"machine", "it runs on this kernel, without a virtual machine", true},
-    {"network update", "rootlet network create makes another, with other name servers"},
     {"network reload", "no firewall rule of a container is lost that would have to be made again",
      true},
     {"login",

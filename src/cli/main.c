@@ -85,6 +85,7 @@ static const struct cmd *const tables[] = {
     cli_network_rm_cmds,
     cli_network_ls_cmds,
     cli_network_connect_cmds,
+    cli_network_update_cmds,
     cli_volume_cmds,
     cli_auto_update_cmds,
     cli_volume_ls_cmds,

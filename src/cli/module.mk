@@ -18,7 +18,7 @@ rootlet_SOURCES += src/cli/changes.h src/cli/changes.c src/cli/diff.c src/cli/co
 	src/cli/commit_config.c src/cli/commit.h src/cli/export.c src/cli/hand.h src/cli/hand.c
 rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/port.c src/cli/port_change.c
 rootlet_SOURCES += src/cli/cp.c
-rootlet_SOURCES += src/cli/network.c src/cli/network.h src/cli/network_rm.c src/cli/network_ls.c src/cli/network_connect.c src/cli/inspect_network.c src/cli/probes_network.c
+rootlet_SOURCES += src/cli/network.c src/cli/network.h src/cli/network_rm.c src/cli/network_ls.c src/cli/network_connect.c src/cli/network_update.c src/cli/inspect_network.c src/cli/probes_network.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_LDADD = src/quadlet/libquadlet.a src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \
 	src/image/libimage.a src/volume/libvolume.a src/events/libevents.a src/cgroup/libcgroup.a src/network/libnetwork.a src/net/libnet.a \

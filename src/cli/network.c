@@ -28,7 +28,7 @@ static const struct opt create_table[] = {
     {"disable-dns", 0, OPT_FLAG, O(disable_dns), NULL, "No names for its containers"},
     {"dns", 0, OPT_STRV, O(dns), "ADDRESS", "Name server that is asked for other names"},
     {"driver", 'd', OPT_STRING, O(driver), "NAME",
-     "user (default), or bridge: on the host, by rootlet-net-helper"},
+     "user (default), or bridge: on the host, where rootlet-net-helper is set up"},
     {"egress", 0, OPT_STRV, O(egress), "POLICY",
      "Where its containers may connect to: allow=NAME|CIDR[:PORT],... or deny"},
     {"gateway", 0, OPT_STRV, O(gateway), "ADDRESS", "Address of the gateway (the subnet's first)"},
@@ -139,23 +139,46 @@ static int add_subnets(struct network_config *n, const struct create_opts *o, st
     return 0;
 }
 
-/* One that could not be used is not made. */
-static int check_driver(const struct create_opts *o, struct err *e)
+static const struct network_driver *joining_driver(const char *name)
 {
-    const char *driver = o->driver ? o->driver : "user";
+    const struct network_driver *const *all = network_joining_drivers();
+    while (*all && !streq((*all)->name, name))
+        all++;
+    return *all;
+}
+
+bool cli_bridge_usable(char why[static 256])
+{
+    const struct network_driver *d = joining_driver("bridge");
+    return d->probe(why) > 0;
+}
+
+/* What podman makes of "bridge" without privileges is a network in a namespace of the user's, as
+ * the driver user does: that is what scripts and unit files mean that come from there. */
+static const char *choose_driver(const struct create_opts *o, const char *name)
+{
+    char why[256] = "";
+    if (!o->driver || !streq(o->driver, "bridge") || cli_bridge_usable(why))
+        return o->driver ? o->driver : "user";
+    scoped_free char *notice =
+        xasprintf("--driver bridge: %s is a network of your own (driver user), not a bridge of "
+                  "the host: %s",
+                  name, why);
+    cli_notice(notice);
+    return "user";
+}
+
+/* One that could not be used is not made. */
+static int check_driver(const struct create_opts *o, const char *driver, struct err *e)
+{
     char why[256] = "";
     if (o->ipam_driver && !streq(o->ipam_driver, "host-local") && !streq(o->ipam_driver, "default"))
         return err_hint(e, err_msg(e, ENOTSUP, "--ipam-driver %s: no such driver", o->ipam_driver),
                         "host-local is the only one");
-    const struct network_driver *const *all = network_joining_drivers();
-    for (size_t i = 0; all[i]; i++)
-        if (streq(all[i]->name, driver) && all[i]->probe && all[i]->probe(why) <= 0)
-            return err_hint(e, err_msg(e, ENOTSUP, "--driver %s: %s", driver, why),
-                            streq(driver, "user")
-                                ? "rootlet info tells more"
-                                : "without --driver it is a network of your own, as of podman and "
-                                  "docker but without privileges; rootlet doctor "
-                                  "tells how the administrator allows a bridge");
+    const struct network_driver *d = joining_driver(driver);
+    if (d && d->probe && d->probe(why) <= 0)
+        return err_hint(e, err_msg(e, ENOTSUP, "--driver %s: %s", driver, why),
+                        "rootlet info tells more");
     for (char **x = o->egress; x && *x; x++) {
         int r = egress_check(*x, e);
         if (r < 0)
@@ -168,16 +191,17 @@ static int check_driver(const struct create_opts *o, struct err *e)
 
 static int create_network(const struct create_opts *o, const char *name, struct err *e)
 {
+    const char *driver = choose_driver(o, name);
     scoped_network_config struct network_config n = {
         .name = xstrdup(name),
-        .driver = xstrdup(o->driver ? o->driver : "user"),
+        .driver = xstrdup(driver),
         .internal = o->internal,
         .ipv6 = o->ipv6,
         .dns_enabled = !o->disable_dns,
         .dns = strv_dup(o->dns),
         .egress = strv_dup(o->egress),
     };
-    int r = check_driver(o, e);
+    int r = check_driver(o, driver, e);
     if (r == 0)
         r = add_labels(&n, o->label, e);
     if (r == 0)

@@ -41,6 +41,7 @@ enum {
     WIRE_NETWORK_PEER,
     /* Descriptors of the network's user and network namespace come with the answer. */
     WIRE_NETWORK_SPACE,
+    WIRE_NETWORK_SERVERS, /* dns and asks_itself of member id are others now */
 };
 
 #define WIRE_NAME_SIZE 64
@@ -58,7 +59,8 @@ struct wire_subnet {
 /* A user network as it was asked for. Texts are terminated, the rest zero: it is compared as bytes,
  * and has no padding. */
 struct wire_network {
-    uint32_t mtu; /* 0: the uplink's */
+    uint32_t mtu;     /* 0: the uplink's */
+    uint32_t changes; /* how often dns was changed: the process takes over what is newer */
     char name[WIRE_NAME_SIZE], id[WIRE_ID_SIZE];
     uint8_t internal, no_dns, zero[3];
     struct wire_subnet subnet[2]; /* IPv4, IPv6 */

@@ -23,3 +23,6 @@ int network_publish_add(struct network_run *run, const char *text, struct err *e
 int network_publish_remove(struct network_run *run, const char *text, struct err *e);
 /* The interfaces have changed: the ports lead to what is the first address now. */
 void network_publish_follow(struct network_run *run);
+/* The networks have changed: whether the container's own servers are for their name servers to ask
+ * (network_asks_itself). */
+void network_user_follow(struct network_run *run);

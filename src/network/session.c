@@ -275,6 +275,8 @@ static void forget_dns(struct network_run *run, const char *network)
 static void refresh_files(struct network_session *n)
 {
     struct err ignored = ERR_INIT;
+    if (n->run.plan->dns)
+        network_user_follow(&n->run);
     (void)!network_files_write(&n->run, &ignored);
 }
 

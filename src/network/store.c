@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
+#include "net/wire.h"
 #include "network/store-priv.h"
 
 #define DIR_NETWORKS "networks"
@@ -44,6 +45,7 @@ static const struct jfield config_fields[] = {
     {"labels", J_MAP, O(labels)},
     {"egress", J_STRV, O(egress)},
     {"created_ns", J_INT64, O(created_ns)},
+    {"changes", J_INT64, O(changes)},
     {"", J_EXTRA, O(extra)},
     {NULL},
 };
@@ -145,6 +147,8 @@ int network_check(const struct network_config *n, struct err *e)
     for (char **d = n->dns; r == 0 && d && *d; d++)
         if (net_addr_parse(*d, &a) < 0)
             r = err_msg(e, EINVAL, "name server \"%s\": not an address", *d);
+    if (r == 0 && strv_len(n->dns) > WIRE_DNS_MAX)
+        r = err_msg(e, EINVAL, "more than %d name servers", WIRE_DNS_MAX);
     return r == 0 ? check_subnets(n, e) : r;
 }
 
@@ -294,6 +298,23 @@ int network_open(const struct conf *c, const char *ref, struct network_config *r
 
 /* --- changing --- */
 
+/* Addresses have several forms; ours is kept. */
+static int change_servers(struct network_config *n, char *const *list, bool add, struct err *e)
+{
+    for (char *const *v = list; v && *v; v++) {
+        struct net_addr a;
+        char text[NET_ADDR_TEXT];
+        if (net_addr_parse(*v, &a) < 0)
+            return err_msg(e, EINVAL, "name server \"%s\": not an address", *v);
+        net_addr_format(&a, text);
+        if (add && !strv_has(n->dns, text))
+            strv_add(&n->dns, text);
+        else if (!add && n->dns)
+            strv_remove(n->dns, text);
+    }
+    return 0;
+}
+
 static int add_subnet(struct network_config *n, int family, const struct network_config *taken,
                       size_t n_taken, struct err *e)
 {
@@ -334,6 +355,14 @@ static int complete(struct network_config *n, const struct network_config *taken
     return r;
 }
 
+static int write_config(int dir, const struct network_config *n, struct err *e)
+{
+    scoped_free char *file = xasprintf("%s" SUFFIX, n->name);
+    scoped_json json_t *j = jfield_emit(config_fields, n);
+    scoped_free char *text = json_text(j, true);
+    return fs_write_atomic(dir, file, text, strlen(text), 0600, FS_NO_SYNC, e);
+}
+
 static int write_new(int dir, struct network_config *n, struct err *e)
 {
     char id[ID_LEN + 1];
@@ -341,15 +370,15 @@ static int write_new(int dir, struct network_config *n, struct err *e)
     free(n->id);
     n->id = xstrdup(id);
     n->created_ns = time_now_ns();
-    scoped_free char *file = xasprintf("%s" SUFFIX, n->name);
-    scoped_json json_t *j = jfield_emit(config_fields, n);
-    scoped_free char *text = json_text(j, true);
-    return fs_write_atomic(dir, file, text, strlen(text), 0600, FS_NO_SYNC, e);
+    return write_config(dir, n, e);
 }
 
 int network_create(const struct conf *c, struct network_config *n, struct err *e)
 {
-    int r = network_check(n, e);
+    scoped_strv char **dns = take_ptr(n->dns);
+    int r = change_servers(n, dns, true, e);
+    if (r == 0)
+        r = network_check(n, e);
     if (r < 0)
         return r;
     scoped_fd int dir = conf_open_root(c, DIR_NETWORKS, true, e);
@@ -368,6 +397,28 @@ int network_create(const struct conf *c, struct network_config *n, struct err *e
         r = network_check(n, e);
     network_list_free(all, n_all);
     return r == 0 ? write_new(dir, n, e) : r;
+}
+
+int network_change_dns(const struct conf *c, const char *ref, char *const *add, char *const *drop,
+                       struct network_config *ret, struct err *e)
+{
+    scoped_fd int dir = conf_open_root(c, DIR_NETWORKS, false, NULL);
+    int r = dir < 0 ? 0 : lock_fd(dir, LOCK_EXCLUSIVE, -1, "the networks", e);
+    if (r == 0)
+        r = network_open(c, ref, ret, e);
+    if (r == 0 && streq(ref, "bridge"))
+        r = err_msg(e, EINVAL, "network bridge is the host's");
+    if (r == 0 && !ret->dns_enabled)
+        r = err_hint(e, err_msg(e, EINVAL, "network %s has no name server", ret->name),
+                     "it was made with --disable-dns");
+    if (r == 0)
+        r = change_servers(ret, drop, false, e);
+    if (r == 0)
+        r = change_servers(ret, add, true, e);
+    ret->changes++;
+    if (r == 0)
+        r = network_check(ret, e);
+    return r == 0 ? write_config(dir, ret, e) : r;
 }
 
 int network_remove(const struct conf *c, const char *name, struct err *e)

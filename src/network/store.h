@@ -3,8 +3,8 @@
  * Only what was asked for is in the file. Whether a network is up, who is a member and which
  * addresses are taken is known to its process alone (helpers/network), or to the kernel.
  *
- * A network is never changed, but made and removed; both take the lock on ROOT/networks. Readers
- * take none. */
+ * But for its name servers a network is never changed, but made and removed; all take the lock on
+ * ROOT/networks. Readers take none. */
 #pragma once
 
 #include <stdbool.h>
@@ -38,6 +38,7 @@ struct network_config {
     char **labels;    /* "key=value" */
     char **egress;    /* net/egress.h; NULL: everything is allowed */
     int64_t created_ns;
+    int64_t changes; /* of dns, how many */
     json_t *extra;
 };
 void network_config_release(struct network_config *n);
@@ -66,6 +67,10 @@ void network_list_free(struct network_config *v, size_t n);
 /* Makes n, whose name and driver are set: checks it, completes it (id, time, free subnets where
  * none is given, gateways), writes it. -EEXIST: there is one of that name. */
 int network_create(const struct conf *c, struct network_config *n, struct err *e);
+/* Other name servers: those of drop go, those of add come behind the others, if they are not there
+ * yet. *ret is the network as it is then. */
+int network_change_dns(const struct conf *c, const char *ref, char *const *add, char *const *drop,
+                       struct network_config *ret, struct err *e);
 /* Removes the file. -ENOENT. That nobody uses the network is the caller's to know. */
 int network_remove(const struct conf *c, const char *name, struct err *e);
 

@@ -82,6 +82,7 @@ int user_network_load(const struct conf *c, const char *name, struct wire_networ
     ret->internal = n.internal;
     ret->no_dns = !n.dns_enabled;
     ret->mtu = network_mtu(&n);
+    ret->changes = n.changes;
     r = put_text(ret->name, sizeof(ret->name), n.name, "the network's name", e);
     if (r == 0)
         r = put_text(ret->id, sizeof(ret->id), n.id ? n.id : "", "the network's id", e);
@@ -309,4 +310,16 @@ int network_user_space(const struct conf *c, const char *name, int ret[2], struc
     user_lease_release(&l);
     free(q);
     return r == -ECONNRESET ? -ENOTCONN : r;
+}
+
+int network_user_changed(const struct conf *c, const char *name, struct err *e)
+{
+    struct err why = ERR_INIT;
+    int fds[2] = {-1, -1};
+    int r = network_user_space(c, name, fds, &why); /* the configuration goes with any request */
+    fd_close(&fds[0]);
+    fd_close(&fds[1]);
+    if (r < 0 && r != -ENOTCONN && e)
+        *e = why;
+    return r == -ENOTCONN ? 0 : r;
 }

@@ -262,6 +262,22 @@ static void share_names(struct network_run *run, const struct network_process *p
     }
 }
 
+void network_user_follow(struct network_run *run)
+{
+    struct wire_network_request *q = xcalloc(1, sizeof(*q));
+    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
+        const struct network_process *p = &run->process[i];
+        if (!p->what || p->driver != &network_user || p->ctl < 0 ||
+            user_network_load(run->conf, p->what, &q->network, NULL) < 0)
+            continue;
+        q->head.type = WIRE_NETWORK_SERVERS;
+        memset(q->dns, 0, sizeof(q->dns));
+        put_servers(run, q);
+        (void)user_tell(run, p->what, p->ctl, q, -1);
+    }
+    free(q);
+}
+
 static int begin(struct network_run *run, const struct network_interface *was, struct err *e)
 {
     struct user_lease l = USER_LEASE_INIT;

@@ -109,8 +109,8 @@ void translate_network(struct job *j)
     scoped_free char *driver = value_of(j, "Driver");
     if (streq(driver, "bridge"))
         quadlet_problem(j->file, QUADLET_NOTE, job_line(j, "Driver"),
-                        "a bridge of the host, by rootlet-net-helper; without "
-                        "the key it is a network as podman's are, and needs no privilege");
+                        "a bridge of the host where rootlet-net-helper is set up; else, and "
+                        "without the key, a network as podman's are, without a privilege");
     command_keys(&c);
     add_subnets(j, &c);
     command_own_args(&c);

@@ -216,7 +216,7 @@ def test_what_info_and_doctor_say(rootlet):
     if found["host bridge"]["level"] != "ok":
         for word in ("setcap cap_net_admin+ep /", "net.conf", "rootlet-net-helper(8)"):
             assert word in found["host bridge"]["fix"], found["host bridge"]
-        rootlet.fails("network", "create", "-d", "bridge", "x", match="--driver bridge: .*\nhint: without --driver .*rootlet doctor")
+        assert "not a bridge of the host" in rootlet.ok("network", "create", "-d", "bridge", "x").err
     for name in ("network", "host bridge", "ports", "ping", "name servers"):
         assert found[name]["level"] == "ok" or found[name]["fix"], found[name]
 
@@ -275,3 +275,28 @@ def test_keys_are_podmans(rootlet):
     assert ours["subnets"][0]["subnet"] == theirs["subnets"][0]["subnet"]
     assert ours["subnets"][0]["gateway"] == theirs["subnets"][0]["gateway"]
     assert set(theirs["subnets"][0]) <= set(ours["subnets"][0])
+
+
+@rows("A48")
+def test_name_servers_are_changed(rootlet):
+    make(rootlet, "--dns", "192.0.2.1", "--dns", "2001:DB8::1", "n")
+    make(rootlet, "--disable-dns", "quiet")
+
+    def servers():
+        return inspect(rootlet, "n")["network_dns_servers"]
+    before = inspect(rootlet, "n")
+    assert rootlet.ok("network", "update", "--dns-add", "192.0.2.2,192.0.2.1", "--dns-drop", "2001:db8::1", "n").out == "n\n"
+    assert servers() == ["192.0.2.1", "192.0.2.2"]
+    after = inspect(rootlet, "n")
+    assert {k for k in before if before[k] != after[k]} <= {"network_dns_servers"}
+    r = rootlet.ok("network", "update", "--dns-drop", "192.0.2.9", "n")
+    assert "network n has no name server 192.0.2.9" in r.err
+    rootlet.ok("network", "update", "--dns-drop", "192.0.2.1", "--dns-drop", "192.0.2.2", after["id"][:10])
+    assert not inspect(rootlet, "n").get("network_dns_servers")
+    for words, match in ((("n",), "nothing to change\nhint: --dns-add"), (("--dns-add", "host", "n"), '"host": not an address'),
+                         (("--dns-add", "192.0.2.1", "quiet"), "has no name server\nhint: .*--disable-dns"),
+                         (("--dns-add", "192.0.2.1", "nosuch"), "no such network: nosuch"),
+                         (("--dns-add", "192.0.2.1", "bridge"), "is the host's"),
+                         (("--dns-add", "192.0.2.1,192.0.2.2,192.0.2.3,192.0.2.4,192.0.2.5", "n"), "more than 4 name servers")):
+        rootlet.fails("network", "update", *words, match=match)
+    assert ("update", "n") in events(rootlet, "network") and not inspect(rootlet, "n").get("network_dns_servers")

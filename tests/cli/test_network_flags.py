@@ -161,11 +161,21 @@ def test_the_hosts_bridge(rootlet):
     drivers = {d["Name"]: d for d in rootlet.ok("info", "--format", "{{json .Network}}").json()}
     if drivers.get("bridge", {}).get("Usable"):
         pytest.skip("it is set up here")
-    rootlet.fails("create", "--network", "bridge", rootlet.image(), "true",
-                  match=r"^Error: --network: network bridge \(driver bridge\): .+\nhint: networks of 'rootlet network create NAME' need no privilege; rootlet doctor tells .*\n$")
-    if "bridge" in drivers:
-        rootlet.fails("network", "create", "-d", "bridge", "x", match="--driver bridge: .+\nhint: without --driver")
+    image = rootlet.image()
+    r = rootlet.ok("create", "--name", "c", "--network", "bridge", image, "true")
+    assert re.fullmatch(r"rootlet: --network bridge: it is none here, there is no bridge of the host: .+\n", r.err)
     rootlet.ok("network", "create", "net")
+    for flags in (["--network", "bridge:ip=10.1.1.1"], ["--network", "bridge", "--network", "net"]):
+        rootlet.fails("create", *flags, image, "true",
+                      match=r"^Error: --network: network bridge \(driver bridge\): .+\nhint: networks of 'rootlet network create NAME' need no privilege; rootlet doctor tells .*\n$")
+    rootlet.fails("create", "--network", "bridge", "--ip", "10.1.1.1", image, "true", match="--ip: network mode none gives no choice")
+    # What podman calls so: a network in a namespace of the user's.
+    r = rootlet.ok("network", "create", "-d", "bridge", "-o", "com.docker.network.bridge.name=br0", "x")
+    assert r.out == "x\n" and re.fullmatch(r"rootlet: --driver bridge: x is a network of your own \(driver user\), not a bridge of the host: .+\n", r.err)
+    assert rootlet.ok("network", "inspect", "-f", "{{.Driver}} {{.NetworkInterface}}", "x").text == "user br0"
+    rootlet.ok("create", "--name", "d", "--network", "x", image, "true")
+    # Once made it is what it is.
+    assert not rootlet.ok("network", "create", "--ignore", "x").err
     rootlet.fails("inspect", "net", match="there is a network of this name: rootlet network inspect net")
 
 

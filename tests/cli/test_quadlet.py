@@ -138,7 +138,7 @@ def test_networks_and_ports(module_rootlet):
     module_rootlet.ok("network", "rm", "systemd-n")
     path.write_text("[Network]\nDriver=bridge\n")
     r = call(module_rootlet, "check", path, rc=0)
-    assert "2: Driver=: a bridge of the host, by rootlet-net-helper" in r.out + r.err, r
+    assert "2: Driver=: a bridge of the host where rootlet-net-helper is set up" in r.out + r.err, r
     path.unlink()
 
 

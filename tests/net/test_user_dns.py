@@ -1,6 +1,9 @@
 """The name server of user networks, against clients and resolvers that are slow, wrong or many."""
 import contextlib
+import os
 import random
+import re
+import signal
 import socket
 import struct
 import subprocess
@@ -9,7 +12,7 @@ import threading
 import pytest
 
 from test_user_network import address, create, inside, interfaces, look, managers, start
-from world import HOST, wait_for
+from world import HOST, OUTSIDE, wait_for
 
 UPSTREAM, SECOND = "127.77.0.1", "127.77.0.2"
 
@@ -163,6 +166,10 @@ class Upstream:
             s.close()
 
 
+def name_server(net, name):
+    return re.search(r"^nameserver (.*)", net.ok("exec", name, "cat", "/etc/resolv.conf").out, re.M)[1]
+
+
 @pytest.fixture
 def upstream(world):
     u = Upstream(world, UPSTREAM)
@@ -175,7 +182,7 @@ def member(net, upstream):
     """A container c in a network whose names go on to upstream; asks: what its clients are told."""
     create(net, "n", "--dns", UPSTREAM)
     start(net, "c", "--network", "n")
-    server = net.ok("exec", "c", "cat", "/etc/resolv.conf").out.split()[1]
+    server = name_server(net, "c")
     return lambda script, **kw: inside(net, "c", CLIENT + script, server, **kw)
 
 
@@ -213,7 +220,7 @@ def test_a_resolver_that_fails_is_not_the_last(net, world, upstream):
     try:
         create(net, "n", "--dns", UPSTREAM, "--dns", SECOND)
         start(net, "c", "--network", "n")
-        server = net.ok("exec", "c", "cat", "/etc/resolv.conf").out.split()[1]
+        server = name_server(net, "c")
         out = inside(net, "c", CLIENT + 'print(code(ask("servfail.test")), code(ask("a.test")))', server)
         assert out.split() == ["0", "0"] and second.seen
         upstream.end()  # nobody listens there any more: at once the second one
@@ -261,7 +268,7 @@ print(refused >= 300)
 """)
     assert out.split() == ["True", "True"]
     start(net, "d", "--network", "n")
-    server = net.ok("exec", "d", "cat", "/etc/resolv.conf").out.split()[1]
+    server = name_server(net, "d")
     assert inside(net, "d", CLIENT + 'print(addresses(ask("a.test"))[0], addresses(ask_tcp("a.test"))[0])',
                   server).split() == ["192.0.2.7", "192.0.2.7"]
 
@@ -355,7 +362,7 @@ def test_the_hosts_resolvers_change(net, world, upstream, tmp_path):
                         '--regid "$2" --clear-groups -- "$3" run -d --name c --network n "$4" sleep 100000',
                         str(conf), str(user.uid), str(user.gid), net.program, image],
                        env=net.environment(), check=True, stdout=subprocess.DEVNULL, timeout=60)
-    server = net.ok("exec", "c", "cat", "/etc/resolv.conf").out.split()[1]
+    server = name_server(net, "c")
     def asked():
         return inside(net, "c", CLIENT + 'print(code(ask("a.test")))', server).strip()
     assert asked() == "2" and not upstream.seen
@@ -427,3 +434,51 @@ for server in sys.argv[2:]:
         assert asked("near") == asked("both", inner) == "5 [] 5 []"
     finally:
         second.end()
+
+
+@pytest.mark.rows("A48", "A49")
+def test_servers_change_while_it_runs(net, world, upstream):
+    """network update reaches the name server that runs; who comes later has the new ones as well."""
+    second = Upstream(world, HOST, {"address": "192.0.2.9"})
+    create(net, "n", "--dns", UPSTREAM)
+    start(net, "c", "--network", "n")
+    gateway = interfaces(net, "c")["n"]["gateway"]
+    (pids,) = managers(net).values()
+
+    def asked(name="c"):
+        return inside(net, name, CLIENT + 'print(*addresses(ask("away.test")), *addresses(ask_tcp("away.test")))', gateway).split()
+    try:
+        assert asked() == ["192.0.2.7"] * 2
+        assert net.ok("network", "update", "--dns-drop", UPSTREAM, "--dns-add", HOST, "n").out == "n\n"
+        assert asked() == ["192.0.2.9"] * 2 and look(net, "c", "c") == [address(net, "c")]
+        start(net, "d", "--network", "n")
+        assert asked("d") == asked() == ["192.0.2.9"] * 2 and managers(net)["n"] == pids
+        # The name server is begun anew with the same ones, the manager too.
+        for pid in (pids[-1], pids[0]):
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda old=pid: len(managers(net).get("n", ())) > 1 and old not in managers(net)["n"], what="a new process")
+            assert asked() == ["192.0.2.9"] * 2
+        # None at all: those of the host, which answer for the world outside.
+        net.ok("network", "update", "--dns-drop", HOST, "n")
+        assert OUTSIDE in asked()
+    finally:
+        second.end()
+
+
+@pytest.mark.rows("B28")
+def test_servers_of_a_member_that_moves(net, world, upstream):
+    """Whether a server of the container's own is one that only it reaches is another thing in another network."""
+    create(net, "n", "--dns", UPSTREAM)
+    create(net, "m", "--internal", "--subnet", "10.94.0.0/24")
+    start(net, "c", "--network", "n", "--dns", "10.94.0.9")
+    gateway = interfaces(net, "c")["n"]["gateway"]
+
+    def told():
+        servers = [line.split()[1] for line in net.ok("exec", "c", "cat", "/etc/resolv.conf").out.splitlines() if line.startswith("nameserver")]
+        return servers, inside(net, "c", CLIENT + 'print(code(ask("away.test")))', gateway).strip()
+    assert told()[0] == [gateway]
+    net.ok("network", "connect", "m", "c")
+    assert told() == ([gateway, "10.94.0.1", "10.94.0.9"], "5")  # refused: the resolver goes on to the next
+    net.ok("network", "disconnect", "m", "c")
+    servers, code = told()
+    assert servers == [gateway] and code != "5"
