@@ -14,6 +14,7 @@
 #include <linux/capability.h>
 
 #include "base/scoped.h"
+#include "base/str.h"
 #include "helpers/ports/ports.h"
 #include "sys/sandbox.h"
 #include "sys/sock.h"
@@ -121,8 +122,10 @@ static int start(struct err *e)
 int main(int argc, char **argv)
 {
     struct err e = ERR_INIT;
-    (void)argv;
-    if (argc != 1 || fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0) {
+    /* For tests: rootlet-ports SECONDS SECONDS, after which flows of UDP end. */
+    bool known = argc == 1 || (argc == 3 && parse_u32(argv[1], &udp_idle.stream) == 0 &&
+                               parse_u32(argv[2], &udp_idle.one_shot) == 0);
+    if (!known || fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0) {
         fprintf(stderr, "rootlet-ports is started by rootlet-supervise\n");
         return 2;
     }

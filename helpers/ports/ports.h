@@ -99,6 +99,10 @@ bool pipe_pooled(void);
 void pipe_trim(void);
 
 /* udp.c */
+/* So many seconds without a packet end a flow; one_shot: of one question, or without an answer. */
+extern struct udp_idle {
+    uint32_t stream, one_shot;
+} udp_idle;
 void udp_limits(unsigned files);
 int udp_start(struct port *p);
 void udp_ready(struct watch *w, uint32_t events);

@@ -12,9 +12,7 @@
 enum {
     BATCH = 32,
     PACKET = 65536,
-    TURNS = 4,          /* batches before others have their turn */
-    IDLE = 90,          /* seconds without a packet */
-    IDLE_ONE_SHOT = 30, /* of a flow that was one question, or had no answer */
+    TURNS = 4, /* batches before others have their turn */
     BUCKETS = 1024,
     RECEIVE_BUFFER = 1 << 20, /* the kernel cuts it to net.core.rmem_max */
 };
@@ -56,6 +54,7 @@ static struct host *hosts[BUCKETS];
 static struct list one_shot = {&one_shot, &one_shot}, streams = {&streams, &streams};
 static unsigned max_flows;
 static uint32_t seed;
+struct udp_idle udp_idle = {.stream = 90, .one_shot = 30};
 
 void udp_limits(unsigned files)
 {
@@ -383,6 +382,6 @@ static void expire(struct list *l, uint64_t idle)
 
 void udp_tick(void)
 {
-    expire(&one_shot, IDLE_ONE_SHOT);
-    expire(&streams, IDLE);
+    expire(&one_shot, udp_idle.one_shot);
+    expire(&streams, udp_idle.stream);
 }

@@ -109,7 +109,7 @@ class World:
 class Ports:
     """rootlet-ports, and what is published by it."""
 
-    def __init__(self, world, listeners=(), addresses=(CTR, GATEWAY, CTR6, GATEWAY6), files=None, wrapper=()):
+    def __init__(self, world, listeners=(), addresses=(CTR, GATEWAY, CTR6, GATEWAY6), files=None, wrapper=(), args=()):
         self.world = world
         world.forwarders.append(self)
         self.published = []
@@ -123,7 +123,7 @@ class Ports:
             if files:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (min(files, 64), files))
 
-        self.proc = subprocess.Popen(world.host.enter(*wrapper, PORTS), stdin=subprocess.DEVNULL, pass_fds=[3],
+        self.proc = subprocess.Popen(world.host.enter(*wrapper, PORTS, *args), stdin=subprocess.DEVNULL, pass_fds=[3],
                                      preexec_fn=prepare)  # pylint: disable=subprocess-popen-preexec-fn
         theirs.close()
         with contextlib.ExitStack() as stack:

@@ -159,6 +159,47 @@ def test_udp_flows_have_a_limit(world):
     assert ports.stats()["flows"] == 64
 
 
+def routes(world):
+    return world.ctr.sh("ip route show table 7498754").stdout
+
+
+def test_udp_flows_end_by_silence(world):
+    """A conversation after 90 s, one question after 30; here after three and one. What they took is given back."""
+    ports = world.ports(args=["3", "1"])
+    port = ports.add("0.0.0.0", 53, UDP)
+    server = world.ctr.listen("0.0.0.0", 53, DGRAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    fds, idle = len(os.listdir(f"/proc/{ports.proc.pid}/fd")), pss(ports.proc.pid, "Pss_Anon")
+
+    def talk(client, times):
+        for _ in range(times):
+            client.send(b"x")
+            server.sendto(*server.recvfrom(10))
+            assert client.recv(10) == b"x"
+
+    for _ in range(2):
+        clients = [world.outside.connect(HOST, port, DGRAM) for _ in range(1000)]
+        for c in clients:
+            talk(c, 1)
+        assert ports.stats()["flows"] > 0 and OUTSIDE in routes(world)
+        wait_for(lambda: ports.stats()["flows"] == 0, 20)
+        for c in clients:
+            c.close()
+    assert len(os.listdir(f"/proc/{ports.proc.pid}/fd")) == fds and routes(world) == ""
+    if os.environ.get("SANITIZERS") != "yes":  # they keep what is freed
+        wait_for(lambda: pss(ports.proc.pid, "Pss_Anon") <= idle + 1024, 20)
+    # One that talks on stays; when it is silent it has more time than a question.
+    with world.outside.connect(HOST, port, DGRAM) as client, world.outside.connect(HOST, port, DGRAM) as once:
+        talk(client, 3)
+        talk(once, 1)
+        wait_for(lambda: ports.stats()["flows"] == 1, 20)
+        talk(client, 1)  # by the same flow: the server sees the same port
+        assert ports.stats()["flows"] == 1
+        wait_for(lambda: ports.stats()["flows"] == 0, 20)
+        talk(client, 1)
+    assert ports.stats()["flows"] == 1
+
+
 def test_refused_is_a_reset(world):
     port = world.ports().add(None, 80)
     with pytest.raises(ConnectionResetError), world.outside.connect(HOST, port) as client:
