@@ -71,6 +71,7 @@ static int write_down(struct helper *h, int family, const char *uplink, struct e
 void forward_silence(const char *slot)
 {
     write_sysctl("ipv6", slot, "disable_ipv6", true);
+    write_sysctl("ipv4", slot, "arp_ignore", true);
 }
 
 int forward_enable(struct helper *h, const struct bridge *b, const char *uplink, struct err *e)
@@ -94,86 +95,42 @@ int forward_enable(struct helper *h, const struct bridge *b, const char *uplink,
 }
 
 /* Who has switched it on for the whole host since then (docker does) keeps it. */
-void forward_restore(int family, const char *uplink)
+void forward_uplink(int family, const char *uplink, bool on)
 {
     const char *name = family == 4 ? "ipv4" : "ipv6";
     if (read_sysctl(name, "all", "forwarding") == 0)
-        write_sysctl(name, uplink, family == 4 ? "forwarding" : "force_forwarding", false);
+        write_sysctl(name, uplink, family == 4 ? "forwarding" : "force_forwarding", on);
 }
-
-enum { FOUND_MAX = 8 };
-struct found {
-    struct nft_base v[FOUND_MAX];
-    size_t n;
-};
 
 static int keep_forward(const struct nft_base *c, void *data)
 {
-    struct found *w = data;
+    struct bridge_answer *a = data;
     bool ip = c->family == NFPROTO_INET || c->family == NFPROTO_IPV4 || c->family == NFPROTO_IPV6;
     bool firewalld = strcmp(c->table, "firewalld") == 0 && strcmp(c->type, "filter") == 0;
-    if (ip && c->hook == NF_INET_FORWARD && strcmp(c->table, RULES_TABLE) != 0 &&
-        (c->policy == NF_DROP || firewalld) && w->n < FOUND_MAX)
-        w->v[w->n++] = *c;
+    if (!ip || c->hook != NF_INET_FORWARD || strcmp(c->table, RULES_TABLE) == 0 ||
+        (c->policy != NF_DROP && !firewalld) || a->n_notices == BRIDGE_NOTICES)
+        return 0;
+    struct bridge_notice *n = &a->notices[a->n_notices++];
+    n->family = c->family == NFPROTO_INET ? 0 : c->family == NFPROTO_IPV4 ? 4 : 6;
+    memcpy(n->table, c->table, strnlen(c->table, sizeof(n->table) - 1));
+    memcpy(n->chain, c->chain, strnlen(c->chain, sizeof(n->chain) - 1));
     return 0;
 }
 
-/* Names of foreign tables go to terminals. */
-static void clean(char *s)
+/* Chains of which the administrator has a rule about the bridge in the table are left out: he
+ * knows. */
+void forward_look(struct helper *h, const struct bridge *b, struct bridge_answer *a)
 {
-    for (; *s; s++) {
-        if (*s < 0x21 || *s > 0x7e)
-            *s = '?';
+    size_t n = 0;
+    nft_bases(h->nf, keep_forward, a);
+    for (size_t i = 0; i < a->n_notices; i++) {
+        struct bridge_notice c = a->notices[i];
+        int family = c.family == 0 ? NFPROTO_INET : c.family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+        if ((c.family == 6 && !b->net6.addr.family) ||
+            nft_mentions(h->nf, family, c.table, b->name) == 1)
+            continue;
+        c.docker = nft_chain_get(h->nf, family, c.table, "DOCKER-USER") == 0;
+        a->notices[n++] = c;
     }
-}
-
-static void say(struct helper *h, const struct bridge *b, struct nft_base *c, struct answer *a)
-{
-    char text[512];
-    bool v6 = c->family == NFPROTO_IPV6;
-    const char *family = c->family == NFPROTO_INET ? "inet" : v6 ? "ip6" : "ip";
-    if (v6 && !b->net6.addr.family)
-        return;
-    /* The administrator has a rule about the bridge there: he knows. */
-    if (nft_mentions(h->nf, c->family, c->table, b->name) == 1)
-        return;
-    bool iptables = strcmp(c->table, "filter") == 0 && strcmp(c->chain, "FORWARD") == 0;
-    bool docker = nft_chain_get(h->nf, c->family, c->table, "DOCKER-USER") == 0;
-    clean(c->table);
-    clean(c->chain);
-    if (strcmp(c->table, "firewalld") == 0)
-        snprintf(text, sizeof(text),
-                 "firewalld drops what the bridge forwards; as root: firewall-cmd --permanent "
-                 "--zone=trusted --add-interface=%s && firewall-cmd --reload",
-                 b->name);
-    else if (iptables)
-        snprintf(text, sizeof(text),
-                 "%s drops what the bridge forwards (policy of FORWARD); as root: %s -I %s -i %s "
-                 "-j ACCEPT && %s -I %s -o %s -j ACCEPT",
-                 docker ? "docker's firewall" : "the firewall", v6 ? "ip6tables" : "iptables",
-                 docker ? "DOCKER-USER" : "FORWARD", b->name, v6 ? "ip6tables" : "iptables",
-                 docker ? "DOCKER-USER" : "FORWARD", b->name);
-    else
-        snprintf(text, sizeof(text),
-                 "the chain %s %s %s drops what the bridge forwards; as root: nft insert rule %s "
-                 "%s %s iifname %s accept && nft insert rule %s %s %s oifname %s accept",
-                 family, c->table, c->chain, family, c->table, c->chain, b->name, family, c->table,
-                 c->chain, b->name);
-    answer_text(a, NULL, text);
-}
-
-void forward_look(struct helper *h, const struct bridge *b, struct answer *a)
-{
-    struct found w = {.n = 0};
-    answer_open(a, "notices", '[');
-    nft_bases(h->nf, keep_forward, &w);
-    for (size_t i = 0; i < w.n; i++)
-        say(h, b, &w.v[i], a);
-    if (b->net6.addr.family && read_sysctl("ipv6", "all", "forwarding") == 0 &&
-        read_sysctl("ipv6", b->name, "force_forwarding") != 1)
-        answer_text(a, NULL,
-                    "the host does not forward IPv6, and this kernel knows no switch for single "
-                    "devices; as root: sysctl net.ipv6.conf.all.forwarding=1 (and accept_ra=2 on "
-                    "an uplink that gets its address by router advertisements)");
-    answer_close(a, ']');
+    a->n_notices = (uint32_t)n;
 }

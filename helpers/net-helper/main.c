@@ -120,13 +120,16 @@ static int open_log(void)
     return fd;
 }
 
-static void write_log(int fd, const struct helper *h, const char *what, const char *slot)
+static void write_log(int fd, const struct helper *h, const struct bridge_answer *a)
 {
-    char line[160];
-    int n = snprintf(line, sizeof(line), "<86>" PROGRAM ": %s %s for uid %u, %zu ports", what, slot,
-                     h->uid, h->request->n_ports);
-    if (fd >= 0 && n > 0)
-        sendto(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+    static const char *const words[] = {"added", "removed", "published for"};
+    char line[160], addr[NET_ADDR_TEXT];
+    if (fd < 0 || h->request->verb > VERB_PUBLISH)
+        return;
+    snprintf(line, sizeof(line), "<86>" PROGRAM ": %s %s %s, uid %u, %zu ports",
+             words[h->request->verb], a->slot, net_addr_format(&a->address.addr, addr), h->uid,
+             h->request->n_ports);
+    sendto(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 }
 
 static int confine(struct err *e)
@@ -155,77 +158,36 @@ static int confine(struct err *e)
     return sandbox_enter(&s, e);
 }
 
-static const char *proto_name(const struct request_port *p)
+static void answer_slot(const struct slot *s, struct bridge_answer *a)
 {
-    return p->proto == 6 ? "tcp" : "udp";
+    const struct bridge *b = s->bridge;
+    memcpy(a->slot, s->name, sizeof(a->slot));
+    memcpy(a->bridge, b->name, sizeof(a->bridge));
+    memcpy(a->mac, s->mac, sizeof(a->mac));
+    a->address = (struct net_cidr){s->addr, b->net4.bits};
+    net_addr_add(&b->net4.addr, 1, &a->gateway);
+    if (!s->addr6.family)
+        return;
+    a->address6 = (struct net_cidr){s->addr6, b->net6.bits};
+    net_addr_add(&b->net6.addr, 1, &a->gateway6);
 }
 
-/* Which ports go straight to the container; the others are left to the caller's forwarder. */
-static void answer_ports(struct helper *h, const bool *granted, struct answer *a)
+static int publish(struct helper *h, const struct slot *s, struct bridge_answer *a, struct err *e)
 {
-    answer_open(a, "ports", '[');
-    for (size_t i = 0; i < h->request->n_ports; i++) {
-        const struct request_port *p = &h->request->ports[i];
-        answer_open(a, NULL, '{');
-        answer_text(a, "protocol", proto_name(p));
-        answer_address(a, "address", &p->addr, -1);
-        answer_number(a, "port", p->host);
-        answer_number(a, "container", p->ctr);
-        answer_text(a, "by", granted[i] ? "kernel" : "forwarder");
-        answer_close(a, '}');
-    }
-    answer_close(a, ']');
+    int r = rules_publish(h, s, a->by_kernel);
+    answer_slot(s, a);
+    return r < 0 ? err_set(e, -r, "publish the ports") : 0;
 }
 
-static void answer_slot(const struct slot *s, struct answer *a)
-{
-    struct net_addr gateway = {0};
-    char mac[NET_MAC_TEXT];
-    answer_text(a, "slot", s->name);
-    answer_text(a, "bridge", s->bridge->name);
-    answer_address(a, "address", &s->addr, s->bridge->net4.bits);
-    if (net_addr_add(&s->bridge->net4.addr, 1, &gateway) == 0)
-        answer_address(a, "gateway", &gateway, -1);
-    if (s->addr6.family) {
-        answer_address(a, "address6", &s->addr6, s->bridge->net6.bits);
-        if (net_addr_add(&s->bridge->net6.addr, 1, &gateway) == 0)
-            answer_address(a, "gateway6", &gateway, -1);
-    }
-    answer_text(a, "mac", net_mac_format(s->mac, mac));
-    answer_number(a, "mtu", s->mtu);
-}
-
-static int look_at_sockets(struct helper *h, struct request *q, struct err *e)
-{
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < q->n_ports; i++)
-        r = identity_socket(&q->ports[i], h->rt, e);
-    return r;
-}
-
-static int do_publish(struct helper *h, const struct slot *s, struct answer *a, struct err *e)
-{
-    static bool granted[REQUEST_PORTS];
-    int r = rules_publish(h, s, granted);
-    if (r < 0)
-        return err_set(e, -r, "publish the ports");
-    answer_ports(h, granted, a);
-    return 0;
-}
-
-static int do_add(struct helper *h, struct request *q, struct answer *a, struct err *e)
+static int do_add(struct helper *h, struct bridge_answer *a, struct err *e)
 {
     struct slot s;
-    int r = identity_netns(q->netns, h->uid, e);
-    if (r == 0)
-        r = look_at_sockets(h, q, e);
+    int r = identity_netns(h->request->netns, h->uid, e);
     if (r == 0)
         r = slot_add(h, &s, e);
     if (r != 0)
         return r;
-    memcpy(q->slot, s.name, sizeof(q->slot));
-    answer_slot(&s, a);
-    r = do_publish(h, &s, a, e);
+    r = publish(h, &s, a, e);
     if (r < 0) {
         struct err ignored = ERR_INIT;
         slot_del(h, s.name, &ignored);
@@ -235,68 +197,66 @@ static int do_add(struct helper *h, struct request *q, struct answer *a, struct 
     return 0;
 }
 
-static int do_ports(struct helper *h, struct request *q, struct answer *a, struct err *e)
+static int do_publish(struct helper *h, struct bridge_answer *a, struct err *e)
 {
     struct slot s;
-    int r = slot_find(h, q->slot, &s, e);
-    if (r < 0)
-        return r;
-    if (q->verb == VERB_WITHDRAW) {
-        r = rules_withdraw(h, &s);
-        return r < 0 ? err_set(e, -r, "withdraw the ports") : 0;
-    }
-    r = look_at_sockets(h, q, e);
-    return r < 0 ? r : do_publish(h, &s, a, e);
+    int r = slot_find(h, h->request->slot, &s, e);
+    return r < 0 ? r : publish(h, &s, a, e);
 }
 
-static void do_info(const struct helper *h, struct answer *a)
+static int do_info(const struct helper *h, struct bridge_answer *a)
 {
-    answer_text(a, "version", PACKAGE_VERSION);
-    answer_open(a, "bridges", '[');
-    for (size_t i = 0; i < h->policy->n_grants; i++) {
+    for (size_t i = 0; i < h->policy->n_grants && a->n_grants < BRIDGE_GRANTS; i++) {
         const struct grant *g = &h->policy->grants[i];
         const struct bridge *b = &h->policy->bridges[g->bridge];
+        struct bridge_grant *to = &a->grants[a->n_grants];
         if (!g->ours)
             continue;
-        answer_open(a, NULL, '{');
-        answer_text(a, "name", b->name);
-        answer_address(a, "subnet", &b->net4.addr, b->net4.bits);
-        if (b->net6.addr.family)
-            answer_address(a, "subnet6", &b->net6.addr, b->net6.bits);
-        answer_number(a, "interfaces", g->slots);
-        if (g->block.addr.family)
-            answer_address(a, "block", &g->block.addr, g->block.bits);
-        answer_close(a, '}');
+        *to = (struct bridge_grant){
+            .net4 = b->net4, .net6 = b->net6, .block = g->block, .slots = g->slots};
+        memcpy(to->name, b->name, sizeof(to->name));
+        a->n_grants++;
     }
-    answer_close(a, ']');
+    return 0;
 }
 
-static int act(struct helper *h, struct request *q, struct answer *a, struct err *e)
+static int act(struct helper *h, struct bridge_answer *a, struct err *e)
 {
-    switch (q->verb) {
+    int r = 0;
+    switch (h->request->verb) {
     case VERB_ADD:
-        return do_add(h, q, a, e);
+        return do_add(h, a, e);
     case VERB_DEL:
-        return slot_del(h, q->slot, e);
+        memcpy(a->slot, h->request->slot, sizeof(a->slot));
+        return slot_del(h, a->slot, e);
     case VERB_PUBLISH:
-    case VERB_WITHDRAW:
-        return do_ports(h, q, a, e);
+        return do_publish(h, a, e);
     case VERB_INFO:
-        do_info(h, a);
-        return 0;
+        return do_info(h, a);
     case VERB_GC:
         break;
     }
-    int r = slots_collect(h);
+    r = slots_collect(h);
     return r < 0 ? err_set(e, -r, "collect what is left") : 0;
+}
+
+static int send_answer(const struct bridge_answer *a)
+{
+    for (size_t at = 0; at < sizeof(*a);) {
+        ssize_t n = write(STDOUT_FILENO, (const char *)a + at, sizeof(*a) - at);
+        /* Closed by the caller: the C library put a descriptor there that nobody can write to. */
+        if (n < 0)
+            return errno == EBADF ? 0 : -errno;
+        at += (size_t)n;
+    }
+    return 0;
 }
 
 static int run(int argc, char *const *argv, struct err *e)
 {
-    static const char *const words[] = {"added", "removed", "published", "withdrawn"};
     static struct policy policy;
     static struct request q;
-    static struct answer a;
+    static struct bridge_answer a = {.version = BRIDGE_ANSWER_VERSION};
     struct helper h = {.policy = &policy, .request = &q};
 
     int r = drop_privileges(e);
@@ -320,16 +280,14 @@ static int run(int argc, char *const *argv, struct err *e)
     int log = open_log();
     if (r >= 0)
         r = confine(e);
+    for (size_t i = 0; r >= 0 && i < q.n_ports; i++)
+        r = identity_socket(&q.ports[i], h.rt, e);
+    if (r >= 0)
+        r = act(&h, &a, e);
     if (r < 0)
         return r;
-    answer_open(&a, NULL, '{');
-    r = act(&h, &q, &a, e);
-    if (r < 0)
-        return r;
-    if (q.verb <= VERB_WITHDRAW)
-        write_log(log, &h, words[q.verb], q.slot);
-    answer_close(&a, '}');
-    r = answer_send(&a);
+    write_log(log, &h, &a);
+    r = send_answer(&a);
     return r < 0 ? err_set(e, -r, "write the answer") : 0;
 }
 

@@ -3,7 +3,7 @@
 pkglibexec_PROGRAMS += rootlet-net-helper
 NET_HELPER_PURE = helpers/net-helper/policy.c helpers/net-helper/request.c
 rootlet_net_helper_SOURCES = $(NET_HELPER_PURE) \
-	helpers/net-helper/answer.c helpers/net-helper/flows.c helpers/net-helper/forward.c helpers/net-helper/identity.c \
+	helpers/net-helper/flows.c helpers/net-helper/forward.c helpers/net-helper/identity.c \
 	helpers/net-helper/main.c helpers/net-helper/net-helper.h helpers/net-helper/rules.c \
 	helpers/net-helper/rules.h helpers/net-helper/slots.c helpers/net-helper/tables.c \
 	src/base/err.c src/base/parse.c src/net/addr.c src/sys/netlink.c src/sys/nft.c src/sys/nft-port.c src/sys/nft-read.c \

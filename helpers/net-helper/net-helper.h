@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "net/addr.h"
+#include "net/bridge-answer.h"
 #include "sys/rtnl.h"
 
 enum {
@@ -31,7 +32,7 @@ enum {
     GRANT_BINDS = 8,
     REQUEST_ARGS = 64,
     REQUEST_ARG_BYTES = 256,
-    REQUEST_PORTS = 48,
+    REQUEST_PORTS = BRIDGE_PORTS,
     SLOTS_MAX = 4096, /* of one user */
     PORTS_MAX = 1024, /* of one user, published by the kernel; of each kind */
 };
@@ -41,7 +42,7 @@ struct bridge {
     char name[IFNAMSIZ];
     struct net_cidr net4, net6; /* net6: family 0, or a network of at most 96 bits */
     unsigned mtu;               /* 0: the uplink's */
-    bool masquerade, host_access;
+    bool masquerade, host_access, host_users;
 };
 struct port_range {
     uint8_t proto; /* IPPROTO_TCP, IPPROTO_UDP */
@@ -71,11 +72,11 @@ int policy_parse(const char *text, size_t size, struct policy *ret, struct err *
 int policy_read(const char *path, struct policy *ret, struct err *e);
 
 /* request.c: the arguments. Only parsing. */
-enum verb { VERB_ADD, VERB_DEL, VERB_PUBLISH, VERB_WITHDRAW, VERB_GC, VERB_INFO };
+enum verb { VERB_ADD, VERB_DEL, VERB_PUBLISH, VERB_GC, VERB_INFO };
 struct request_port {
-    int fd;        /* add, publish: a socket that is bound to the port; it is the proof */
+    int fd;        /* a socket that is bound to the port; it is the proof */
     uint16_t ctr;  /* port of the container */
-    uint8_t proto; /* withdraw, and once fd was looked at: the host's side */
+    uint8_t proto; /* once fd was looked at: the host's side */
     bool both;     /* an IPv6 socket that takes IPv4 too */
     struct net_addr addr;
     uint16_t host;
@@ -147,9 +148,9 @@ struct nft;
  * -ENOENT: the table is gone meanwhile. */
 int rules_admit(struct helper *h, const struct slot *s);
 /* Ports that the request proves, to the slot. Those that the policy does not grant are skipped;
- * granted[i] says which were taken. */
-int rules_publish(struct helper *h, const struct slot *s, bool *granted);
-int rules_withdraw(struct helper *h, const struct slot *s);
+ * granted[i] says which were taken. Nobody takes them back: when the socket is closed its element
+ * leads nowhere (socket_mark), and it goes with the slot. */
+int rules_publish(struct helper *h, const struct slot *s, uint8_t *granted);
 /* Removes what belongs to slots that are no more. */
 int rules_collect(struct helper *h);
 /* The bridge has gone: and with the last one the tables. */
@@ -175,26 +176,13 @@ void slots_uplink(struct helper *h, char device[static IFNAMSIZ], unsigned *ret_
 
 /* forward.c: may packets be forwarded, as far as the kernel and other rule sets are concerned? */
 int forward_enable(struct helper *h, const struct bridge *b, const char *uplink, struct err *e);
-void forward_restore(int family, const char *uplink);
-/* The host does not speak IPv6 by a slot's own device, only by the bridge. */
+void forward_uplink(int family, const char *uplink, bool on);
+/* The host speaks by the bridge, not by a slot's own device: neither IPv6 nor answers to ARP (which
+ * would also fill its table of neighbours). */
 void forward_silence(const char *slot);
-/* Adds to the answer what other firewalls would drop, and what to do. */
-struct answer;
-void forward_look(struct helper *h, const struct bridge *b, struct answer *a);
+/* Adds to the answer the chains of other firewalls that will drop what the bridge forwards. The
+ * last thing that is done with h->nf. */
+void forward_look(struct helper *h, const struct bridge *b, struct bridge_answer *a);
 
 /* flows.c: ends the connections of whoever had the slot's addresses before. */
 void flows_forget(struct helper *h, const struct slot *s);
-
-/* answer.c: one line of JSON, built in place. */
-struct answer {
-    char text[16384];
-    size_t size;
-    bool cut;
-    char last;
-};
-void answer_open(struct answer *a, const char *key, char bracket);
-void answer_close(struct answer *a, char bracket);
-void answer_text(struct answer *a, const char *key, const char *value);
-void answer_number(struct answer *a, const char *key, long value);
-void answer_address(struct answer *a, const char *key, const struct net_addr *ip, int bits);
-int answer_send(struct answer *a);

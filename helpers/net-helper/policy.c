@@ -58,6 +58,8 @@ static int bridge_option(const char *word, struct bridge *b, struct err *e)
         b->masquerade = true;
     else if (strcmp(word, "host-access") == 0)
         b->host_access = true;
+    else if (strcmp(word, "host-users") == 0)
+        b->host_users = true;
     else if (starts(word, "mtu=") && parse_number(word + 4, 65535, &mtu) == 0 && mtu >= 1280)
         b->mtu = (unsigned)mtu;
     else
@@ -78,7 +80,7 @@ static int check_overlap(const struct policy *p, const struct bridge *b, struct 
     return 0;
 }
 
-/* bridge NAME NETWORK4 [NETWORK6] [masquerade] [host-access] [mtu=N] */
+/* bridge NAME NETWORK4 [NETWORK6] [masquerade] [host-access] [host-users] [mtu=N] */
 static int parse_bridge(struct policy *p, const struct words *w, struct err *e)
 {
     struct bridge b = {.name = ""};

@@ -3,7 +3,6 @@
  *   add BRIDGE NETNS-FD DEVICE [ip=ADDRESS] [SOCKET-FD:PORT]...
  *   del SLOT
  *   publish SLOT SOCKET-FD:PORT...
- *   withdraw SLOT PROTO/PORT@ADDRESS...
  *   gc
  *   info */
 #include <errno.h>
@@ -58,46 +57,19 @@ static int copy_name(char to[static IFNAMSIZ], const char *from, const char *wha
     return 0;
 }
 
-static struct request_port *next_port(struct request *q, struct err *e)
-{
-    if (q->n_ports == REQUEST_PORTS) {
-        err_msg(e, E2BIG, "more than %d ports", REQUEST_PORTS);
-        return NULL;
-    }
-    return &q->ports[q->n_ports++];
-}
-
 /* FD:PORT */
 static int parse_proof(struct request *q, const char *s, struct err *e)
 {
     const char *colon = strchr(s, ':');
-    struct request_port *p = next_port(q, e);
+    struct request_port p = {.fd = -1};
     unsigned ctr = 0;
-    if (!p)
-        return -E2BIG;
-    if (!colon || parse_fd(s, (size_t)(colon - s), &p->fd) < 0 ||
+    if (q->n_ports == REQUEST_PORTS)
+        return err_msg(e, E2BIG, "more than %d ports", REQUEST_PORTS);
+    if (!colon || parse_fd(s, (size_t)(colon - s), &p.fd) < 0 ||
         parse_number(colon + 1, strlen(colon + 1), 65535, &ctr) < 0 || ctr == 0)
         return err_msg(e, EINVAL, "\"%s\": want SOCKET-FD:PORT", s);
-    p->ctr = (uint16_t)ctr;
-    return 0;
-}
-
-/* PROTO/PORT@ADDRESS */
-static int parse_host_port(struct request *q, const char *s, struct err *e)
-{
-    const char *slash = strchr(s, '/'), *at = strchr(s, '@');
-    struct request_port *p = next_port(q, e);
-    unsigned port = 0;
-    if (!p)
-        return -E2BIG;
-    bool tcp = strncmp(s, "tcp/", 4) == 0, udp = strncmp(s, "udp/", 4) == 0;
-    if ((!tcp && !udp) || !at || at < slash ||
-        parse_number(slash + 1, (size_t)(at - slash) - 1, 65535, &port) < 0 || port == 0 ||
-        net_addr_parse(at + 1, &p->addr) < 0)
-        return err_msg(e, EINVAL, "\"%s\": want PROTO/PORT@ADDRESS", s);
-    p->proto = tcp ? IPPROTO_TCP : IPPROTO_UDP;
-    p->host = (uint16_t)port;
-    p->fd = -1;
+    p.ctr = (uint16_t)ctr;
+    q->ports[q->n_ports++] = p;
     return 0;
 }
 
@@ -121,22 +93,22 @@ static int parse_add(struct request *q, int argc, char *const *argv, struct err 
 
 static int parse_slot(struct request *q, int argc, char *const *argv, struct err *e)
 {
-    bool more = q->verb != VERB_DEL;
-    if (argc < 1 + more || (!more && argc > 1))
-        return err_msg(e, EINVAL, more ? "want a slot and ports" : "want one slot");
+    bool ports = q->verb == VERB_PUBLISH;
+    if (argc < 1 + ports || (!ports && argc > 1))
+        return err_msg(e, EINVAL, ports ? "want a slot and ports" : "want one slot");
     int r = copy_name(q->slot, argv[0], "slot", e);
     for (int i = 1; r == 0 && i < argc; i++)
-        r = q->verb == VERB_PUBLISH ? parse_proof(q, argv[i], e) : parse_host_port(q, argv[i], e);
+        r = parse_proof(q, argv[i], e);
     return r;
 }
 
 int request_parse(int argc, char *const *argv, struct request *ret, struct err *e)
 {
-    static const char *const verbs[] = {"add", "del", "publish", "withdraw", "gc", "info"};
+    static const char *const verbs[] = {"add", "del", "publish", "gc", "info"};
     struct request q = {.netns = -1};
     size_t v = 0, n = sizeof(verbs) / sizeof(verbs[0]);
     if (argc < 2 || argc > REQUEST_ARGS)
-        return err_msg(e, EINVAL, "want one of add, del, publish, withdraw, gc, info");
+        return err_msg(e, EINVAL, "want one of add, del, publish, gc, info");
     for (int i = 1; i < argc; i++) {
         if (!charset_ok(argv[i]))
             return err_msg(e, EINVAL, "argument %d has characters or a length that none has", i);
@@ -144,8 +116,7 @@ int request_parse(int argc, char *const *argv, struct request *ret, struct err *
     while (v < n && strcmp(argv[1], verbs[v]) != 0)
         v++;
     if (v == n)
-        return err_msg(e, EINVAL, "\"%s\": want one of add, del, publish, withdraw, gc, info",
-                       argv[1]);
+        return err_msg(e, EINVAL, "\"%s\": want one of add, del, publish, gc, info", argv[1]);
     q.verb = (enum verb)v;
     int r = 0;
     if (q.verb == VERB_ADD)

@@ -53,18 +53,19 @@ static void put(const char *set, unsigned flags, const struct key *k, const stru
     nft_elem_add(&batch, set, flags, &e);
 }
 
-/* The sets that hold something of slots, and where in their keys and values its name stands. */
+/* The sets that hold something of slots, and by what: the name at the beginning of the key or in
+ * the value, or the address at the beginning of one of them. */
 static const struct {
     int family;
     const char *set;
-    bool in_data; /* the name; else at the beginning of the key */
-    bool port;    /* a map of ports: no name, but the slot's address at the beginning of the data */
+    bool in_data, address;
 } of_slots[] = {
     {NFPROTO_BRIDGE, NFT_PORT_SET4, false, false}, {NFPROTO_BRIDGE, NFT_PORT_SET6, false, false},
     {NFPROTO_BRIDGE, "slots", false, false},       {NFPROTO_BRIDGE, "member", false, false},
-    {NFPROTO_INET, "port4", false, true},          {NFPROTO_INET, "port4any", false, true},
-    {NFPROTO_INET, "port6", false, true},          {NFPROTO_INET, "port6any", false, true},
+    {NFPROTO_INET, "port4", true, true},           {NFPROTO_INET, "port4any", true, true},
+    {NFPROTO_INET, "port6", true, true},           {NFPROTO_INET, "port6any", true, true},
     {NFPROTO_INET, "slots", false, false},         {NFPROTO_INET, "lease4", true, false},
+    {NFPROTO_INET, "owner", false, true},
 };
 enum { N_OF_SLOTS = sizeof(of_slots) / sizeof(of_slots[0]) };
 
@@ -118,24 +119,18 @@ struct sweep {
 static bool doomed(const struct sweep *w, const struct nft_found *f)
 {
     uint8_t key[16] = {0};
-    if (of_slots[w->set].port) {
-        bool v6 = strncmp(of_slots[w->set].set, "port6", 5) == 0;
-        size_t n = v6 ? 16 : 4;
-        const struct net_addr *a = v6 ? &w->addr6 : &w->addr;
-        if (f->data_size < n)
-            return false;
-        memcpy(key, f->data, n);
-        if (!w->name)
-            return !table_has(&live_addrs, key);
-        return a->family && memcmp(key, a->b, n) == 0;
-    }
-    bool in_data = of_slots[w->set].in_data;
-    if ((in_data ? f->data_size : f->key_size) < NFT_IFNAME)
+    bool in_data = of_slots[w->set].in_data, address = of_slots[w->set].address;
+    bool v6 = strncmp(of_slots[w->set].set, "port6", 5) == 0;
+    size_t n = !address ? NFT_IFNAME : v6 ? 16 : 4;
+    if ((in_data ? f->data_size : f->key_size) < n)
         return false;
-    memcpy(key, in_data ? f->data : f->key, NFT_IFNAME);
+    memcpy(key, in_data ? f->data : f->key, n);
     if (!w->name)
-        return !table_has(&live_names, key);
-    return strncmp((const char *)key, w->name, IFNAMSIZ) == 0;
+        return !table_has(address ? &live_addrs : &live_names, key);
+    if (!address)
+        return strncmp((const char *)key, w->name, IFNAMSIZ) == 0;
+    const struct net_addr *a = v6 ? &w->addr6 : &w->addr;
+    return a->family && memcmp(key, a->b, n) == 0;
 }
 
 static int sweep_one(const struct nft_found *f, void *data)
@@ -169,14 +164,17 @@ static int sweep(struct helper *h, struct sweep *w)
 
 static void add_slot_elements(const struct helper *h, const struct slot *s)
 {
-    struct key lease = {.n = 0}, name = {.n = 0}, member;
-    uint32_t group = slot_group(h->uid);
+    struct key lease = {.n = 0}, name = {.n = 0}, member, owner;
+    uint32_t group = slot_group(h->uid), uid = h->uid;
     struct nft_port port = {.device = s->name, .mac = s->mac};
     add_addr(&lease, &s->addr);
     add_name(&name, s->name);
     nft_table(&batch, NFPROTO_INET, RULES_TABLE);
     put("lease4", NLM_F_EXCL, &lease, &name);
     put("slots", 0, &name, NULL);
+    owner = lease;
+    add_part(&owner, &uid, sizeof(uid));
+    put("owner", 0, &owner, NULL);
 
     nft_table(&batch, NFPROTO_BRIDGE, RULES_TABLE);
     port.addr[0].family = AF_INET;
@@ -417,7 +415,7 @@ static bool replace_both(struct helper *h, const struct request_port *p, const s
     return done;
 }
 
-int rules_publish(struct helper *h, const struct slot *s, bool *granted)
+int rules_publish(struct helper *h, const struct slot *s, uint8_t *granted)
 {
     struct key lease = {.n = 0}, name = {.n = 0};
     int r = -EBUSY;
@@ -437,39 +435,4 @@ int rules_publish(struct helper *h, const struct slot *s, bool *granted)
         r = nft_commit(h->nf, &batch);
     }
     return r;
-}
-
-/* Only what leads to this slot. */
-struct led {
-    const struct key *key;
-    const struct slot *slot;
-    int family;
-};
-
-static int leads_here(const struct nft_found *f, void *data)
-{
-    const struct led *w = data;
-    const struct net_addr *a = w->family == 4 ? &w->slot->addr : &w->slot->addr6;
-    return f->key_size == w->key->n && memcmp(f->key, w->key->b, w->key->n) == 0 && a->family &&
-           f->data_size >= net_addr_size(a) && memcmp(f->data, a->b, net_addr_size(a)) == 0;
-}
-
-int rules_withdraw(struct helper *h, const struct slot *s)
-{
-    nft_begin(&batch, 0);
-    nft_table(&batch, NFPROTO_INET, RULES_TABLE);
-    for (size_t i = 0; i < h->request->n_ports; i++) {
-        const struct request_port *p = &h->request->ports[i];
-        for (int family = 4; family <= 6; family += 2) {
-            struct key k = {.n = 0};
-            struct led w = {.key = &k, .slot = s, .family = family};
-            bool fits = family == p->addr.family || (net_addr_is_any(&p->addr));
-            const char *map = fits ? port_key(p, family, h->uid, &k) : NULL;
-            struct nft_source from = {NFPROTO_INET, RULES_TABLE, map};
-            if (fits && nft_elems(h->nf, &from, leads_here, &w) == 1)
-                nft_elem_del(&batch, map, k.b, k.n);
-        }
-    }
-    int r = nft_commit(h->nf, &batch);
-    return r == -ENOENT ? 0 : r;
 }

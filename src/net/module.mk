@@ -1,7 +1,7 @@
 # What comes from outside as text or bytes about networks, parsed: no system calls.
 noinst_LIBRARIES += src/net/libnet.a
 src_net_libnet_a_SOURCES = \
-	src/net/addr.c src/net/addr.h \
+	src/net/addr.c src/net/addr.h src/net/bridge-answer.h \
 	src/net/dns.c src/net/dns.h \
 	src/net/egress.c src/net/egress.h \
 	src/net/frame.c src/net/frame.h \

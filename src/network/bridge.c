@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "net/addr.h"
+#include "net/bridge-answer.h"
 #include "network/bridge.h"
 #include "network/drivers-priv.h"
 #include "network/resolv.h"
@@ -26,7 +27,6 @@
 
 #define HELPER "rootlet-net-helper"
 #define HELPER_MS 15000
-#define ANSWER_MAX 65536
 
 /* The helper's own words are enough: not that it is a program which has ended with a status. */
 static int reword(int r, const char *path, struct err *e)
@@ -53,15 +53,13 @@ static int reword(int r, const char *path, struct err *e)
     return r;
 }
 
-/* Runs the helper with args; fds keep their numbers in it. *ret: what it says, owned; may be NULL.
- */
-static int call(const char *libexec, char *const *args, const int *fds, size_t n_fds, json_t **ret,
-                struct err *e)
+/* Runs the helper with args; fds keep their numbers in it. */
+static int call(const char *libexec, char *const *args, const int *fds, size_t n_fds,
+                struct bridge_answer *ret, struct err *e)
 {
     scoped_free char *path = path_join(libexec, HELPER);
     scoped_strv char **argv = NULL;
     scoped_fd int out = memfd_create("answer", MFD_CLOEXEC);
-    scoped_free char *text = NULL;
     if (out < 0)
         return err_set(e, errno, "make a file for an answer");
     strv_add(&argv, path);
@@ -77,17 +75,10 @@ static int call(const char *libexec, char *const *args, const int *fds, size_t n
                         "rootlet-net-helper(8) tells what the administrator does");
     if (r != 0)
         return reword(r < 0 ? r : -EIO, path, e);
-    if (lseek(out, 0, SEEK_SET) < 0 || fs_read_fd(out, ANSWER_MAX, &text, e) < 0)
-        return -EIO;
-    json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(j)) {
-        json_decref(j);
-        return err_msg(e, EPROTO, "%s gave an answer that is none", HELPER);
-    }
-    if (ret)
-        *ret = j;
-    else
-        json_decref(j);
+    if (pread(out, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||
+        ret->version != BRIDGE_ANSWER_VERSION || ret->n_grants > BRIDGE_GRANTS ||
+        ret->n_notices > BRIDGE_NOTICES)
+        return err_msg(e, EPROTO, "%s is of another version", path);
     return 0;
 }
 
@@ -98,7 +89,7 @@ static const char *text_of(const json_t *j, const char *key)
 }
 
 /* The bridges that this user may use. */
-static int ask_info(const char *libexec, json_t **ret, struct err *e)
+static int ask_info(const char *libexec, struct bridge_answer *ret, struct err *e)
 {
     char *args[] = {(char *)(uintptr_t) "info", NULL};
     return call(libexec, args, NULL, 0, ret, e);
@@ -107,20 +98,19 @@ static int ask_info(const char *libexec, json_t **ret, struct err *e)
 static int probe(char why[static 256])
 {
     struct err e = ERR_INIT;
-    scoped_json json_t *j = NULL;
+    struct bridge_answer a = {.version = 0};
+    char subnet[NET_CIDR_TEXT];
     scoped_free char *libexec = conf_libexec();
-    if (ask_info(libexec, &j, &e) < 0) {
+    if (ask_info(libexec, &a, &e) < 0) {
         snprintf(why, 256, "%.255s", e.msg);
         return 0;
     }
-    const json_t *bridges = json_object_get(j, "bridges"), *first = json_array_get(bridges, 0);
-    if (!first) {
+    if (a.n_grants == 0) {
         snprintf(why, 256, "net.conf grants this user no bridge");
         return 0;
     }
-    snprintf(why, 256, "bridge %s, network %s, %d interfaces", text_of(first, "name"),
-             text_of(first, "subnet"),
-             (int)json_integer_value(json_object_get(first, "interfaces")));
+    snprintf(why, 256, "bridge %s, network %s, %u interfaces", a.grants[0].name,
+             net_cidr_format(&a.grants[0].net4, subnet), a.grants[0].slots);
     return 2;
 }
 
@@ -142,7 +132,8 @@ static int choose_bridge(const struct network_run *run, const char *network, cha
                          struct err *e)
 {
     scoped_network_config struct network_config n = {.name = NULL};
-    scoped_json json_t *j = NULL;
+    struct bridge_answer a = {.version = 0};
+    struct net_cidr want = {.bits = 0};
     int r = network_open(run->conf, network, &n, e);
     if (r < 0)
         return r;
@@ -151,17 +142,15 @@ static int choose_bridge(const struct network_run *run, const char *network, cha
         *ret = xstrdup(wanted);
         return 0;
     }
-    r = ask_info(run->conf->libexec, &j, e);
+    r = ask_info(run->conf->libexec, &a, e);
     if (r < 0)
         return r;
-    const json_t *bridges = json_object_get(j, "bridges");
     const char *subnet = n.n_subnets ? n.subnets[0].subnet : NULL;
-    const json_t *b = NULL;
-    size_t i = 0;
-    json_array_foreach(bridges, i, b)
-    {
-        if (!subnet || streq(subnet, text_of(b, "subnet"))) {
-            *ret = xstrdup(text_of(b, "name"));
+    if (subnet)
+        (void)!net_cidr_parse(subnet, &want);
+    for (size_t i = 0; i < a.n_grants; i++) {
+        if (!subnet || memcmp(&want, &a.grants[i].net4, sizeof(want)) == 0) {
+            *ret = xstrdup(a.grants[i].name);
             return 0;
         }
     }
@@ -193,83 +182,76 @@ static struct rtnl_ip to_ip(const struct net_addr *a, uint8_t bits)
 }
 
 /* Address and default route of one family. A second network's route is not the default one. */
-static int configure_family(int fd, int index, const char *address, const char *gateway,
-                            struct err *e)
+static int configure_family(int fd, int index, const struct net_cidr *own,
+                            const struct net_addr *gateway, struct err *e)
 {
-    struct net_cidr own;
-    struct net_addr via;
-    if (!*address)
+    char text[NET_CIDR_TEXT];
+    if (!own->addr.family)
         return 0;
-    if (net_cidr_parse(address, &own) < 0 || net_addr_parse(gateway, &via) < 0)
-        return err_msg(e, EPROTO, "%s gave an address that is none", HELPER);
-    struct rtnl_ip ip = to_ip(&own.addr, own.bits);
+    struct rtnl_ip ip = to_ip(&own->addr, own->bits);
     int r = rtnl_address_add(fd, index, &ip);
     /* A kernel that was started without IPv6. */
-    if (own.addr.family == 6 && (r == -EOPNOTSUPP || r == -EACCES || r == -EPERM))
+    if (own->addr.family == 6 && (r == -EOPNOTSUPP || r == -EACCES || r == -EPERM))
         return 0;
     if (r < 0 && r != -EEXIST)
-        return err_set(e, -r, "give the container the address %s", address);
-    struct rtnl_route route = {.via = to_ip(&via, 0), .oif = index};
+        return err_set(e, -r, "give the container the address %s", net_cidr_format(own, text));
+    struct rtnl_route route = {.via = to_ip(gateway, 0), .oif = index};
     r = rtnl_route_add(fd, &route);
-    return r < 0 && r != -EEXIST ? err_set(e, -r, "give the container the route by %s", gateway)
+    return r < 0 && r != -EEXIST ? err_set(e, -r, "give the container the route by %s",
+                                           net_addr_format(gateway, text))
                                  : 0;
 }
 
-static int configure(int fd, const char *device, const json_t *j, struct err *e)
+static int configure(int fd, const char *device, const struct bridge_answer *a, struct err *e)
 {
     struct rtnl_link l;
-    uint8_t mac[6];
     int r = rtnl_link_get(fd, device, &l);
     if (r < 0)
         return err_set(e, -r, "find the container's %s", device);
-    if (net_mac_parse(text_of(j, "mac"), mac) < 0)
-        return err_msg(e, EPROTO, "%s gave no address for the card", HELPER);
-    struct rtnl_change change = {.mac = mac};
+    struct rtnl_change change = {.mac = a->mac};
     r = rtnl_link_set(fd, l.index, &change);
     if (r == 0)
         r = rtnl_link_set(fd, l.index, &(struct rtnl_change){.up = 1});
     if (r < 0)
         return err_set(e, -r, "set the container's %s up", device);
-    r = configure_family(fd, l.index, text_of(j, "address"), text_of(j, "gateway"), e);
+    r = configure_family(fd, l.index, &a->address, &a->gateway, e);
     if (r == 0)
-        r = configure_family(fd, l.index, text_of(j, "address6"), text_of(j, "gateway6"), e);
+        r = configure_family(fd, l.index, &a->address6, &a->gateway6, e);
     return r;
 }
 
-static void tell_notices(struct network_run *run, const json_t *j)
+static char *format_cidr(const struct net_cidr *c)
 {
-    const json_t *notice = NULL;
-    size_t i = 0;
-    json_array_foreach(json_object_get(j, "notices"), i, notice)
-    {
-        scoped_strv char **attributes = NULL;
-        strv_addf(&attributes, "reason=%s", json_string_value(notice));
-        if (run->event)
-            run->event(run->event_data, "network_notice", attributes);
-    }
+    char text[NET_CIDR_TEXT];
+    return c->addr.family ? xstrdup(net_cidr_format(c, text)) : NULL;
+}
+
+static char *format_addr(const struct net_addr *a)
+{
+    char text[NET_ADDR_TEXT];
+    return a->family ? xstrdup(net_addr_format(a, text)) : NULL;
 }
 
 static void remember(struct network_run *run, const char *device, const char *network,
-                     const json_t *j)
+                     const struct bridge_answer *a)
 {
     struct network_interface *i = network_run_add(run, device, network);
-    i->address = xstrdup(text_of(j, "address"));
-    i->gateway = xstrdup(text_of(j, "gateway"));
-    if (*text_of(j, "address6")) {
-        i->address6 = xstrdup(text_of(j, "address6"));
-        i->gateway6 = xstrdup(text_of(j, "gateway6"));
-    }
-    i->mac = xstrdup(text_of(j, "mac"));
+    char mac[NET_MAC_TEXT];
+    i->address = format_cidr(&a->address);
+    i->gateway = format_addr(&a->gateway);
+    i->address6 = format_cidr(&a->address6);
+    i->gateway6 = format_addr(&a->gateway6);
+    i->mac = xstrdup(net_mac_format(a->mac, mac));
     i->extra = json_object();
-    json_object_set(i->extra, "slot", json_object_get(j, "slot"));
-    json_object_set(i->extra, "bridge", json_object_get(j, "bridge"));
+    json_object_set_new(i->extra, "slot", json_string(a->slot));
+    json_object_set_new(i->extra, "bridge", json_string(a->bridge));
 }
 
 static int attach(struct network_run *run, const struct network_target *t, struct err *e)
 {
     const struct network_join *join = &run->plan->joins[t->join];
     scoped_free char *bridge = NULL;
-    scoped_json json_t *j = NULL;
+    struct bridge_answer a = {.version = 0};
     scoped_strv char **args = NULL;
     char device[16];
     if (join->mac)
@@ -287,13 +269,13 @@ static int attach(struct network_run *run, const struct network_target *t, struc
     strv_add(&args, device);
     if (join->ip)
         strv_addf(&args, "ip=%s", join->ip);
-    r = call(run->conf->libexec, args, &run->netns_fd, 1, &j, e);
+    r = call(run->conf->libexec, args, &run->netns_fd, 1, &a, e);
     if (r == 0) {
-        remember(run, device, join->network, j);
-        tell_notices(run, j);
+        remember(run, device, join->network, &a);
+        network_bridge_notices(run, &a);
         r = network_run_route(run, e);
         if (r >= 0)
-            r = configure(run->route_fd, device, j, e);
+            r = configure(run->route_fd, device, &a, e);
     }
     return r < 0 ? err_add(e, r, "network %s", join->network) : 0;
 }
@@ -314,11 +296,12 @@ static void detach(struct network_run *run)
     const char *slot =
         run->join < run->plan->n_joins ? slot_of(run, run->plan->joins[run->join].network) : NULL;
     struct err e = ERR_INIT;
+    struct bridge_answer a = {.version = 0};
     scoped_strv char **args = NULL;
     strv_add(&args, slot ? "del" : "gc");
     if (slot)
         strv_add(&args, slot);
-    (void)!call(run->conf->libexec, args, NULL, 0, NULL, &e);
+    (void)!call(run->conf->libexec, args, NULL, 0, &a, &e);
 }
 
 /* The slot lives in the kernel; nothing of ours is to be found again. */
@@ -329,7 +312,8 @@ static int adopt(struct network_run *run, const struct network_state *st, struct
 }
 
 /* The kernel's own way for clients from outside, beside the forwarder. Ports that the policy does
- * not grant stay with the forwarder alone; so does everything when this fails. */
+ * not grant stay with the forwarder alone; so does everything when this fails. It ends by itself
+ * with the last of the sockets. */
 void network_bridge_publish(struct network_run *run, const struct publish *v, size_t n)
 {
     for (size_t i = 0; i < run->n_interfaces; i++) {
@@ -338,6 +322,7 @@ void network_bridge_publish(struct network_run *run, const struct publish *v, si
         int fds[40];
         size_t n_fds = 0;
         struct err e = ERR_INIT;
+        struct bridge_answer a = {.version = 0};
         if (!*slot)
             continue;
         strv_add(&args, "publish");
@@ -349,25 +334,7 @@ void network_bridge_publish(struct network_run *run, const struct publish *v, si
             strv_addf(&args, "%d:%u", v[k].fd, v[k].port.ctr);
         }
         if (n_fds)
-            (void)!call(run->conf->libexec, args, fds, n_fds, NULL, &e);
-        return;
-    }
-}
-
-void network_bridge_withdraw(struct network_run *run, const struct net_port *p)
-{
-    for (size_t i = 0; i < run->n_interfaces; i++) {
-        const char *slot = text_of(run->interfaces[i].extra, "slot");
-        scoped_strv char **args = NULL;
-        char addr[NET_ADDR_TEXT];
-        struct err e = ERR_INIT;
-        if (!*slot)
-            continue;
-        strv_add(&args, "withdraw");
-        strv_add(&args, slot);
-        strv_addf(&args, "%s/%u@%s", net_proto_name(p->proto), p->host,
-                  p->addr.family ? net_addr_format(&p->addr, addr) : "::");
-        (void)!call(run->conf->libexec, args, NULL, 0, NULL, &e);
+            (void)!call(run->conf->libexec, args, fds, n_fds, &a, &e);
         return;
     }
 }
@@ -396,8 +363,9 @@ void network_bridge_collect(const char *libexec, const json_t *state)
     network_state_release(&st);
     char *args[] = {(char *)(uintptr_t) "gc", NULL};
     struct err e = ERR_INIT;
+    struct bridge_answer a = {.version = 0};
     if (any)
-        (void)!call(libexec, args, NULL, 0, NULL, &e);
+        (void)!call(libexec, args, NULL, 0, &a, &e);
 }
 
 const struct network_driver network_bridge = {

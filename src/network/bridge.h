@@ -7,7 +7,9 @@
 /* Lets the kernel lead clients from outside straight to the container, for the ports that are
  * granted. Nothing for containers that are on no bridge. The sockets are the proof. */
 void network_bridge_publish(struct network_run *run, const struct publish *v, size_t n);
-void network_bridge_withdraw(struct network_run *run, const struct net_port *p);
 /* Removes what a container that was killed together with its supervisor has left on the host; state
  * is the "network" of its state.json. Nothing for containers that were on no bridge. */
 void network_bridge_collect(const char *libexec, const json_t *state);
+/* Tells, by events, what of other firewalls is in the way of the bridge. bridge-notice.c */
+struct bridge_answer;
+void network_bridge_notices(struct network_run *run, const struct bridge_answer *a);

@@ -3,7 +3,7 @@ src_network_libnetwork_a_SOURCES = src/network/network.h src/network/drivers-pri
 src_network_libnetwork_a_SOURCES += src/network/run.h src/network/session.h src/network/run.c \
 	src/network/process.c src/network/session.c
 src_network_libnetwork_a_SOURCES += src/network/slirp.c src/network/slirp-options.c src/network/slirp-options.h
-src_network_libnetwork_a_SOURCES += src/network/bridge.c src/network/bridge.h
+src_network_libnetwork_a_SOURCES += src/network/bridge.c src/network/bridge-notice.c src/network/bridge.h
 src_network_libnetwork_a_SOURCES += src/network/host.c src/network/join.c src/network/none.c
 src_network_libnetwork_a_SOURCES += src/network/pasta.c src/network/holder.h src/network/holder.c \
 	src/network/options.h src/network/options.c

@@ -239,7 +239,6 @@ int network_publish_remove(struct network_run *run, const char *text, struct err
         }
         if (p && p->ctl >= 0)
             (void)!publish_send_remove(p->ctl, &one->port, NULL);
-        network_bridge_withdraw(run, &one->port);
         fd_close(&one->fd);
         gone++;
     }

@@ -280,6 +280,8 @@ static int hand_out(const unsigned char *buf, size_t size, struct nl_msg *m, str
         }
         if (h->nlmsg_type >= NLMSG_MIN_TYPE && w->result == 0)
             w->result = w->each(h, w->data);
+        if (w->result == NL_ENOUGH)
+            return 0;
     }
     return 1;
 }

@@ -6,6 +6,7 @@
  * callers need no check after each attribute. */
 #pragma once
 
+#include <limits.h>
 #include <linux/netlink.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,7 +54,8 @@ int nl_open(int protocol, struct err *e);
 int nl_transact(int fd, struct nl_msg *m);
 /* Sends m, which asks for one object or (NLM_F_DUMP) for all, and hands every answer to each();
  * what each returns when not 0 ends it and is returned. -EINTR: the objects changed meanwhile, ask
- * again. */
+ * again. NL_ENOUGH from each: the rest is not even received; fd is good for no further dump. */
+#define NL_ENOUGH INT_MAX
 int nl_dump(int fd, struct nl_msg *m, int (*each)(const struct nlmsghdr *h, void *data),
             void *data);
 

@@ -75,7 +75,11 @@ int nft_table_get(int fd, int family, const char *table, void *userdata, size_t 
     return r < 0 ? r : r == 1 ? 0 : -ENOENT;
 }
 
+/* Others' chains and rules may be very many: then not all are looked at. */
+enum { OTHERS_MAX = 16384 };
+
 struct walk {
+    size_t seen;
     int (*elem)(const struct nft_found *e, void *data);
     int (*base)(const struct nft_base *c, void *data);
     void *data;
@@ -120,9 +124,11 @@ int nft_elems(int fd, const struct nft_source *from,
 
 static int one_chain(const struct nlmsghdr *h, void *data)
 {
-    const struct walk *w = data;
+    struct walk *w = data;
     if (!is(h, NFT_MSG_NEWCHAIN))
         return -EPROTO;
+    if (++w->seen > OTHERS_MAX)
+        return NL_ENOUGH;
     const struct nlattr *hook = attr(h, NFTA_CHAIN_HOOK);
     if (!hook)
         return 0;
@@ -161,25 +167,27 @@ int nft_chain_get(int fd, int family, const char *table, const char *chain)
     return r < 0 ? r : r == 1 ? 0 : -ENOENT;
 }
 
+struct mention {
+    const char *text;
+    size_t n, seen;
+};
+
 static int look_for(const struct nlmsghdr *h, void *data)
 {
-    const char *text = data;
-    size_t n = strlen(text);
+    struct mention *w = data;
     const struct nlattr *rule = attr(h, NFTA_RULE_EXPRESSIONS);
-    if (!is(h, NFT_MSG_NEWRULE) || !rule || n == 0)
+    if (++w->seen > OTHERS_MAX)
+        return NL_ENOUGH;
+    if (!is(h, NFT_MSG_NEWRULE) || !rule || w->n == 0)
         return 0;
-    const char *p = nl_data(rule), *end = p + nl_size(rule);
-    for (; (size_t)(end - p) >= n; p++) {
-        if (memcmp(p, text, n) == 0)
-            return 1;
-    }
-    return 0;
+    return memmem(nl_data(rule), nl_size(rule), w->text, w->n) ? 1 : 0;
 }
 
 int nft_mentions(int fd, int family, const char *table, const char *text)
 {
     struct nl_msg m;
+    struct mention w = {.text = text, .n = strlen(text)};
     begin_get(&m, NFT_MSG_GETRULE, NLM_F_DUMP, family);
     nl_put_str(&m, NFTA_RULE_TABLE, table);
-    return nl_dump(fd, &m, look_for, (void *)(uintptr_t)text);
+    return nl_dump(fd, &m, look_for, &w);
 }

@@ -125,14 +125,15 @@ struct nft_source {
 };
 int nft_elems(int fd, const struct nft_source *from,
               int (*each)(const struct nft_found *e, void *data), void *data);
-/* All base chains of the kernel, foreign ones too. */
+/* All base chains of the kernel, foreign ones too; NL_ENOUGH: they are too many for that. */
 struct nft_base {
     int family;
     uint32_t hook, policy;
     char table[64], chain[64], type[16];
 };
 int nft_bases(int fd, int (*each)(const struct nft_base *c, void *data), void *data);
-/* Whether any rule of a table (family: the kernel's) mentions these bytes, as a device's name. */
+/* Whether any rule of a table (family: the kernel's) mentions these bytes, as a device's name.
+ * NL_ENOUGH: not the first ones. */
 int nft_mentions(int fd, int family, const char *table, const char *text);
 /* Whether there is such a chain. */
 int nft_chain_get(int fd, int family, const char *table, const char *chain);

@@ -41,7 +41,7 @@ static void check_request(const struct request *q)
     if (q->verb == VERB_ADD && q->netns < 3)
         abort();
     for (size_t i = 0; i < q->n_ports; i++) {
-        if (q->verb == VERB_WITHDRAW ? q->ports[i].host == 0 : q->ports[i].fd < 3)
+        if (q->ports[i].fd < 3)
             abort();
     }
     /* A name is one user's at most. */

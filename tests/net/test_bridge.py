@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import firewalls
 import helperlab
 from lib import runner
 from world import HOST, HOST6, OUTSIDE, OUTSIDE6, NetRootlet, fetch, wait_for
@@ -56,7 +57,7 @@ def test_published(net):
     assert "hello" in fetch(net.world.outside, HOST, 8090)
     assert "8090" in net.world.host.run("nft", "list", "map", "inet", "rootlet", "port4any")
     net.ok("port", "rm", "w", "80/tcp")
-    assert "elements" not in net.world.host.run("nft", "list", "map", "inet", "rootlet", "port4any")
+    wait_for(lambda: not any(fetch(net.world.outside, HOST, port) for port in (8080, 8090)))
 
 
 @pytest.mark.rows("A55", "A56")
@@ -123,3 +124,33 @@ def test_two_users(net, users, images):
     finally:
         other.end()
         store.remove()
+
+
+@pytest.mark.rows("A51", "A56")
+@pytest.mark.parametrize("name,cure", [("docker.iptables", "iptables -I DOCKER-USER -i rlbr0 -j ACCEPT && iptables -I DOCKER-USER -o rlbr0 -j ACCEPT"),
+                                       ("firewalld", "firewall-cmd --permanent --zone=trusted --add-interface=rlbr0 && firewall-cmd --reload"),
+                                       (firewalls.OWN, "nft insert rule inet mine fw iifname rlbr0 accept && nft insert rule inet mine fw oifname rlbr0 accept")],
+                         ids=["docker", "firewalld", "own"])
+def test_other_firewalls(net, name, cure):
+    """An event says what they will drop, and the commands in it are those that help."""
+    host = net.world.host
+
+    def life(n):
+        net.ok("run", "-d", "--name", n, "--network", "bridge", net.image(), "sleep", "1000")
+        asked = net("exec", n, "timeout", "2", "wget", "-qO-", f"http://{OUTSIDE}:8000/")
+        notices = [e for e in net.ok("events", "--stream=false", "--since", "1h", "--format", "json", "--filter", f"container={n}").out.splitlines()
+                   if "network_notice" in e]
+        return asked.rc == 0, notices
+    with firewalls.Loaded(host, name) as other:
+        before = other.listed()
+        passes, notices = life("a")
+        assert not passes and len(notices) == 1 and cure in notices[0], notices
+        assert other.listed() == before
+        if name == "firewalld":  # what these commands make of its rules
+            other.replace("firewalld-trusted")
+        else:
+            host.run("sh", "-ec", cure)
+        before = other.listed()
+        assert life("b") == (True, [])
+        net.ok("rm", "-f", "-t", "0", "a", "b")
+        assert other.listed() == before
