@@ -298,6 +298,16 @@ static int bring_up(struct network_run *run, struct network_process *pasta, stru
     return r == 0 ? note_interface(run, e) : r;
 }
 
+/* Older ones have none: the host's own addresses are the container's there. */
+static char *host_address(char *const *options, const char *help)
+{
+    const char *given = pasta_option(options, "--map-guest-addr");
+    struct net_addr a;
+    if (given)
+        return net_addr_parse(given, &a) == 0 ? xstrdup(given) : NULL;
+    return help && can(help, "--map-guest-addr") ? xstrdup(HOST_ADDRESS) : NULL;
+}
+
 static int attach(struct network_run *run, const struct network_target *t, struct err *e)
 {
     (void)t;
@@ -305,9 +315,11 @@ static int attach(struct network_run *run, const struct network_target *t, struc
     if (!p)
         return -EMFILE;
     int r = bring_up(run, p, e);
-    scoped_free char *help = r == 0 && !run->dns ? read_help() : NULL;
+    scoped_free char *help = r == 0 ? read_help() : NULL;
     const char *dns = pasta_option(run->plan->options, "--dns-forward");
-    if (dns || (help && can(help, "--dns-forward")))
+    free(run->host);
+    run->host = host_address(run->plan->options, help);
+    if (!run->dns && (dns || (help && can(help, "--dns-forward"))))
         strv_add(&run->dns, dns ? dns : DNS_ADDRESS);
     return r;
 }

@@ -24,8 +24,6 @@
 #define HOST_NAMES "host.containers.internal host.docker.internal"
 /* What an address is called that the driver knows, in --add-host. */
 #define HOST_GATEWAY "host-gateway"
-/* pasta's names for the host (--map-guest-addr). */
-#define PASTA_HOST "169.254.1.2"
 
 /* --- resolv.conf --- */
 
@@ -367,8 +365,8 @@ static void host_reached_by(const struct network_run *run, char ret[static NET_A
     const struct network_plan *p = run->plan;
     bool slirp = streq(p->mode, "slirp");
     ret[0] = '\0';
-    if (streq(p->mode, "pasta"))
-        snprintf(ret, NET_ADDR_TEXT, PASTA_HOST);
+    if (run->host)
+        snprintf(ret, NET_ADDR_TEXT, "%s", run->host);
     if (slirp && loopback_allowed(p))
         snprintf(ret, NET_ADDR_TEXT, "%s",
                  run->n_interfaces && run->interfaces[0].gateway ? run->interfaces[0].gateway : "");

@@ -78,8 +78,9 @@ struct network_run {
     int patience_ms;         /* so long the process of a network is waited for; 0: half a minute */
     struct network_interface *interfaces;
     size_t n_interfaces;
-    char **dns;              /* what the container asks, set by attach */
-    char **ports;            /* published, as ps shows them: "0.0.0.0:8080->80/tcp" */
+    char **dns;   /* what the container asks, set by attach */
+    char *host;   /* the host's address that the driver has made, set by attach; or NULL */
+    char **ports; /* published, as ps shows them: "0.0.0.0:8080->80/tcp" */
     struct publish *publish; /* their sockets (publish.h) */
     size_t n_publish;
     /* The container that has a port of the host (publish.h); data is event_data. */

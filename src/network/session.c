@@ -509,6 +509,7 @@ static void session_free(struct network_session *n)
         jfield_release(network_interface_fields, &run->interfaces[i]);
     free(run->interfaces);
     strv_free(run->dns);
+    free(run->host);
     strv_free(run->ports);
     fd_close(&run->route_fd);
     fd_close(&run->netns_fd);

@@ -1,6 +1,7 @@
 """A web server that answers with its client's address. Argument: the port."""
 import http.server
 import socket
+import socketserver
 import sys
 
 
@@ -18,6 +19,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.HTTPServer):
     address_family = socket.AF_INET6
+
+    def server_bind(self):  # without asking for its own name
+        socketserver.TCPServer.server_bind(self)
 
 
 server = Server(("::", int(sys.argv[1])), Handler)
