@@ -87,6 +87,7 @@ static int open_network(struct network *n, const struct wire_network_request *q,
         r = members_find(n, e);
     if (r == 0)
         r = rules_set(n, e);
+    uplink_choose(n);
     if (r == 0)
         r = dnsproc_start(n, e);
     if (r == 0 && !n->cfg.internal)

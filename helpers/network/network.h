@@ -61,6 +61,7 @@ struct network {
     int bridge;
     uint32_t mtu;
     struct ipam_range range[2]; /* net.addr.family 0: none */
+    struct net_cidr side[2];    /* of the uplink's wire: us, and rootlet-slirp */
     struct member **members;
     size_t n_members;
     struct child dns, uplink;
@@ -97,7 +98,8 @@ int dnsproc_start(struct network *n, struct err *e);
 void dnsproc_member(struct network *n, const struct member *m, bool gone);
 void dnsproc_peer(struct network *n, const struct member *m, const struct peer *p);
 void dnsproc_servers(struct network *n); /* those of the network are others now */
-/* uplink.c */
+/* uplink.c; its addresses are chosen once, before all that knows them */
+void uplink_choose(struct network *n);
 void uplink_name_server(const struct network *n, struct net_addr *ret);
 int uplink_start(struct network *n, struct err *e);
 void child_end(struct network *n, struct child *c);

@@ -1,6 +1,7 @@
 /* The way out: one rootlet-slirp in the host's namespaces, with a tap in the network's. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "base/timefmt.h"
 #include "helpers/network/network.h"
 #include "sys/clone.h"
+#include "sys/netlink.h"
 #include "sys/netns.h"
 #include "sys/rtnl.h"
 #include "sys/sock.h"
@@ -62,43 +64,64 @@ static int open_device(struct network *n, struct err *e)
     return r < 0 ? err_hint(e, r, "a tap cannot be had either: %s", why.msg) : 0;
 }
 
-/* The uplink's networks: 10.0.2.0/24 and fd00::/64, or ones beside them if those are taken. */
-struct sides {
-    struct net_cidr net[2];
+/* Is the n-th network for the uplink's side of a family free? */
+struct wanted {
+    struct net_cidr net;
+    bool taken;
 };
 
-static void choose_sides(const struct network *n, struct sides *ret)
+static int see_address(const struct rtnl_ip *ip, void *data)
 {
-    for (unsigned i = 2; i < 255; i++) {
-        ret->net[0] = (struct net_cidr){net_addr_v4(10U << 24 | i << 8), 24};
-        if (!net_cidr_overlap(&ret->net[0], &n->range[0].net))
-            break;
+    struct wanted *w = data;
+    struct net_cidr host = {.addr.family = ip->family == AF_INET ? 4 : 6, .bits = ip->prefix};
+    memcpy(host.addr.b, ip->bytes, rtnl_ip_size(ip));
+    w->taken |= net_cidr_overlap(&w->net, &host);
+    return 0;
+}
+
+static bool choose_side(const struct network *n, int family, int host_fd, struct net_cidr *ret)
+{
+    for (unsigned i = family == 4 ? 2 : 0; i < 255; i++) {
+        struct wanted w = {.net = {net_addr_v4(10U << 24 | i << 8), 24}};
+        if (family == 6)
+            w.net = (struct net_cidr){{6, {0xfd, 0, 0, 0, 0, 0, 0, (uint8_t)i}}, 64};
+        w.taken = net_cidr_overlap(&w.net, &n->range[family == 6].net);
+        if (!w.taken && host_fd >= 0)
+            rtnl_addresses(host_fd, 0, see_address, &w);
+        if (!w.taken) {
+            *ret = w.net;
+            return true;
+        }
     }
-    for (unsigned i = 0; i < 255; i++) {
-        ret->net[1] = (struct net_cidr){{6, {0xfd, 0, 0, 0, 0, 0, 0, (uint8_t)i}}, 64};
-        if (!net_cidr_overlap(&ret->net[1], &n->range[1].net))
-            break;
-    }
+    return false;
+}
+
+/* 10.0.2.0/24 and fd00::/64, or ones beside them where the network has those, or the host: its own
+ * address (10.0.2.15 in many a virtual machine) would be out of reach. */
+void uplink_choose(struct network *n)
+{
+    scoped_fd int host = nl_open(NETLINK_ROUTE, NULL);
+    for (int i = 0; i < 2; i++)
+        if (!choose_side(n, i ? 6 : 4, host, &n->side[i]))
+            choose_side(n, i ? 6 : 4, -1, &n->side[i]);
 }
 
 void uplink_name_server(const struct network *n, struct net_addr *ret)
 {
-    struct sides s;
-    choose_sides(n, &s);
-    net_cidr_nth(&s.net[0], 3, ret);
+    net_cidr_nth(&n->side[0], 3, ret);
 }
 
 /* Address 100, and the default route over 2. */
-static int configure(struct network *n, const struct sides *s, int index, struct err *e)
+static int configure(struct network *n, int index, struct err *e)
 {
     int r = rtnl_link_set(n->route_fd, index, &(struct rtnl_change){.mtu = n->mtu, .up = 1});
     for (size_t i = 0; r == 0 && i < 2; i++) {
         struct net_addr own, via;
         if (i == 1 && !n->range[1].net.addr.family)
             continue;
-        net_cidr_nth(&s->net[i], i ? 0x100 : 100, &own);
-        net_cidr_nth(&s->net[i], 2, &via);
-        struct rtnl_ip ip = rtnl_ip_of(&own, s->net[i].bits);
+        net_cidr_nth(&n->side[i], i ? 0x100 : 100, &own);
+        net_cidr_nth(&n->side[i], 2, &via);
+        struct rtnl_ip ip = rtnl_ip_of(&own, n->side[i].bits);
         struct rtnl_route route = {.via = rtnl_ip_of(&via, 0), .oif = index};
         r = rtnl_address_add(n->route_fd, index, &ip);
         if (r == 0 || r == -EEXIST)
@@ -112,14 +135,14 @@ struct start {
     char rules[WIRE_EGRESS_SIZE];
 };
 
-static void fill_start(const struct network *n, const struct sides *s, struct start *ret)
+static void fill_start(const struct network *n, struct start *ret)
 {
     memset(ret, 0, sizeof(*ret));
     ret->slirp.head.type = WIRE_SLIRP_START;
     ret->slirp.mtu = n->mtu;
-    ret->slirp.bits = s->net[0].bits;
-    memcpy(ret->slirp.network, s->net[0].addr.b, sizeof(ret->slirp.network));
-    memcpy(ret->slirp.network6, s->net[1].addr.b, sizeof(ret->slirp.network6));
+    ret->slirp.bits = n->side[0].bits;
+    memcpy(ret->slirp.network, n->side[0].addr.b, sizeof(ret->slirp.network));
+    memcpy(ret->slirp.network6, n->side[1].addr.b, sizeof(ret->slirp.network6));
     if (n->range[1].net.addr.family)
         ret->slirp.flags |= WIRE_SLIRP_IPV6;
     if (n->packet)
@@ -170,14 +193,14 @@ static int spawn_slirp(struct network *n, struct err *e)
     return 0;
 }
 
-static int send_start(struct network *n, const struct sides *s, struct err *e)
+static int send_start(struct network *n, struct err *e)
 {
     static struct start start;
     struct {
         struct wire_head head;
         char text[1000];
     } answer = {.text = ""};
-    fill_start(n, s, &start);
+    fill_start(n, &start);
     scoped_fd int self = pidfd_open_pid(getpid());
     int fds[] = {n->tap_fd, self};
     size_t size = offsetof(struct start, rules) + start.slirp.egress_size;
@@ -228,15 +251,13 @@ static void on_message(void *data, uint32_t events)
 
 static int start_process(struct network *n, struct err *e)
 {
-    struct sides sides;
-    choose_sides(n, &sides);
     int64_t now = time_monotonic_ns();
     if (now - n->uplink.since_ns > QUICK_NS)
         n->uplink.quick = 0;
     n->uplink.since_ns = now;
     int r = spawn_slirp(n, e);
     if (r == 0)
-        r = send_start(n, &sides, e);
+        r = send_start(n, e);
     if (r == 0)
         r = loop_fd(n->loop, n->uplink.pidfd, EPOLLIN, on_end, n, e);
     if (r == 0)
@@ -248,15 +269,13 @@ static int start_process(struct network *n, struct err *e)
 
 int uplink_start(struct network *n, struct err *e)
 {
-    struct sides sides;
     struct rtnl_link link;
     int r = open_device(n, e);
     if (r < 0)
         return r;
-    choose_sides(n, &sides);
     r = rtnl_link_get(n->route_fd, UPLINK_NAME, &link);
     if (r < 0)
         return err_set(e, -r, "find the uplink");
-    r = configure(n, &sides, link.index, e);
+    r = configure(n, link.index, e);
     return r < 0 ? r : start_process(n, e);
 }
