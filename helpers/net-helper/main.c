@@ -22,7 +22,8 @@
 
 #define PROGRAM "rootlet-net-helper"
 #define POLICY_PATH SYSCONFDIR "/rootlet/net.conf"
-enum { SECONDS = 5 };
+/* A busy machine may have to load a dozen modules first. */
+enum { SECONDS = 30 };
 
 /* From here on one capability, and all ids are the caller's. As a set-user-ID program we come with
  * all of root's. Should: nothing before this looks at arguments or environment. */

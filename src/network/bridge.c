@@ -26,7 +26,7 @@
 #include "sys/rtnl.h"
 
 #define HELPER "rootlet-net-helper"
-#define HELPER_MS 15000
+#define HELPER_MS 40000 /* it ends itself after 30 s */
 
 /* The helper's own words are enough: not that it is a program which has ended with a status. */
 static int reword(int r, const char *path, struct err *e)
