@@ -7,7 +7,7 @@ src_network_libnetwork_a_SOURCES += src/network/bridge.c src/network/bridge-noti
 src_network_libnetwork_a_SOURCES += src/network/host.c src/network/join.c src/network/none.c
 src_network_libnetwork_a_SOURCES += src/network/pasta.c src/network/holder.h src/network/holder.c \
 	src/network/options.h src/network/options.c
-src_network_libnetwork_a_SOURCES += src/network/publish.c src/network/publish.h src/network/publish-wire.c \
+src_network_libnetwork_a_SOURCES += src/network/publish.c src/network/publish.h src/network/publish-wire.c src/network/taken.c \
 	src/network/published.c
 src_network_libnetwork_a_SOURCES += src/network/plan.h src/network/plan.c
 src_network_libnetwork_a_SOURCES += src/network/resolv.h src/network/resolv.c

@@ -131,9 +131,10 @@ static int explain(const struct net_port *p, int error, bool own, char *holder, 
     char text[NET_PORT_TEXT];
     net_port_format_host(p, text);
     if (error == EADDRINUSE) {
+        scoped_free char *other = own || holder ? NULL : publish_taken_by(p);
         int r = own      ? err_msg(e, error, "it is published twice")
                 : holder ? err_msg(e, error, "container %s has it", holder)
-                         : err_msg(e, error, "another program has it");
+                         : err_msg(e, error, "%s has it", other ? other : "another program");
         if (holder)
             err_hint(e, r, "publish another port, or 'rootlet stop %s' first", holder);
         else if (!own)

@@ -21,6 +21,10 @@ struct publish {
 /* The name of the container of ours that has this port of the host, owned, or NULL. */
 typedef char *publish_holder(const struct net_port *p, void *data);
 
+/* Who has a port that cannot be bound, as far as /proc shows it: "process 12 (nginx)", "a program
+ * of user root"; owned. NULL: nobody that is seen. */
+char *publish_taken_by(const struct net_port *p);
+
 /* Binds all of ports (texts as -p takes them, or as states show them) or none. holder may be NULL.
  * Port 0 becomes the number that the kernel has chosen. */
 int publish_bind(char *const *ports, publish_holder *holder, void *data, struct publish **ret,

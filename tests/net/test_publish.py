@@ -156,12 +156,21 @@ def test_conflicts(net):
         s.bind((HOST, 8081))
         s.listen()
         r = net("run", "--rm", "--network", "slirp", "-p", "8081:80", net.image(), "true")
-        assert r.rc == 125 and "another program has it" in r.err and "hint: ss -ltnp" in r.err
+        assert r.rc == 125 and "a program of user root has it" in r.err and "hint: ss -ltnp" in r.err
         # All or none: the free one is not kept.
         assert net("run", "--rm", "--network", "slirp", "-p", "8082:80", "-p", "8081:80", net.image(), "true").rc == 125
     net.ok("run", "--rm", "--network", "slirp", "-p", "8081:80", "-p", "8082:80", net.image(), "true")
     r = net("run", "--rm", "--network", "slirp", "-p", "203.0.113.77:80:80", net.image(), "true")
     assert r.rc == 125 and "does not have that address" in r.err
+    # A program of one's own is named.
+    for kind, family, address, flag in (("STREAM", "INET6", "::", "8083:80"), ("DGRAM", "INET", HOST, "8083:80/udp")):
+        p = net.spawn("-c", f"import socket, time; s = socket.socket(socket.AF_{family}, socket.SOCK_{kind}); s.bind(('{address}', 8083)); "
+                      + "s.listen(); " * (kind == "STREAM") + "print('ready', flush=True); time.sleep(1000)", program=sys.executable)
+        assert p.stdout.readline() == "ready\n"
+        r = net("run", "--rm", "--network", "slirp", "-p", flag, net.image(), "true")
+        assert r.rc == 125 and f"process {p.pid} (python3" in r.err, r
+        p.kill()
+        p.wait()
     # A stopped container has none.
     net.ok("stop", "-t", "0", "web")
     net.ok("run", "--rm", "--network", "slirp", "-p", "8080:80", net.image(), "true")
