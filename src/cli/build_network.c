@@ -339,6 +339,22 @@ static int build_dns(struct build *b, struct err *e)
     return r == 0 ? check_words(p->dns_options, "--dns-option", e) : r;
 }
 
+/* It may get one by network connect: then the line is there. */
+static int check_gateway(struct build *b, const char *text, struct err *e)
+{
+    const struct network_plan *p = &b->rec->network;
+    scoped_free char *why = NULL;
+    if (network_knows_host(b->conf, p, &why))
+        return 0;
+    if (streq(p->mode, "none"))
+        return err_hint(
+            e, err_msg(e, EINVAL, "\"%s\": without a network the host has no address", text),
+            "--network slirp has one, or give a number");
+    scoped_free char *missing = xasprintf("--add-host %s: no address of the host: ", text);
+    notice(b, missing, why);
+    return 0;
+}
+
 static int build_hosts(struct build *b, struct err *e)
 {
     struct network_plan *p = &b->rec->network;
@@ -351,10 +367,8 @@ static int build_hosts(struct build *b, struct err *e)
         return err_msg(e, EINVAL, "--hosts-file %s: not none, image or an absolute path", file);
     for (char **h = b->o->add_host; h && *h; h++) {
         int r = network_check_add_host(*h, e);
-        if (r == 0 && streq(p->mode, "none") && str_ends(*h, "host-gateway"))
-            r = err_hint(
-                e, err_msg(e, EINVAL, "\"%s\": without a network the host has no address", *h),
-                "--network slirp has one, or give a number");
+        if (r == 0 && str_ends(*h, "host-gateway"))
+            r = check_gateway(b, *h, e);
         if (r < 0)
             return err_add(e, r, "--add-host");
     }

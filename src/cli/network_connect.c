@@ -50,7 +50,8 @@ static int check_mode(const struct container *c, const char *name, struct err *e
         return 0;
     if (c->rec.pod_id && streq(mode, "container"))
         return err_hint(e, err_msg(e, EINVAL, "container %s has the network of its pod", name),
-                        "'rootlet pod create --network' takes networks");
+                        "the pod's own container, %.12s, can be connected, and with it all of them",
+                        c->rec.pod_id);
     return err_hint(
         e, err_msg(e, EINVAL, "container %s has network mode %s", name, mode ? mode : "none"),
         "only those that were made with --network NAME can be connected to others");
@@ -129,8 +130,8 @@ static int change_record(struct container *c, const struct network_join *add, co
     return r;
 }
 
-static int make_join(const struct connect_opts *o, const char *network, struct network_join *j,
-                     struct err *e)
+static int make_join(const struct connect_opts *o, const char *network,
+                     const struct ctr_record *rec, struct network_join *j, struct err *e)
 {
     scoped_free char *interface =
         o->interface ? xasprintf("interface_name=%s", o->interface) : NULL;
@@ -147,6 +148,8 @@ static int make_join(const struct connect_opts *o, const char *network, struct n
         if (r == 0)
             strv_add(&j->aliases, *a);
     }
+    if (rec->pod_infra && !strv_has(j->aliases, rec->pod)) /* as in its first network */
+        strv_add(&j->aliases, rec->pod);
     return r;
 }
 
@@ -169,7 +172,7 @@ static int connect_to(const struct cmd *cmd, void *opts, char **args, struct err
     if (r == 0 && find_join(&c.rec.network, n.name) >= 0)
         r = err_msg(e, EEXIST, "container %s is connected to network %s already", args[1], n.name);
     if (r == 0)
-        r = make_join(opts, n.name, &j, e);
+        r = make_join(opts, n.name, &c.rec, &j, e);
     if (r == 0)
         r = network_join_check(&j, &n, e);
     if (r == 0) {

@@ -308,6 +308,13 @@ static char *host_address(char *const *options, const char *help)
     return help && can(help, "--map-guest-addr") ? xstrdup(HOST_ADDRESS) : NULL;
 }
 
+bool pasta_maps_host(char *const *options)
+{
+    scoped_free char *help = read_help();
+    scoped_free char *address = host_address(options, help);
+    return address;
+}
+
 static int attach(struct network_run *run, const struct network_target *t, struct err *e)
 {
     (void)t;

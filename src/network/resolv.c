@@ -13,14 +13,17 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/path.h"
 #include "base/scoped.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "net/addr.h"
 #include "net/dns.h"
+#include "network/options.h"
 #include "network/store.h"
 
 #define MAX_BYTES (64u << 10)
+#define POD_LINE "127.0.0.1\t%s\n" /* as podman has it */
 #define HOST_NAMES "host.containers.internal host.docker.internal"
 /* What an address is called that the driver knows, in --add-host. */
 #define HOST_GATEWAY "host-gateway"
@@ -230,6 +233,9 @@ char *network_hosts_text(const struct network_files *f)
     add_self(&s, f);
     for (char **h = f->plan->add_hosts; h && *h; h++)
         add_host(&s, f, *h);
+    for (char *const *n = f->pod_names; n && *n; n++)
+        if (!has_name(f->plan, *n))
+            str_addf(&s, POD_LINE, *n);
     return str_detach(&s);
 }
 
@@ -308,6 +314,20 @@ int network_files_prepare(const struct network_run *run, struct err *e)
     return r;
 }
 
+static bool stands_in(const char *text, const char *name)
+{
+    scoped_strv char **words = strv_split(text, " \t\n", false);
+    return strv_has(words, name);
+}
+
+void network_files_pod_name(int dir_fd, const char *name)
+{
+    scoped_free char *text = NULL, *line = xasprintf(POD_LINE, name);
+    scoped_fd int fd = openat(dir_fd, "hosts", O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && fs_read_fd(fd, MAX_BYTES, &text, NULL) >= 0 && !stands_in(text, name))
+        (void)!fs_write_all(fd, line, strlen(line));
+}
+
 /* What the network named so does about the host: its gateway is the host (bridge), the host is
  * behind its uplink (user), or there is no way. */
 static bool network_reaches(const struct network_run *run, const struct network_interface *i,
@@ -360,17 +380,36 @@ static bool loopback_allowed(const struct network_plan *p)
     return yes;
 }
 
+/* As the container whose network it is has it. */
+static void as_others(const struct network_run *run, char ret[static NET_ADDR_TEXT])
+{
+    scoped_free char *sub = path_join("containers", run->plan->target);
+    scoped_fd int dir = conf_open_root(run->conf, sub, false, NULL);
+    scoped_free char *text = NULL;
+    if (dir < 0 || fs_read(dir, "hosts", MAX_BYTES, &text, NULL) < 0)
+        return;
+    scoped_strv char **lines = strv_split(text, "\n", false);
+    for (char **l = lines; l && *l; l++) {
+        struct net_addr a;
+        scoped_strv char **words = strv_split(*l, " \t", false);
+        if (strv_has(words, "host.containers.internal") && net_addr_parse(words[0], &a) == 0)
+            net_addr_format(&a, ret);
+    }
+}
+
 static void host_reached_by(const struct network_run *run, char ret[static NET_ADDR_TEXT])
 {
     const struct network_plan *p = run->plan;
+    const char *gateway = run->n_interfaces ? run->interfaces[0].gateway : NULL;
     bool slirp = streq(p->mode, "slirp");
     ret[0] = '\0';
     if (run->host)
         snprintf(ret, NET_ADDR_TEXT, "%s", run->host);
+    if (streq(p->mode, "container"))
+        as_others(run, ret);
     if (slirp && loopback_allowed(p))
-        snprintf(ret, NET_ADDR_TEXT, "%s",
-                 run->n_interfaces && run->interfaces[0].gateway ? run->interfaces[0].gateway : "");
-    else if (slirp || streq(p->mode, "host"))
+        snprintf(ret, NET_ADDR_TEXT, "%s", gateway ? gateway : "");
+    else if (slirp || streq(p->mode, "host") || streq(p->mode, "ns"))
         network_host_address(4, ret);
     for (size_t i = 0; streq(p->mode, "networks") && i < run->n_interfaces; i++)
         if (network_reaches(run, &run->interfaces[i], ret))
@@ -378,6 +417,26 @@ static void host_reached_by(const struct network_run *run, char ret[static NET_A
     /* Offline there is no other: with the host's network it reaches its loopback. */
     if (!*ret && streq(p->mode, "host"))
         snprintf(ret, NET_ADDR_TEXT, "127.0.0.1");
+}
+
+bool network_knows_host(const struct conf *c, const struct network_plan *p, char **ret_why)
+{
+    bool networks = streq(p->mode, "networks");
+    *ret_why = NULL;
+    for (size_t i = 0; networks && i < p->n_joins; i++) {
+        scoped_network_config struct network_config n = {.name = NULL};
+        struct err ignored = ERR_INIT;
+        if (network_open(c, p->joins[i].network, &n, &ignored) < 0 || !n.internal ||
+            streq(n.driver, "bridge"))
+            return true;
+    }
+    if (networks)
+        *ret_why = xasprintf("network %s is internal", p->n_joins ? p->joins[0].network : "?");
+    else if (streq(p->mode, "none"))
+        *ret_why = xstrdup("there is no network");
+    else if (streq(p->mode, "pasta") && !pasta_maps_host(p->options))
+        *ret_why = xstrdup("this pasta has no address for it");
+    return !*ret_why;
 }
 
 /* plan->hosts_file: NULL or "none", "image" (copied when the container was made), or a path. */
@@ -400,6 +459,7 @@ int network_files_write(const struct network_run *run, struct err *e)
     char host[NET_ADDR_TEXT];
     struct resolv_conf conf SCOPED(resolv_release) = {NULL};
     scoped_free char *base = read_base(run);
+    scoped_strv char **pod_names = run->pod_names ? run->pod_names(run->event_data) : NULL;
     host_reached_by(run, host);
     const struct network_files f = {.plan = run->plan,
                                     .name = run->name,
@@ -410,7 +470,8 @@ int network_files_write(const struct network_run *run, struct err *e)
                                     .names = streq(run->plan->mode, "networks"),
                                     .asks_itself = network_asks_itself(run),
                                     .host_address = host,
-                                    .base = base};
+                                    .base = base,
+                                    .pod_names = pod_names};
     /* Who shares the host's loopback can ask what listens there. */
     resolv_of_host(!network_plan_own(run->plan) || streq(run->plan->mode, "none"), &conf);
     scoped_free char *resolv = network_resolv_text(&f, &conf);

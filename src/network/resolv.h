@@ -28,6 +28,7 @@ struct network_files {
     bool asks_itself;         /* and the plan's servers are behind it, else it asks them */
     const char *host_address; /* by which the host is reached; NULL: by none */
     const char *base;         /* text that the hosts file begins with, or NULL */
+    char *const *pod_names;   /* of those who share the network, and so the loopback */
 };
 /* The contents; owned. host: what resolv_of_host has given. */
 char *network_resolv_text(const struct network_files *f, const struct resolv_conf *host);
@@ -40,6 +41,9 @@ int network_files_prepare(const struct network_run *run, struct err *e);
  * none of the container's. */
 int network_files_write(const struct network_run *run, struct err *e);
 
+/* One more name that is our loopback's, in the hosts file of a pod's own container, dir_fd. */
+void network_files_pod_name(int dir_fd, const char *name);
+
 /* Are there servers in the plan that only the container reaches: on its loopback, or in one of its
  * networks? Then none of them is for the networks' name servers to ask. */
 bool network_asks_itself(const struct network_run *run);
@@ -47,6 +51,10 @@ bool network_asks_itself(const struct network_run *run);
 /* The address of the host that others reach it by: of its default route, else of any interface;
  * "" when it has none. No packet is sent. */
 void network_host_address(int family, char ret[static NET_ADDR_TEXT]);
+
+/* Will a container with this plan have an address of the host? What may still change (the host is
+ * offline) does not count. *ret_why: what is said then, owned. */
+bool network_knows_host(const struct conf *c, const struct network_plan *p, char **ret_why);
 
 /* --add-host "name[;name...]:address" or "name=address", "host-gateway" for the address; refuses
  * what would be read as something else. */

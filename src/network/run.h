@@ -85,6 +85,7 @@ struct network_run {
     size_t n_publish;
     /* The container that has a port of the host (publish.h); data is event_data. */
     char *(*port_holder)(const struct net_port *p, void *data);
+    char **(*pod_names)(void *data);
     struct network_process process[NETWORK_PROCESSES];
     /* An event of the container's for the journal; set by the supervisor. */
     void (*event)(void *data, const char *action, char *const *attributes);

@@ -85,6 +85,7 @@ static struct network_session *session_new(const struct network_request *req)
                                   .init_fd = -1,
                                   .event = req->event,
                                   .port_holder = req->port_holder,
+                                  .pod_names = req->pod_names,
                                   .event_data = req->event_data};
     n->run.name = n->name = xstrdup(req->name);
     n->run.hostname = n->hostname = xstrdup(req->hostname);

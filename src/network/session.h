@@ -14,7 +14,8 @@ struct network_request {
     int dir_fd, run_fd; /* borrowed */
     void (*event)(void *data, const char *action, char *const *attributes);
     char *(*port_holder)(const struct net_port *p, void *data);
-    void *event_data; /* of both */
+    char **(*pod_names)(void *data); /* of the containers that share this network; owned */
+    void *event_data;                /* of all of them */
 };
 
 struct network_session;

@@ -10,6 +10,7 @@
 #include "base/strv.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/session.h"
+#include "network/resolv.h"
 #include "network/session.h"
 
 static void on_event(void *data, const char *action, char *const *attributes)
@@ -37,6 +38,34 @@ static char *port_holder(const struct net_port *p, void *data)
     return name;
 }
 
+/* The members of our pod, whether they run or not: the file is written before they do. */
+static char **pod_names(void *data)
+{
+    const struct sup *s = data;
+    struct ctr_state *v = NULL;
+    size_t n = 0;
+    char **names = NULL;
+    if (!s->pod_infra || container_list(&s->conf, &v, &n, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        if (streq(v[i].pod_id, s->id) && !streq(v[i].id, s->id) &&
+            strv_has(v[i].networks, "container"))
+            strv_add(&names, v[i].name);
+    container_list_free(v, n);
+    return names;
+}
+
+/* The pod was started before we were made: its file of hosts, which is ours, has us now. */
+static void tell_pod(const struct sup *s)
+{
+    scoped_container struct container infra = {.dir_fd = -1};
+    if (s->pod_infra || !s->state.pod_id || !streq(s->network.mode, "container") ||
+        !streq(s->network.target, s->state.pod_id) ||
+        container_open_id(&s->conf, s->state.pod_id, &infra, NULL) < 0)
+        return;
+    network_files_pod_name(infra.dir_fd, s->state.name);
+}
+
 static struct network_request request(struct sup *s)
 {
     return (struct network_request){.conf = &s->conf,
@@ -48,12 +77,14 @@ static struct network_request request(struct sup *s)
                                     .run_fd = s->run_fd,
                                     .event = on_event,
                                     .port_holder = port_holder,
+                                    .pod_names = pod_names,
                                     .event_data = s};
 }
 
 int net_prepare(struct sup *s, struct err *e)
 {
     struct network_request req = request(s);
+    tell_pod(s);
     int r = network_session_new(&req, &s->net, e);
     return r < 0 ? err_add(e, r, "network") : 0;
 }

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -179,3 +180,36 @@ def test_nothing_of_ours_stands_among_processes_that_see_the_hosts(net):
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: [e for e in journal(net) if e["Action"] == "network_failed"], what="network_failed")
     assert not network_processes(net) and state_word(net, "c") == "running"
+
+
+@pytest.mark.rows("A54", "B29")
+def test_the_host_by_name(net):
+    """host-gateway and host.containers.internal: an address by which the host is reached, or a word about it."""
+    image = net.image()
+    net.ok("network", "create", "n")
+    net.ok("network", "create", "--internal", "back")
+    net.ok("run", "-d", "--name", "own", "--network", "slirp:allow_host_loopback", image, "sleep", "1000")
+    net.ok("pod", "create", "--network", "n", "crew")
+    pasta = ""
+    if shutil.which("pasta") and "--map-guest-addr" in subprocess.run(["pasta", "--help"], capture_output=True, text=True, check=False).stdout:
+        pasta = "169.254.1.2"
+
+    def run(*network):
+        r = net.ok("run", "--rm", *network, "--add-host", "up:host-gateway", image, "cat", "/etc/hosts")
+        lines = [line.split() for line in r.out.splitlines()]
+        found = {line[0] for line in lines if set(line[1:]) & {"up", "host.containers.internal", "host.docker.internal"}}
+        assert len(found) < 2
+        return "".join(found), r.err
+    for network, want in (("slirp", HOST), ("slirp:allow_host_loopback", "10.0.2.2"), ("host", HOST), ("n", HOST), ("container:own", "10.0.2.2")):
+        assert run("--network", network) == (want, ""), network
+    assert run("--pod", "crew") == (HOST, "")
+    told = "rootlet: --add-host up:host-gateway: no address of the host: "
+    assert run("--network", "back") == ("", told + "network back is internal\n")
+    if next(d for d in net.ok("info", "--format", "{{json .Network}}").json() if d["Name"] == "pasta")["Usable"]:
+        assert run("--network", "pasta") == (pasta, "" if pasta else told + "this pasta has no address for it\n")
+    r = net("run", "--rm", "--network", "none", "--add-host", "up:host-gateway", image, "true")
+    assert r.rc == 125 and "without a network the host has no address" in r.err
+    # It has one when it is in another network as well.
+    net("run", "-d", "--name", "late", "--network", "back", "--add-host", "up:host-gateway", image, "sleep", "1000")
+    net.ok("network", "connect", "n", "late")
+    assert f"{HOST}\tup\n" in net.ok("exec", "late", "cat", "/etc/hosts").out

@@ -553,6 +553,22 @@ def test_pod(net):
     assert settings["IPAddress"] == have == settings["Networks"]["n"]["IPAddress"]
     assert settings["Ports"]["80/tcp"] == [{"HostIp": "0.0.0.0", "HostPort": "8080"}]
     assert f"/proc/{net.inspect('member')['State']['Pid']}/ns/net" == settings["SandboxKey"]
+    # Its members are each other's loopback, as podman's files have it; a later network has its name, too.
+    start(net, "second", "--pod", "crew")
+    hosts = lambda name: net.ok("exec", name, "cat", "/etc/hosts").out.splitlines()
+    both = {"127.0.0.1\tmember", "127.0.0.1\tsecond"}
+    assert both <= set(hosts("member")) and hosts("member") == hosts("second")
+    assert net.ok("exec", "second", "wget", "-qO-", "http://member/name").text == "crew"
+    create(net, "later", "--internal")
+    net.ok("network", "connect", "later", "crew-infra")
+    net.ok("network", "connect", "later", "ask")
+    assert both <= set(hosts("second")) and len(hosts("second")) == len(set(hosts("second")))
+    for name in ("crew.later", "crew-infra.later"):
+        assert look(net, "ask", name) == [address(net, "crew-infra", "later")]
+    r = net("network", "connect", "later", "member")
+    assert r.rc == 125 and "has the network of its pod\nhint: the pod's own container" in r.err
+    net.ok("network", "disconnect", "later", "ask")
+    net.ok("network", "disconnect", "later", "crew-infra")
     r = net("port", "add", "crew", "8081:80")
     assert r.rc == 125 and "hint: there is a pod of this name, whose own container is crew-infra" in r.err
     r = net("port", "add", "member", "8081:80")
