@@ -58,7 +58,7 @@ def test_a_volume_is_no_container(rootlet):
     rootlet.ok("volume", "create", "data")
     r = rootlet.fails("inspect", "data", match='no such object: "data"\nhint: .*rootlet volume inspect data\n')
     assert r.out == "[]\n"
-    rootlet.fails("inspect", "--type", "volume", "data", match="hint: rootlet volume inspect")
+    rootlet.fails("inspect", "--type", "volume", "data", match="hint: .*volume inspect")
     rootlet.fails("inspect", "../volumes/data", match='no such object: "../volumes/data"\n$')
 
 
