@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 
+import bridge
 import files
 import images
 import ports
@@ -22,7 +23,7 @@ from host import Host
 from measure import Command, add, ratios
 
 SECTIONS = ("start", "again", "network", "scope", "exec", "oci", "memory", "unpack", "files",
-            "concurrency", "lists", "ports", "slirp")
+            "concurrency", "lists", "ports", "slirp", "bridge")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -395,6 +396,13 @@ class Bench:
             return
         ports.measure(self, self.options.port_rounds)
 
+    def bridge(self):
+        self.title("bridge", f"a bridge of the host, {self.options.bridge_rounds} rounds of {bridge.SECONDS} s")
+        if absent := bridge.missing(self):
+            self.say("left out: " + ", ".join(absent))
+            return
+        bridge.measure(self, self.options.bridge_rounds)
+
     # All of it
 
     def versions(self):
@@ -468,6 +476,7 @@ def main():
                    help="numbers of containers to list (1,100,1000)")
     p.add_argument("--containers", type=int, default=30, help="containers of memory (30)")
     p.add_argument("--port-rounds", type=int, default=5, help="rounds of ports (5)")
+    p.add_argument("--bridge-rounds", type=int, default=7, help="rounds of bridge (7)")
     p.add_argument("--starts", type=int, default=50, help="starts of concurrency (50)")
     p.add_argument("--width", type=int, default=20, help="at a time (20)")
     p.add_argument("--layer-mb", type=int, default=300, help="size of the layer, unpacked (300)")
