@@ -46,6 +46,10 @@ static int reword(int r, const char *path, struct err *e)
         err_hint(e, r,
                  "the administrator makes it: \"bridge rlbr0 172.20.0.0/16 masquerade\" and "
                  "\"USER rlbr0 8 auto\" are a beginning, rootlet-net.conf(5) has the rest");
+    else if (strstr(text, "that this user may have") || strstr(text, "no free address"))
+        err_hint(e, r,
+                 "containers that have ended give theirs back; the administrator may grant more: "
+                 "rootlet-net.conf(5)");
     else if (strstr(text, "net.conf"))
         err_hint(e, r, "the administrator grants bridges there: rootlet-net.conf(5)");
     else if (strstr(text, "capability"))

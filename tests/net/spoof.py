@@ -79,6 +79,10 @@ def frames(own, ip, ip6, other, ip_b, ip6_b, gateway=GATEWAY, gateway_mac="02:72
         yield name, mac("33:33:00:00:00:01"), own, 0x86dd, ipv6(local, "ff02::1", 58, icmp6(local, "ff02::1", kind, rest))
     yield "vlan", other, own, 0x8100, tag + ipv4(ip, ip_b, 17, udp(5000, b"=vlan="))
     yield "other", ALL, own, 0x88b5, b"=other=" + b"\0" * 40
+    for name, kind in (("lldp", 0x88cc), ("eapol", 0x888e), ("pause", 0x8808), ("mpls", 0x8847), ("pppoe", 0x8863), ("rarp", 0x8035),
+                       ("qinq", 0x88a8), ("profinet", 0x8892)):
+        for to in (ALL, other, mac(gateway_mac), *(mac(f"01:80:c2:00:00:{n:02x}") for n in (0, 1, 2, 3, 14))):
+            yield name, to, own, kind, b"=" + name.encode() + b"=" + b"\0" * 40
     yield "bpdu", mac("01:80:c2:00:00:00"), own, 38, b"\x42\x42\x03=bpdu=" + b"\0" * 28
 
 

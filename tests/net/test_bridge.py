@@ -107,6 +107,23 @@ def test_not_granted(net, helper):
         helper.policy(before)
 
 
+@pytest.mark.rows("A56")
+def test_no_more(net, helper, users):
+    """Quota of the user, and the network's addresses: what is full, and who can change it."""
+    before = helper.conf.read_bytes()
+    try:
+        for line, slots, says in (("bridge rlbr0 10.88.0.0/16 masquerade", 1, "all 1 interfaces on rlbr0 that this user may have are in use"),
+                                  ("bridge rlbr0 10.99.0.0/30 masquerade", 4, "no free address on rlbr0")):
+            helper.policy(line, f"{users[0].name} rlbr0 {slots} auto")
+            net.ok("run", "-d", "--name", "a", "--network", "bridge", net.image(), "sleep", "1000")
+            r = net.fails("run", "--rm", "--network", "bridge", net.image(), "true")
+            assert says in r.err and "hint: containers that have ended give theirs back; the administrator may grant more" in r.err, r
+            net.ok("rm", "-f", "-t", "0", "a")
+            net.ok("run", "--rm", "--network", "bridge", net.image(), "true")
+    finally:
+        helper.policy(before)
+
+
 @pytest.mark.rows("A57")
 def test_two_users(net, users, images):
     """Two accounts on one bridge: isolated from each other."""
@@ -119,6 +136,8 @@ def test_two_users(net, users, images):
         mine, theirs = address(net, "a"), address(other, "b")
         assert mine != theirs
         net.fails("exec", "a", "ping", "-c", "1", "-W", "1", theirs, rc=1)
+        other.ok("run", "-d", "--name", "c", "--network", "bridge", "--cap-add", "NET_RAW", other.image(), "sleep", "1000")
+        other.ok("exec", "c", "ping", "-c", "1", "-W", "2", theirs)  # the same by its own user
         net.ok("exec", "a", "ping", "-c", "1", "-W", "1", "10.88.0.1")
         other.ok("exec", "b", "ping", "-c", "1", "-W", "1", "10.88.0.1")
     finally:

@@ -265,6 +265,10 @@ def test_other_users_are_isolated(lab):
     gateway = a.answer["gateway"]
     a.run("ip", "route", "add", f"{b.ip}/32", "via", gateway)
     assert not a.pings(b.ip, 1)
+    a.run("ip", "route", "del", f"{b.ip}/32")
+    # The rule is what does it.
+    lab.world.host.run("nft", "insert", "rule", "bridge", "rootlet", "between", "accept")
+    assert a.pings(b.ip)
 
 
 HOSTS_CONNECT = "import socket,sys;socket.create_connection((sys.argv[1],80),3).close()"
@@ -627,11 +631,16 @@ def test_spoofing(lab):
 # --- its death ---
 
 
-def syscalls(lab, c, fd):
-    """The system calls of adding, each with how often it has been called by then: strace counts by name."""
+def traced(lab, *options, args, fds=(), who=0, **kw):
+    """The helper under strace, as a user."""
+    return subprocess.Popen(["strace", *options, "-u", lab.names[who], str(lab.helper.program), *map(str, args)], pass_fds=fds,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **kw)
+
+
+def syscalls(lab, *args, fds=()):
+    """The system calls of a call, each with how often it has been called by then: strace counts by name."""
     with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as out, lab.world.host.entered():
-        subprocess.run(["strace", "-o", out.name, "-u", lab.names[0], lab.helper.program, "add", "rlbr0", str(c.fd), "eth0", f"{fd}:80"],
-                       pass_fds=[c.fd, fd], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert traced(lab, "-o", out.name, args=args, fds=fds).wait() == 0
         calls, seen = [], {}
         for line in out:
             name = line.split("(")[0]
@@ -641,36 +650,106 @@ def syscalls(lab, c, fd):
         return calls[1:]
 
 
+def chosen(calls, share=1):
+    """HELPER_KILLS=10000 takes all of them."""
+    n = max(min(len(calls), int(os.environ.get("HELPER_KILLS", "12")) // share), 1)
+    return [calls[i * len(calls) // n] for i in range(n)]
+
+
+def gone(lab, c):
+    """The container's end."""
+    c.end()
+    wait_for(lambda: "@if" not in helperlab.links(lab.world).replace("up0@if", ""))
+
+
+def forwards(lab):
+    return lab.world.host.run("sysctl", "-n", "net.ipv4.conf.up0.forwarding").strip() == "1"
+
+
+needs_strace = pytest.mark.skipif(not os.path.exists("/usr/bin/strace"), reason="strace is not installed")
+
+
 @pytest.mark.rows("A56")
-@pytest.mark.skipif(not os.path.exists("/usr/bin/strace"), reason="strace is not installed")
+@needs_strace
 @pytest.mark.timeout(900)
 def test_killed_at_any_moment(lab):
     """SIGKILL at a system call; the next call works while the first one's container still lives, and at
-    the end nothing is left. HELPER_KILLS=10000 takes all of them."""
+    the end nothing is left."""
     c = lab.container()
     s = listener(lab.world, "0.0.0.0", 8080)
-    calls = syscalls(lab, c, s.fileno())
+    port = f"{s.fileno()}:80"
+    points = chosen(syscalls(lab, "add", "rlbr0", c.fd, "eth0", port, fds=[c.fd, s.fileno()]))
     c.end()
-    points = min(len(calls), int(os.environ.get("HELPER_KILLS", "12")))
     killed = 0
-    for i in range(points):
-        name, n = calls[i * len(calls) // points]
+    for name, n in points:
         c, d = lab.container(), lab.container()
         with lab.world.host.entered():
-            p = subprocess.run(["strace", "-o", "/dev/null", "-e", f"inject={name}:signal=KILL:when={n}", "-u", lab.names[0],
-                                lab.helper.program, "add", "rlbr0", str(c.fd), "eth0", f"{s.fileno()}:80"],
-                               pass_fds=[c.fd, s.fileno()], check=False, capture_output=True)
-        killed += p.returncode != 0
+            p = traced(lab, "-o", "/dev/null", "-e", f"inject={name}:signal=KILL:when={n}", args=("add", "rlbr0", c.fd, "eth0", port),
+                       fds=[c.fd, s.fileno()])
+        killed += p.wait() != 0
         d.configure(lab.alice.add(d))
         assert d.pings("10.88.0.1"), (name, n)
-        for one in (c, d):
-            one.end()
-        wait_for(lambda: "@if" not in helperlab.links(lab.world).replace("up0@if", ""))
+        c.end()
+        gone(lab, d)
         lab.alice.ok("gc")
         assert "rlbr0" not in helperlab.links(lab.world), (name, n)
         assert "rootlet" not in helperlab.rules(lab.world), (name, n)
-    assert killed >= points * 9 // 10
+        assert not forwards(lab), (name, n)
+    assert killed >= len(points) * 9 // 10
     s.close()
+
+
+def dead(lab):
+    """What a killed container leaves."""
+    c = lab.container()
+    lab.alice.add(c)
+    gone(lab, c)
+    assert forwards(lab)
+
+
+@pytest.mark.rows("A56")
+@needs_strace
+@pytest.mark.timeout(900)
+def test_removal_killed_at_any_moment(lab):
+    """The next one finishes it: devices, rules, and the uplink's forwarding."""
+    dead(lab)
+    for name, n in chosen(syscalls(lab, "gc")):
+        dead(lab)
+        with lab.world.host.entered():
+            traced(lab, "-o", "/dev/null", "-e", f"inject={name}:signal=KILL:when={n}", args=["gc"]).wait()
+        lab.alice.ok("gc")
+        assert "rlbr0" not in helperlab.links(lab.world), (name, n)
+        assert "rootlet" not in helperlab.rules(lab.world), (name, n)
+        assert not forwards(lab), (name, n)
+
+
+@pytest.mark.rows("A56")
+@needs_strace
+@pytest.mark.timeout(900)
+def test_removal_stopped_at_any_moment(lab):
+    """Somebody else's container comes meanwhile: it keeps its network when the removal goes on."""
+    dead(lab)
+    for name, n in chosen([c for c in syscalls(lab, "gc") if c[0] in ("sendto", "write")], 2):
+        dead(lab)
+        with lab.world.host.entered():
+            p = traced(lab, "-o", "/dev/null", "-e", f"inject={name}:signal=STOP:when={n}", args=["gc"], start_new_session=True)
+        wait_for(lambda: p.poll() is not None or stopped_child(p))  # pylint: disable=cell-var-from-loop
+        b = lab.container(lab.bob).up()
+        for pid in stopped_child(p):
+            os.kill(pid, signal.SIGCONT)
+        p.wait()
+        assert forwards(lab) and b.pings(OUTSIDE) and b.pings("10.88.0.1"), (name, n)
+        gone(lab, b)
+        lab.bob.ok("gc")
+        assert not forwards(lab), (name, n)
+
+
+def stopped_child(p):
+    with contextlib.suppress(OSError), open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
+        pids = f.read().split()
+        states = [pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] for pid in pids]
+        return [int(pid) for pid, state in zip(pids, states) if state in "tT"]
+    return []
 
 
 def test_stopped_helper_holds_nothing(lab):

@@ -101,6 +101,32 @@ def test_frames_that_a_bridge_hands_up(lab):
     service.close()
 
 
+def test_table_of_neighbours(lab):
+    """ARP to the cards that a bridge hands up passes none of its rules: the host neither learns from it
+    nor answers. A container must not fill the table that all devices of the host share."""
+    a = lab.container().up()
+    slot, card = a.answer["slot"], mac(a.answer["mac"])
+
+    def neighbours(*device):
+        return lab.world.host.run("ip", "neigh", "show", *device).count("\n")
+
+    def send_arp():
+        frames = []
+        for n in range(200):
+            sender = f"10.88.33.{n}"
+            request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, card, socket.inet_aton(sender), b"\0" * 6, socket.inet_aton("10.88.0.1"))
+            frames += [to + card + b"\x08\x06" + request for to in (*UP_ONLY, b"\xff" * 6)]
+        send(a, *frames)
+    before = neighbours()
+    send_arp()
+    assert a.pings("10.88.0.1")
+    assert neighbours("dev", slot) == 0 and neighbours() <= before + 2
+    # It is what keeps it out.
+    lab.world.host.run("sysctl", "-qw", f"net.ipv4.conf.{slot}.arp_ignore=0")
+    send_arp()
+    wait_for(lambda: neighbours("dev", slot) > 100)
+
+
 def test_other_users_by_the_card_of_the_port(lab):
     """The port's card is as much the host's as the bridge's: a packet to it must not be routed to
     another user's container."""
