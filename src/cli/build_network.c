@@ -188,6 +188,10 @@ static int check_wishes(const struct build *b, struct err *e)
         int r = network_open(b->conf, p->joins[i].network, &n, e);
         if (r == 0)
             r = network_join_check(&p->joins[i], &n, e);
+        for (size_t k = 0; r == 0 && p->joins[i].interface && k < i; k++)
+            if (streq(p->joins[k].interface, p->joins[i].interface))
+                r = err_msg(e, EINVAL, "the interface of network %s is called %s already",
+                            p->joins[k].network, p->joins[i].interface);
         if (r < 0)
             return err_add(e, r, "--network %s", p->joins[i].network);
     }

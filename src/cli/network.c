@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "events/events.h"
 #include "net/egress.h"
+#include "network/bridge.h"
 
 struct create_opts {
     bool internal, ipv6, disable_dns, ignore, ignored;
@@ -155,17 +156,18 @@ bool cli_bridge_usable(char why[static 256])
 
 /* What podman makes of "bridge" without privileges is a network in a namespace of the user's, as
  * the driver user does: that is what scripts and unit files mean that come from there. */
-static const char *choose_driver(const struct create_opts *o, const char *name)
+static void choose_driver(struct network_config *n)
 {
-    char why[256] = "";
-    if (!o->driver || !streq(o->driver, "bridge") || cli_bridge_usable(why))
-        return o->driver ? o->driver : "user";
+    struct err why = ERR_INIT;
+    if (!streq(n->driver, "bridge") || network_bridge_check(n, &why) == 0)
+        return;
     scoped_free char *notice =
         xasprintf("--driver bridge: %s is a network of your own (driver user), not a bridge of "
                   "the host: %s",
-                  name, why);
+                  n->name, why.msg);
     cli_notice(notice);
-    return "user";
+    free(n->driver);
+    n->driver = xstrdup("user");
 }
 
 /* One that could not be used is not made. */
@@ -191,23 +193,24 @@ static int check_driver(const struct create_opts *o, const char *driver, struct 
 
 static int create_network(const struct create_opts *o, const char *name, struct err *e)
 {
-    const char *driver = choose_driver(o, name);
     scoped_network_config struct network_config n = {
         .name = xstrdup(name),
-        .driver = xstrdup(driver),
+        .driver = xstrdup(o->driver ? o->driver : "user"),
         .internal = o->internal,
         .ipv6 = o->ipv6,
         .dns_enabled = !o->disable_dns,
         .dns = strv_dup(o->dns),
         .egress = strv_dup(o->egress),
     };
-    int r = check_driver(o, driver, e);
-    if (r == 0)
-        r = add_labels(&n, o->label, e);
+    int r = add_labels(&n, o->label, e);
     if (r == 0)
         r = add_options(&n, o, e);
     if (r == 0)
         r = add_subnets(&n, o, e);
+    if (r == 0)
+        choose_driver(&n);
+    if (r == 0)
+        r = check_driver(o, n.driver, e);
     if (r == 0)
         r = network_create(cli_conf(), &n, e);
     if (r == 0)

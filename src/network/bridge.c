@@ -131,38 +131,57 @@ static int inside(const struct network_plan *p, struct err *e)
     return network_loopback_up(e);
 }
 
-/* What the network says, or the first one that is granted. */
-static int choose_bridge(const struct network_run *run, const char *network, char **ret,
-                         struct err *e)
+/* What the network says, or the first one that is granted; NULL: none is. */
+static const char *pick_bridge(const struct network_config *n, const struct bridge_answer *a)
 {
-    scoped_network_config struct network_config n = {.name = NULL};
-    struct bridge_answer a = {.version = 0};
+    const char *wanted = network_option(n, "bridge");
+    const char *subnet = n->n_subnets ? n->subnets[0].subnet : NULL;
     struct net_cidr want = {.bits = 0};
-    int r = network_open(run->conf, network, &n, e);
-    if (r < 0)
-        return r;
-    const char *wanted = network_option(&n, "bridge");
-    if (wanted) {
-        *ret = xstrdup(wanted);
-        return 0;
-    }
-    r = ask_info(run->conf->libexec, &a, e);
-    if (r < 0)
-        return r;
-    const char *subnet = n.n_subnets ? n.subnets[0].subnet : NULL;
     if (subnet)
         (void)!net_cidr_parse(subnet, &want);
-    for (size_t i = 0; i < a.n_grants; i++) {
-        if (!subnet || memcmp(&want, &a.grants[i].net4, sizeof(want)) == 0) {
-            *ret = xstrdup(a.grants[i].name);
-            return 0;
-        }
+    for (size_t i = 0; i < a->n_grants; i++) {
+        if (wanted ? streq(a->grants[i].name, wanted)
+                   : !subnet || memcmp(&want, &a->grants[i].net4, sizeof(want)) == 0)
+            return a->grants[i].name;
     }
-    err_msg(e, EPERM,
-            subnet ? "net.conf grants this user no bridge with the network %s"
-                   : "net.conf grants this user no bridge%s",
-            subnet ? subnet : "");
+    return NULL;
+}
+
+static int choose_bridge(const char *libexec, const struct network_config *n, char **ret,
+                         struct err *e)
+{
+    struct bridge_answer a = {.version = 0};
+    const char *wanted = network_option(n, "bridge");
+    int r = ask_info(libexec, &a, e);
+    if (r < 0)
+        return r;
+    const char *found = pick_bridge(n, &a);
+    if (found) {
+        *ret = xstrdup(found);
+        return 0;
+    }
+    err_msg(e, EPERM, "net.conf grants this user no bridge%s%s",
+            wanted         ? " of the name "
+            : n->n_subnets ? " with the network "
+                           : "",
+            wanted         ? wanted
+            : n->n_subnets ? n->subnets[0].subnet
+                           : "");
     return err_hint(e, -EPERM, "the administrator grants bridges there: rootlet-net.conf(5)");
+}
+
+/* Its containers would have a way out by the host all the same. */
+static int refuse_internal(const struct network_config *n, struct err *e)
+{
+    return n->internal ? err_msg(e, ENOTSUP, "a bridge of the host is not internal") : 0;
+}
+
+int network_bridge_check(const struct network_config *n, struct err *e)
+{
+    scoped_free char *libexec = conf_libexec();
+    scoped_free char *bridge = NULL;
+    int r = refuse_internal(n, e);
+    return r < 0 ? r : choose_bridge(libexec, n, &bridge, e);
 }
 
 /* eth0, eth1...: the first that no interface of the container has. */
@@ -258,10 +277,15 @@ static int attach(struct network_run *run, const struct network_target *t, struc
     struct bridge_answer a = {.version = 0};
     scoped_strv char **args = NULL;
     char device[16];
-    if (join->mac)
-        return err_msg(e, ENOTSUP, "network %s: a bridge of the host gives the addresses of cards",
-                       join->network);
-    int r = choose_bridge(run, join->network, &bridge, e);
+    scoped_network_config struct network_config n = {.name = NULL};
+    if (join->mac || join->ip6)
+        return err_msg(e, ENOTSUP, "network %s: a bridge of the host gives the addresses of %s",
+                       join->network, join->mac ? "cards" : "IPv6, by those of IPv4");
+    int r = network_open(run->conf, join->network, &n, e);
+    if (r == 0)
+        r = refuse_internal(&n, e);
+    if (r == 0)
+        r = choose_bridge(run->conf->libexec, &n, &bridge, e);
     if (r < 0)
         return err_add(e, r, "network %s", join->network);
     free_device(run, device);

@@ -4,6 +4,9 @@
 #include "network/publish.h"
 #include "network/run.h"
 
+/* Can this user have such a network on a bridge of the host? */
+struct network_config;
+int network_bridge_check(const struct network_config *n, struct err *e);
 /* Lets the kernel lead clients from outside straight to the container, for the ports that are
  * granted. Nothing for containers that are on no bridge. The sockets are the proof. */
 void network_bridge_publish(struct network_run *run, const struct publish *v, size_t n);

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "net/addr.h"
+#include "net/ipam.h"
 
 #define JOIN_OPTIONS "alias=, ip=, ip6=, mac= and interface_name="
 
@@ -109,20 +110,30 @@ static int check_wish(const struct network_config *n, const char *address, struc
 {
     struct net_addr a;
     struct network_range range;
-    if (!address || net_addr_parse(address, &a) < 0)
+    const char *subnet = NULL;
+    if (!address || net_addr_parse(address, &a) < 0 || n->n_subnets == 0) /* the helper's to say */
         return 0;
     for (size_t i = 0; i < n->n_subnets; i++) {
         if (network_subnet_range(&n->subnets[i], &range, NULL) < 0 ||
-            !net_cidr_contains(&range.subnet, &a))
+            range.subnet.addr.family != a.family)
             continue;
-        if (net_addr_cmp(&a, &range.gateway) == 0)
+        const struct ipam_range all = {.net = range.subnet, .gateway = range.gateway};
+        int r = ipam_check(&all, &a);
+        if (r == -EADDRINUSE)
             return err_msg(e, EINVAL, "%s is the gateway of network %s", address, n->name);
-        return 0;
+        if (r == -EINVAL)
+            return err_msg(e, EINVAL, "%s is network %s itself, or all of it, not an address in it",
+                           address, n->name);
+        if (r == 0)
+            return 0;
+        subnet = n->subnets[i].subnet;
     }
-    if (n->n_subnets == 0) /* the helper's to say */
-        return 0;
+    if (!subnet)
+        return err_hint(
+            e, err_msg(e, EINVAL, "%s: network %s has no IPv%d", address, n->name, a.family),
+            "'rootlet network create' makes networks with both, by --ipv6");
     return err_hint(e, err_msg(e, EINVAL, "%s is no address of network %s", address, n->name),
-                    "its subnet is %s", n->subnets[0].subnet);
+                    "its subnet is %s", subnet);
 }
 
 int network_join_check(const struct network_join *j, const struct network_config *n, struct err *e)

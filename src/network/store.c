@@ -128,8 +128,11 @@ static int check_subnets(const struct network_config *n, struct err *e)
             return r;
         bool six = range.subnet.addr.family == 6;
         if (seen[six])
-            return err_msg(e, EINVAL, "subnet %s: there is one of IPv%d already",
-                           n->subnets[i].subnet, six ? 6 : 4);
+            return err_hint(e,
+                            err_msg(e, EINVAL, "subnet %s: there is one of IPv%d already",
+                                    n->subnets[i].subnet, six ? 6 : 4),
+                            "a network has one of IPv4 and one of IPv6; a wider one has room for "
+                            "more containers");
         seen[six] = true;
     }
     return 0;

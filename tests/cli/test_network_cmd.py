@@ -95,7 +95,7 @@ BAD = [
     (("--subnet", "10.77.0.0/31", "x"), "too small"),
     (("--subnet", "10.77.0.0", "x"), "not ADDRESS/BITS\nhint: for example"),
     (("--subnet", "127.0.0.0/8", "x"), "no addresses of a local network\nhint: .*10.0.0.0/8"),
-    (("--subnet", "10.77.0.0/24", "--subnet", "10.78.0.0/24", "x"), "there is one of IPv4 already"),
+    (("--subnet", "10.77.0.0/24", "--subnet", "10.78.0.0/24", "x"), "there is one of IPv4 already\nhint: a network has one of IPv4 and one of IPv6"),
     (("--subnet", "10.76.0.128/25", "x"), "the network there has it\nhint: without --subnet"),
     (("--gateway", "10.77.0.1", "x"), "it is of no --subnet"),
     (("--subnet", "10.77.0.0/24", "--gateway", "10.77.0.255", "x"), "not an address for hosts"),

@@ -63,7 +63,7 @@ def test_plans(nets, flags, want):
 
 BAD = [
     (["--network", "nosuch"], "no such network: nosuch\nhint: rootlet network create nosuch"),
-    (["--network", "a", "--ip6", "fd00::1"], "--network a: fd00::1 is no address of network a\nhint: its subnet"),
+    (["--network", "a", "--ip6", "fd00::1"], "--network a: fd00::1: network a has no IPv6\nhint: .*--ipv6"),
     (["--network", "podman"], "no such network: podman\nhint: without --network"),
     (["--network", "nosuch:x"], "\"x\" is not KEY=VALUE"),
     (["--network", "a b"], "unknown network mode"),
@@ -79,6 +79,9 @@ BAD = [
     (["--network", "a", "--network", "a"], "network a is given twice"),
     (["--network", "a:ip=10.77.0.1"], "10.77.0.1 is no address of network a\nhint: its subnet is 10.76.0.0/24"),
     (["--network", "a:ip=10.76.0.1"], "10.76.0.1 is the gateway"),
+    (["--network", "a:ip=10.76.0.0"], "10.76.0.0 is network a itself"),
+    (["--network", "a", "--ip", "10.76.0.255"], "10.76.0.255 is network a itself, or all of it"),
+    (["--network", "a:interface_name=x", "--network", "b:interface_name=x"], "--network b: the interface of network a is called x already"),
     (["--network", "a:ip=127.0.0.1"], "no address that an interface can have"),
     (["--network", "a:ip=10.76.0.2,ip=10.76.0.3"], "is given twice"),
     (["--network", "a:alias=a b"], "is not a name of a host"),

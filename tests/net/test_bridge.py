@@ -124,6 +124,21 @@ def test_no_more(net, helper, users):
         helper.policy(before)
 
 
+def test_what_no_bridge_can_do(net):
+    """A network that is not granted, or that a bridge of the host would not keep to, is one of the user's own."""
+    for flags, why in ((["--subnet", "10.60.0.0/24"], "grants this user no bridge with the network 10.60.0.0/24"),
+                       (["-o", "com.docker.network.bridge.name=dk0"], "grants this user no bridge of the name dk0"),
+                       (["--internal"], "a bridge of the host is not internal")):
+        r = net.ok("network", "create", "-d", "bridge", *flags, "x")
+        assert re.fullmatch(f"rootlet: --driver bridge: x is a network of your own .*: .*{why}\n", r.err), r
+        assert net.ok("network", "inspect", "-f", "{{.Driver}}", "x").text == "user"
+        net.ok("network", "rm", "x")
+    r = net.ok("network", "create", "-d", "bridge", "--subnet", "10.88.0.0/16", "y")
+    assert not r.err and net.ok("network", "inspect", "-f", "{{.Driver}}", "y").text == "bridge"
+    r = net.fails("run", "--rm", "--network", "y:ip6=fd00:88::9", net.image(), "true")
+    assert "gives the addresses of IPv6" in r.err or "has no IPv6" in r.err, r
+
+
 @pytest.mark.rows("A57")
 def test_two_users(net, users, images):
     """Two accounts on one bridge: isolated from each other."""
