@@ -86,6 +86,25 @@ def test_live(net):
     assert net.world.host.run("ip", "-o", "link").count("master rlbr0") == 1
 
 
+@pytest.mark.rows("A48", "A50")
+def test_name_and_subnet_of_the_bridge(net, helper):
+    """As the administrator and network create say."""
+    before = helper.conf.read_bytes()
+    helper.policy("bridge mybr0 172.20.0.0/16 masquerade", f"{net.user.name} mybr0 4 auto")
+    try:
+        net.ok("network", "create", "-d", "bridge", "--subnet", "10.1.0.0/16", "slow")
+        net.fails("run", "--rm", "--network", "slow", net.image(), "true", match="10.1.0.0/16")
+        net.ok("network", "create", "-d", "bridge", "--subnet", "172.20.0.0/16", "fast")
+        net.ok("run", "-d", "--name", "a", "--network", "fast", net.image(), "sleep", "1000")
+        assert "172.20.0.1/16" in net.world.host.run("ip", "-br", "addr", "show", "mybr0")
+        have = net.inspect("a")["NetworkSettings"]["Networks"]["fast"]
+        assert have["IPAddress"].startswith("172.20.") and have["Gateway"] == "172.20.0.1"
+        assert "default via 172.20.0.1" in net.ok("exec", "a", "ip", "route").out
+        net.ok("rm", "-f", "-t", "0", "a")
+    finally:
+        helper.policy(before)
+
+
 def test_not_granted(net, helper):
     """Who has no grant is told so, and by whom it is given."""
     before = helper.conf.read_bytes()

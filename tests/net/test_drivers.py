@@ -1,7 +1,7 @@
 """One suite for all drivers: what a container can do with its network, whoever gives it.
 
-Each test says what it needs (out, name, ping...); a driver that has it not is checked for the
-refusal."""
+Each test says what it needs: driver, any; out, one with a way out; own, and with a namespace of its
+own. Much traffic is in test_drivers_traffic.py."""
 import json
 import os
 import signal
@@ -47,19 +47,33 @@ def usable(driver):
     return None
 
 
-@pytest.fixture(params=DRIVERS, ids=repr)
-def driver(request):
+def of(request):
     why = usable(request.param)
     if why:
         pytest.skip(why)
     return request.param
 
 
-@pytest.fixture
-def out(driver):
-    if not driver.out:
-        pytest.skip("it has no way out")
-    return driver
+@pytest.fixture(params=DRIVERS, ids=repr)
+def driver(request):
+    return of(request)
+
+
+@pytest.fixture(params=[d for d in DRIVERS if d.out], ids=repr)
+def out(request):
+    """With a way out."""
+    return of(request)
+
+
+@pytest.fixture(params=[d for d in DRIVERS if d.out and d.own], ids=repr)
+def own(request):
+    """And with a namespace of the container's own."""
+    return of(request)
+
+
+@pytest.fixture(params=[d for d in DRIVERS if d.name == "pasta"], ids=repr)
+def pasta(request):
+    return of(request)
 
 
 def start(net, driver, *options, name="c", command=("sleep", "1000")):
@@ -102,11 +116,9 @@ def test_names(net, out):
 
 
 @pytest.mark.rows("A49")
-def test_ping(net, out):
-    if not out.own:
-        pytest.skip("the host's own settings")
+def test_ping(net, own):
     # This ping knows raw sockets only.
-    net.ok("run", "--rm", "--cap-add", "NET_RAW", *out.options(net), net.image(), "ping", "-c", "1", "-W", "5", OUTSIDE)
+    net.ok("run", "--rm", "--cap-add", "NET_RAW", *own.options(net), net.image(), "ping", "-c", "1", "-W", "5", OUTSIDE)
 
 
 @pytest.mark.rows("A49")
@@ -123,11 +135,9 @@ def test_closed_without_a_way_out(net):
 
 
 @pytest.mark.rows("A48")
-def test_state(net, out):
+def test_state(net, own):
     """What state.json and inspect tell is what the container has."""
-    start(net, out)
-    if not out.own:
-        return
+    start(net, own)
     text = net.ok("exec", "c", "ip", "-o", "-4", "addr").out
     (interface,) = state_of(net)["network"]["interfaces"]
     assert f" {interface['address']} " in text and interface["name"] in text
@@ -199,11 +209,10 @@ def test_a_killed_supervisor_whose_container_ends(net, out):
 
 @pytest.mark.rows("B17")
 @pytest.mark.parametrize("words", [("stop", "c"), ("rm", "-f", "c")])
-def test_pasta_without_anybody(net, out, words):
-    """Nor is there the leash that would end it with the container: the next command for it does."""
-    if out.name != "pasta":
-        pytest.skip("the others see by themselves that the container is gone")
-    start(net, out)
+def test_pasta_without_anybody(net, pasta, words):
+    """Nor is there the leash that would end it with the container: the next command for it does. (The
+    others see by themselves that the container is gone.)"""
+    start(net, pasta)
     s = state_of(net)
     leash = [p["pid"] for p in s["network"]["processes"] if p["what"] == "pasta-leash"]
     for pid in (s["supervisor_pid"], *leash, *(() if words[0] == "rm" else (s["pid"],))):
@@ -214,17 +223,15 @@ def test_pasta_without_anybody(net, out, words):
 
 
 @pytest.mark.rows("B17")
-def test_killed_network_processes_come_again(net, out):
-    start(net, out)
-    if not out.own:
-        pytest.skip("it has none")
+def test_killed_network_processes_come_again(net, own):
+    start(net, own)
     before = network_processes(net, "rootlet-slirp", "pasta", "rootlet-network")
-    if out.name == "bridge":
+    if own.name == "bridge":
         assert not before
         return
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: reaches(net), what="a network that has come again")
     events = net.ok("events", "--stream=false", "--since", "1h", "--until", "0s").out
-    if before and out.name != "user":
+    if before and own.name != "user":
         assert "network_restart" in events

@@ -11,8 +11,9 @@ import time
 import pytest
 
 import world as world_
+from lib.runner import PATIENCE
 # pylint: disable=unused-import,redefined-outer-name
-from test_drivers import DRIVERS, driver, network_processes, out, start, usable  # noqa: F401
+from test_drivers import DRIVERS, driver, network_processes, out, own, start, usable  # noqa: F401
 from test_together import SERVE
 from world import HOST, HOST6, OUTSIDE, OUTSIDE6, fetch, wait_for
 
@@ -136,14 +137,14 @@ def test_two_containers(net, out):
 # --- much of it ---
 
 
-def iperf(ns, *args):
+def iperf(ns, *args, stalls=False):
     """As many bytes as were asked for have come. A server that is still at the end of the test before says no."""
     def done():
-        text = ns.run("iperf3", "-n", "16M", "-J", *args, check=False)
-        if '"error"' in text:
-            print(text)
-        return '"error"' not in text
-    wait_for(done, what=f"iperf3 {args}")
+        text = ns.run("timeout", 15 * PATIENCE, "iperf3", "-n", "16M", "-J", *args, check=False)
+        print(text)
+        assert text or stalls, "it stands still"
+        return text and '"error"' not in text
+    wait_for(done, timeout=60, what=f"iperf3 {args}")
 
 
 @pytest.mark.rows("B31", "A52")
@@ -152,13 +153,14 @@ def test_iperf3(net, talkers, out):
     """Both directions, one of them by IPv6, out and by a published port."""
     start(net, out, *(("-p", "5202:5202") if out.own else ()))
     ns = namespace(net)
+    stalls = out.name == "pasta"  # that of 2023, at times
     for args in (("-c", OUTSIDE), ("-c", OUTSIDE6, "-R")):
-        iperf(ns, *args)
+        iperf(ns, *args, stalls=stalls)
     server = ns.start("iperf3", "-s", "-p", 5202, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: ":5202" in ns.run("ss", "-Hltn"))
         for args in (("-c", HOST6), ("-c", HOST, "-R")):
-            iperf(net.world.outside, "-p", 5202, *args)
+            iperf(net.world.outside, "-p", 5202, *args, stalls=stalls)
     finally:
         server.kill()
         server.wait()
@@ -262,11 +264,9 @@ def test_smaller_mtu_on_the_path(net, talkers):
 
 
 @pytest.mark.rows("A56", "B17")
-def test_killed_while_it_starts(net, out):
+def test_killed_while_it_starts(net, own):
     """Whatever of a start there was when all who worked at it were killed, nothing of it stays."""
-    if not out.own:
-        pytest.skip("it has none")
-    options, image = out.options(net), net.image()
+    options, image = own.options(net), net.image()
     for ms in (5, 15, 30):
         p = net.spawn("run", "--rm", *options, "-p", "8080:80", image, "sleep", "1000")
         time.sleep(ms / 1000)
@@ -281,5 +281,5 @@ def test_killed_while_it_starts(net, out):
         net("rm", "-f", "-a", "-t", "0")
     wait_for(lambda: not network_processes(net), what="the end of the network's processes")
     # Nor is a lease or a port taken: the next one has both.
-    start(net, out, "-p", "8080:80")
+    start(net, own, "-p", "8080:80")
     net.ok("exec", "c", "timeout", "5", "wget", "-qO-", f"http://{OUTSIDE}:8000/")

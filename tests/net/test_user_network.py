@@ -13,7 +13,7 @@ import time
 import pytest
 
 from lib import host, runner
-from world import OUTSIDE, OUTSIDE6, wait_for
+from world import HOST, OUTSIDE, OUTSIDE6, wait_for
 
 SLEEP = ("sleep", "100000")
 SPOOF = pathlib.Path(__file__).with_name("spoof.py")
@@ -313,20 +313,40 @@ def test_mtu(net):
     assert "1 packets received" in big.out
 
 
-@pytest.mark.rows("B28")
+@pytest.mark.rows("A48", "A49", "A50", "A51", "A53", "B28")
 def test_many(net):
-    """Fifty containers in one network; all have addresses and names."""
+    """Fifty containers in one network; all have addresses and names of their own, and the way out by the
+    bridge's address. They see each other's own addresses, the world outside sees the host's."""
     n = int(os.environ.get("NETWORK_MEMBERS", "50"))
-    create(net, "n", "--internal")
+    create(net, "n", "--subnet", "172.20.0.0/16")
     net.shell(f"""set -e; for i in $(seq 1 {n}); do
         rootlet run -d --name c$i --network n {net.image()} sleep 100000 > /dev/null & [ $((i % 4)) != 0 ] || wait
     done; wait""", timeout=300)
     everyone = {address(net, f"c{i}") for i in range(1, n + 1)}
-    assert len(everyone) == n
+    assert len(everyone) == n and all(a.startswith("172.20.") for a in everyone)
     script = f"for i in $(seq 1 {n}); do nslookup -type=a c$i | tail -n +3; done"
     assert set(re.findall(r"Address: (\S+)", net.ok("exec", "c1", "sh", "-c", script).out)) == everyone
     (pids,) = managers(net).values()
     assert len(pids) == 2, "one manager and one name server"
+    look_into = lambda *words: net.ok("unshare", "--network", "n", *words).out  # noqa: E731
+    assert "172.20.0.1/16" in look_into("ip", "-br", "addr", "show", "n")
+    assert look_into("ip", "-o", "link", "show", "master", "n").count("\n") == n
+    for name in ("c1", f"c{n}"):
+        port = f"v-{net.inspect(name)['Id'][:12]}"
+        ours = re.match(r"(\d+): \S+@if(\d+):.* master n ", look_into("ip", "-o", "link", "show", port)).groups()
+        link = net.ok("exec", name, "ip", "-o", "link", "show", "eth0").out
+        assert re.match(r"(\d+): eth0@if(\d+):", link).groups() == ours[::-1]
+        assert " veth " in inside(net, name, "import os; os.system('ip -d link show eth0')")
+        assert "default via 172.20.0.1 dev eth0" in net.ok("exec", name, "ip", "route").out
+    assert net.ok("exec", "c1", "wget", "-qO-", f"http://{OUTSIDE}:8000/").text.removeprefix("::ffff:") == HOST
+    pid = net.inspect("c2")["State"]["Pid"]
+    server = pathlib.Path(__file__).with_name("whoasks.py")
+    with subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, server, "8080"], stdout=subprocess.PIPE) as p:
+        try:
+            assert p.stdout.readline() == b"ready\n"
+            assert net.ok("exec", "c1", "wget", "-qO-", "http://c2:8080/").text == "::ffff:" + address(net, "c1")
+        finally:
+            p.kill()
 
 
 @pytest.mark.rows("B17", "B28")
