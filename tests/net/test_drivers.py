@@ -4,7 +4,10 @@ Each test says what it needs: driver, any; out, one with a way out; own, and wit
 own. Much traffic is in test_drivers_traffic.py."""
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -115,6 +118,47 @@ def test_names(net, out):
     assert "NXDOMAIN" in r.out + r.err or "can't" in r.out + r.err
 
 
+COVER = """mount --bind "$0" "$1" && u=$2 g=$3 && shift 3 && exec setpriv --reuid "$u" --regid "$g" --clear-groups -- "$@" """
+
+
+def covered(net, file, path, *args):
+    """rootlet, on a host where this file stands for that one."""
+    with net.world.host.entered():
+        return subprocess.run(["unshare", "-m", "sh", "-c", COVER, str(file), path, str(net.user.uid), str(net.user.gid),
+                               net.program, *args], env=net.environment(), capture_output=True, text=True, timeout=60,
+                              check=False, cwd="/")
+
+
+@pytest.mark.rows("A54")
+@pytest.mark.parametrize("text", ["", "nameserver 127.77.0.9\n"], ids=["none", "loopback"])
+def test_no_resolver_of_ours(net, own, tmp_path, text):
+    """Where the host has none, or one that only it reaches, the container asks the host, or nobody: no other
+    server is ever put in the place."""
+    options, image, conf = own.options(net), net.image(), tmp_path / "resolv.conf"
+    conf.write_text(text)
+    r = covered(net, conf, "/etc/resolv.conf", "run", "--rm", *options, image, "sh", "-c", "cat /etc/resolv.conf; ip route; ip -6 route")
+    assert r.returncode == 0, r
+    ours = {"10.0.2.3", "fd00::3", "169.254.1.1", *re.findall(r"default via (\S+)", r.stdout)}
+    servers = set(re.findall(r"^nameserver (\S+)", r.stdout, re.M))
+    assert servers <= ours | set(text.split()[1:]), r.stdout
+
+
+@pytest.mark.rows("B31")
+def test_which_pasta(net, pasta, tmp_path):
+    """A program of others, asked what it can: one that cannot is said to be too old."""
+    image, fake = net.image(), tmp_path / "pasta"
+    needed = ["--config-net", "--no-map-gw", "--no-netns-quit"]
+    for have, lacks in ((needed[1:], "--config-net"), (needed[:2], "--no-netns-quit"), (needed, "")):
+        fake.write_text("#!/bin/sh\necho 'usage'\n" + "".join(f"echo '  {o}  what it does'\n" for o in have) + "exit 1\n")
+        fake.chmod(0o755)
+        why = f"the installed pasta is too old: it has no option {lacks}" if lacks else "pasta is installed"
+        r = covered(net, fake, shutil.which("pasta"), "info", "--format", "{{json .Network}}")
+        found = {d["Name"]: d for d in json.loads(r.stdout)}["pasta"]
+        assert found["Why"].startswith(why) and found["Usable"] == (not lacks), found
+        r = covered(net, fake, shutil.which("pasta"), "run", "--rm", *pasta.options(net), image, "true")
+        assert r.returncode == 125 and (why + "\nhint: --network slirp" in r.stderr if lacks else "pasta" in r.stderr), r
+
+
 @pytest.mark.rows("A49")
 def test_ping(net, own):
     # This ping knows raw sockets only.
@@ -199,12 +243,13 @@ def supervisor_of(net):
 
 @pytest.mark.rows("B17")
 def test_a_killed_supervisor_whose_container_ends(net, out):
-    """Nobody looks after them then: they see by themselves that the container is gone."""
-    start(net, out, command=("sh", "-c", "trap 'exit 3' TERM; sleep 1000 & wait"))
+    """Nobody looks after them then: they see by themselves that the container is gone, and its port is free."""
+    start(net, out, *(("-p", "8080:80") if out.own else ()), command=("sh", "-c", "trap 'exit 3' TERM; sleep 1000 & wait"))
     pid = net.inspect("c")["State"]["Pid"]
     os.kill(supervisor_of(net), signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not network_processes(net), what="the end of the network's processes")
+    assert ":8080 " not in net.world.host.run("ss", "-Hltn")
 
 
 @pytest.mark.rows("B17")

@@ -260,6 +260,27 @@ def test_smaller_mtu_on_the_path(net, talkers):
     assert "slirp" in said or "host" in said
 
 
+@pytest.mark.rows("B31")
+def test_the_hosts_network_changes(net, own):
+    """Another address and other routes, as after another Wi-Fi or a VPN: the container has its own, and
+    goes out by what there is now."""
+    if own.name == "pasta":
+        return  # it has the host's addresses of its start
+    up, late = net.world.host, "198.51.100.77"
+    start(net, own)
+    ask = ("exec", "c", "timeout", "10", "wget", "-qO-", f"http://{OUTSIDE}:8000/")
+    try:
+        assert HOST in net.ok(*ask).out
+        up.ip("addr flush dev up0 scope global", f"addr add {late}/24 dev up0", f"addr add {HOST6}/64 dev up0 nodad")
+        assert net(*ask).rc == 0  # on the same network, without any route
+        up.ip(f"route replace default via {OUTSIDE}", f"route replace default via {OUTSIDE6} dev up0")
+        assert late in net.ok(*ask).out
+    finally:
+        up.ip("addr flush dev up0 scope global", f"addr add {HOST}/24 dev up0", f"addr add {HOST6}/64 dev up0 nodad",
+              f"route replace default via {OUTSIDE}", f"route replace default via {OUTSIDE6} dev up0")
+    assert HOST in net.ok(*ask).out
+
+
 # --- their death ---
 
 

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from lib import host
 from test_user_network import create, inside, managers, parent, start, supervisor
 from world import OUTSIDE, wait_for
 
@@ -81,6 +82,13 @@ def test_what_network_processes_hold(net):
         held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2]
         bad = [h for h in held if not re.match(r"socket:|anon_inode:\[(eventpoll|pidfd)\]|/dev/net/tun|pipe:", h)]
         assert not bad, (cmd, held)
+        if not host.SANITIZERS:
+            with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
+                status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+            caps = 1 << 12 if "rootlet-ports" in cmd else 0  # CAP_NET_ADMIN, in the container's user namespace
+            assert [int(status[n], 16) for n in ("CapPrm", "CapEff", "CapInh", "CapAmb")] == [caps, caps, 0, 0], cmd
+            assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), cmd
+            assert os.stat(f"/proc/{pid}/status").st_uid == 0, cmd  # not to be traced
     with open(f"/proc/{pids[0]}/fdinfo/3", encoding="utf-8") as f:
         assert int(re.search(r"flags:\s+(\d+)", f.read())[1], 8) & os.O_NONBLOCK
 

@@ -203,6 +203,22 @@ def test_killed_container(lab):
     s.close()
 
 
+@pytest.mark.rows("A55", "A56")
+def test_killed_among_others(lab):
+    """What it leaves in the tables goes with anybody's next call; the others stay as they are."""
+    a, b = lab.container(), lab.container(lab.bob).up()
+    s = listener(lab.world, "0.0.0.0", 8080)
+    slot = lab.alice.add(a, f"{s.fileno()}:80", fds=[s.fileno()])["slot"]
+    a.end()
+    wait_for(lambda: slot not in helperlab.links(lab.world))
+    assert "8080" in helperlab.rules(lab.world) and slot in helperlab.rules(lab.world)
+    lab.bob.ok("gc")
+    rules = helperlab.rules(lab.world)
+    assert "8080" not in rules and f'"{slot}"' not in rules and b.answer["slot"] in rules
+    assert b.pings(OUTSIDE)
+    s.close()
+
+
 @pytest.mark.rows("A56")
 def test_mtu_and_full_network(lab):
     """The uplink's MTU everywhere; and a full network says so."""

@@ -1,5 +1,6 @@
 """rootlet-slirp by itself: what a container's frames do, and what they must not do (netlib.py)."""
 import concurrent.futures
+import ctypes
 import os
 import pathlib
 import re
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.skipif(not netlib.SLIRP.exists(), reason="built --with
 TAP = os.access("/dev/net/tun", os.R_OK | os.W_OK)
 DEVICE = IPV6 if TAP else IPV6 | PACKET
 SOURCE = pathlib.Path(host.SRCDIR)
+LANDLOCK = ctypes.CDLL(None).syscall(444, None, 0, 1) > 0
 
 # What runs in the container and outside: each a line or two of Python with this before it.
 PRELUDE = """
@@ -858,6 +860,15 @@ print(ask("a.example.org"), refused(sys.argv[1], 1), refused(sys.argv[1], 1, soc
     assert s.proc.poll() is None
     text = trace.read_text()
     after = text[text.index("seccomp(SECCOMP_SET_MODE_FILTER"):]
+    before = text[:len(text) - len(after)]
+    assert re.search(r"capset\(.*effective=0, permitted=0, inheritable=0\}\) += 0", before)
+    assert "prctl(PR_SET_NO_NEW_PRIVS, 1" in before and "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)" in before
+    if LANDLOCK:  # what stays readable: what a resolver needs, and no directory above it
+        assert re.search(r"landlock_restrict_self\(\d+, 0\) += 0", before)
+        opened = set(re.findall(r'openat\(AT_FDCWD, "([^"]*)", O_RDONLY\|O_CLOEXEC\|O_PATH\) += \d', before))
+        real = os.path.realpath("/etc/resolv.conf")
+        assert opened <= {"/etc", "/dev/urandom", real, os.path.dirname(real)} | {
+            "/run/" + d for d in ("systemd/resolve", "NetworkManager", "resolvconf", "connman", "netconfig")}, opened
     made = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)", after, re.M)) - {"seccomp"}
     listed = set(re.findall(r"CALL\((\w+)\)", (SOURCE / "helpers/slirp/calls.h").read_text()))
     checked = set(re.findall(r"\{SYS_(\w+),", (SOURCE / "helpers/slirp/main.c").read_text()))
