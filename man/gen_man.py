@@ -9,7 +9,7 @@ import sys
 
 DATE = "2026-11-21"
 DEFAULT_STATUS = """0 on success, 125 when something failed; the message on standard error begins with `Error:`."""
-SECTIONS = ["SYNOPSIS", "DESCRIPTION", "BRIDGES", "GRANTS", "WHAT IT MAKES", "OTHER FIREWALLS", "SECURITY", "OPTIONS", "LIMITS", "COMMANDS", "SETTINGS", "SYNTAX", "SERVICES", "KEYS",
+SECTIONS = ["SYNOPSIS", "DESCRIPTION", "BRIDGES", "GRANTS", "WHAT IT MAKES", "OTHER FIREWALLS", "MARKS", "SECURITY", "OPTIONS", "LIMITS", "COMMANDS", "SETTINGS", "SYNTAX", "SERVICES", "KEYS",
             "EXAMPLES", "EXIT STATUS", "ENVIRONMENT",
             "FILES", "NOTES", "SEE ALSO"]
 FORMATS = {"rootlet.conf": "settings of rootlet", "rootlet-quadlet": "unit files of containers for systemd",

@@ -793,7 +793,7 @@ complete -c rootlet -n '__rootlet_is "network rm" "network remove"' -a '(__rootl
 complete -c rootlet -n '__rootlet_is "network prune"' -l filter -x -a 'label= until= name= id= driver=' -d 'label, until, name, id or driver'
 complete -c rootlet -n '__rootlet_is "network prune"' -s f -l force -d 'Do not ask'
 
-complete -c rootlet -n '__rootlet_is "network ls" "network list"' -s f -l filter -x -a 'name= id= driver= label= dangling= until=' -d 'name, id, driver, label, dangling or until'
+complete -c rootlet -n '__rootlet_is "network ls" "network list"' -s f -l filter -x -a 'name= id= driver= label= dangling= until=' -d 'name, id, driver, label, dangling, until, scope or type'
 complete -c rootlet -n '__rootlet_is "network ls" "network list"' -l format -x -a 'json jsonl table' -d 'json, jsonl, table ..., or a Go template'
 complete -c rootlet -n '__rootlet_is "network ls" "network list"' -l no-trunc -d 'Full ids'
 complete -c rootlet -n '__rootlet_is "network ls" "network list"' -s n -l noheading -d 'No line of titles'

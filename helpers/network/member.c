@@ -149,8 +149,8 @@ static int choose(struct network *n, const struct wire_network_request *q, struc
                 r = err_hint(
                     e,
                     err_msg(e, ENOSPC, "no free address in %s", net_cidr_format(&range->net, net)),
-                    "%zu containers are in it; 'rootlet network create' makes a wider one",
-                    n->n_members);
+                    "%zu container%s in it; 'rootlet network create --subnet' makes a wider one",
+                    n->n_members, n->n_members == 1 ? " is" : "s are");
         }
     }
     return r;

@@ -7,6 +7,7 @@
 #include "base/timefmt.h"
 #include "cli/cli.h"
 #include "cli/network.h"
+#include "cli/psfilter.h"
 #include "format/format.h"
 #include "network/run.h"
 
@@ -18,7 +19,8 @@ struct ls_opts {
 
 #define O(m) offsetof(struct ls_opts, m)
 static const struct opt ls_table[] = {
-    {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE", "name, id, driver, label, dangling or until"},
+    {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE",
+     "name, id, driver, label, dangling, until, scope or type"},
     {"format", 0, OPT_STRING, O(format), "TEMPLATE", "json, jsonl, table ..., or a Go template"},
     {"no-trunc", 0, OPT_FLAG, O(no_trunc), NULL, "Full ids"},
     {"noheading", 'n', OPT_FLAG, O(no_header), NULL, "No line of titles"},
@@ -34,7 +36,8 @@ static const struct opt inspect_table[] = {
 
 /* --- filters --- */
 
-static const char *const keys[] = {"name", "id", "driver", "label", "dangling", "until", NULL};
+static const char *const keys[] = {"name",  "id",    "driver", "label", "dangling",
+                                   "until", "scope", "type",   NULL};
 
 static char *key_of(const char *term)
 {
@@ -56,6 +59,8 @@ static int check_term(const char *term, bool *ret_dangling, struct err *e)
         return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown filter", term), "known: %s",
                         known);
     }
+    if (streq(key, "name") && ps_name_matches("", value_of(term)) < 0)
+        return err_msg(e, EINVAL, "--filter %s: not a regular expression", term);
     if (streq(key, "dangling") && parse_bool(value_of(term), &yes) < 0)
         return err_msg(e, EINVAL, "--filter %s: not true or false", term);
     if (streq(key, "until") && time_parse(value_of(term), &when) < 0)
@@ -93,7 +98,11 @@ static bool term_matches(const struct network_filter *f, const struct network_co
     bool yes = false;
     int64_t when = 0;
     if (streq(key, "name"))
-        return strstr(n->name, value) != NULL;
+        return ps_name_matches(n->name, value) > 0;
+    if (streq(key, "scope")) /* docker's: there is no swarm, and none is built in */
+        return streq(value, "local");
+    if (streq(key, "type"))
+        return streq(value, "custom");
     if (streq(key, "id"))
         return strstr(n->id, value) == n->id;
     if (streq(key, "driver"))

@@ -30,9 +30,7 @@ static const char *value_of(const char *term)
     return strchr(term, '=') + 1;
 }
 
-/* A name is a regular expression, as of docker and podman ("^web$"), of which docker's names begin
- * with a slash. 1: it matches; 0; -EINVAL: it is none. */
-static int name_matches(const char *name, const char *value)
+int ps_name_matches(const char *name, const char *value)
 {
     if (!strpbrk(value, "^$*+?.[](){}|\\/"))
         return strstr(name, value) != NULL;
@@ -83,7 +81,7 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
                 "known: created, starting, running, paused, restarting, stopped, exited, "
                 "dead");
         }
-        if (streq(key, "name") && name_matches("", value_of(*t)) < 0) {
+        if (streq(key, "name") && ps_name_matches("", value_of(*t)) < 0) {
             ps_filter_release(&f);
             return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a regular expression", *t),
                             "a part of the name, or for example name=^web$");
@@ -250,7 +248,7 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
     if (streq(key, "id"))
         return str_after(s->id, value) != NULL;
     if (streq(key, "name"))
-        return s->name && name_matches(s->name, value) > 0;
+        return s->name && ps_name_matches(s->name, value) > 0;
     if (streq(key, "status")) /* docker knows no "stopped": what a user stopped has exited, too */
         return streq(ctr_status_names[s->status], value) ||
                (streq(value, "exited") && s->status == CTR_STOPPED);

@@ -141,6 +141,10 @@ def test_filters_and_formats(rootlet):
     assert names(rootlet, "--filter", "dangling=true") == ["one"]
     assert names(rootlet, "--filter", "dangling=false") == ["two"]
     assert names(rootlet, "--filter", "driver=bridge") == [] == names(rootlet, "--filter", "until=1h")
+    assert names(rootlet, "--filter", "name=^on") == ["one"] == names(rootlet, "--filter", "name=^one$")
+    assert names(rootlet, "--filter", "name=^n") == [] == names(rootlet, "--filter", "type=builtin") == names(rootlet, "--filter", "scope=swarm")
+    assert names(rootlet, "--filter", "scope=local", "--filter", "type=custom") == ["one", "two"]
+    rootlet.fails("network", "ls", "--filter", "name=(", match="not a regular expression")
     rootlet.fails("network", "ls", "--filter", "nosuch=1", match="known: name, id")
     rootlet.fails("network", "ls", "--filter", "dangling=perhaps", match="not true or false")
     rootlet.fails("network", "ls", "-q", "--format", "json", match="exclude each other")
