@@ -111,7 +111,7 @@ class Caller:
 
     def __call__(self, *args, fds=(), **kw):
         p = self.start(*args, fds=fds, **kw)
-        out, err = p.communicate(timeout=30)
+        out, err = p.communicate(timeout=60)
         return Answer(p.args, p.returncode, out, err.decode())
 
     def ok(self, *args, **kw):
@@ -176,7 +176,7 @@ class Container:
     def up(self, *more, **kw):
         return self.configure(self.caller.add(self, *more, **kw))
 
-    def pings(self, address, timeout=2):
+    def pings(self, address, timeout=15):
         return subprocess.run([*self.enter, sys.executable, str(PING), address, str(timeout)], check=False).returncode == 0
 
     def end(self):

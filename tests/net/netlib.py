@@ -26,7 +26,7 @@ OUTSIDE, OUTSIDE6 = "198.51.100.2", "2001:db8::2"
 HOST, HOST6 = "198.51.100.1", "2001:db8::1"
 
 
-def wait_for(what, timeout=20, interval=0.02):
+def wait_for(what, timeout=60, interval=0.02):
     end = time.monotonic() + timeout
     while True:
         value = what()

@@ -1,6 +1,6 @@
 """Frames as a hostile container would send them, and who hears them.
 
-listen DEVICE: prints the names in the payload of frames, for three seconds after the first
+listen DEVICE LAST: prints the names in the payload of frames, until a moment after the one of this name
 send DEVICE MAC IP IP6 OTHER-MAC OTHER-IP OTHER-IP6 [GATEWAY GATEWAY-MAC]: sends one of each, and prints their names
 raw DEVICE FRAME...: sends these, in hexadecimal"""
 import ipaddress
@@ -56,7 +56,6 @@ def frames(own, ip, ip6, other, ip_b, ip6_b, gateway=GATEWAY, gateway_mac="02:72
     tag = struct.pack("!HH", 5, 0x0800)
     yield "honest4", other, own, 0x0800, ipv4(ip, ip_b, 17, udp(5000, b"=honest4="))
     yield "honest6", other, own, 0x86dd, ipv6(ip6, ip6_b, 17, udp(5000, b"=honest6="))
-    yield "honestarp", ALL, own, 0x0806, arp(own, ip, ip_b, b"=honestarp=")
     yield "ip", other, own, 0x0800, ipv4("10.88.16.9", ip_b, 17, udp(5000, b"=ip="))
     yield "gatewayip", other, own, 0x0800, ipv4(gateway, ip_b, 17, udp(5000, b"=gatewayip="))
     yield "mac", other, b"\x02\x72\x0a\x58\x10\x09", 0x0800, ipv4(ip, ip_b, 17, udp(5000, b"=mac="))
@@ -84,6 +83,7 @@ def frames(own, ip, ip6, other, ip_b, ip6_b, gateway=GATEWAY, gateway_mac="02:72
         for to in (ALL, other, mac(gateway_mac), *(mac(f"01:80:c2:00:00:{n:02x}") for n in (0, 1, 2, 3, 14))):
             yield name, to, own, kind, b"=" + name.encode() + b"=" + b"\0" * 40
     yield "bpdu", mac("01:80:c2:00:00:00"), own, 38, b"\x42\x42\x03=bpdu=" + b"\0" * 28
+    yield "honestarp", ALL, own, 0x0806, arp(own, ip, ip_b, b"=honestarp=")  # the last: everybody hears it
 
 
 def main():
@@ -99,13 +99,13 @@ def main():
             print(name)
         return
     print("ready", flush=True)
-    heard, wait = set(), 10
+    heard, wait = set(), 30
     while select.select([s], [], [], wait)[0]:
         data, where = s.recvfrom(2048)
         if where[2] != socket.PACKET_OUTGOING:
             heard |= set(re.findall(rb"=([a-z0-9]+)=", data))
-        if heard:
-            wait = 1.5
+        if sys.argv[3].encode() in heard:
+            wait = 0.3
     print(*(h.decode() for h in sorted(heard)))
 
 

@@ -33,7 +33,7 @@ def test_life(net):
     assert "default via 10.88.0.1" in net.ok("exec", "a", "ip", "route").out
     a, b = address(net, "a"), address(net, "b")
     assert {a, b} == {"10.88.16.0", "10.88.16.1"}
-    net.ok("exec", "a", "ping", "-c", "1", "-W", "2", b)
+    net.ok("exec", "a", "ping", "-c", "1", "-W", "15", b)
     for where, seen in ((OUTSIDE, HOST), (f"[{OUTSIDE6}]", HOST6)):
         assert seen in net.ok("exec", "a", "wget", "-qO-", f"http://{where}:8000/").out
     if slot:
@@ -171,9 +171,9 @@ def test_two_users(net, users, images):
         assert mine != theirs
         net.fails("exec", "a", "ping", "-c", "1", "-W", "1", theirs, rc=1)
         other.ok("run", "-d", "--name", "c", "--network", "bridge", "--cap-add", "NET_RAW", other.image(), "sleep", "1000")
-        other.ok("exec", "c", "ping", "-c", "1", "-W", "2", theirs)  # the same by its own user
-        net.ok("exec", "a", "ping", "-c", "1", "-W", "1", "10.88.0.1")
-        other.ok("exec", "b", "ping", "-c", "1", "-W", "1", "10.88.0.1")
+        other.ok("exec", "c", "ping", "-c", "1", "-W", "15", theirs)  # the same by its own user
+        net.ok("exec", "a", "ping", "-c", "1", "-W", "15", "10.88.0.1")
+        other.ok("exec", "b", "ping", "-c", "1", "-W", "15", "10.88.0.1")
     finally:
         other.end()
         store.remove()

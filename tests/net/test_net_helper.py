@@ -115,7 +115,7 @@ def test_bridged_packets_that_pass_by_iptables(lab, on):
     try:
         a, b, c = lab.container().up(), lab.container().up(), lab.container(lab.bob).up()
         assert a.pings(b.ip) and a.pings(b.ip6) and a.pings(OUTSIDE)
-        assert not a.pings(c.ip, 1)
+        assert not a.pings(c.ip, 0.5)
     finally:
         lab.world.host.run("sysctl", "-w", *(f"{k}={v}" for k, v in zip(keys, was)))
 
@@ -277,10 +277,10 @@ def test_other_users_are_isolated(lab):
     a, b, c = lab.container().up(), lab.container(lab.bob).up(), lab.container(lab.bob).up()
     assert b.pings(c.ip) and b.pings(c.ip6)
     for address in (b.ip, b.ip6):
-        assert not a.pings(address, 1)
+        assert not a.pings(address, 0.5)
     gateway = a.answer["gateway"]
     a.run("ip", "route", "add", f"{b.ip}/32", "via", gateway)
-    assert not a.pings(b.ip, 1)
+    assert not a.pings(b.ip, 0.5)
     a.run("ip", "route", "del", f"{b.ip}/32")
     # The rule is what does it.
     lab.world.host.run("nft", "insert", "rule", "bridge", "rootlet", "between", "accept")
@@ -629,15 +629,15 @@ def test_spoofing(lab):
     """Frames that claim another address, card or role do not get through; honest ones do."""
     a, b = lab.container().up(), lab.container().up()
     assert a.pings(b.ip) and a.pings(b.ip6)
-    sniffers = [b.start(sys.executable, HERE / "spoof.py", "listen", "eth0", stdout=subprocess.PIPE, text=True)]
+    sniffers = [b.start(sys.executable, HERE / "spoof.py", "listen", "eth0", "honestarp", stdout=subprocess.PIPE, text=True)]
     with lab.world.host.entered():
-        sniffers.append(subprocess.Popen([sys.executable, HERE / "spoof.py", "listen", "rlbr0"], stdout=subprocess.PIPE, text=True))
+        sniffers.append(subprocess.Popen([sys.executable, HERE / "spoof.py", "listen", "rlbr0", "honestarp"], stdout=subprocess.PIPE, text=True))
     for s in sniffers:
         assert s.stdout.readline() == "ready\n"
     sent = a.run(sys.executable, HERE / "spoof.py", "send", "eth0", a.answer["mac"], a.ip, a.ip6, b.answer["mac"], b.ip, b.ip6)
     heard = []
     for s in sniffers:
-        heard.append(set(s.communicate(timeout=20)[0].split()))
+        heard.append(set(s.communicate(timeout=60)[0].split()))
     names = set(sent.split())
     assert {"honest4", "honest6", "honestarp"} <= heard[0] & names, heard
     for h in heard:
@@ -809,9 +809,9 @@ def test_other_firewalls(lab, name, notice, cure):
         a = lab.container().up()
         assert a.answer["notices"] == [notice], a.answer
 
-        def passes(c):
-            return "198.51.100.1" in c.run("curl", "-sS", "--max-time", "2", f"http://{OUTSIDE}:8000/addr", check=False)
-        assert passes(a) == (cure is None)
+        def passes(c, seconds=20):
+            return "198.51.100.1" in c.run("curl", "-sS", "--max-time", seconds, f"http://{OUTSIDE}:8000/addr", check=False)
+        assert passes(a, 1 if cure else 20) == (cure is None)
         assert other.listed() == before
         if isinstance(cure, list):
             for rule in cure:
@@ -834,4 +834,4 @@ def test_very_many_rules_of_others(lab):
         c = lab.container()
         started = time.monotonic()
         assert [n["table"] for n in lab.alice.add(c)["notices"]] == ["mine"]
-        assert time.monotonic() - started < 4 * runner.PATIENCE
+        assert time.monotonic() - started < 15 * runner.PATIENCE

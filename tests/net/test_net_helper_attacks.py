@@ -32,11 +32,16 @@ def near_card(lab, slot):
     return mac(lab.world.host.run("ip", "-br", "link", "show", slot).split()[2])
 
 
-def heard(sock, timeout=1.0):
+def heard(sock, timeout=20.0):
     sock.settimeout(timeout)
     with contextlib.suppress(TimeoutError):
         return sock.recv(100)
     return b""
+
+
+def silent(sock):
+    """Nothing has come: on one machine it would be there at once."""
+    return heard(sock, 0.3) == b""
 
 
 def holds(world, port, device=b"", kind=socket.SOCK_STREAM):
@@ -69,7 +74,7 @@ def says(ns, word, port, address="0.0.0.0", device=""):
 
 
 def asked(lab, port):
-    return lab.world.outside.run("curl", "-sS", "--max-time", "3", f"http://{HOST}:{port}/", check=False)
+    return lab.world.outside.run("curl", "-sS", "--max-time", "20", f"http://{HOST}:{port}/", check=False)
 
 
 # --- past the bridge's rules ---
@@ -89,7 +94,7 @@ def test_frames_that_a_bridge_hands_up(lab):
             frames.append(to + card + b"\x08\x00" + ipv4(source, HOST, 17, struct.pack("!HHHH", 5, 7777, 12, 0) + b"evil"))
         frames.append(to + card + b"\x86\xdd" + ipv6("fe80::bad", "ff02::1", 58, icmp6("fe80::bad", "ff02::1", 134, ra)))
     send(a, *frames)
-    assert heard(service) == b""
+    assert silent(service)
     service.close()
     for what in (("-6", "route"), ("-6", "addr")):
         assert "bad" not in lab.world.host.run("ip", *what)
@@ -97,7 +102,7 @@ def test_frames_that_a_bridge_hands_up(lab):
     lab.world.host.run("ip", "link", "set", slot, "nomaster")
     service = listener(lab.world, "0.0.0.0", 7777, socket.SOCK_DGRAM)
     send(a, near_card(lab, slot) + card + b"\x08\x00" + ipv4(a.ip, HOST, 17, struct.pack("!HHHH", 5, 7777, 12, 0) + b"evil"))
-    assert heard(service) == b""
+    assert silent(service)
     service.close()
 
 
@@ -131,7 +136,7 @@ def test_other_users_by_the_card_of_the_port(lab):
     """The port's card is as much the host's as the bridge's: a packet to it must not be routed to
     another user's container."""
     a, b = lab.container().up(), lab.container(lab.bob).up()
-    sniffer = b.start(sys.executable, HERE / "spoof.py", "listen", "eth0", stdout=subprocess.PIPE, text=True)
+    sniffer = b.start(sys.executable, HERE / "spoof.py", "listen", "eth0", "fromhost", stdout=subprocess.PIPE, text=True)
     assert sniffer.stdout.readline() == "ready\n"
     packet = ipv4(a.ip, b.ip, 17, udp(5000, b"=toother="))
     six = ipv6(a.ip6, b.ip6, 17, udp(5000, b"=toother="))
@@ -139,7 +144,7 @@ def test_other_users_by_the_card_of_the_port(lab):
         send(a, to + mac(a.answer["mac"]) + b"\x08\x00" + packet, to + mac(a.answer["mac"]) + b"\x86\xdd" + six)
     with lab.world.host.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.sendto(b"=fromhost=", (b.ip, 5000))
-    assert sniffer.communicate(timeout=20)[0].split() == ["fromhost"]
+    assert sniffer.communicate(timeout=60)[0].split() == ["fromhost"]
 
 
 def test_access_to_the_host_is_taken_back(lab):
@@ -267,7 +272,7 @@ def test_connections_of_an_address_end_with_it(lab):
         others = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     others.bind(("0.0.0.0", 80))
     client.send(b"to alice")
-    assert heard(s) == b"to alice" and heard(others, 0.2) == b""
+    assert heard(s) == b"to alice" and silent(others)
     for sock in (s, theirs, client, others):
         sock.close()
 
@@ -317,13 +322,13 @@ def test_masquerading_takes_no_low_port(lab):
     server.bind((OUTSIDE, 123))
     evil.bind(("0.0.0.0", 123))
     evil.sendto(b"x", (OUTSIDE, 123))
-    server.settimeout(5)
+    server.settimeout(20)
     data, peer = server.recvfrom(10)
     assert data == b"x" and peer[0] == HOST and peer[1] >= 1024
     server.sendto(b"answer", peer)
     assert heard(evil) == b"answer"
     server.sendto(b"time", (HOST, 123))
-    assert heard(service) == b"time" and heard(evil, 0.2) == b""
+    assert heard(service) == b"time" and silent(evil)
     for sock in (service, server, evil):
         sock.close()
     assert a.pings(OUTSIDE)
@@ -345,19 +350,21 @@ def test_forwarding_is_for_the_bridge_only(lab):
             server = made.dup()
         server.bind(("10.77.0.2", 7777))
 
-        def reaches():
+        def send_in():
             with lab.world.outside.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
                 s.sendto(b"x", ("10.77.0.2", 7777))
-            return heard(server) == b"x"
-        assert not reaches()
+        send_in()
+        assert silent(server)
         a = lab.container().up()
         assert a.pings(OUTSIDE)
         assert host.run("sysctl", "-n", "net.ipv4.conf.up0.forwarding").strip() == "1"
-        assert not reaches()
+        send_in()
+        assert silent(server)
         # The administrator decides otherwise.
         host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         lab.container().up()
-        assert reaches()
+        send_in()
+        assert heard(server) == b"x"
     finally:
         host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
         lab.world.outside.run("ip", "route", "del", "10.77.0.0/24", check=False)

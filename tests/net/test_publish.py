@@ -125,7 +125,7 @@ def test_udp(net):
             with net.world.outside.entered():
                 s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
             with s:
-                s.settimeout(10)
+                s.settimeout(30)
                 s.connect((address, 5353))
                 s.send(b"x")
                 assert s.recv(100).decode() == seen

@@ -83,7 +83,7 @@ s.sendto(data, client)
 """
 ASK = """import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(10)
+s.settimeout(30)
 s.sendto(b"over udp", (sys.argv[1], 5353))
 print(s.recv(100).decode())
 """
@@ -254,12 +254,12 @@ def spoofed(net, sender, hearer):
     a, b = interfaces(net, sender)["n"], interfaces(net, hearer)["n"]
     bare = lambda i: [i[key].split("/")[0] for key in ("mac", "address", "address6")]
     pid = net.inspect(hearer)["State"]["Pid"]
-    with subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, SPOOF, "listen", "eth0"],
+    with subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, SPOOF, "listen", "eth0", "honestarp"],
                           stdout=subprocess.PIPE, text=True) as p:
         assert p.stdout.readline() == "ready\n"
         sent = inside(net, sender, SPOOF.read_text(), "send", "eth0", *bare(a), *bare(b), a["gateway"], bridge_mac(net, sender, a))
         assert len(sent.split()) > 20
-        return set(p.communicate(timeout=30)[0].split())
+        return set(p.communicate(timeout=60)[0].split())
 
 
 def bridge_mac(net, name, interface):
@@ -388,7 +388,7 @@ def test_killed_name_server_and_uplink(net):
     for pid in [pids[1], *slirp]:
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: look(net, "one", "one") == [address(net, "one")], what="names again")
-    wait_for(lambda: net("exec", "one", "timeout", "5", "wget", "-qO-", f"http://{OUTSIDE}:8000/").rc == 0,
+    wait_for(lambda: net("exec", "one", "timeout", "20", "wget", "-qO-", f"http://{OUTSIDE}:8000/").rc == 0,
              what="a way out again")
     assert managers(net)["n"][0] == pids[0]
 
@@ -402,7 +402,7 @@ def test_killed_supervisor_and_manager(net):
     os.kill(supervisor(net, "one"), signal.SIGKILL)
     (pids,) = managers(net).values()
     os.kill(pids[0], signal.SIGKILL)
-    assert wait_for(lambda: net("exec", "one", "timeout", "5", "wget", "-qO-", "http://two/name").out, what="the network")
+    assert wait_for(lambda: net("exec", "one", "timeout", "20", "wget", "-qO-", "http://two/name").out, what="the network")
     assert interfaces(net, "one") == before
 
 
@@ -545,7 +545,7 @@ def test_egress(net):
     create(net, "n", "--egress", "allow=allowed.test:8000")
     start(net, "one", "--network", "n")
     start(net, "two", "--network", "n", command=SERVE)
-    fetch = ("timeout", "5", "wget", "-qO-")
+    fetch = ("timeout", "20", "wget", "-qO-")
     assert net("exec", "one", *fetch, f"http://{OUTSIDE}:8000/").rc != 0
     assert net("exec", "one", *fetch, "http://allowed.test:8000/").rc == 0
     assert net.ok("exec", "one", *fetch, "http://two/name").out

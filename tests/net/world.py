@@ -130,13 +130,13 @@ class NetRootlet(runner.Rootlet):
             return super().spawn(*args, **kw)
 
 
-def fetch(ns, address, port, path="/", timeout=5):
+def fetch(ns, address, port, path="/", timeout=20):
     """A page by HTTP, from a namespace."""
     host = f"[{address}]" if ":" in address else address
     return ns.run("curl", "-sS", "--max-time", timeout, f"http://{host}:{port}{path}", check=False)
 
 
-def wait_for(condition, timeout=15, what="the condition"):
+def wait_for(condition, timeout=30, what="the condition"):
     end = time.monotonic() + timeout * runner.PATIENCE
     while True:
         answer = condition()
