@@ -368,12 +368,12 @@ void network_bridge_publish(struct network_run *run, const struct publish *v, si
 }
 
 /* The kernel takes a dead namespace apart when it finds the time; before that the slot counts as
- * one that lives. Another container of ours may have the same one by now: then there is nothing to
- * do. */
+ * one that lives; a machine with much to do takes seconds. Another container of ours may have the
+ * same one by now: then there is nothing to do. */
 static void wait_for_end(const char *slot)
 {
     const struct timespec pause = {.tv_nsec = 20 * 1000000};
-    for (int i = 0; i < 25 && if_nametoindex(slot) > 0; i++)
+    for (int i = 0; i < 150 && if_nametoindex(slot) > 0; i++)
         nanosleep(&pause, NULL);
 }
 

@@ -102,12 +102,13 @@ def test_one_that_cannot_start_leaves_no_process(net):
 def test_a_process_that_dies_again_and_again(net):
     """It is not started for ever; the container goes on."""
     net.ok("run", "-d", "--name", "c", "-p", "8080:80", net.image(), *SERVE)
-    wait_for(lambda: page(net, 8080))
     for _ in range(5):
+        wait_for(lambda: page(net, 8080), what="an answer")  # one that is killed while it starts would be no restart
         (pid,) = wait_for(lambda: network_processes(net, "rootlet-ports"))
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda p=pid: p not in network_processes(net, "rootlet-ports") and
                  network_processes(net, "rootlet-ports"), what="another one")
+    wait_for(lambda: page(net, 8080), what="an answer")
     (pid,) = network_processes(net, "rootlet-ports")
     os.kill(pid, signal.SIGKILL)
     events = wait_for(lambda: [e for e in journal(net) if e["Action"] == "network_failed"], what="network_failed")

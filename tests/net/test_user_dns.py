@@ -319,7 +319,13 @@ for i in range(50):
     t = tcp()
     t.sendall(random.randbytes(random.randrange(1, 5000)))
     t.close()
-assert code(ask("c", kind=1)) == 0
+for i in range(20):  # it may not have read all of that, and what does not fit is lost
+    try:
+        a = ask("c", timeout=2)
+        break
+    except TimeoutError:
+        pass
+assert code(a) == 0
 assert code(ask("c", kind=65)) == 0                        # nothing of that type
 q = query("c", flags=0x2800)
 s = udp(); s.send(q)
@@ -476,12 +482,16 @@ def test_servers_of_a_member_that_moves(net, world, upstream):
     start(net, "c", "--network", "n", "--dns", "10.94.0.9")
     gateway = interfaces(net, "c")["n"]["gateway"]
 
-    def told():
+    def told(timeout=20):
         servers = [line.split()[1] for line in net.ok("exec", "c", "cat", "/etc/resolv.conf").out.splitlines() if line.startswith("nameserver")]
-        return servers, inside(net, "c", CLIENT + 'print(code(ask("away.test")))', gateway).strip()
-    assert told()[0] == [gateway]
+        return servers, inside(net, "c", CLIENT + f"""
+try:
+    print(code(ask("away.test", timeout={timeout})))
+except TimeoutError:
+    print("silence")""", gateway).strip()
+    assert told(0.1)[0] == [gateway]
     net.ok("network", "connect", "m", "c")
     assert told() == ([gateway, "10.94.0.1", "10.94.0.9"], "5")  # refused: the resolver goes on to the next
     net.ok("network", "disconnect", "m", "c")
-    servers, code = told()
+    servers, code = told(3)
     assert servers == [gateway] and code != "5"

@@ -289,7 +289,7 @@ def test_a_member_speaks_for_itself_alone(net):
     for script in (f"ip addr flush dev eth0; ip addr add {two['address']} dev eth0",
                    f"ip link set eth0 down; ip link set eth0 address {two['mac']}; ip link set eth0 up"):
         net.ok("exec", "bad", "sh", "-c", script)
-        assert net("exec", "bad", "timeout", "2", "wget", "-qO-", f"http://{address(net, 'one')}/name").rc != 0
+        assert net("exec", "bad", "timeout", "1", "wget", "-qO-", f"http://{address(net, 'one')}/name").rc != 0
         net.ok("exec", "one", "ip", "neigh")
         assert net.ok("exec", "one", "wget", "-qO-", f"http://{two['address'].split('/')[0]}/name").out
     # Whoever gets its address later has it for himself.
