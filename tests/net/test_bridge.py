@@ -196,7 +196,7 @@ def test_other_firewalls(net, name, cure):
         return asked.rc == 0, notices
     with firewalls.Loaded(host, name) as other:
         before = other.listed()
-        passes, notices = life("a")
+        passes, notices = life("first")
         assert not passes and len(notices) == 1 and cure in notices[0], notices
         assert other.listed() == before
         if name == "firewalld":  # what these commands make of its rules
@@ -204,6 +204,6 @@ def test_other_firewalls(net, name, cure):
         else:
             host.run("sh", "-ec", cure)
         before = other.listed()
-        assert life("b") == (True, [])
-        net.ok("rm", "-f", "-t", "0", "a", "b")
+        assert life("second") == (True, [])
+        net.ok("rm", "-f", "-t", "0", "first", "second")
         assert other.listed() == before
