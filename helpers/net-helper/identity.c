@@ -24,7 +24,7 @@ enum { GROUPS_MAX = 4096 };
 static gid_t groups[GROUPS_MAX];
 static size_t n_groups;
 
-static bool our_group(unsigned long gid)
+static bool our_group(gid_t gid)
 {
     for (size_t i = 0; i < n_groups; i++) {
         if (groups[i] == gid)
@@ -33,29 +33,16 @@ static bool our_group(unsigned long gid)
     return false;
 }
 
-/* Digits only. */
-static bool number(const char *s, unsigned long *ret)
-{
-    unsigned long v = 0;
-    size_t n = strspn(s, "0123456789");
-    if (n == 0 || n > 10 || s[n])
-        return false;
-    for (; *s; s++)
-        v = v * 10 + (unsigned long)(*s - '0');
-    *ret = v;
-    return true;
-}
-
 /* NAME:PASSWORD:ID:... of passwd(5) or group(5): marks the grants of that name when it is ours. */
 static void match_line(struct policy *p, char *line, bool group, uid_t uid)
 {
-    unsigned long id = 0;
+    uint32_t id = 0;
     char *colon = strchr(line, ':'), *second = colon ? strchr(colon + 1, ':') : NULL,
          *third = second ? strchr(second + 1, ':') : NULL;
     if (!third || colon == line)
         return;
     *colon = *third = '\0';
-    if (!number(second + 1, &id) || (group ? !our_group(id) : id != uid))
+    if (number_parse(second + 1, '\0', UINT32_MAX, &id) < 0 || (group ? !our_group(id) : id != uid))
         return;
     for (size_t i = 0; i < p->n_grants; i++) {
         struct grant *g = &p->grants[i];
@@ -102,8 +89,9 @@ int identity_match(struct policy *p, struct err *e)
     groups[n_groups++] = getgid();
     for (size_t i = 0; i < p->n_grants; i++) {
         struct grant *g = &p->grants[i];
-        unsigned long id = 0;
-        if (number(g->who, &id) && (g->group ? our_group(id) : id == uid))
+        uint32_t id = 0;
+        if (number_parse(g->who, '\0', UINT32_MAX, &id) == 0 &&
+            (g->group ? our_group(id) : id == uid))
             g->ours = true;
     }
     int r = match_file(p, "/etc/passwd", false, uid);

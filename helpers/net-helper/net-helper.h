@@ -90,6 +90,8 @@ struct request {
     size_t n_ports;
 };
 int request_parse(int argc, char *const *argv, struct request *ret, struct err *e);
+/* Digits up to the character end, without leading zeros. -EINVAL, -ERANGE. */
+int number_parse(const char *s, char end, uint32_t max, uint32_t *ret);
 /* "rlUID-": of every slot of a user. ret has IFNAMSIZ. Returns its length. */
 size_t slot_prefix(uid_t uid, char *ret);
 void slot_name(uid_t uid, unsigned n, char *ret);
@@ -153,8 +155,8 @@ int rules_admit(struct helper *h, const struct slot *s);
 int rules_publish(struct helper *h, const struct slot *s, uint8_t *granted);
 /* Removes what belongs to slots that are no more. */
 int rules_collect(struct helper *h);
-/* The bridge has gone: and with the last one the tables. */
-int rules_bridge_gone(struct helper *h, const char *bridge);
+/* If the bridge has gone: it leaves the rules, and with the last one the tables go. */
+int rules_settle(struct helper *h, const char *bridge);
 /* Each device whose forwarding was switched on for us, by family (4, 6): others than our bridges
  * are not to be reached by it. */
 int rules_uplink_add(struct helper *h, int family, const char *device);
@@ -169,7 +171,8 @@ int rules_taken(struct helper *h, const struct net_addr *first, uint8_t *taken, 
 int slot_add(struct helper *h, struct slot *ret, struct err *e);
 int slot_find(struct helper *h, const char *name, struct slot *ret, struct err *e);
 int slot_del(struct helper *h, const char *name, struct err *e);
-/* Collects, and removes bridges of ours that have no slots. */
+/* Collects, removes bridges of ours that have no slots, and puts right what a call left that was
+ * killed. */
 int slots_collect(struct helper *h);
 /* The device of the default route and its MTU (1500 when there is none). */
 void slots_uplink(struct helper *h, char device[static IFNAMSIZ], unsigned *ret_mtu);

@@ -14,24 +14,6 @@ struct words {
     size_t n;
 };
 
-/* Whole text, digits only, at most max. */
-static int parse_number(const char *s, unsigned long max, unsigned long *ret)
-{
-    unsigned long v = 0;
-    size_t n = strlen(s);
-    if (n == 0 || n > 10 || (n > 1 && s[0] == '0'))
-        return -EINVAL;
-    for (; *s; s++) {
-        if (*s < '0' || *s > '9')
-            return -EINVAL;
-        v = v * 10 + (unsigned long)(*s - '0');
-    }
-    if (v > max)
-        return -ERANGE;
-    *ret = v;
-    return 0;
-}
-
 static bool name_ok(const char *s, size_t max)
 {
     size_t n = strlen(s);
@@ -53,15 +35,15 @@ static bool starts(const char *s, const char *with)
 
 static int bridge_option(const char *word, struct bridge *b, struct err *e)
 {
-    unsigned long mtu = 0;
+    uint32_t mtu = 0;
     if (strcmp(word, "masquerade") == 0)
         b->masquerade = true;
     else if (strcmp(word, "host-access") == 0)
         b->host_access = true;
     else if (strcmp(word, "host-users") == 0)
         b->host_users = true;
-    else if (starts(word, "mtu=") && parse_number(word + 4, 65535, &mtu) == 0 && mtu >= 1280)
-        b->mtu = (unsigned)mtu;
+    else if (starts(word, "mtu=") && number_parse(word + 4, '\0', 65535, &mtu) == 0 && mtu >= 1280)
+        b->mtu = mtu;
     else
         return err_msg(e, EINVAL, "\"%s\" is no option of a bridge", word);
     return 0;
@@ -118,21 +100,16 @@ static int parse_bridge(struct policy *p, const struct words *w, struct err *e)
 /* "16", and of a group "16/user". */
 static int parse_slots(const char *word, struct grant *g, struct err *e)
 {
-    char digits[8] = "";
     const char *slash = strchr(word, '/');
-    size_t n = slash ? (size_t)(slash - word) : strlen(word);
-    unsigned long v = 0;
-    if (n == 0 || n >= sizeof(digits))
-        return err_msg(e, EINVAL, "\"%s\" is no number of slots", word);
-    memcpy(digits, word, n);
-    if (parse_number(digits, SLOTS_MAX, &v) < 0 || v == 0)
+    uint32_t v = 0;
+    if (number_parse(word, slash ? '/' : '\0', SLOTS_MAX, &v) < 0 || v == 0)
         return err_msg(e, EINVAL, "\"%s\": want 1 to %d slots", word, SLOTS_MAX);
     if (g->group != (slash != NULL) || (slash && strcmp(slash, "/user") != 0))
         return err_msg(e, EINVAL,
                        g->group ? "\"%s\": the slots of a group are each user's: want N/user"
                                 : "\"%s\": want a number of slots",
                        word);
-    g->slots = (unsigned)v;
+    g->slots = v;
     return 0;
 }
 
@@ -166,13 +143,13 @@ static int parse_block(const struct policy *p, const char *word, struct grant *g
 static int parse_ports(char *word, uint8_t proto, struct grant *g, struct err *e)
 {
     char *dash = strchr(word, '-');
-    unsigned long first = 0, last = 0;
+    uint32_t first = 0, last = 0;
     if (g->n_ports == GRANT_PORTS)
         return err_msg(e, E2BIG, "more than %d ranges of ports", GRANT_PORTS);
     if (dash)
         *dash = '\0';
-    if (parse_number(word, 65535, &first) < 0 ||
-        parse_number(dash ? dash + 1 : word, 65535, &last) < 0 || first == 0 || last < first)
+    if (number_parse(word, '\0', 65535, &first) < 0 ||
+        number_parse(dash ? dash + 1 : word, '\0', 65535, &last) < 0 || first == 0 || last < first)
         return err_msg(e, EINVAL, "\"%s%s%s\" is no range of ports", word, dash ? "-" : "",
                        dash ? dash + 1 : "");
     g->ports[g->n_ports++] =

@@ -11,24 +11,24 @@
 
 #include "helpers/net-helper/net-helper.h"
 
-static int parse_number(const char *s, size_t n, unsigned max, unsigned *ret)
+int number_parse(const char *s, char end, uint32_t max, uint32_t *ret)
 {
-    unsigned v = 0;
-    if (n == 0 || n > 5 || (n > 1 && s[0] == '0'))
+    uint64_t v = 0;
+    size_t n = strspn(s, "0123456789");
+    if (n == 0 || n > 10 || s[n] != end || (n > 1 && s[0] == '0'))
         return -EINVAL;
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] < '0' || s[i] > '9')
-            return -EINVAL;
-        v = v * 10 + (unsigned)(s[i] - '0');
-    }
-    *ret = v;
-    return v <= max ? 0 : -ERANGE;
+    for (size_t i = 0; i < n; i++)
+        v = v * 10 + (uint64_t)(s[i] - '0');
+    if (v > max)
+        return -ERANGE;
+    *ret = (uint32_t)v;
+    return 0;
 }
 
-static int parse_fd(const char *s, size_t n, int *ret)
+static int parse_fd(const char *s, char end, int *ret)
 {
-    unsigned v = 0;
-    if (parse_number(s, n, 65535, &v) < 0 || v < 3)
+    uint32_t v = 0;
+    if (number_parse(s, end, 65535, &v) < 0 || v < 3)
         return -EINVAL;
     *ret = (int)v;
     return 0;
@@ -62,11 +62,11 @@ static int parse_proof(struct request *q, const char *s, struct err *e)
 {
     const char *colon = strchr(s, ':');
     struct request_port p = {.fd = -1};
-    unsigned ctr = 0;
+    uint32_t ctr = 0;
     if (q->n_ports == REQUEST_PORTS)
         return err_msg(e, E2BIG, "more than %d ports", REQUEST_PORTS);
-    if (!colon || parse_fd(s, (size_t)(colon - s), &p.fd) < 0 ||
-        parse_number(colon + 1, strlen(colon + 1), 65535, &ctr) < 0 || ctr == 0)
+    if (!colon || parse_fd(s, ':', &p.fd) < 0 || number_parse(colon + 1, '\0', 65535, &ctr) < 0 ||
+        ctr == 0)
         return err_msg(e, EINVAL, "\"%s\": want SOCKET-FD:PORT", s);
     p.ctr = (uint16_t)ctr;
     q->ports[q->n_ports++] = p;
@@ -78,7 +78,7 @@ static int parse_add(struct request *q, int argc, char *const *argv, struct err 
     if (argc < 3)
         return err_msg(e, EINVAL, "want add BRIDGE NETNS-FD DEVICE");
     int r = copy_name(q->bridge, argv[0], "bridge", e);
-    if (r == 0 && parse_fd(argv[1], strlen(argv[1]), &q->netns) < 0)
+    if (r == 0 && parse_fd(argv[1], '\0', &q->netns) < 0)
         r = err_msg(e, EINVAL, "\"%s\" is no descriptor of a network namespace", argv[1]);
     if (r == 0)
         r = copy_name(q->device, argv[2], "device", e);

@@ -411,16 +411,13 @@ static int any_slot(const struct rtnl_link *l, void *data)
 }
 
 /* See settle_mark. */
-static void remove_empty(struct helper *h, const struct bridge *b)
+static void remove_empty(struct helper *h, const char *bridge)
 {
     char mark[64];
-    struct rtnl_link l;
+    struct rtnl_link l, again;
     struct timespec now = {0};
-    if (rtnl_link_get(h->rt, b->name, &l) < 0 || !ours(&l)) {
-        rules_bridge_gone(h, b->name);
-        return;
-    }
-    if (rtnl_links(h->rt, 0, any_slot, &l.index) != 0)
+    if (rtnl_link_get(h->rt, bridge, &l) < 0 || !ours(&l) ||
+        rtnl_links(h->rt, 0, any_slot, &l.index) != 0)
         return;
     clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(mark, sizeof(mark), GOING "%d %ld.%09ld", (int)getpid(), (long)now.tv_sec,
@@ -428,21 +425,38 @@ static void remove_empty(struct helper *h, const struct bridge *b)
     if (rtnl_link_set(h->rt, l.index, &(struct rtnl_change){.alias = mark}) < 0)
         return;
     int used = rtnl_links(h->rt, 0, any_slot, &l.index);
-    struct rtnl_link again;
     if (rtnl_link_get_index(h->rt, l.index, &again) < 0 || strcmp(again.alias, mark) != 0)
         return;
-    if (used != 0) {
+    if (used != 0)
         rtnl_link_set(h->rt, l.index, &(struct rtnl_change){.alias = "rootlet"});
-        return;
-    }
-    rtnl_link_del(h->rt, l.index);
-    rules_bridge_gone(h, b->name);
+    else
+        rtnl_link_del(h->rt, l.index);
 }
 
+struct bridges {
+    char v[POLICY_BRIDGES][IFNAMSIZ];
+    size_t n;
+};
+
+static int keep_ours(const struct rtnl_link *l, void *data)
+{
+    struct bridges *w = data;
+    if (ours(l) && w->n < POLICY_BRIDGES)
+        memcpy(w->v[w->n++], l->name, IFNAMSIZ);
+    return 0;
+}
+
+/* Bridges by their card, too: net.conf may know them no more. */
 int slots_collect(struct helper *h)
 {
+    struct bridges found = {.n = 0};
     int r = rules_collect(h);
+    (void)rtnl_links(h->rt, 0, keep_ours, &found);
+    for (size_t i = 0; i < found.n; i++) {
+        remove_empty(h, found.v[i]);
+        rules_settle(h, found.v[i]);
+    }
     for (size_t i = 0; i < h->policy->n_bridges; i++)
-        remove_empty(h, &h->policy->bridges[i]);
+        rules_settle(h, h->policy->bridges[i].name);
     return r;
 }

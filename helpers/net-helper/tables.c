@@ -462,7 +462,7 @@ static void forward_uplinks(struct helper *h, bool on)
 
 /* The generation is read first: who uses the tables in between changes it, and then the uplinks are
  * his. */
-int rules_bridge_gone(struct helper *h, const char *bridge)
+int rules_settle(struct helper *h, const char *bridge)
 {
     static const char *const sets[] = {"bridges", "masq", "host", "closed"};
     int r = -ERESTART;

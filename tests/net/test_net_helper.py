@@ -609,6 +609,15 @@ def test_policy_that_others_write(lab, tmp_path):
     lab.alice.refused("info", match="granted to anybody")
 
 
+def test_bridge_that_net_conf_knows_no_more(lab):
+    c = lab.container()
+    lab.alice.add(c)
+    lab.helper.policy("bridge rlbr1 10.89.0.0/16", f"{lab.names[0]} rlbr1 4 auto")
+    gone(lab, c)
+    lab.alice.ok("gc")
+    assert "rlbr0" not in helperlab.links(lab.world) and "rootlet" not in helperlab.rules(lab.world) and not forwards(lab)
+
+
 def test_foreign_bridge_and_table(lab):
     """A device or a table of the names that somebody else made is none of ours."""
     a = lab.container()
@@ -647,10 +656,30 @@ def test_spoofing(lab):
 # --- its death ---
 
 
-def traced(lab, *options, args, fds=(), who=0, **kw):
+def traced(lab, *options, args, fds=(), who=0):
     """The helper under strace, as a user."""
     return subprocess.Popen(["strace", *options, "-u", lab.names[who], str(lab.helper.program), *map(str, args)], pass_fds=fds,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **kw)
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def stopped(lab, name, n, args, fds=(), who=0):
+    """It stands still at a system call meanwhile, if it makes so many; then it goes on to its end, which is yielded."""
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8", errors="replace") as out:
+        with lab.world.host.entered():
+            p = traced(lab, "-o", out.name, "-e", f"inject={name}:signal=STOP:when={n}", args=args, fds=fds, who=who)
+
+        def stands():
+            out.seek(0)
+            return "stopped by SIGSTOP" in out.read()
+        wait_for(lambda: stands() or p.poll() is not None)
+        try:
+            yield p
+        finally:
+            with contextlib.suppress(OSError), open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
+                for pid in f.read().split():
+                    os.kill(int(pid), signal.SIGCONT)
+            p.wait(60)
 
 
 def syscalls(lab, *args, fds=()):
@@ -744,28 +773,21 @@ def test_removal_killed_at_any_moment(lab):
 @pytest.mark.timeout(900)
 def test_removal_stopped_at_any_moment(lab):
     """Somebody else's container comes meanwhile: it keeps its network when the removal goes on."""
-    dead(lab)
+    a = lab.container()
+    lab.alice.add(a)
+    # As when it was killed after it had switched that off.
+    lab.world.host.run("sysctl", "-qw", "net.ipv4.conf.up0.forwarding=0")
+    lab.bob.ok("gc")
+    assert forwards(lab)
+    gone(lab, a)
     for name, n in chosen([c for c in syscalls(lab, "gc") if c[0] in ("sendto", "write")], 2):
         dead(lab)
-        with lab.world.host.entered():
-            p = traced(lab, "-o", "/dev/null", "-e", f"inject={name}:signal=STOP:when={n}", args=["gc"], start_new_session=True)
-        wait_for(lambda: p.poll() is not None or stopped_child(p))  # pylint: disable=cell-var-from-loop
-        b = lab.container(lab.bob).up()
-        for pid in stopped_child(p):
-            os.kill(pid, signal.SIGCONT)
-        p.wait()
+        with stopped(lab, name, n, ["gc"]):
+            b = lab.container(lab.bob).up()
         assert forwards(lab) and b.pings(OUTSIDE) and b.pings("10.88.0.1"), (name, n)
         gone(lab, b)
         lab.bob.ok("gc")
         assert not forwards(lab), (name, n)
-
-
-def stopped_child(p):
-    with contextlib.suppress(OSError), open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
-        pids = f.read().split()
-        states = [pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] for pid in pids]
-        return [int(pid) for pid, state in zip(pids, states) if state in "tT"]
-    return []
 
 
 def test_stopped_helper_holds_nothing(lab):

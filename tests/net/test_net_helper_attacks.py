@@ -1,9 +1,7 @@
 """rootlet-net-helper(8): ways past its rules, as a hostile user of a bridge would try them."""
 import contextlib
-import os
 import pathlib
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -15,7 +13,7 @@ import helperlab
 import world as world_
 from spoof import icmp6, ipv4, ipv6, mac, udp
 # pylint: disable=unused-import,redefined-outer-name
-from test_net_helper import BRIDGE, alone, lab, listener  # noqa: F401
+from test_net_helper import BRIDGE, alone, lab, listener, stopped  # noqa: F401
 from world import HOST, OUTSIDE, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not helperlab.BUILT.exists(), reason="built without the helper"),
@@ -283,28 +281,13 @@ def test_stopped_while_publishing(lab):
     lab.helper.policy("bridge rlbr0 10.99.0.0/30 masquerade", *(f"{n} rlbr0 4 auto udp:8000-8099" for n in lab.names))
     a, s = lab.container().up(), holds(lab.world, 8050, kind=socket.SOCK_DGRAM)
     slot = a.answer["slot"]
-    with lab.world.host.entered():
-        p = subprocess.Popen(["strace", "-f", "-o", "/dev/null", "-e", "inject=getsockname:signal=STOP:when=1", "-u", lab.names[0],
-                              lab.helper.program, "publish", slot, f"{s.fileno()}:80"], pass_fds=[s.fileno()],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-    def stopped():
-        with open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
-            for pid in f.read().split():
-                with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-                    if stat.read().rpartition(")")[2].split()[0] in "tT":
-                        return int(pid)
-        return 0
-    pid = wait_for(stopped)
-    try:
+    with stopped(lab, "getsockname", 1, ["publish", slot, f"{s.fileno()}:80"], [s.fileno()]) as p:
+        assert p.poll() is None
         a.end()
         wait_for(lambda: slot not in helperlab.links(lab.world))
         b = lab.container(lab.bob).up()
         assert b.ip == a.ip
-    finally:
-        os.kill(pid, signal.SIGCONT)
-        err = p.communicate(timeout=30)[1]
-    assert p.returncode != 0, err
+    assert p.returncode != 0
     assert "8050" not in helperlab.rules(lab.world)
     s.close()
 
