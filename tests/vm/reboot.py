@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 import time
+import urllib.request
 
 JOB = pathlib.Path(__file__).resolve().parent
 UNITS = JOB / "systemd" / "user"
@@ -50,6 +51,9 @@ def before():
     install_unit()
     for name, options in names.items():
         rootlet("run", "-d", "--name", name, *options, "base", "sleep", "100000")
+    rootlet("network", "create", "lab")
+    rootlet("run", "-d", "--name", "web", "--restart", "always", "--network", "lab", "-p", "127.0.0.1::80", "base",
+            "sh", "-c", "mkdir -p /w; echo hello >/w/i; exec httpd -f -h /w")
     rootlet("create", "--name", "created", "base", "true")
     rootlet("run", "--name", "ended", "base", "sh", "-c", "exit 7", ok=False)
     rootlet("pause", "paused")
@@ -91,6 +95,19 @@ def check_foreign_process():
         victim.kill()
 
 
+def check_network():
+    """A network by name, its members' names and their ports come back with the first container."""
+    port = rootlet("port", "web", "80").rpartition(":")[2]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/i", timeout=60) as r:
+            check(r.read() == b"hello\n", "the page of the published port")
+    except OSError as e:
+        check(False, "published port", port, e)
+    check("Name:\tweb" in rootlet("run", "--rm", "--network", "lab", "base", "nslookup", "web"), "name of a member")
+    rootlet("rm", "-f", "-t", "0", "web")
+    rootlet("network", "rm", "lab")
+
+
 def after():
     check(boot_id() != (pathlib.Path.home() / "boot_id").read_text(), "that was no reboot")
     end = time.monotonic() + 120
@@ -98,7 +115,7 @@ def after():
                                         ok=False) != "active":
         time.sleep(1)
     print(rootlet("ps", "-a"))
-    for name in ("always", "unless"):
+    for name in ("always", "unless", "web"):
         s = state(name)
         check(s["Status"] == "running", name, s)
         check(rootlet("exec", name, "echo", "hello") == "hello", name, "exec")
@@ -107,6 +124,7 @@ def after():
         check(s["Status"] in ENDED and not s["Running"] and not s["Pid"], name, s)
     check(state("created")["Status"] == "created", state("created"))
     check((state("ended")["Status"], state("ended")["ExitCode"]) == ("exited", 7), state("ended"))
+    check_network()
     check_foreign_process()
     rootlet("start", "paused")
     check(state("paused")["Status"] == "running", state("paused"))
