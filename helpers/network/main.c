@@ -131,11 +131,12 @@ static int receive_first(struct wire_network_request *q, int fds[SOCK_MAX_FDS])
     return 0;
 }
 
-static void fail(const struct err *e)
+static void fail(uint32_t serial, const struct err *e)
 {
     static struct wire_network_reply reply;
     reply.head = (struct wire_head){WIRE_ERROR, e->errnum};
     reply.err = *e;
+    reply.serial = serial;
     sock_send(CONNECTION_FD, &reply, sizeof(reply), NULL, 0);
     fprintf(stderr, "rootlet-network: %s\n", e->msg);
 }
@@ -164,7 +165,7 @@ static int serve(struct network *n, bool old_space)
         members_changed(n);
         r = loop_run(n->loop, &e);
     } else {
-        fail(&e);
+        fail(q.serial, &e);
     }
     /* Who connects now is told by the end of the connection to try again. */
     unlinkat(DIR_FD, "sock", 0);

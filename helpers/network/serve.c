@@ -95,6 +95,7 @@ void serve_request(struct network *n, int fd, const struct wire_network_request 
     memset(&reply, 0, sizeof(reply));
     int r = serve(n, q, fds, &reply, &reply.err);
     reply.head = (struct wire_head){r < 0 ? WIRE_ERROR : WIRE_OK, -r};
+    reply.serial = q->serial;
     /* Each who is a supervisor of a member keeps the namespaces alive beyond us. */
     int n_fds = r < 0 ? 0 : space(n, send_fds);
     sock_send(fd, &reply, sizeof(reply), send_fds, (size_t)n_fds);

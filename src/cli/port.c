@@ -96,7 +96,8 @@ static int print_stats(const struct container *c, struct err *e)
     scoped_fd int fd = dir_fd < 0 ? -1 : sock_connect_at(dir_fd, "ports.sock", NULL);
     if (fd < 0)
         return err_msg(e, ENOENT, "--stats: %s publishes no ports now", c->rec.name);
-    int r = publish_ask_stats(fd, &s, e);
+    struct publish_peer to = {.fd = fd, .wait_ms = PUBLISH_ANSWER_MS};
+    int r = publish_ask_stats(&to, &s, e);
     if (r < 0)
         return r;
     printf("ports             %u%s\n", s.ports, s.paused ? " (paused: no descriptors left)" : "");

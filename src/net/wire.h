@@ -81,6 +81,7 @@ struct wire_network_request {
     /* --dns: asked for it in place of the host's; or it asks others itself, after the network's */
     struct net_addr dns[WIRE_DNS_MAX];
     uint8_t asks_itself;
+    uint32_t serial; /* comes back with the answer: one that is late is for nobody */
 };
 
 struct wire_network_reply {
@@ -91,6 +92,7 @@ struct wire_network_reply {
     struct net_addr gateway[2]; /* of the default route; none when internal */
     struct net_addr dns;
     uint32_t mtu;
+    uint32_t serial; /* of the request */
 };
 
 /* rootlet-ports. Every request is answered by WIRE_OK or WIRE_ERROR, in order. */

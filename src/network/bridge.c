@@ -57,11 +57,22 @@ static int reword(int r, const char *path, struct err *e)
     return r;
 }
 
+/* Which one, and how long it may take: while a container runs others wait meanwhile. */
+struct helper {
+    const char *libexec;
+    int wait_ms;
+};
+
+static struct helper helper_of(const struct network_run *run)
+{
+    return (struct helper){run->conf->libexec, run->patience_ms ? run->patience_ms : HELPER_MS};
+}
+
 /* Runs the helper with args; fds keep their numbers in it. */
-static int call(const char *libexec, char *const *args, const int *fds, size_t n_fds,
+static int call(struct helper h, char *const *args, const int *fds, size_t n_fds,
                 struct bridge_answer *ret, struct err *e)
 {
-    scoped_free char *path = path_join(libexec, HELPER);
+    scoped_free char *path = path_join(h.libexec, HELPER);
     scoped_strv char **argv = NULL;
     scoped_fd int out = memfd_create("answer", MFD_CLOEXEC);
     if (out < 0)
@@ -70,7 +81,7 @@ static int call(const char *libexec, char *const *args, const int *fds, size_t n
     strv_extend(&argv, args);
     for (size_t i = 0; i < n_fds; i++)
         fcntl(fds[i], F_SETFD, 0);
-    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = out, .timeout_ms = HELPER_MS};
+    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = out, .timeout_ms = h.wait_ms};
     int r = proc_run(&cmd, e);
     for (size_t i = 0; i < n_fds; i++)
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
@@ -93,10 +104,10 @@ static const char *text_of(const json_t *j, const char *key)
 }
 
 /* The bridges that this user may use. */
-static int ask_info(const char *libexec, struct bridge_answer *ret, struct err *e)
+static int ask_info(struct helper h, struct bridge_answer *ret, struct err *e)
 {
     char *args[] = {(char *)(uintptr_t) "info", NULL};
-    return call(libexec, args, NULL, 0, ret, e);
+    return call(h, args, NULL, 0, ret, e);
 }
 
 static int probe(char why[static 256])
@@ -105,7 +116,7 @@ static int probe(char why[static 256])
     struct bridge_answer a = {.version = 0};
     char subnet[NET_CIDR_TEXT];
     scoped_free char *libexec = conf_libexec();
-    if (ask_info(libexec, &a, &e) < 0) {
+    if (ask_info((struct helper){libexec, HELPER_MS}, &a, &e) < 0) {
         snprintf(why, 256, "%.255s", e.msg);
         return 0;
     }
@@ -147,12 +158,11 @@ static const char *pick_bridge(const struct network_config *n, const struct brid
     return NULL;
 }
 
-static int choose_bridge(const char *libexec, const struct network_config *n, char **ret,
-                         struct err *e)
+static int choose_bridge(struct helper h, const struct network_config *n, char **ret, struct err *e)
 {
     struct bridge_answer a = {.version = 0};
     const char *wanted = network_option(n, "bridge");
-    int r = ask_info(libexec, &a, e);
+    int r = ask_info(h, &a, e);
     if (r < 0)
         return r;
     const char *found = pick_bridge(n, &a);
@@ -181,7 +191,7 @@ int network_bridge_check(const struct network_config *n, struct err *e)
     scoped_free char *libexec = conf_libexec();
     scoped_free char *bridge = NULL;
     int r = refuse_internal(n, e);
-    return r < 0 ? r : choose_bridge(libexec, n, &bridge, e);
+    return r < 0 ? r : choose_bridge((struct helper){libexec, HELPER_MS}, n, &bridge, e);
 }
 
 /* eth0, eth1...: the first that no interface of the container has. */
@@ -285,7 +295,7 @@ static int attach(struct network_run *run, const struct network_target *t, struc
     if (r == 0)
         r = refuse_internal(&n, e);
     if (r == 0)
-        r = choose_bridge(run->conf->libexec, &n, &bridge, e);
+        r = choose_bridge(helper_of(run), &n, &bridge, e);
     if (r < 0)
         return err_add(e, r, "network %s", join->network);
     free_device(run, device);
@@ -297,7 +307,7 @@ static int attach(struct network_run *run, const struct network_target *t, struc
     strv_add(&args, device);
     if (join->ip)
         strv_addf(&args, "ip=%s", join->ip);
-    r = call(run->conf->libexec, args, &run->netns_fd, 1, &a, e);
+    r = call(helper_of(run), args, &run->netns_fd, 1, &a, e);
     if (r == 0) {
         remember(run, device, join->network, &a);
         network_bridge_notices(run, &a);
@@ -329,7 +339,7 @@ static void detach(struct network_run *run)
     strv_add(&args, slot ? "del" : "gc");
     if (slot)
         strv_add(&args, slot);
-    (void)!call(run->conf->libexec, args, NULL, 0, &a, &e);
+    (void)!call(helper_of(run), args, NULL, 0, &a, &e);
 }
 
 /* The slot lives in the kernel; nothing of ours is to be found again. */
@@ -362,7 +372,7 @@ void network_bridge_publish(struct network_run *run, const struct publish *v, si
             strv_addf(&args, "%d:%u", v[k].fd, v[k].port.ctr);
         }
         if (n_fds)
-            (void)!call(run->conf->libexec, args, fds, n_fds, &a, &e);
+            (void)!call(helper_of(run), args, fds, n_fds, &a, &e);
         return;
     }
 }
@@ -393,7 +403,7 @@ void network_bridge_collect(const char *libexec, const json_t *state)
     struct err e = ERR_INIT;
     struct bridge_answer a = {.version = 0};
     if (any)
-        (void)!call(libexec, args, NULL, 0, &a, &e);
+        (void)!call((struct helper){libexec, HELPER_MS}, args, NULL, 0, &a, &e);
 }
 
 const struct network_driver network_bridge = {

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/network/libnetwork.a
 src_network_libnetwork_a_SOURCES = src/network/network.h src/network/drivers-priv.h src/network/driver.c
 src_network_libnetwork_a_SOURCES += src/network/run.h src/network/session.h src/network/run.c \
-	src/network/process.c src/network/session.c
+	src/network/process.c src/network/session.c src/network/session-priv.h src/network/guard.c
 src_network_libnetwork_a_SOURCES += src/network/slirp.c src/network/slirp-options.c src/network/slirp-options.h
 src_network_libnetwork_a_SOURCES += src/network/bridge.c src/network/bridge-notice.c src/network/bridge.h
 src_network_libnetwork_a_SOURCES += src/network/host.c src/network/join.c src/network/none.c

@@ -80,7 +80,8 @@ struct network_driver {
      * driver's processes need not be told: they are ended by the session. */
     void (*detach)(struct network_run *run);
     /* One of its processes has ended though the container runs: another is started in its slot with
-     * what is kept there (after an adoption nothing may be). */
+     * what is kept there (after an adoption nothing may be). The supervisor waits: what takes time
+     * is left to message (network_process_expect). What fails is tried again later. */
     int (*revive)(struct network_run *run, struct network_process *p, struct err *e);
     /* Something arrived on p->ctl. 0; negative: it is of no use any more and is closed. */
     int (*message)(struct network_run *run, struct network_process *p);

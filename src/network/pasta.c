@@ -33,13 +33,13 @@
 /* --- what there is --- */
 
 /* Its help, on whichever of the two it prints it; owned, NULL when there is no such program. */
-static char *read_help(void)
+static char *read_help(int wait_ms)
 {
     char text[] = "exec " PASTA " --help 2>&1";
     char shell[] = "sh", flag[] = "-c";
     char *argv[] = {shell, flag, text, NULL};
     scoped_fd int fd = memfd_create("help", MFD_CLOEXEC);
-    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = fd, .timeout_ms = START_MS};
+    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = fd, .timeout_ms = wait_ms};
     char path[32];
     scoped_free char *help = NULL;
     if (fd < 0 || proc_run(&cmd, NULL) == 127)
@@ -69,7 +69,7 @@ static const char *missing(const char *help)
 
 static int probe(char why[static 256])
 {
-    scoped_free char *help = read_help();
+    scoped_free char *help = read_help(START_MS);
     const char *lacks = help ? missing(help) : NULL;
     if (!help)
         snprintf(why, 256, "pasta is not installed (package passt)");
@@ -105,7 +105,7 @@ static int inside(const struct network_plan *p, struct err *e)
 
 static int prepare(struct network_run *run, struct err *e)
 {
-    scoped_free char *help = read_help();
+    scoped_free char *help = read_help(START_MS);
     (void)run;
     if (!help)
         return err_hint(e, err_msg(e, ENOENT, "pasta is not installed"),
@@ -172,7 +172,8 @@ static int take_daemon(struct network_run *run, struct network_process *p, struc
 
 static int run_pasta(struct network_run *run, struct network_process *p, struct err *e)
 {
-    scoped_free char *help = read_help();
+    int wait_ms = run->patience_ms ? run->patience_ms : START_MS; /* the supervisor, in its loop */
+    scoped_free char *help = read_help(wait_ms);
     if (!help)
         return err_msg(e, ENOENT, "pasta is not installed any more");
     struct holder h;
@@ -181,7 +182,7 @@ static int run_pasta(struct network_run *run, struct network_process *p, struct 
         return r;
     scoped_free char *file = xasprintf("%s/%s/" PID_FILE, run->conf->run_root, run->id);
     scoped_strv char **argv = command(run, h.pid, file, help);
-    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = START_MS};
+    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = wait_ms};
     r = proc_run(&cmd, e);
     holder_end(&h);
     if (r > 0 && access(TUN, R_OK | W_OK) < 0)
@@ -310,7 +311,7 @@ static char *host_address(char *const *options, const char *help)
 
 bool pasta_maps_host(char *const *options)
 {
-    scoped_free char *help = read_help();
+    scoped_free char *help = read_help(START_MS);
     scoped_free char *address = host_address(options, help);
     return address;
 }
@@ -322,7 +323,7 @@ static int attach(struct network_run *run, const struct network_target *t, struc
     if (!p)
         return -EMFILE;
     int r = bring_up(run, p, e);
-    scoped_free char *help = r == 0 ? read_help() : NULL;
+    scoped_free char *help = r == 0 ? read_help(START_MS) : NULL;
     const char *dns = pasta_option(run->plan->options, "--dns-forward");
     free(run->host);
     run->host = host_address(run->plan->options, help);

@@ -62,6 +62,14 @@ static int execute(void *data)
     _exit(127);
 }
 
+/* Who does not take what we say holds nobody up. */
+static void unblock(int fd)
+{
+    int flags = fd >= 0 ? fcntl(fd, F_GETFL) : -1;
+    if (flags >= 0)
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
 static int start(struct network_run *run, struct network_process *p, const struct network_start *s,
                  struct err *e)
 {
@@ -94,6 +102,7 @@ static int start(struct network_run *run, struct network_process *p, const struc
     p->pidfd = take_fd(&pidfd);
     fd_close(&p->ctl);
     p->ctl = take_fd(&mine);
+    unblock(p->ctl);
     p->since_ns = time_monotonic_ns();
     return 0;
 }
@@ -167,6 +176,8 @@ struct network_process *network_process_adopt(struct network_run *run,
         p->ctl = sock_connect_at(run->run_fd, name, NULL);
     if (p && p->ctl < 0)
         p->ctl = -1;
+    if (p)
+        unblock(p->ctl);
     return p;
 }
 
@@ -178,8 +189,25 @@ struct network_process *network_process_find(struct network_run *run, const char
     return NULL;
 }
 
+void network_process_expect(struct network_process *p, int ms)
+{
+    p->starting = true;
+    p->due_ns = time_monotonic_ns() + (int64_t)ms * 1000000;
+}
+
+void network_process_answered(struct network_process *p)
+{
+    if (!p->starting)
+        return;
+    p->starting = false;
+    p->due_ns = 0;
+    p->tries = 0;
+}
+
 void network_process_stop(struct network_process *p)
 {
+    p->starting = false;
+    p->due_ns = 0;
     fd_close(&p->ctl);
     if (p->pidfd >= 0) {
         pidfd_signal(p->pidfd, SIGKILL);

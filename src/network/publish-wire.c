@@ -6,10 +6,9 @@
 
 #include "base/scoped.h"
 #include "base/str.h"
+#include "base/timefmt.h"
 #include "network/publish.h"
 #include "sys/sock.h"
-
-#define ANSWER_MS 10000
 
 union reply {
     struct wire_head head;
@@ -18,24 +17,63 @@ union reply {
     char raw[WIRE_MAX];
 };
 
-/* The next packet; what is shorter than a message of its type reads as zeros. Its size or -errno.
- */
-static ssize_t take(int ctl, union reply *ret, int fds[SOCK_MAX_FDS], struct err *e)
+/* Until then, or -ETIMEDOUT. */
+static int await(int fd, short events, int64_t end_ns, struct err *e)
 {
-    struct pollfd p = {.fd = ctl, .events = POLLIN};
+    struct pollfd p = {.fd = fd, .events = events};
     int r;
-    do
-        r = poll(&p, 1, ANSWER_MS);
-    while (r < 0 && errno == EINTR);
-    if (r == 0)
-        return err_msg(e, ETIMEDOUT, "rootlet-ports does not answer");
-    memset(ret, 0, sizeof(*ret));
-    ssize_t n = sock_recv(ctl, ret, sizeof(*ret) - 1, fds);
-    if (n == 0)
-        return err_msg(e, ECONNRESET, "rootlet-ports has ended");
-    if (n > 0 && n < (ssize_t)sizeof(ret->head))
-        n = -EPROTO;
-    return n < 0 ? err_set(e, (int)-n, "read from rootlet-ports") : n;
+    do {
+        int64_t left = (end_ns - time_monotonic_ns() + 999999) / 1000000;
+        r = poll(&p, 1, left > 0 ? (int)left : 0);
+    } while (r < 0 && errno == EINTR);
+    return r > 0 ? 0
+                 : err_hint(e, err_msg(e, ETIMEDOUT, "rootlet-ports does not answer"),
+                            "is it stopped, or the machine overloaded?");
+}
+
+static int64_t patience(const struct publish_peer *to)
+{
+    return time_monotonic_ns() + (int64_t)to->wait_ms * 1000000;
+}
+
+/* Is it the end of an answer? Of a list there is more. */
+static bool is_last(const union reply *m)
+{
+    return m->head.type == WIRE_OK || m->head.type == WIRE_ERROR ||
+           m->head.type == WIRE_PORTS_STATS;
+}
+
+static void drop_rights(int fds[SOCK_MAX_FDS])
+{
+    for (size_t i = 0; fds && i < SOCK_MAX_FDS; i++)
+        fd_close(&fds[i]);
+}
+
+/* The next packet of the last answer that is owed; what is shorter than a message of its type reads
+ * as zeros. Its size or -errno. */
+static ssize_t take(struct publish_peer *to, union reply *ret, int fds[SOCK_MAX_FDS], struct err *e)
+{
+    int64_t end_ns = patience(to);
+    for (;;) {
+        int r = await(to->fd, POLLIN, end_ns, e);
+        if (r < 0) {
+            to->wait_ms = 0;
+            return r;
+        }
+        memset(ret, 0, sizeof(*ret));
+        ssize_t n = sock_recv(to->fd, ret, sizeof(*ret) - 1, fds);
+        if (n == 0)
+            return err_msg(e, ECONNRESET, "rootlet-ports has ended");
+        if (n > 0 && n < (ssize_t)sizeof(ret->head))
+            n = -EPROTO;
+        if (n < 0)
+            return err_set(e, (int)-n, "read from rootlet-ports");
+        bool mine = to->owed == 1 && ret->head.type != WIRE_EVENT;
+        to->owed -= is_last(ret);
+        if (mine)
+            return n;
+        drop_rights(fds);
+    }
 }
 
 static int refused(union reply *m, struct err *e)
@@ -46,24 +84,26 @@ static int refused(union reply *m, struct err *e)
     return err_msg(e, error, "%s", text);
 }
 
-static int put(int ctl, const void *message, size_t size, const int *fds, size_t n_fds,
-               struct err *e)
+static int put(struct publish_peer *to, const void *message, size_t size, const int *fds,
+               size_t n_fds, struct err *e)
 {
-    int r = sock_send(ctl, message, size, fds, n_fds);
-    if (r == -EAGAIN) {
-        struct pollfd p = {.fd = ctl, .events = POLLOUT};
-        poll(&p, 1, ANSWER_MS);
-        r = sock_send(ctl, message, size, fds, n_fds);
-    }
-    return r < 0 ? err_set(e, -r, "write to rootlet-ports") : 0;
+    int64_t end_ns = patience(to);
+    int r, waited = 0;
+    while ((r = sock_send(to->fd, message, size, fds, n_fds)) == -EAGAIN && waited == 0)
+        waited = await(to->fd, POLLOUT, end_ns, e);
+    if (r == 0)
+        to->owed++;
+    return waited < 0 ? waited : r < 0 ? err_set(e, -r, "write to rootlet-ports") : 0;
 }
 
-static int ask(int ctl, const void *message, size_t size, const int *fds, size_t n_fds,
-               struct err *e)
+static int ask(struct publish_peer *to, const void *message, size_t size, const int *fds,
+               size_t n_fds, struct err *e)
 {
     scoped_free union reply *m = xmalloc(sizeof(*m));
-    int r = put(ctl, message, size, fds, n_fds, e);
-    ssize_t n = r < 0 ? r : take(ctl, m, NULL, e);
+    int r = put(to, message, size, fds, n_fds, e);
+    if (r < 0 || to->later)
+        return r;
+    ssize_t n = take(to, m, NULL, e);
     if (n < 0)
         return (int)n;
     return m->head.type == WIRE_OK      ? 0
@@ -85,17 +125,18 @@ static struct wire_ports_start start_message(uint32_t type, const struct publish
     return m;
 }
 
-int publish_send_start(int ctl, const struct publish_addresses *a, const int fds[static 4],
-                       struct err *e)
+int publish_send_start(struct publish_peer *to, const struct publish_addresses *a,
+                       const int fds[static 4], struct err *e)
 {
     struct wire_ports_start m = start_message(WIRE_PORTS_START, a);
-    return ask(ctl, &m, sizeof(m), fds, 4, e);
+    return ask(to, &m, sizeof(m), fds, 4, e);
 }
 
-int publish_send_addresses(int ctl, const struct publish_addresses *a, struct err *e)
+int publish_send_addresses(struct publish_peer *to, const struct publish_addresses *a,
+                           struct err *e)
 {
     struct wire_ports_start m = start_message(WIRE_PORTS_ADDRESSES, a);
-    return ask(ctl, &m, sizeof(m), NULL, 0, e);
+    return ask(to, &m, sizeof(m), NULL, 0, e);
 }
 
 static struct wire_ports_port port_message(uint32_t type, const struct net_port *p)
@@ -109,16 +150,16 @@ static struct wire_ports_port port_message(uint32_t type, const struct net_port 
     return m;
 }
 
-int publish_send_add(int ctl, const struct publish *p, struct err *e)
+int publish_send_add(struct publish_peer *to, const struct publish *p, struct err *e)
 {
     struct wire_ports_port m = port_message(WIRE_PORTS_ADD, &p->port);
-    return ask(ctl, &m, sizeof(m), &p->fd, 1, e);
+    return ask(to, &m, sizeof(m), &p->fd, 1, e);
 }
 
-int publish_send_remove(int ctl, const struct net_port *p, struct err *e)
+int publish_send_remove(struct publish_peer *to, const struct net_port *p, struct err *e)
 {
     struct wire_ports_port m = port_message(WIRE_PORTS_REMOVE, p);
-    return ask(ctl, &m, sizeof(m), NULL, 0, e);
+    return ask(to, &m, sizeof(m), NULL, 0, e);
 }
 
 static void keep_item(const union reply *m, int *fd, struct publish **v, size_t *n)
@@ -136,21 +177,20 @@ static void keep_item(const union reply *m, int *fd, struct publish **v, size_t 
     publish_append(v, n, one);
 }
 
-int publish_ask_list(int ctl, struct publish **ret, size_t *ret_n, struct err *e)
+int publish_ask_list(struct publish_peer *to, struct publish **ret, size_t *ret_n, struct err *e)
 {
     scoped_free union reply *m = xmalloc(sizeof(*m));
     struct wire_head question = {.type = WIRE_PORTS_LIST};
     struct publish *v = NULL;
     size_t n = 0;
-    int fds[SOCK_MAX_FDS];
-    int r = put(ctl, &question, sizeof(question), NULL, 0, e);
+    int fds[SOCK_MAX_FDS] = {-1, -1, -1, -1};
+    int r = put(to, &question, sizeof(question), NULL, 0, e);
     while (r == 0) {
-        ssize_t got = take(ctl, m, fds, e);
+        ssize_t got = take(to, m, fds, e);
         r = got < 0 ? (int)got : m->head.type == WIRE_ERROR ? refused(m, e) : 0;
         if (got > 0 && m->head.type == WIRE_PORTS_ADD && fds[0] >= 0)
             keep_item(m, &fds[0], &v, &n);
-        for (size_t i = 0; got >= 0 && i < SOCK_MAX_FDS; i++)
-            fd_close(&fds[i]);
+        drop_rights(fds);
         if (r == 0 && m->head.type == WIRE_OK)
             break;
     }
@@ -163,12 +203,12 @@ int publish_ask_list(int ctl, struct publish **ret, size_t *ret_n, struct err *e
     return 0;
 }
 
-int publish_ask_stats(int ctl, struct wire_ports_stats *ret, struct err *e)
+int publish_ask_stats(struct publish_peer *to, struct wire_ports_stats *ret, struct err *e)
 {
     scoped_free union reply *m = xmalloc(sizeof(*m));
     struct wire_head question = {.type = WIRE_PORTS_STATS};
-    int r = put(ctl, &question, sizeof(question), NULL, 0, e);
-    ssize_t n = r < 0 ? r : take(ctl, m, NULL, e);
+    int r = put(to, &question, sizeof(question), NULL, 0, e);
+    ssize_t n = r < 0 ? r : take(to, m, NULL, e);
     if (n < 0)
         return (int)n;
     if (m->head.type != WIRE_PORTS_STATS)

@@ -36,18 +36,26 @@ char **publish_texts(const struct publish *v, size_t n);
 /* Is fd such a socket, bound to the port of the host that p says? 0 or -EINVAL. */
 int publish_check(int fd, const struct net_port *p, struct err *e);
 
-/* Talking to rootlet-ports over its connection. Each waits (some seconds) for the answer.
- *
+/* Talking to rootlet-ports over its connection. It answers in order: what has not been waited for
+ * long enough is owed, and is passed over when it comes. */
+struct publish_peer {
+    int fd, wait_ms; /* for each answer; none is waited for any more after one was missing */
+    bool later; /* nothing is waited for but room: answers come to who watches the connection */
+    unsigned owed;
+};
+enum { PUBLISH_ANSWER_MS = 10000 }; /* where nobody else waits meanwhile */
+/*
  * start is the first: addresses with fds {pidfd of the init, user namespace, network namespace,
  * listening socket}; all stay the caller's. It answers when it can take ports. */
 struct publish_addresses {
     struct net_addr address4, gateway4, address6, gateway6; /* family 0: none */
 };
-int publish_send_start(int ctl, const struct publish_addresses *a, const int fds[static 4],
-                       struct err *e);
-int publish_send_addresses(int ctl, const struct publish_addresses *a, struct err *e);
-int publish_send_add(int ctl, const struct publish *p, struct err *e);
-int publish_send_remove(int ctl, const struct net_port *p, struct err *e);
+int publish_send_start(struct publish_peer *to, const struct publish_addresses *a,
+                       const int fds[static 4], struct err *e);
+int publish_send_addresses(struct publish_peer *to, const struct publish_addresses *a,
+                           struct err *e);
+int publish_send_add(struct publish_peer *to, const struct publish *p, struct err *e);
+int publish_send_remove(struct publish_peer *to, const struct net_port *p, struct err *e);
 /* The ports that it has, with their sockets: for a supervisor that adopts. */
-int publish_ask_list(int ctl, struct publish **ret, size_t *ret_n, struct err *e);
-int publish_ask_stats(int ctl, struct wire_ports_stats *ret, struct err *e);
+int publish_ask_list(struct publish_peer *to, struct publish **ret, size_t *ret_n, struct err *e);
+int publish_ask_stats(struct publish_peer *to, struct wire_ports_stats *ret, struct err *e);

@@ -57,18 +57,32 @@ static struct publish_addresses addresses(const struct network_run *run)
     return a;
 }
 
-static int serve(struct network_run *run, struct network_process *p, struct err *e)
+/* What is said to the process; it is owed what was not waited for. */
+static struct publish_peer begin(const struct network_run *run, const struct network_process *p)
+{
+    int ms = run->patience_ms ? run->patience_ms : PUBLISH_ANSWER_MS;
+    return (struct publish_peer){.fd = p->ctl, .wait_ms = ms, .owed = p->owed};
+}
+
+/* later: of a run that goes on meanwhile, the answers come by message. */
+static int serve(struct network_run *run, struct network_process *p, bool later, struct err *e)
 {
     scoped_fd int listener = network_listen(run, WHAT, e);
     if (listener < 0)
         return listener;
     struct publish_addresses a = addresses(run);
     const int fds[] = {run->init_fd, run->userns_fd, run->netns_fd, listener};
-    int r = publish_send_start(p->ctl, &a, fds, e);
+    p->owed = 0;
+    struct publish_peer to = begin(run, p);
+    to.later = later;
+    int r = publish_send_start(&to, &a, fds, e);
     for (size_t i = 0; r == 0 && i < run->n_publish; i++)
-        r = publish_send_add(p->ctl, &run->publish[i], e);
+        r = publish_send_add(&to, &run->publish[i], e);
+    p->owed = to.owed;
     if (r == 0)
         network_bridge_publish(run, run->publish, run->n_publish);
+    if (r == 0 && later)
+        network_process_expect(p, PUBLISH_ANSWER_MS);
     return r < 0 ? err_add(e, r, "publish ports") : 0;
 }
 
@@ -78,7 +92,7 @@ static int attach(struct network_run *run, const struct network_target *t, struc
 {
     (void)t;
     struct network_process *p = network_process_start(run, network_ports_driver(), &program, e);
-    return p ? serve(run, p, e) : -EIO;
+    return p ? serve(run, p, false, e) : -EIO;
 }
 
 static void detach(struct network_run *run)
@@ -124,19 +138,37 @@ static int bind_again(struct network_run *run, struct err *e)
 static int revive(struct network_run *run, struct network_process *p, struct err *e)
 {
     int r = network_process_again(run, p, &program, e);
-    return r == 0 ? serve(run, p, e) : r;
+    return r == 0 ? serve(run, p, true, e) : r;
+}
+
+/* Of a port that the process before had served. */
+static void tell_refusal(struct network_run *run, const char *why)
+{
+    scoped_strv char **attributes = NULL;
+    char text[512];
+    err_escape(text, sizeof(text), why);
+    strv_addf(&attributes, "process=" WHAT);
+    strv_addf(&attributes, "reason=%s", text);
+    if (run->event)
+        run->event(run->event_data, "network_failed", attributes);
 }
 
 static int message(struct network_run *run, struct network_process *p)
 {
-    char text[WIRE_MAX];
-    ssize_t n = sock_recv(p->ctl, text, sizeof(text), NULL);
+    scoped_free char *text = xcalloc(1, WIRE_MAX + 1);
+    ssize_t n = sock_recv(p->ctl, text, WIRE_MAX, NULL);
     struct wire_head head;
     if (n < (ssize_t)sizeof(head))
-        return -ECONNRESET;
+        return n == -EAGAIN ? 0 : -ECONNRESET;
     memcpy(&head, text, sizeof(head));
-    if (head.type == WIRE_EVENT)
+    if (head.type == WIRE_EVENT) {
         network_run_event(run, text + sizeof(head), (size_t)n - sizeof(head));
+    } else if ((head.type == WIRE_OK || head.type == WIRE_ERROR) && p->owed > 0) {
+        if (head.type == WIRE_ERROR && p->starting)
+            tell_refusal(run, text + sizeof(head));
+        if (--p->owed == 0)
+            network_process_answered(p);
+    }
     return 0;
 }
 
@@ -146,8 +178,9 @@ static int adopt(struct network_run *run, const struct network_state *st, struct
     struct network_process *p = network_process_adopt(run, network_ports_driver(), WHAT, st, e);
     if (!p)
         return -EMFILE;
+    struct publish_peer to = begin(run, p);
     if (p->pidfd >= 0 && p->ctl >= 0 &&
-        publish_ask_list(p->ctl, &run->publish, &run->n_publish, NULL) == 0)
+        publish_ask_list(&to, &run->publish, &run->n_publish, NULL) == 0)
         return 0;
     network_process_end(p);
     int r = bind_again(run, e);
@@ -191,18 +224,33 @@ static struct network_process *server(struct network_run *run, struct err *e)
     return network_process_find(run, WHAT);
 }
 
+/* All or none. One whose answer is missing may be taken later: it is taken back after it. */
+static int send_all(struct network_run *run, struct network_process *p, const struct publish *v,
+                    size_t n, struct err *e)
+{
+    struct publish_peer to = begin(run, p);
+    size_t sent = 0;
+    int r = 0;
+    while (r == 0 && sent < n)
+        r = publish_send_add(&to, &v[sent++], e);
+    if (r < 0 && r != -ETIMEDOUT)
+        sent--;
+    while (r < 0 && sent-- > 0)
+        (void)!publish_send_remove(&to, &v[sent].port, NULL);
+    p->owed = to.owed;
+    return r;
+}
+
 int network_publish_add(struct network_run *run, const char *text, struct err *e)
 {
     char *const texts[] = {(char *)(uintptr_t)text, NULL};
     struct publish *more = NULL;
-    size_t n = 0, sent = 0;
+    size_t n = 0;
     struct network_process *p = server(run, e);
     int r = p ? publish_bind(texts, run->port_holder, run->event_data, &more, &n, e) : -EIO;
-    while (r == 0 && sent < n && (r = publish_send_add(p->ctl, &more[sent], e)) == 0)
-        sent++;
-    if (r < 0) { /* all or none */
-        while (sent-- > 0)
-            (void)!publish_send_remove(p->ctl, &more[sent].port, NULL);
+    if (r == 0)
+        r = send_all(run, p, more, n, e);
+    if (r < 0) {
         publish_free(more, n);
         return r;
     }
@@ -230,6 +278,9 @@ int network_publish_remove(struct network_run *run, const char *text, struct err
     if (n < 0)
         return n;
     size_t kept = 0, gone = 0;
+    struct publish_peer to = {.fd = -1};
+    if (p)
+        to = begin(run, p);
     for (size_t i = 0; i < run->n_publish; i++) {
         struct publish *one = &run->publish[i];
         if (!net_port_means(&want[0], &one->port) &&
@@ -237,11 +288,13 @@ int network_publish_remove(struct network_run *run, const char *text, struct err
             run->publish[kept++] = *one;
             continue;
         }
-        if (p && p->ctl >= 0)
-            (void)!publish_send_remove(p->ctl, &one->port, NULL);
+        if (to.fd >= 0)
+            (void)!publish_send_remove(&to, &one->port, NULL);
         fd_close(&one->fd);
         gone++;
     }
+    if (p)
+        p->owed = to.owed;
     run->n_publish = kept;
     show(run);
     return gone ? 0 : err_msg(e, ENOENT, "%s is not published", text);
@@ -251,6 +304,9 @@ void network_publish_follow(struct network_run *run)
 {
     struct network_process *p = network_process_find(run, WHAT);
     struct publish_addresses a = addresses(run);
-    if (p && p->ctl >= 0)
-        (void)!publish_send_addresses(p->ctl, &a, NULL);
+    if (!p || p->ctl < 0)
+        return;
+    struct publish_peer to = begin(run, p);
+    (void)!publish_send_addresses(&to, &a, NULL);
+    p->owed = to.owed;
 }

@@ -61,6 +61,10 @@ struct network_process {
     bool adopted;           /* no child of ours */
     int64_t since_ns;       /* begun then, monotonic */
     unsigned restarts;      /* in a row, each soon after the one before */
+    unsigned tries;         /* to revive it, that have failed */
+    int64_t due_ns;         /* when the next one is, or (starting) until when it has to answer; 0 */
+    bool starting;          /* it was begun again and has not answered yet */
+    unsigned owed;          /* answers of it that nobody waits for any more */
 };
 
 struct network_run {
@@ -135,6 +139,10 @@ struct network_process *network_process_adopt(struct network_run *run,
                                               const struct network_driver *d, const char *what,
                                               const struct network_state *st, struct err *e);
 struct network_process *network_process_find(struct network_run *run, const char *what);
+/* Begun by revive, it has to answer within that time, or it is killed and begun once more; the
+ * driver's message says when it has. */
+void network_process_expect(struct network_process *p, int ms);
+void network_process_answered(struct network_process *p);
 /* Kills it and reaps it. What is kept stays: to close the last descriptor of a network device takes
  * the kernel ten milliseconds. */
 void network_process_stop(struct network_process *p);

@@ -13,30 +13,11 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "base/timefmt.h"
-#include "network/drivers-priv.h"
 #include "network/resolv.h"
+#include "network/session-priv.h"
 
-/* A process that ends again and again so soon is not started any more. */
-#define SOON_NS (30 * INT64_C(1000000000))
-#define RESTARTS_MAX 5
-#define PARTS_MAX 16
 #define ADOPTION_MS 10000 /* a command waits for it half a minute */
 #define IN_LOOP_MS 2000   /* all else waits meanwhile: signals, logs, stop */
-
-/* A driver at work: that of the plan, those of its networks, that of the published ports. */
-struct part {
-    const struct network_driver *driver;
-    size_t join;
-    bool attached;
-};
-
-struct network_session {
-    struct network_run run;
-    struct network_plan plan; /* a copy: joins change while it runs */
-    char *name, *hostname;
-    struct part part[PARTS_MAX];
-    size_t n_parts;
-};
 
 static int add_part(struct network_session *n, const struct network_driver *d, size_t join,
                     struct err *e)
@@ -87,6 +68,7 @@ static struct network_session *session_new(const struct network_request *req)
                                   .port_holder = req->port_holder,
                                   .pod_names = req->pod_names,
                                   .event_data = req->event_data};
+    n->timer_fd = -1;
     n->run.name = n->name = xstrdup(req->name);
     n->run.hostname = n->hostname = xstrdup(req->hostname);
     /* A copy by way of the document: the plan of the record is borrowed, ours changes. */
@@ -152,37 +134,6 @@ int network_session_attach(void *session, const struct network_target *t, struct
 
 /* --- after the death of a supervisor --- */
 
-static void tell(struct network_session *n, const char *action, const char *what, const char *why)
-{
-    scoped_strv char **attributes = NULL;
-    strv_addf(&attributes, "process=%s", what);
-    if (why)
-        strv_addf(&attributes, "reason=%s", why);
-    if (n->run.event)
-        n->run.event(n->run.event_data, action, attributes);
-}
-
-static void revive(struct network_session *n, struct network_process *p, const char *why)
-{
-    struct err e = ERR_INIT;
-    bool soon = time_monotonic_ns() - p->since_ns < SOON_NS;
-    p->restarts = soon ? p->restarts + 1 : 1;
-    n->run.join = p->join;
-    scoped_free char *what = xstrdup(p->what);
-    if (p->restarts > RESTARTS_MAX)
-        err_msg(&e, EAGAIN, "it ended %u times within a short time, the last time with %s",
-                p->restarts, why);
-    else if (!p->driver->revive)
-        err_msg(&e, ENOTSUP, "it has ended with %s", why);
-    else if (p->driver->revive(&n->run, p, &e) == 0) {
-        p->since_ns = time_monotonic_ns();
-        tell(n, "network_restart", what, why);
-        return;
-    }
-    network_process_end(p);
-    tell(n, "network_failed", what, e.msg);
-}
-
 /* First the descriptors, then the look: what was opened counts if the process still lives. */
 static int open_target(struct network_run *run, pid_t pid, int pidfd, struct err *e)
 {
@@ -216,17 +167,7 @@ static void adopt_part(struct network_session *n, struct part *p, const struct n
     else if (!network_process_adopt(&n->run, d, d->name, st, &e))
         r = -EMFILE;
     if (r < 0)
-        tell(n, "network_failed", d->name, e.msg);
-}
-
-/* What has ended while nobody looked. */
-static void revive_dead(struct network_session *n)
-{
-    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
-        struct network_process *p = &n->run.process[i];
-        if (p->what && p->pidfd < 0 && p->ctl < 0)
-            revive(n, p, "its supervisor");
-    }
+        network_session_tell(n, "network_failed", d->name, e.msg);
 }
 
 int network_session_adopt(const struct network_request *req, const struct network_was *was,
@@ -247,7 +188,7 @@ int network_session_adopt(const struct network_request *req, const struct networ
     for (size_t i = 0; r == 0 && i < n->n_parts; i++)
         adopt_part(n, &n->part[i], &st);
     if (r == 0)
-        revive_dead(n);
+        network_session_revive(n);
     n->run.patience_ms = IN_LOOP_MS;
     network_state_release(&st);
     if (r < 0 || n->n_parts == 0)
@@ -345,19 +286,6 @@ char **network_session_networks(const struct network_session *n)
     return names;
 }
 
-size_t network_session_watch(const struct network_session *n, int ret[NETWORK_FDS])
-{
-    size_t count = 0;
-    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
-        const struct network_process *p = &n->run.process[i];
-        if (p->what && p->pidfd >= 0)
-            ret[count++] = p->pidfd;
-        if (p->what && p->ctl >= 0)
-            ret[count++] = p->ctl;
-    }
-    return count;
-}
-
 size_t network_session_pids(const struct network_session *n, pid_t ret[NETWORK_PROCESSES])
 {
     size_t count = 0;
@@ -375,72 +303,6 @@ bool network_session_owns(const struct network_session *n, pid_t pid)
         if (n->run.process[i].what && n->run.process[i].pid == pid)
             return true;
     return false;
-}
-
-/* --- what happens --- */
-
-/* With the container its network ends: that is no reason to start anything. */
-static bool init_lives(const struct network_session *n)
-{
-    return n->run.init_fd >= 0 && pidfd_poll(n->run.init_fd, 0) == 0;
-}
-
-static void process_ended(struct network_session *n, struct network_process *p)
-{
-    int status = 0;
-    scoped_free char *why = NULL;
-    if (p->adopted || p->pidfd < 0 || pidfd_wait(p->pidfd, &status) < 0)
-        why = xstrdup("an unknown status");
-    else
-        why = WIFSIGNALED(status) ? xstrdup(signal_name(WTERMSIG(status)))
-                                  : xasprintf("exit status %d", WEXITSTATUS(status));
-    fd_close(&p->pidfd);
-    fd_close(&p->ctl);
-    p->pid = 0;
-    p->adopted = false;
-    if (init_lives(n))
-        revive(n, p, why);
-    else
-        network_process_end(p);
-}
-
-static int process_says(struct network_session *n, struct network_process *p)
-{
-    n->run.join = p->join;
-    int r = p->driver->message ? p->driver->message(&n->run, p) : -ECONNRESET;
-    if (r >= 0)
-        return r;
-    fd_close(&p->ctl);
-    /* It serves others as well, and has ended for us. */
-    if (p->pidfd < 0)
-        process_ended(n, p);
-    return 1;
-}
-
-/* What one of them leads to may change all others: then the loop comes again. */
-int network_session_ready(struct network_session *n)
-{
-    struct pollfd fds[NETWORK_FDS];
-    int watched[NETWORK_FDS];
-    size_t count = network_session_watch(n, watched);
-    for (size_t i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = watched[i], .events = POLLIN};
-    if (poll(fds, count, 0) <= 0)
-        return 0;
-    for (size_t i = 0; i < NETWORK_PROCESSES; i++) {
-        struct network_process *p = &n->run.process[i];
-        for (size_t k = 0; p->what && k < count; k++) {
-            if (!fds[k].revents)
-                continue;
-            if (fds[k].fd == p->ctl)
-                return process_says(n, p);
-            if (fds[k].fd == p->pidfd) {
-                process_ended(n, p);
-                return 1;
-            }
-        }
-    }
-    return 0;
 }
 
 /* --- changes while it runs --- */
@@ -516,6 +378,7 @@ static void session_free(struct network_session *n)
     fd_close(&run->netns_fd);
     fd_close(&run->userns_fd);
     fd_close(&run->init_fd);
+    fd_close(&n->timer_fd);
     network_plan_release(&n->plan);
     free(n->name);
     free(n->hostname);

@@ -42,7 +42,7 @@ char **network_session_ports(const struct network_session *n);
 char **network_session_networks(const struct network_session *n);
 /* The descriptors to be watched for input: pidfds of its processes and connections to them. ret
  * has room for NETWORK_FDS. They change with every call that takes a session that is not const. */
-enum { NETWORK_FDS = 2 * NETWORK_PROCESSES };
+enum { NETWORK_FDS = 2 * NETWORK_PROCESSES + 1 };
 size_t network_session_watch(const struct network_session *n, int ret[NETWORK_FDS]);
 /* Some of them are ready. 1: something of the state has changed; 0: nothing has. */
 int network_session_ready(struct network_session *n);

@@ -19,7 +19,7 @@
 #include "sys/rtnl.h"
 #include "sys/tap.h"
 
-enum { KEEP_DEVICE, START_MS = 20000, RESOLVER_MAX = 8192 };
+enum { KEEP_DEVICE, START_MS = 20000, AGAIN_MS = 10000, RESOLVER_MAX = 8192 };
 #define WHAT "slirp"
 #define PROGRAM "rootlet-slirp"
 
@@ -239,9 +239,7 @@ static int send_start(struct network_run *run, struct network_process *p,
         return err_msg(e, E2BIG, "the egress rules are too long");
     int fds[] = {p->keep[KEEP_DEVICE], run->init_fd, listener};
     int r = sock_send(p->ctl, msg, size, fds, N_ELEMENTS(fds));
-    if (r < 0)
-        return err_set(e, -r, "tell " PROGRAM " what to do");
-    return wait_ready(p->ctl, e);
+    return r < 0 ? err_set(e, -r, "tell " PROGRAM " what to do") : 0;
 }
 
 static int give_device(struct network_run *run, struct network_process *p, struct slirp_options *o,
@@ -263,6 +261,8 @@ static int attach(struct network_run *run, const struct network_target *t, struc
         r = give_device(run, p, &o, e);
     if (r == 0)
         r = send_start(run, p, &o, e);
+    if (r == 0)
+        r = wait_ready(p->ctl, e);
     if (r == 0)
         describe(run, &o);
     return r < 0 ? err_add(e, r, "user-mode network") : 0;
@@ -286,7 +286,11 @@ static int revive(struct network_run *run, struct network_process *p, struct err
         o.packet = is_packet(p->keep[KEEP_DEVICE]);
     if (r == 0)
         r = start_process(run, p, e);
-    return r == 0 ? send_start(run, p, &o, e) : r;
+    if (r == 0)
+        r = send_start(run, p, &o, e);
+    if (r == 0)
+        network_process_expect(p, AGAIN_MS);
+    return r;
 }
 
 static int message(struct network_run *run, struct network_process *p)
@@ -297,8 +301,10 @@ static int message(struct network_run *run, struct network_process *p)
     ssize_t n = sock_recv(p->ctl, buf, sizeof(buf), fds);
 
     if (n < (ssize_t)sizeof(head))
-        return n < 0 ? (int)n : -ECONNRESET;
+        return n == -EAGAIN ? 0 : n < 0 ? (int)n : -ECONNRESET;
     memcpy(&head, buf, sizeof(head));
+    if (head.type == WIRE_OK)
+        network_process_answered(p);
     if (head.type == WIRE_EVENT)
         network_run_event(run, buf + sizeof(head), (size_t)n - sizeof(head));
     if (head.type == WIRE_OK && fds[0] >= 0 && p->keep[KEEP_DEVICE] < 0)

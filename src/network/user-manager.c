@@ -14,6 +14,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
+#include "base/timefmt.h"
 #include "network/store.h"
 #include "network/user-priv.h"
 #include "network/user.h"
@@ -25,7 +26,6 @@
 #define STALE_TRIES 30  /* longer than one without members stays */
 #define PAUSE_MS 50     /* one that ends holds its lock as long */
 #define ANSWER_MS 30000 /* with a scope to be made on a slow machine */
-#define FRESH_MS 10000  /* for that at least, of a process that was just started */
 
 extern char **environ;
 
@@ -165,35 +165,53 @@ static int start(const struct network_run *run, const char *name, int dirfd, str
     return r < 0 ? r : take_fd(&ours);
 }
 
-static int patience(const struct network_run *run, bool fresh)
+/* In a supervisor's loop no longer for one that was just started: it is asked again later. */
+static int patience(const struct network_run *run)
 {
-    int ms = run && run->patience_ms ? run->patience_ms : ANSWER_MS;
-    return fresh && ms < FRESH_MS ? FRESH_MS : ms;
+    return run && run->patience_ms ? run->patience_ms : ANSWER_MS;
+}
+
+/* The next answer to q, while there is time; what is to older requests, whose time was over, and
+ * events are passed over. Its size or -errno. */
+static ssize_t receive(int fd, uint32_t serial, int wait_ms, struct wire_network_reply *ret,
+                       int fds[SOCK_MAX_FDS])
+{
+    int64_t end_ns = time_monotonic_ns() + (int64_t)wait_ms * 1000000;
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int64_t left = (end_ns - time_monotonic_ns() + 999999) / 1000000;
+        int r = poll(&p, 1, left > 0 ? (int)left : 0);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            return -ETIMEDOUT;
+        ssize_t n = sock_recv(fd, ret, sizeof(*ret), fds);
+        if (n <= 0)
+            return -ECONNRESET;
+        if (n == (ssize_t)sizeof(*ret) && ret->head.type != WIRE_EVENT && ret->serial == serial)
+            return n;
+        for (size_t i = 0; i < SOCK_MAX_FDS; i++)
+            fd_close(&fds[i]);
+    }
 }
 
 /* 0: an answer. -ECONNRESET: it has ended, and another try may be better. */
-static int ask(int fd, const struct wire_network_request *q, const int along[2], int wait_ms,
+static int ask(int fd, struct wire_network_request *q, const int along[2], int wait_ms,
                struct user_lease *l, struct err *e)
 {
+    static uint32_t serial;
     int fds[SOCK_MAX_FDS];
     size_t n_along = (size_t)(along[0] >= 0) + (along[1] >= 0);
+    q->serial = ++serial;
     if (sock_send(fd, q, sizeof(*q), along, n_along) < 0)
         return -ECONNRESET;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    ssize_t n;
-    do {
-        if (poll(&p, 1, wait_ms) != 1)
-            return err_hint(e, err_msg(e, ETIMEDOUT, "its process gives no answer"),
-                            "is rootlet-network stopped or overloaded? After its end the members "
-                            "begin another one");
-        n = sock_recv(fd, &l->reply, sizeof(l->reply), fds);
-        if (n <= 0)
-            return -ECONNRESET;
-        if (n == (ssize_t)sizeof(l->reply))
-            break;
-        for (size_t i = 0; i < SOCK_MAX_FDS; i++)
-            fd_close(&fds[i]); /* an event */
-    } while (true);
+    ssize_t n = receive(fd, q->serial, wait_ms, &l->reply, fds);
+    if (n == -ETIMEDOUT)
+        return err_hint(e, err_msg(e, ETIMEDOUT, "its process gives no answer"),
+                        "is rootlet-network stopped or overloaded? After its end the members "
+                        "begin another one");
+    if (n < 0)
+        return (int)n;
     for (size_t i = 0; i < SOCK_MAX_FDS; i++) {
         if (i < 2 && fds[i] >= 0) {
             fd_close(&l->space[i]);
@@ -210,7 +228,7 @@ static int ask(int fd, const struct wire_network_request *q, const int along[2],
     return l->reply.err.errnum > 0 ? -l->reply.err.errnum : -EPROTO;
 }
 
-int user_exchange(const struct network_run *run, const struct wire_network_request *q,
+int user_exchange(const struct network_run *run, struct wire_network_request *q,
                   struct user_lease *l, struct err *e)
 {
     scoped_free char *sub = path_join("networks", q->network.name);
@@ -220,11 +238,12 @@ int user_exchange(const struct network_run *run, const struct wire_network_reque
     for (int i = 0; r == -ECONNRESET && i < TRIES; i++) {
         struct err why = ERR_INIT;
         scoped_fd int fd = sock_connect_at(dirfd, "sock", &why);
-        bool fresh = fd < 0;
-        if (fresh)
+        if (fd < 0)
             fd = start(run, q->network.name, dirfd, l, &why);
         if (fd >= 0) {
-            r = ask(fd, q, target, patience(run, fresh), l, e);
+            r = ask(fd, q, target, patience(run), l, e);
+            if (r == 0)
+                fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK); /* nor does what it does not take */
             l->ctl = r == 0 ? take_fd(&fd) : -1;
         } else if (fd != -EWOULDBLOCK) {
             if (e)
@@ -252,7 +271,7 @@ int user_tell(const struct network_run *run, const char *network, int ctl,
     snprintf(q->id, sizeof(q->id), "%s", run->id);
     int r = user_network_load(run->conf, network, &q->network, NULL);
     if (r == 0)
-        r = ask(ctl, q, (const int[2]){fd, -1}, patience(run, false), &l, NULL);
+        r = ask(ctl, q, (const int[2]){fd, -1}, patience(run), &l, NULL);
     user_lease_release(&l);
     return r;
 }

@@ -21,7 +21,7 @@ void user_lease_release(struct user_lease *l);
 int user_network_load(const struct conf *c, const char *name, struct wire_network *ret,
                       struct err *e);
 /* Asks the network's process, which is started if there is none. */
-int user_exchange(const struct network_run *run, const struct wire_network_request *q,
+int user_exchange(const struct network_run *run, struct wire_network_request *q,
                   struct user_lease *l, struct err *e);
 /* One request without an answer of interest: q's head.type and peer, with fd (-1: none). */
 int user_tell(const struct network_run *run, const char *network, int ctl,
