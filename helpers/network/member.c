@@ -66,11 +66,12 @@ void member_detach(struct network *n, const char *id)
         forget(n, m);
 }
 
-void member_servers(struct network *n, const struct wire_network_request *q)
+void member_changed(struct network *n, const struct wire_network_request *q)
 {
     struct member *m = member_find(n, q->id);
     if (!m)
         return;
+    memcpy(m->names, q->names, sizeof(m->names));
     memcpy(m->dns, q->dns, sizeof(m->dns));
     m->asks_itself = q->asks_itself;
     dnsproc_member(n, m, false);

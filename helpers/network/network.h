@@ -85,7 +85,7 @@ void member_link_name(const struct member *m, char ret[static IFNAMSIZ]); /* the
 int member_attach(struct network *n, const struct wire_network_request *q, const int fds[2],
                   struct wire_network_reply *ret, struct err *e);
 void member_detach(struct network *n, const char *id);
-void member_servers(struct network *n, const struct wire_network_request *q);
+void member_changed(struct network *n, const struct wire_network_request *q);
 int member_peer(struct network *n, const struct wire_network_request *q, int fd, struct err *e);
 void members_check(struct network *n); /* links have changed */
 struct member *member_find(struct network *n, const char *id);

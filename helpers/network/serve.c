@@ -76,8 +76,8 @@ static int serve(struct network *n, const struct wire_network_request *q, const 
     case WIRE_NETWORK_DETACH:
         member_detach(n, q->id);
         return 0;
-    case WIRE_NETWORK_SERVERS:
-        member_servers(n, q);
+    case WIRE_NETWORK_CHANGED:
+        member_changed(n, q);
         return 0;
     case WIRE_NETWORK_PEER:
         return member_peer(n, q, fds[0], e);

@@ -224,6 +224,8 @@ static json_t *network_json(const struct network_config *n, bool full)
     set_flag(j, "IPv6", n->ipv6);
     set_flag(j, "Internal", n->internal);
     set_flag(j, "DNSEnabled", n->dns_enabled);
+    json_object_set(j, "NetworkDNSServers", json_object_get(j, "network_dns_servers"));
+    json_object_set(j, "IPAMOptions", json_object_get(j, "ipam_options"));
     json_object_set(j, "Subnets", json_object_get(json_object_get(j, "IPAM"), "Config"));
     json_object_set(j, "Labels", json_object_get(j, "labels"));
     json_object_set(j, "Options", json_object_get(j, "options"));

@@ -41,7 +41,7 @@ enum {
     WIRE_NETWORK_PEER,
     /* Descriptors of the network's user and network namespace come with the answer. */
     WIRE_NETWORK_SPACE,
-    WIRE_NETWORK_SERVERS, /* dns and asks_itself of member id are others now */
+    WIRE_NETWORK_CHANGED, /* names, dns and asks_itself of member id are others now */
 };
 
 #define WIRE_NAME_SIZE 64

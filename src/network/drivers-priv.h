@@ -24,5 +24,5 @@ int network_publish_remove(struct network_run *run, const char *text, struct err
 /* The interfaces have changed: the ports lead to what is the first address now. */
 void network_publish_follow(struct network_run *run);
 /* The networks have changed: whether the container's own servers are for their name servers to ask
- * (network_asks_itself). */
+ * (network_asks_itself). Or its name has. */
 void network_user_follow(struct network_run *run);

@@ -346,6 +346,14 @@ int network_session_disconnect(struct network_session *n, const char *network, s
     return err_msg(e, ENOENT, "it is not connected to network %s", network);
 }
 
+void network_session_rename(struct network_session *n, const char *name)
+{
+    free(n->name);
+    n->run.name = n->name = xstrdup(name);
+    network_user_follow(&n->run);
+    refresh_files(n);
+}
+
 /* The first port of a run makes its driver one of those that end with the run. */
 int network_session_port_add(struct network_session *n, const char *port, struct err *e)
 {

@@ -57,6 +57,8 @@ int network_session_connect(struct network_session *n, const struct network_join
 int network_session_disconnect(struct network_session *n, const char *network, struct err *e);
 int network_session_port_add(struct network_session *n, const char *port, struct err *e);
 int network_session_port_remove(struct network_session *n, const char *port, struct err *e);
+/* Its name is another one, for peers and in its own file of hosts. */
+void network_session_rename(struct network_session *n, const char *name);
 /* The container has ended: its ports are free and its processes gone when this returns. What is
  * left are descriptors whose closing takes time. */
 void network_session_stop(struct network_session *n);

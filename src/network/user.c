@@ -142,12 +142,22 @@ static void put_servers(const struct network_run *run, struct wire_network_reque
             n++;
 }
 
+static int put_names(const struct network_run *run, const struct network_join *join,
+                     struct wire_network_request *q, struct err *e)
+{
+    size_t n = 0;
+    memset(q->names, 0, sizeof(q->names));
+    int r = add_name(q, &n, run->name, e);
+    for (char **a = join->aliases; r == 0 && a && *a; a++)
+        r = add_name(q, &n, *a, e);
+    return r;
+}
+
 /* What a container asks for; was: of an interface that it had a moment ago, or NULL. */
 static int make_request(struct network_run *run, const struct network_interface *was,
                         struct wire_network_request *q, struct err *e)
 {
     const struct network_join *join = &run->plan->joins[run->join];
-    size_t n = 0;
     int r = user_network_load(run->conf, join->network, &q->network, e);
     if (r < 0)
         return r;
@@ -167,11 +177,7 @@ static int make_request(struct network_run *run, const struct network_interface 
     if (r == 0 && mac && net_mac_parse(mac, q->mac) < 0)
         r = err_msg(e, EINVAL, "card address %s: want the form 02:42:0a:59:00:02", mac);
     /* Two digits of an id have no other owner; the process adds its short form itself. */
-    if (r == 0)
-        r = add_name(q, &n, run->name, e);
-    for (char **a = join->aliases; r == 0 && a && *a; a++)
-        r = add_name(q, &n, *a, e);
-    return r;
+    return r == 0 ? put_names(run, join, q, e) : r;
 }
 
 /* Is the interface still there? Then the network's namespace may be, too. Its index, or 0. */
@@ -270,10 +276,11 @@ void network_user_follow(struct network_run *run)
         if (!p->what || p->driver != &network_user || p->ctl < 0 ||
             user_network_load(run->conf, p->what, &q->network, NULL) < 0)
             continue;
-        q->head.type = WIRE_NETWORK_SERVERS;
+        q->head.type = WIRE_NETWORK_CHANGED;
         memset(q->dns, 0, sizeof(q->dns));
         put_servers(run, q);
-        (void)user_tell(run, p->what, p->ctl, q, -1);
+        if (put_names(run, &run->plan->joins[p->join], q, NULL) == 0)
+            (void)user_tell(run, p->what, p->ctl, q, -1);
     }
     free(q);
 }

@@ -5,6 +5,7 @@
  * costs more memory. The owner is never dropped: while it lags, nothing more is read. */
 #include "supervise/supervise.h"
 
+#include "network/session.h"
 #include "supervise/health.h"
 
 #include <errno.h>
@@ -290,6 +291,8 @@ static int do_rename(struct sup *s, const struct proto_msg *m, struct err *e)
         return err_set(e, ENOMEM, "rename");
     free(s->state.name);
     s->state.name = copy;
+    if (s->net)
+        network_session_rename(s->net, copy);
     state_set(s, (enum ctr_status)s->state.status);
     return 0;
 }

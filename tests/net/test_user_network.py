@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -247,6 +248,48 @@ def test_connect_and_disconnect(net):
     assert look(net, "one", "two") == [a2]
     net.ok("network", "disconnect", "m", "one")
     assert look(net, "two", "late.rootlet") == []
+
+
+@pytest.mark.rows("A48", "B28")
+def test_networks_change_under_traffic(net):
+    """What goes over one network does not stop while the others come and go; what went over those ends."""
+    for name in ("n", "m"):
+        create(net, name, "--internal")
+    count = "import socket, sys\ns = socket.create_connection((sys.argv[1], 7000), 20)\nn = 0\nwhile True:\n" \
+            "    d = s.recv(1 << 16)\n    assert d\n    n += len(d)\n    if n > 1 << 20:\n        print(n, flush=True)\n        n = 0\n"
+    start(net, "one", "--network", "n", "--network", "m", command=("sh", "-c", "while :; do nc -l -p 7000 -e cat /dev/zero; done"))
+    start(net, "two", "--network", "n")
+    pid = net.inspect("two")["State"]["Pid"]
+    with subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, "-c", count, address(net, "one")],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        try:
+            for _ in range(5):
+                assert p.stdout.readline()
+                net.ok("network", "connect", "m", "two")
+                other = address(net, "one", "m")
+                assert look(net, "two", "one.m") == [other] and p.stdout.readline()
+                net.ok("network", "disconnect", "m", "two")
+                assert net("exec", "two", "timeout", "1", "nc", "-w", "1", other, "7000").rc != 0
+                assert p.stdout.readline() and p.poll() is None
+            net.ok("network", "disconnect", "n", "two")
+            # What had come already is still read, then there is nothing more.
+            wait_for(lambda: not select.select([p.stdout], [], [], 1)[0] or not os.read(p.stdout.fileno(), 1 << 16), what="silence")
+            assert p.poll() is None
+        finally:
+            p.kill()
+    assert net.inspect("two")["NetworkSettings"]["Networks"] == {} and list(interfaces(net, "one")) == ["n", "m"]
+
+
+@pytest.mark.rows("A49")
+def test_another_name(net):
+    """rename while it runs: its peers find it by the new one, and by that alone."""
+    create(net, "n", "--internal")
+    start(net, "one", "--network", "n:alias=also", "--hostname", "h")
+    start(net, "two", "--network", "n")
+    net.ok("rename", "one", "uno")
+    have = address(net, "uno")
+    assert [look(net, "two", name) for name in ("uno", "also", "uno.n", "one.rootlet")] == [[have]] * 3 + [[]]
+    assert "h uno" in net.ok("exec", "uno", "cat", "/etc/hosts").out
 
 
 def spoofed(net, sender, hearer):
