@@ -19,6 +19,7 @@
 /* A process that ends again and again so soon is not started any more. */
 #define SOON_NS (30 * INT64_C(1000000000))
 #define RESTARTS_MAX 5
+#define LAST_WORDS 64
 /* What could not be started is tried again after half a second, one, two... 31 s in all. */
 #define RETRY_NS (INT64_C(1000000000) / 2)
 #define TRIES_MAX 6
@@ -129,10 +130,20 @@ static void timer_ready(struct network_session *n)
     }
 }
 
+void network_session_hear_out(struct network_session *n, struct network_process *p)
+{
+    struct pollfd fd = {.fd = p->ctl, .events = POLLIN};
+    n->run.join = p->join;
+    for (int i = 0; i < LAST_WORDS && p->driver->message && poll(&fd, 1, 0) > 0; i++)
+        if (!(fd.revents & POLLIN) || p->driver->message(&n->run, p) < 0)
+            return;
+}
+
 static void process_ended(struct network_session *n, struct network_process *p)
 {
     int status = 0;
     scoped_free char *why = NULL;
+    network_session_hear_out(n, p);
     if (p->adopted || p->pidfd < 0 || pidfd_wait(p->pidfd, &status) < 0)
         why = xstrdup("an unknown status");
     else

@@ -27,3 +27,5 @@ void network_session_tell(struct network_session *n, const char *action, const c
                           const char *why);
 /* Those that have ended while nobody looked. */
 void network_session_revive(struct network_session *n);
+/* What it has said before its end, or the container's: what was refused to one that ended by it. */
+void network_session_hear_out(struct network_session *n, struct network_process *p);

@@ -395,6 +395,9 @@ static void session_free(struct network_session *n)
 
 void network_session_stop(struct network_session *n)
 {
+    for (size_t i = 0; n && i < NETWORK_PROCESSES; i++)
+        if (n->run.process[i].what && n->run.process[i].pidfd >= 0)
+            network_session_hear_out(n, &n->run.process[i]);
     for (size_t i = n ? n->n_parts : 0; i-- > 0;) {
         n->run.join = n->part[i].join;
         if (n->part[i].driver->detach)

@@ -107,3 +107,12 @@ def test_egress(rootlet, server):
                                      if "www.example.org" in t])[0]
     assert "egress-denied" in text and "192.0.2.77" in text, text
     rootlet.ok("rm", "-f", "-t", "0", "c")
+
+
+def test_egress_of_one_that_ends_at_once(rootlet):
+    """What was refused is told, though nobody is left when it is."""
+    ports = [str(1000 + i) for i in range(8)]
+    for port in ports:
+        assert rootlet("run", "--rm", "--network", "slirp", "--egress", "deny", rootlet.image(), "nc", "192.0.2.77", port).rc == 1
+    said = rootlet.ok("events", "--since", "1h", "--stream=false", "--filter", "event=egress-denied").out
+    assert [p for p in ports if f"port={p}" not in said] == [], said
