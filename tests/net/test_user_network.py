@@ -506,6 +506,25 @@ def test_everything_killed(net):
         net.ok("rm", "-f", "-t", "0", "one")
 
 
+@pytest.mark.rows("B17", "B28")
+def test_a_lease_ends_without_its_manager(net):
+    """A member that dies together with the manager: another member begins the next one, and the address is free."""
+    create(net, "n", "--subnet", "10.93.0.0/29", "--internal")
+    start(net, "stays", "--network", "n", "--ip", "10.93.0.2")
+    for _ in range(2):
+        start(net, "one", "--network", "n", "--ip", "10.93.0.6", "--mac-address", "02:00:00:00:00:06")
+        init = net.inspect("one")["State"]["Pid"]
+        for pid in [supervisor(net, "one"), *managers(net)["n"], init]:
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: look(net, "stays", "stays") == ["10.93.0.2"], what="another manager")
+        net.ok("rm", "-f", "-t", "0", "one")
+    start(net, "again", "--network", "n", "--ip", "10.93.0.6", "--mac-address", "02:00:00:00:00:06")
+    # The whole pool is there, but what the two have.
+    for i in range(3):
+        start(net, f"c{i}", "--network", "n")
+    net.fails("run", "--rm", "--network", "n", net.image(), "true", match=r"no free address in 10\.93\.0\.0/29\nhint: 5 containers are in it")
+
+
 @pytest.mark.rows("B17")
 def test_it_ends_with_its_last_member(net):
     create(net, "n")
