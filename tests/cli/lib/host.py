@@ -243,6 +243,8 @@ class User:
         if SANITIZERS:
             log = self.reports / "log"
             env["ASAN_OPTIONS"] = f"log_path={log}:exitcode=99:detect_leaks=1:abort_on_error=0"
+            # What only a dead part of a stack or a register still points to is lost.
+            env["LSAN_OPTIONS"] = "use_stacks=0:use_registers=0"
             env["UBSAN_OPTIONS"] = f"log_path={log}:print_stacktrace=1"
         return env
 
