@@ -157,22 +157,6 @@ void container_derive_locked(struct ctr_state *s)
         set_ended(s, ended_elsewhere(s));
 }
 
-/* Those of ours end with the container; one of others does when whoever watches over it is alive.
- */
-static void end_network(const struct ctr_state *s)
-{
-    struct network_state st;
-    network_state_parse(s->network, &st);
-    for (size_t i = 0; i < st.n_procs; i++) {
-        const struct network_proc *p = &st.procs[i];
-        uint64_t start = 0;
-        scoped_fd int pidfd = p->pid > 1 ? pidfd_open_pid(p->pid) : -1;
-        if (pidfd >= 0 && proc_start_time(p->pid, &start) == 0 && start == p->start)
-            (void)!pidfd_signal(pidfd, SIGKILL);
-    }
-    network_state_release(&st);
-}
-
 void container_settle(const struct conf *c, struct container *ctr)
 {
     struct ctr_state s;
@@ -187,7 +171,7 @@ void container_settle(const struct conf *c, struct container *ctr)
     (void)!proc_boot_id(boot_id);
     bool now = !boot_id[0] || streq(s.boot_id, boot_id);
     if (boot_id[0] && now)
-        end_network(&s);
+        network_state_kill(s.network);
     set_ended(&s, now ? KILLED : ended_elsewhere(&s));
     s.unwritten = false;
     (void)!container_write_state(ctr->dir_fd, &s, NULL);
@@ -268,7 +252,7 @@ int container_end_survivor(int dir_fd, struct err *e)
     if (r == 0 && ctr_state_alive(&s) && s.pid > 0 && streq(s.boot_id, boot_id))
         r = end_init(dir_fd, &s, e);
     if (r == 0 && ctr_state_alive(&s) && streq(s.boot_id, boot_id))
-        end_network(&s);
+        network_state_kill(s.network);
     if (r == 0 && json_is_object(s.cgroup) && streq(s.boot_id, boot_id))
         r = end_group(&s, e);
     ctr_state_release(&s);

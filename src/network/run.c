@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/proc.h"
 #include "base/scoped.h"
 #include "base/str.h"
 #include "base/strv.h"
@@ -61,6 +63,20 @@ void network_state_parse(const json_t *j, struct network_state *ret)
 void network_state_release(struct network_state *s)
 {
     jfield_release(network_state_fields, s);
+}
+
+void network_state_kill(const json_t *j)
+{
+    struct network_state st;
+    network_state_parse(j, &st);
+    for (size_t i = 0; i < st.n_procs; i++) {
+        const struct network_proc *p = &st.procs[i];
+        uint64_t start = 0;
+        scoped_fd int pidfd = p->pid > 1 ? pidfd_open_pid(p->pid) : -1;
+        if (pidfd >= 0 && proc_start_time(p->pid, &start) == 0 && start == p->start)
+            (void)!pidfd_signal(pidfd, SIGKILL);
+    }
+    network_state_release(&st);
 }
 
 struct network_interface *network_run_add(struct network_run *run, const char *name,

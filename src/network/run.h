@@ -45,6 +45,9 @@ extern const struct jfield network_state_fields[];
 /* From the raw member of state.json; an empty one for NULL or nonsense. */
 void network_state_parse(const json_t *j, struct network_state *ret);
 void network_state_release(struct network_state *s);
+/* What a run without anybody to look after it has left. Processes of ours end with the container;
+ * one of others does when whoever watches over it is alive. */
+void network_state_kill(const json_t *j);
 
 enum { NETWORK_KEEP = 4, NETWORK_PROCESSES = 16 };
 

@@ -72,8 +72,8 @@ void finish_init_ended(struct sup *s)
     st->signal = known && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (!known)
         state_reason(s, "its exit status is not known: its first supervisor was killed");
-    state_clear_init(st);
     net_stop(s); /* who hears of the end may use its ports */
+    state_clear_init(st);
     health_end(s);
     oom_end(s);
     char code[24];

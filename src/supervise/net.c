@@ -11,6 +11,7 @@
 #include "cgroup/cgroup.h"
 #include "cgroup/session.h"
 #include "network/resolv.h"
+#include "network/run.h"
 #include "network/session.h"
 
 static void on_event(void *data, const char *action, char *const *attributes)
@@ -176,6 +177,9 @@ void net_stop(struct sup *s)
 {
     unwatch(s);
     network_session_stop(s->net);
+    /* The container was ending when it was taken over: its namespaces could not be opened. */
+    if (!s->net)
+        network_state_kill(s->state.network);
 }
 
 void net_end(struct sup *s)
