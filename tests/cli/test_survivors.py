@@ -189,6 +189,7 @@ def test_no_foreign_process_is_touched(rootlet):
     cid, pid = orphan(rootlet)
     path = container_dir(rootlet, cid) / "state.json"
     kept = path.read_text()
+    time.sleep(2 / os.sysconf("SC_CLK_TCK"))  # a start is told by the tick of the clock
     other = rootlet.spawn("100", program="/bin/sleep", stdin=subprocess.DEVNULL)
     s = json.loads(kept)
     stat = pathlib.Path(f"/proc/{other.pid}/stat").read_text().rsplit(")", 1)[1].split()
