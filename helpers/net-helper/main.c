@@ -300,5 +300,9 @@ int main(int argc, char **argv)
     char line[sizeof(e.msg) + 64];
     int n = snprintf(line, sizeof(line), PROGRAM ": %s\n", e.msg);
     ssize_t written = n > 0 ? write(STDERR_FILENO, line, (size_t)n) : 0;
-    return written < 0 ? 2 : EXIT_FAILURE;
+    if (written < 0)
+        return 2;
+    /* By openat, which is left to us at any time. */
+    return open(POLICY_PATH, O_PATH | O_CLOEXEC) < 0 && errno == ENOENT ? BRIDGE_NOT_SET_UP
+                                                                        : EXIT_FAILURE;
 }

@@ -44,9 +44,14 @@ static int add_default(struct build *b, struct err *e)
 static int add_bridge(struct build *b, struct err *e)
 {
     char why[256] = "";
-    if (cli_bridge_usable(why))
+    scoped_network_config struct network_config n = {.name = NULL};
+    int r = network_open(b->conf, "bridge", &n, e);
+    if (r == 0)
+        r = cli_bridge_usable(&n, why, e);
+    if (r > 0)
         return network_plan_add(&b->rec->network, "bridge", e);
-    int r = add_default(b, e);
+    if (r == 0)
+        r = add_default(b, e);
     const struct network_plan *p = &b->rec->network;
     if (r < 0)
         return r;

@@ -13,6 +13,10 @@
 #include "net/egress.h"
 #include "network/bridge.h"
 
+#define BRIDGE_FAILED_HINT                                                                         \
+    "bridges are set up on this host, so nothing else takes the place of one; try again, "         \
+    "rootlet doctor tells more"
+
 struct create_opts {
     bool internal, ipv6, disable_dns, ignore, ignored;
     char *driver, *interface, *ipam_driver;
@@ -148,26 +152,37 @@ static const struct network_driver *joining_driver(const char *name)
     return *all;
 }
 
-bool cli_bridge_usable(char why[static 256])
+/* A helper that does not get done on a busy machine, or is half installed, must not put a container
+ * into another network than it would have had a moment before. */
+int cli_bridge_usable(const struct network_config *n, char why[static 256], struct err *e)
 {
-    const struct network_driver *d = joining_driver("bridge");
-    return d->probe(why) > 0;
+    struct err no = ERR_INIT;
+    int r = network_bridge_check(n, &no);
+    if (r == -EPERM || r == -ENOTSUP)
+        snprintf(why, 256, "%.255s", no.msg);
+    else if (r < 0)
+        *e = no;
+    return r == 0 ? 1 : *why ? 0 : err_hint(e, r, BRIDGE_FAILED_HINT);
 }
 
 /* What podman makes of "bridge" without privileges is a network in a namespace of the user's, as
  * the driver user does: that is what scripts and unit files mean that come from there. */
-static void choose_driver(struct network_config *n)
+static int choose_driver(struct network_config *n, struct err *e)
 {
-    struct err why = ERR_INIT;
-    if (!streq(n->driver, "bridge") || network_bridge_check(n, &why) == 0)
-        return;
+    char why[256] = "";
+    int r = streq(n->driver, "bridge") ? cli_bridge_usable(n, why, e) : 1;
+    if (r < 0)
+        return err_add(e, r, "--driver bridge");
+    if (r > 0)
+        return 0;
     scoped_free char *notice =
         xasprintf("--driver bridge: %s is a network of your own (driver user), not a bridge of "
                   "the host: %s",
-                  n->name, why.msg);
+                  n->name, why);
     cli_notice(notice);
     free(n->driver);
     n->driver = xstrdup("user");
+    return 0;
 }
 
 /* One that could not be used is not made. */
@@ -208,7 +223,7 @@ static int create_network(const struct create_opts *o, const char *name, struct 
     if (r == 0)
         r = add_subnets(&n, o, e);
     if (r == 0)
-        choose_driver(&n);
+        r = choose_driver(&n, e);
     if (r == 0)
         r = check_driver(o, n.driver, e);
     if (r == 0)

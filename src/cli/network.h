@@ -17,7 +17,8 @@ void network_filter_release(struct network_filter *f);
  * of all networks that containers have. Owned. */
 int cli_network_users(const char *name, char ***ret_ids, struct err *e);
 int cli_networks_used(char ***ret_names, struct err *e);
-/* Can this user have a bridge of the host? If not, why. */
-bool cli_bridge_usable(char why[static 256]);
+/* Is such a network of the driver bridge one on a bridge of the host? 0: no, and why not, but that
+ * is lasting. Negative: it could not be found out. */
+int cli_bridge_usable(const struct network_config *n, char why[static 256], struct err *e);
 /* Removes those that no container has; prints their names below title (NULL: none). */
 int cli_network_prune(const struct network_filter *f, const char *title, struct err *e);

@@ -10,6 +10,7 @@
 #include "net/addr.h"
 
 enum {
+    BRIDGE_NOT_SET_UP = 3, /* exit status: there is no net.conf. Of all other failures: 1 */
     BRIDGE_ANSWER_VERSION = 0x726c0001,
     BRIDGE_NAME = 16,   /* IFNAMSIZ */
     BRIDGE_PORTS = 48,  /* of one request */

@@ -28,20 +28,22 @@
 #define HELPER "rootlet-net-helper"
 #define HELPER_MS 40000 /* it ends itself after 30 s */
 
-/* The helper's own words are enough: not that it is a program which has ended with a status. */
+/* The helper's own words are enough: not that it is a program which has ended with a status.
+ * -ENOTSUP: there is none here, nor was there to be one; all else is a failure. */
 static int reword(int r, const char *path, struct err *e)
 {
+    const int code = r == BRIDGE_NOT_SET_UP ? ENOTSUP : EIO;
     static const char lacks[] = "it lacks its capability";
-    const char *at = e ? strstr(e->msg, HELPER ": ") : NULL;
+    const char *at = e && r > 0 && r < 128 ? strstr(e->msg, HELPER ": ") : NULL;
     for (const char *next = at; next; next = strstr(at + 1, HELPER ": "))
         at = next;
     if (!at)
-        return r;
+        return r < 0 ? r : -EIO;
     scoped_free char *text = xstrdup(at + strlen(HELPER ": "));
     if (strncmp(text, lacks, strlen(lacks)) == 0)
-        return err_msg(e, ENOTSUP,
-                       HELPER " lacks its capability: as root, setcap cap_net_admin+ep %s", path);
-    r = err_msg(e, ENOTSUP, "%s", text);
+        return err_msg(e, code, HELPER " lacks its capability: as root, setcap cap_net_admin+ep %s",
+                       path);
+    r = err_msg(e, code, "%s", text);
     if (strstr(text, "granted to anybody"))
         err_hint(e, r,
                  "the administrator makes it: \"bridge rlbr0 172.20.0.0/16 masquerade\" and "
@@ -86,10 +88,10 @@ static int call(struct helper h, char *const *args, const int *fds, size_t n_fds
     for (size_t i = 0; i < n_fds; i++)
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
     if (r == 127)
-        return err_hint(e, err_msg(e, ENOENT, "%s is not installed", path),
+        return err_hint(e, err_msg(e, ENOTSUP, "%s is not installed", path),
                         "rootlet-net-helper(8) tells what the administrator does");
     if (r != 0)
-        return reword(r < 0 ? r : -EIO, path, e);
+        return reword(r, path, e);
     if (pread(out, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||
         ret->version != BRIDGE_ANSWER_VERSION || ret->n_grants > BRIDGE_GRANTS ||
         ret->n_notices > BRIDGE_NOTICES)

@@ -4,7 +4,8 @@
 #include "network/publish.h"
 #include "network/run.h"
 
-/* Can this user have such a network on a bridge of the host? */
+/* Can this user have such a network on a bridge of the host? -ENOTSUP: there are none here, or none
+ * keeps to it; -EPERM: none is granted. All else is a failure, perhaps of a moment. */
 struct network_config;
 int network_bridge_check(const struct network_config *n, struct err *e);
 /* Lets the kernel lead clients from outside straight to the container, for the ports that are

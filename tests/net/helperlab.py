@@ -119,9 +119,9 @@ class Caller:
         assert r.rc == 0, r
         return r.answer()
 
-    def refused(self, *args, match="", **kw):
+    def refused(self, *args, match="", rc=1, **kw):
         r = self(*args, **kw)
-        assert r.rc == 1 and not r.out and match in r.err and r.err.count("\n") == 1, (match, r)
+        assert r.rc == rc and not r.out and match in r.err and r.err.count("\n") == 1, (match, r)
         return r.err
 
     def container(self):

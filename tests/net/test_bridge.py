@@ -126,6 +126,34 @@ def test_not_granted(net, helper):
         helper.policy(before)
 
 
+def test_failures_change_no_network(net, helper):
+    """What is set up but fails, perhaps for a moment only, is an error: no container comes to be in another network."""
+    before, program = helper.conf.read_bytes(), helper.program
+    try:
+        kept = shutil.copy2(program, program.with_name("kept"))
+        for breakage, says in ((lambda: subprocess.run(["setcap", "-r", str(program)], check=True), "lacks its capability"),
+                               (lambda: helper.policy("bridge rlbr0"), "line 1"),
+                               (lambda: program.write_bytes(b"#!/bin/sh\nkill -9 $$\n"), "rootlet-net-helper"),
+                               (lambda: program.write_bytes(b"#!/bin/sh\necho x\n"), "is of another version")):
+            breakage()
+            for command in (["run", "--rm", "--network", "bridge", net.image(), "true"], ["create", "--network", "bridge", net.image(), "true"],
+                            ["network", "create", "-d", "bridge", "x"]):
+                r = net.fails(*command)
+                assert re.search(says, r.err) and "\nhint: " in r.err, r
+            assert not net.ok("ps", "-aq").out and not net.ok("network", "ls", "-q").out
+            shutil.copy2(kept, program)
+            subprocess.run(["setcap", "cap_net_admin+ep", str(program)], check=True)
+            helper.policy(before)
+        # What is not set up yet, or no more, is as if it had never been.
+        subprocess.run(["setcap", "-r", str(program)], check=True)
+        helper.conf.unlink()
+        assert "driver user" in net.ok("network", "create", "-d", "bridge", "x").err
+    finally:
+        kept.replace(program)
+        subprocess.run(["setcap", "cap_net_admin+ep", str(program)], check=True)
+        helper.policy(before)
+
+
 @pytest.mark.rows("A56")
 def test_no_more(net, helper, users):
     """Quota of the user, and the network's addresses: what is full, and who can change it."""
