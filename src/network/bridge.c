@@ -90,6 +90,9 @@ static int call(struct helper h, char *const *args, const int *fds, size_t n_fds
     if (r == 127)
         return err_hint(e, err_msg(e, ENOTSUP, "%s is not installed", path),
                         "rootlet-net-helper(8) tells what the administrator does");
+    if (r == 126 && access(path, X_OK) < 0 && errno == EACCES)
+        return err_hint(e, err_msg(e, EPERM, "%s is not for this user to call", path),
+                        "the administrator lets a group call it: rootlet-net-helper(8)");
     if (r != 0)
         return reword(r, path, e);
     if (pread(out, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||

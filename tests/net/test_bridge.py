@@ -144,12 +144,18 @@ def test_failures_change_no_network(net, helper):
             shutil.copy2(kept, program)
             subprocess.run(["setcap", "cap_net_admin+ep", str(program)], check=True)
             helper.policy(before)
-        # What is not set up yet, or no more, is as if it had never been.
+        # A group's helper; what is not set up yet, or no more.
+        program.chmod(0o750)
+        r = net.ok("network", "create", "-d", "bridge", "x")
+        assert "driver user" in r.err and "is not for this user to call" in r.err, r
+        net.ok("network", "rm", "x")
+        program.chmod(0o755)
         subprocess.run(["setcap", "-r", str(program)], check=True)
         helper.conf.unlink()
         assert "driver user" in net.ok("network", "create", "-d", "bridge", "x").err
     finally:
         kept.replace(program)
+        program.chmod(0o755)
         subprocess.run(["setcap", "cap_net_admin+ep", str(program)], check=True)
         helper.policy(before)
 
