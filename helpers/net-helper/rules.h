@@ -5,7 +5,7 @@
 #include "sys/nft.h"
 
 #define RULES_TABLE "rootlet"
-#define RULES_VERSION "rootlet-net-helper 3" /* the user data of inet rootlet */
+#define RULES_VERSION "rootlet-net-helper 4" /* the user data of inet rootlet */
 
 /* 0: our tables are there; -ENOENT; -EEXIST: there is one of the name that is none of ours. */
 int rules_check_table(struct helper *h);

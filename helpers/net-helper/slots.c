@@ -446,6 +446,19 @@ static int keep_ours(const struct rtnl_link *l, void *data)
     return 0;
 }
 
+/* The host's way out may be by another device than when the bridge was made. What it needs there is
+ * missing for all who are on the bridge: so it is not the caller's error. */
+static void follow_uplink(struct helper *h, const struct bridge *b)
+{
+    struct err ignored = ERR_INIT;
+    struct rtnl_link l;
+    char uplink[IFNAMSIZ];
+    unsigned mtu = 0;
+    slots_uplink(h, uplink, &mtu);
+    if (*uplink && rtnl_link_get(h->rt, b->name, &l) == 0 && ours(&l))
+        forward_enable(h, b, uplink, &ignored);
+}
+
 /* Bridges by their card, too: net.conf may know them no more. */
 int slots_collect(struct helper *h)
 {
@@ -456,7 +469,9 @@ int slots_collect(struct helper *h)
         remove_empty(h, found.v[i]);
         rules_settle(h, found.v[i]);
     }
-    for (size_t i = 0; i < h->policy->n_bridges; i++)
+    for (size_t i = 0; i < h->policy->n_bridges; i++) {
         rules_settle(h, h->policy->bridges[i].name);
+        follow_uplink(h, &h->policy->bridges[i]);
+    }
     return r;
 }

@@ -258,7 +258,10 @@ static const struct rule inet_rules[] = {
     {"to-host", {PROTO(IPPROTO_ICMPV6), ACCEPT}},
     {"to-host", {DROP}},
 
-    /* From other users of the host to a container: by its published ports only. */
+    /* From other users of the host to a container: by its published ports only. To a socket that is
+     * bound to the slot's own device the kernel takes everything for a neighbour; nothing of the
+     * host's goes there. */
+    {"output", {TO("slots"), DROP}},
     {"output", {TO("closed"), NEW, GO("to-slot")}},
     {"to-slot", {FAMILY(NFPROTO_IPV4), TERM(to_stranger, "owner", 16), REFUSE}},
     {"to-slot", {FAMILY(NFPROTO_IPV6), TERM(to_stranger, "owner", 36), REFUSE}},

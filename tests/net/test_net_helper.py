@@ -790,6 +790,29 @@ def test_removal_stopped_at_any_moment(lab):
         assert not forwards(lab), (name, n)
 
 
+def test_another_uplink(lab):
+    """The host moves to another device: what runs has its way out again with the next call, of whoever it is."""
+    host, outside = lab.world.host, lab.world.outside
+    a = lab.container().up()
+    host.ip("link add up1 type veth peer name down1", f"link set down1 netns {outside.proc.pid}",
+            "addr add 203.0.113.1/24 dev up1", "link set up1 up")
+    try:
+        outside.ip("addr add 203.0.113.2/24 dev down1", "link set down1 up", "addr add 192.0.2.77/32 dev lo")
+        host.ip(f"route del default via {OUTSIDE}", "route add default via 203.0.113.2")
+        assert not a.pings("192.0.2.77", 1)
+        lab.bob.ok("gc")
+        assert a.pings("192.0.2.77")
+        a.end()
+        wait_for(lambda: a.answer["slot"] not in helperlab.links(lab.world))
+        lab.bob.ok("gc")
+        for device in ("up0", "up1"):
+            assert host.run("sysctl", "-n", f"net.ipv4.conf.{device}.forwarding") == "0\n"
+    finally:
+        host.run("ip", "route", "replace", "default", "via", OUTSIDE)
+        outside.run("ip", "addr", "del", "192.0.2.77/32", "dev", "lo", check=False)
+        host.ip("link del up1")
+
+
 def test_stopped_helper_holds_nothing(lab):
     """Who stops a helper in the middle keeps nobody from working."""
     c = lab.container(lab.bob)

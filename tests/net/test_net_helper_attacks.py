@@ -317,6 +317,28 @@ def test_masquerading_takes_no_low_port(lab):
     assert a.pings(OUTSIDE)
 
 
+def test_hosts_users_by_the_device(lab):
+    """A socket may be bound to a device by anybody: the slot's own leads past the bridge and its rules."""
+    a = lab.container().up()
+    with open(f"/proc/{a.proc.pid}/ns/net", "rb"):
+        world_.setns(f"/proc/{a.proc.pid}/ns/net")
+        try:
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        finally:
+            world_.setns(world_.HOME)
+    with server:
+        server.bind(("0.0.0.0", 7777))
+        for device in (a.answer["slot"], "rlbr0"):
+            for to in ("255.255.255.255", "10.88.255.255", "224.0.0.1", a.ip):
+                p = lab.bob.start("-c", "import socket,sys;s=socket.socket(2,2);s.setsockopt(1,6,1);s.setsockopt(1,25,sys.argv[1].encode());"
+                                  "s.sendto(b'x',(sys.argv[2],7777))", device, to, program=sys.executable)
+                p.communicate(timeout=30)
+                assert silent(server), (device, to)
+        p = lab.alice.start("-c", f"import socket;socket.socket(2,2).sendto(b'x',('{a.ip}',7777))", program=sys.executable)
+        p.communicate(timeout=30)
+        assert heard(server) == b"x"
+
+
 # --- forwarding ---
 
 
