@@ -287,11 +287,15 @@ void network_host_address(int family, char ret[static NET_ADDR_TEXT])
 
 /* --- writing --- */
 
+/* The file is the container's as well, which may have a lease of it: then open(2) would wait 45 s.
+ */
+#define OPEN_GIVEN (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
 /* In place: the container has this very file mounted. It is cut after the new text is there: on a
  * full disc the old one is better than none. */
 static int write_in_place(int dir_fd, const char *name, const char *text, struct err *e)
 {
-    scoped_fd int fd = openat(dir_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    scoped_fd int fd = openat(dir_fd, name, O_WRONLY | OPEN_GIVEN);
     if (fd < 0)
         return errno == ENOENT ? 0 : err_set(e, errno, "write %s", name);
     int r = fs_write_all(fd, text, strlen(text));
@@ -323,7 +327,7 @@ static bool stands_in(const char *text, const char *name)
 void network_files_pod_name(int dir_fd, const char *name)
 {
     scoped_free char *text = NULL, *line = xasprintf(POD_LINE, name);
-    scoped_fd int fd = openat(dir_fd, "hosts", O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+    scoped_fd int fd = openat(dir_fd, "hosts", O_RDWR | O_APPEND | OPEN_GIVEN);
     if (fd >= 0 && fs_read_fd(fd, MAX_BYTES, &text, NULL) >= 0 && !stands_in(text, name))
         (void)!fs_write_all(fd, line, strlen(line));
 }
@@ -386,7 +390,8 @@ static void as_others(const struct network_run *run, char ret[static NET_ADDR_TE
     scoped_free char *sub = path_join("containers", run->plan->target);
     scoped_fd int dir = conf_open_root(run->conf, sub, false, NULL);
     scoped_free char *text = NULL;
-    if (dir < 0 || fs_read(dir, "hosts", MAX_BYTES, &text, NULL) < 0)
+    scoped_fd int fd = dir < 0 ? -1 : openat(dir, "hosts", O_RDONLY | OPEN_GIVEN);
+    if (fd < 0 || fs_read_fd(fd, MAX_BYTES, &text, NULL) < 0)
         return;
     scoped_strv char **lines = strv_split(text, "\n", false);
     for (char **l = lines; l && *l; l++) {

@@ -3,6 +3,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 
 import pytest
 
@@ -21,6 +23,36 @@ def test_files_that_were_given_away(net):
         net.ok("exec", "one", "sh", "-c", script)
         net.ok("restart", "-t", "0", "one")
         assert net.ok("exec", "one", "cat", "/etc/hosts", "/etc/resolv.conf").out == before
+
+
+LEASE = """import fcntl, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+files = [open(f) for f in sys.argv[1:]]
+for f in files:
+    fcntl.fcntl(f, 1024, fcntl.F_RDLCK)  # F_SETLEASE
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.rows("A48")
+def test_files_with_a_lease(net):
+    """Who has a file's lease lets others wait for 45 s who open it: not the supervisor, which serves everybody."""
+    create(net, "n")
+    create(net, "m")
+    start(net, "one", "--network", "n")
+    root = f"/proc/{net.inspect('one')['State']['Pid']}/root/etc/"
+    with subprocess.Popen([sys.executable, "-c", LEASE, root + "hosts", root + "resolv.conf"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"ready\n"
+        begin = time.monotonic()
+        net.ok("network", "connect", "m", "one")
+        assert net.ok("exec", "one", "echo", "there").text == "there"
+        assert time.monotonic() - begin < 30
+        holder.stdin.close()
+    net.ok("network", "disconnect", "m", "one")
+    net.ok("network", "connect", "m", "one")
+    assert net.inspect("one")["NetworkSettings"]["Networks"]["m"]["IPAddress"] in net.ok("exec", "one", "cat", "/etc/hosts").out
 
 
 ADVERTISE = """import socket, struct, time
