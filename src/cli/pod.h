@@ -27,8 +27,8 @@ int cli_pod_up(const char *infra_id, struct err *e);
 /* The same for the pod of a member's record; nothing for others. */
 int cli_pod_of(const struct ctr_record *rec, struct err *e);
 
-/* Makes a pod with nothing but this name. */
-int cli_pod_make(const char *name, struct err *e);
+/* Makes a pod of this name, with what its first member says of all that the pod is to share. */
+int cli_pod_make(const char *name, const struct run_opts *first, struct err *e);
 /* Stops a pod (seconds < 0: as long as each container's own time) and removes it with its members.
  */
 int cli_pod_remove(const char *ref, int64_t seconds, struct err *e);

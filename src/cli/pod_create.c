@@ -207,10 +207,29 @@ static int make(struct create_opts *o, char ret_id[static ID_LEN + 1], struct er
     return r;
 }
 
-int cli_pod_make(const char *name, struct err *e)
+int cli_pod_make(const char *name, const struct run_opts *first, struct err *e)
 {
     char id[ID_LEN + 1];
-    struct create_opts o = {.name = xstrdup(name)};
+    struct create_opts o = {
+        .name = xstrdup(name),
+        .hostname = first->hostname,
+        .network = first->network,
+        .publish = first->publish,
+        .network_alias = first->network_alias,
+        .ip = first->ip,
+        .ip6 = first->ip6,
+        .mac_address = first->mac_address,
+        .egress = first->egress,
+        .dns = first->dns,
+        .dns_search = first->dns_search,
+        .dns_option = first->dns_option,
+        .add_host = first->add_host,
+        .hosts_file = first->hosts_file,
+        .no_hosts = first->no_hosts,
+        .userns = first->userns,
+        .uidmap = first->uidmap,
+        .gidmap = first->gidmap,
+    };
     int r = make(&o, id, e);
     free(o.name);
     return r;

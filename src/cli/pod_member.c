@@ -75,10 +75,30 @@ static void share(struct pod_member *m, const struct ctr_record *infra, char *se
     o->no_hosts |= infra->network.no_hosts;
 }
 
+/* A pod made by its first member has what that one says of network, names and ids, as with podman;
+ * the member then has these by the pod. */
+static int make_pod(struct pod_member *m, const char *name, struct err *e)
+{
+    struct run_opts *o = &m->o;
+    int r = 0;
+    if (o->spec)
+        r = err_msg(e, EINVAL, "--pod excludes --spec");
+    else if (o->publish_all)
+        r = err_hint(e, err_msg(e, EINVAL, "--publish-all: pod %s has no image", name),
+                     "--publish names the ports");
+    if (r == 0)
+        r = cli_pod_make(name, o, e);
+    o->network = o->publish = o->network_alias = o->egress = o->uidmap = o->gidmap = NULL;
+    o->dns = o->dns_search = o->dns_option = o->add_host = NULL;
+    o->ip = o->ip6 = o->mac_address = o->userns = o->hostname = o->hosts_file = NULL;
+    return r;
+}
+
 int pod_member_begin(struct pod_member *m, const struct run_opts *o, struct err *e)
 {
     const char *name = str_after(o->pod, "new:");
-    int r = name ? cli_pod_make(name, e) : 0;
+    m->o = *o;
+    int r = name ? make_pod(m, name, e) : 0;
     if (r < 0)
         return err_add(e, r, "--pod");
     name = name ? name : o->pod;
@@ -89,10 +109,9 @@ int pod_member_begin(struct pod_member *m, const struct run_opts *o, struct err 
     if (r < 0)
         return err_add(e, r, "--pod");
     struct ctr_record *infra = (struct ctr_record *)(uintptr_t)&m->pod->infra.rec;
-    r = refuse_own(o, infra, e);
+    r = refuse_own(&m->o, infra, e);
     if (r < 0)
         return r;
-    m->o = *o;
     m->self = xasprintf("container:%s", m->pod->infra.id);
     share(m, infra, m->self);
     return 0;

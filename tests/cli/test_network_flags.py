@@ -224,6 +224,25 @@ def test_pods(nets):
     nets.ok("network", "rm", "a")
 
 
+def test_a_new_pod(nets):
+    """Made by its first member, it has what that one says of the network."""
+    ip = ["--ip", "10.76.0.9"]
+    nets.ok("create", "--pod", "new:p", "--name", "c", "--network", "a", *ip, "-p", "18080:80", "--network-alias", "x", "--hostname", "box",
+            "--add-host", "db:[2001:db8::7]", "--dns", "192.0.2.1", nets.image(), "true")
+    infra, c = nets.inspect("p-infra"), nets.inspect("c")
+    assert infra["NetworkSettings"]["Networks"]["a"]["Aliases"] == ["x", "p"]
+    assert infra["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "18080"}]}
+    assert infra["HostConfig"]["Dns"] == ["192.0.2.1"] and infra["HostConfig"]["ExtraHosts"] == ["db:[2001:db8::7]"]
+    assert infra["Config"]["Hostname"] == "box"
+    assert c["HostConfig"]["NetworkMode"] == f"container:{infra['Id']}" and not c["HostConfig"]["Dns"]
+    nets.fails("create", "--pod", "p", *ip, nets.image(), "true", match="--ip: pod p shares its network")
+    # What cannot be leaves no pod behind.
+    nets.fails("create", "--pod", "new:q", "-P", nets.image(), "true", match="--publish-all: pod q has no image\nhint: --publish")
+    nets.fails("create", "--pod", "new:q", "-p", "x", nets.image(), "true", match='"x" is not a port')
+    nets.fails("pod", "exists", "q", rc=1, match="^$")
+    nets.ok("pod", "rm", "-f", "p")
+
+
 @rows("A63", "B3")
 def test_of_a_running_container(rootlet):
     """What was published, and the addresses: ps, port and inspect agree, and say it in docker's and podman's words."""
