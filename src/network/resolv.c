@@ -154,14 +154,27 @@ static const char *names_end(const char *text)
     return p && p != text && p[1] ? p : NULL;
 }
 
-int network_check_add_host(const char *text, struct err *e)
+/* The address behind the names; one of IPv6 may stand in brackets. 0 or -EINVAL. */
+static int host_address(const char *sep, char ret[static NET_ADDR_TEXT])
 {
     struct net_addr a;
+    size_t n = strlen(sep + 1);
+    bool brackets = sep[1] == '[' && sep[n] == ']';
+    scoped_free char *inner = brackets ? xstrndup(sep + 2, n - 2) : xstrdup(sep + 1);
+    if (net_addr_parse(inner, &a) < 0 || (brackets && a.family != 6))
+        return -EINVAL;
+    net_addr_format(&a, ret);
+    return 0;
+}
+
+int network_check_add_host(const char *text, struct err *e)
+{
+    char address[NET_ADDR_TEXT];
     const char *sep = names_end(text);
     bool good = sep && strcspn(text, " \t\r\n#\\") == strlen(text);
     for (const char *p = text; good && *p; p++)
         good = *p >= ' ' && *p < 127;
-    if (!good || (net_addr_parse(sep + 1, &a) < 0 && !streq(sep + 1, HOST_GATEWAY)))
+    if (!good || (host_address(sep, address) < 0 && !streq(sep + 1, HOST_GATEWAY)))
         return err_hint(e, err_msg(e, EINVAL, "\"%s\": not HOST:IP", text),
                         "the address is a number, or host-gateway for the host's");
     return 0;
@@ -169,10 +182,12 @@ int network_check_add_host(const char *text, struct err *e)
 
 static void add_host(struct str *s, const struct network_files *f, const char *text)
 {
+    char number[NET_ADDR_TEXT];
     const char *sep = names_end(text);
-    if (!sep)
+    bool gateway = sep && streq(sep + 1, HOST_GATEWAY);
+    if (!sep || (!gateway && host_address(sep, number) < 0))
         return;
-    const char *address = streq(sep + 1, HOST_GATEWAY) ? f->host_address : sep + 1;
+    const char *address = gateway ? f->host_address : number;
     if (!address || !*address)
         return;
     scoped_free char *names = xstrndup(text, (size_t)(sep - text));

@@ -82,7 +82,7 @@ static void test_resolv(void **state)
 
 static void test_hosts(void **state)
 {
-    char *hosts[] = {(char *)(uintptr_t) "db:192.0.2.7", (char *)(uintptr_t) "a;b:fd00::7",
+    char *hosts[] = {(char *)(uintptr_t) "db:192.0.2.7", (char *)(uintptr_t) "a;b:[fd00::7]",
                      (char *)(uintptr_t) "up=host-gateway",
                      (char *)(uintptr_t) "host.docker.internal:192.0.2.8", NULL};
     struct network_plan p = {.add_hosts = hosts}, plain = {.mode = NULL};
@@ -113,14 +113,20 @@ static void test_hosts(void **state)
 
 static void test_add_host(void **state)
 {
-    static const char *const good[] = {"db:192.0.2.7", "db:fd00::7", "db=fd00::7", "a;b:192.0.2.7",
-                                       "up:host-gateway"};
+    static const char *const good[] = {"db:192.0.2.7",  "db:fd00::7",      "db=fd00::7",
+                                       "a;b:192.0.2.7", "up:host-gateway", "db:[fd00::7]",
+                                       "db=[fd00::7]"};
     static const char *const bad[] = {"",
                                       "db",
                                       "db:",
                                       ":192.0.2.7",
                                       "db:host",
                                       "db:192.0.2",
+                                      "db:[192.0.2.7]",
+                                      "db:[fd00::7",
+                                      "db:[",
+                                      "db:[]",
+                                      "db:[host-gateway]",
                                       "d b:192.0.2.7",
                                       "db:192.0.2.7\n1.2.3.4 x",
                                       "d#b:192.0.2.7",
