@@ -148,7 +148,8 @@ static int explain(const struct net_port *p, int error, bool own, char *holder, 
                  "-p %u:%u",
                  p->host, p->host + 8000u, p->ctr);
     } else if (error == EADDRNOTAVAIL) {
-        err_msg(e, error, "this host does not have that address");
+        int r = err_msg(e, error, "this host does not have that address");
+        err_hint(e, r, "'ip -br address' shows those that it has");
     } else {
         err_set(e, error, "bind it");
     }

@@ -161,7 +161,7 @@ def test_conflicts(net):
         assert net("run", "--rm", "--network", "slirp", "-p", "8082:80", "-p", "8081:80", net.image(), "true").rc == 125
     net.ok("run", "--rm", "--network", "slirp", "-p", "8081:80", "-p", "8082:80", net.image(), "true")
     r = net("run", "--rm", "--network", "slirp", "-p", "203.0.113.77:80:80", net.image(), "true")
-    assert r.rc == 125 and "does not have that address" in r.err
+    assert r.rc == 125 and "does not have that address\nhint: 'ip -br address'" in r.err
     # A program of one's own is named.
     for kind, family, address, flag in (("STREAM", "INET6", "::", "8083:80"), ("DGRAM", "INET", HOST, "8083:80/udp")):
         p = net.spawn("-c", f"import socket, time; s = socket.socket(socket.AF_{family}, socket.SOCK_{kind}); s.bind(('{address}', 8083)); "
