@@ -153,10 +153,25 @@ static int make_join(const struct connect_opts *o, const char *network,
     return r;
 }
 
+/* The container in front of the network? */
+static int hint_order(char **args, int r, struct err *e)
+{
+    scoped_network_config struct network_config n = {.name = NULL};
+    scoped_container struct container c = {.dir_fd = -1};
+    if (network_open(cli_conf(), args[1], &n, NULL) < 0 ||
+        container_open(cli_conf(), args[0], &c, NULL) < 0)
+        return r;
+    err_clear(e);
+    return err_hint(e, err_msg(e, ENOENT, "no such network: %s", args[0]),
+                    "the network comes first: %s %s", args[1], args[0]);
+}
+
 /* Both are there, and the container is of the right kind. */
 static int open_both(char **args, struct network_config *n, struct container *c, struct err *e)
 {
     int r = network_open(cli_conf(), args[0], n, e);
+    if (r == -ENOENT)
+        return hint_order(args, r, e);
     if (r == 0)
         r = container_open(cli_conf(), args[1], c, e);
     return r == 0 ? check_mode(c, args[1], e) : r;

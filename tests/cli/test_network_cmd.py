@@ -200,7 +200,9 @@ def test_connect_a_stopped_container(rootlet):
         rootlet.fails("network", "connect", *words, "b", "c", match=match)
     rootlet.fails("network", "disconnect", "b", "c", match="is not connected to network b")
     rootlet.fails("network", "connect", "a", "alone", match="has network mode none\nhint: .*--network NAME")
-    rootlet.fails("network", "connect", "nosuch", "c", match="no such network")
+    rootlet.fails("network", "connect", "nosuch", "c", match="no such network: nosuch\nhint: .*network create")
+    for verb in ("connect", "disconnect"):
+        rootlet.fails("network", verb, "c", "a", match=f"network {verb}: no such network: c\nhint: the network comes first: a c\n")
     rootlet.fails("network", "connect", "a", "nosuch", match="no such container")
     assert ("connect", "b") in events(rootlet, "network") and ("disconnect", "b") in events(rootlet, "network")
     rootlet.ok("network", "rm", "b")
