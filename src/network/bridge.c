@@ -285,6 +285,19 @@ static void remember(struct network_run *run, const char *device, const char *ne
     json_object_set_new(i->extra, "bridge", json_string(a->bridge));
 }
 
+/* The container's end of a pair whose other one the helper did not get to, or about which it did
+ * not get to tell: with it both go. 0: it is gone. */
+static int remove_device(struct network_run *run, const char *device)
+{
+    struct rtnl_link l;
+    struct err ignored = ERR_INIT;
+    int fd = network_run_route(run, &ignored);
+    int r = fd < 0 ? fd : rtnl_link_get(fd, device, &l);
+    if (r == 0 && streq(l.kind, "veth"))
+        r = rtnl_link_del(fd, l.index);
+    return r == -ENODEV ? 0 : r;
+}
+
 static int attach(struct network_run *run, const struct network_target *t, struct err *e)
 {
     const struct network_join *join = &run->plan->joins[t->join];
@@ -319,32 +332,50 @@ static int attach(struct network_run *run, const struct network_target *t, struc
         r = network_run_route(run, e);
         if (r >= 0)
             r = configure(run->route_fd, device, &a, e);
+    } else if (r == -ETIMEDOUT) {
+        (void)!remove_device(run, device);
     }
     return r < 0 ? err_add(e, r, "network %s", join->network) : 0;
 }
 
-/* The slot of a network's interface, as it was remembered; NULL: it has none. */
-static const char *slot_of(const struct network_run *run, const char *network)
+/* A network's interface, as it was remembered; NULL: it has none with a slot. */
+static const struct network_interface *find_interface(const struct network_run *run,
+                                                      const char *network)
 {
     for (size_t i = 0; i < run->n_interfaces; i++) {
         const struct network_interface *n = &run->interfaces[i];
         if (n->network && streq(n->network, network) && *text_of(n->extra, "slot"))
-            return text_of(n->extra, "slot");
+            return n;
     }
     return NULL;
 }
 
+static void tell_left(struct network_run *run, const char *device, const char *why)
+{
+    scoped_strv char **attributes = NULL;
+    strv_add(&attributes, "process=" HELPER);
+    strv_addf(&attributes, "reason=%s is still connected: %s", device, why);
+    if (run->event)
+        run->event(run->event_data, "network_failed", attributes);
+}
+
 static void detach(struct network_run *run)
 {
-    const char *slot =
-        run->join < run->plan->n_joins ? slot_of(run, run->plan->joins[run->join].network) : NULL;
+    const struct network_interface *i =
+        run->join < run->plan->n_joins ? find_interface(run, run->plan->joins[run->join].network)
+                                       : NULL;
+    const char *slot = i ? text_of(i->extra, "slot") : NULL;
     struct err e = ERR_INIT;
     struct bridge_answer a = {.version = 0};
     scoped_strv char **args = NULL;
     strv_add(&args, slot ? "del" : "gc");
     if (slot)
         strv_add(&args, slot);
-    (void)!call(helper_of(run), args, NULL, 0, &a, &e);
+    int r = call(helper_of(run), args, NULL, 0, &a, &e);
+    /* The container ends, and its devices with it; or it goes on, and must not stay in there. */
+    if (r < 0 && i && run->init_fd >= 0 && pidfd_poll(run->init_fd, 0) == 0 &&
+        (remove_device(run, i->name) < 0 || if_nametoindex(slot) > 0))
+        tell_left(run, i->name, e.msg);
 }
 
 /* The slot lives in the kernel; nothing of ours is to be found again. */

@@ -11,6 +11,7 @@ import pytest
 import firewalls
 import helperlab
 from lib import runner
+from test_user_network import supervisor
 from world import HOST, HOST6, OUTSIDE, OUTSIDE6, NetRootlet, fetch, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not helperlab.BUILT.exists(), reason="built without the helper"),
@@ -84,6 +85,32 @@ def test_live(net):
     net.ok("network", "disconnect", "second", "c")
     assert "eth1" not in net.ok("exec", "c", "ip", "-o", "link").out
     assert net.world.host.run("ip", "-o", "link").count("master rlbr0") == 1
+
+
+@pytest.mark.parametrize("verb", ["add", "del"])
+def test_a_helper_that_is_late(net, helper, verb):
+    """The supervisor does not wait for it: what it has done is undone, what it has not is done without it."""
+    net.ok("network", "create", "-d", "bridge", "second")
+    net.ok("run", "-d", "--name", "c", "--network", "bridge", net.image(), "sleep", "1000")
+    real = helper.program.with_name("real")
+    try:
+        if verb == "del":
+            net.ok("network", "connect", "second", "c")
+        helper.program.rename(real)
+        late = f'"{real}" "$@"; exec sleep 100' if verb == "add" else "exec sleep 100"
+        helper.program.write_text(f'#!/bin/sh\ncase $1 in {verb}) {late};; esac\nexec "{real}" "$@"\n')
+        helper.program.chmod(0o755)
+        if verb == "del":  # also one that was taken over
+            os.kill(supervisor(net, "c"), signal.SIGKILL)
+        r = net("network", "connect" if verb == "add" else "disconnect", "second", "c")
+        assert r.rc == (125 if verb == "add" else 0), r
+        assert "eth1" not in net.ok("exec", "c", "ip", "-o", "link").out
+        wait_for(lambda: net.world.host.run("ip", "-o", "link").count("master rlbr0") == 1)
+    finally:
+        if real.exists():
+            real.replace(helper.program)
+    net.ok("network", "connect", "second", "c")
+    assert "eth1" in net.ok("exec", "c", "ip", "-o", "link").out
 
 
 @pytest.mark.rows("A48", "A50")
