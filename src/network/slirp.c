@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/path.h"
@@ -68,10 +69,38 @@ static int start_process(struct network_run *run, struct network_process *p, str
     return network_process_start(run, &network_slirp, &s, e) ? 0 : -e->errnum;
 }
 
+/* Else every connection would fail, and nobody would know why. */
+static int check_outbound(const char *option, const struct net_addr *a, struct err *e)
+{
+    char text[NET_ADDR_TEXT];
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    bool is4 = a->family == 4;
+    if (a->family == 0)
+        return 0;
+    memcpy(is4 ? (void *)&four.sin_addr : (void *)&six.sin6_addr, a->b, net_addr_size(a));
+    scoped_fd int fd = socket(is4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && (is4 ? bind(fd, (struct sockaddr *)&four, sizeof(four))
+                        : bind(fd, (struct sockaddr *)&six, sizeof(six))) == 0)
+        return 0;
+    if (errno != EADDRNOTAVAIL && errno != EAFNOSUPPORT)
+        return 0;
+    return err_hint(e,
+                    err_msg(e, errno, "%s=%s: this host does not have that address", option,
+                            net_addr_format(a, text)),
+                    "'ip -br address' shows those that it has");
+}
+
 /* Its libraries are loaded while the container's root is mounted. */
 static int prepare(struct network_run *run, struct err *e)
 {
-    return start_process(run, NULL, e);
+    struct slirp_options o;
+    int r = slirp_options_parse(run->plan->options, &o, e);
+    if (r == 0)
+        r = check_outbound("outbound_addr", &o.outbound4, e);
+    if (r == 0)
+        r = check_outbound("outbound_addr6", &o.outbound6, e);
+    return r == 0 ? start_process(run, NULL, e) : err_add(e, r, "slirp");
 }
 
 /* --- in the container's network namespace --- */

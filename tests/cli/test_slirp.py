@@ -58,6 +58,9 @@ def test_options(rootlet, server):
     for wrong in ("mtu=100", "cidr=10.0.2.1/24", "cidr=fd00::/64", "colour=red", "device=x", "outbound_addr=nowhere"):
         p = rootlet("run", "--rm", "--network", "slirp:" + wrong, rootlet.image(), "true", rc=125)
         assert wrong.split("=", maxsplit=1)[0] in p.err, p
+    for option, address in (("outbound_addr", "203.0.113.7"), ("outbound_addr6", "2001:db8::7")):
+        rootlet.fails("run", "--rm", "--network", f"slirp:{option}={address}", rootlet.image(), "true",
+                      match=f"slirp: {option}={address}: this host does not have that address\nhint: 'ip -br address'")
 
 
 def test_host_loopback_is_closed(rootlet, server):
