@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -58,12 +59,22 @@ static void probe_bridge(const struct conf *c, struct finding *f)
     (void)c;
     probe_joining("bridge", f);
     scoped_free char *libexec = conf_libexec();
+    scoped_free char *helper = xasprintf("%s/rootlet-net-helper", libexec);
+    struct stat st;
+    if (stat(helper, &st) == 0 && st.st_uid != 0) { /* whoever owns it says what it does */
+        finding_fix(f,
+                    "%s is not root's, and must not get a privilege: an installation by root "
+                    "(sudo make install) has one that may, see rootlet-net-helper(8); networks of "
+                    "the driver user do without",
+                    helper);
+        return;
+    }
     finding_fix(
         f,
-        "as root: setcap cap_net_admin+ep %s/rootlet-net-helper, and lines like \"bridge rlbr0 "
+        "as root: setcap cap_net_admin+ep %s, and lines like \"bridge rlbr0 "
         "172.20.0.0/16 masquerade\" and \"USER rlbr0 8 auto\" in /etc/rootlet/net.conf, see "
         "rootlet-net-helper(8); networks of the driver user do without",
-        libexec);
+        helper);
 }
 
 /* Two numbers of a file below /proc/sys/net/ipv4; how many there are. */

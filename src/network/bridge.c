@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +41,10 @@ static int reword(int r, const char *path, struct err *e)
     if (!at)
         return r < 0 ? r : -EIO;
     scoped_free char *text = xstrdup(at + strlen(HELPER ": "));
+    struct stat st;
+    if (strncmp(text, lacks, strlen(lacks)) == 0 && stat(path, &st) == 0 && st.st_uid != 0)
+        return err_msg(e, code,
+                       HELPER " has no privilege, and %s should get none: it is not root's", path);
     if (strncmp(text, lacks, strlen(lacks)) == 0)
         return err_msg(e, code, HELPER " lacks its capability: as root, setcap cap_net_admin+ep %s",
                        path);
