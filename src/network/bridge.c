@@ -204,17 +204,21 @@ int network_bridge_check(const struct network_config *n, struct err *e)
     return r < 0 ? r : choose_bridge((struct helper){libexec, HELPER_MS}, n, &bridge, e);
 }
 
+static bool is_taken(const struct network_run *run, const char *device)
+{
+    size_t i = 0;
+    while (i < run->n_interfaces && !streq(run->interfaces[i].name, device))
+        i++;
+    return i < run->n_interfaces;
+}
+
 /* eth0, eth1...: the first that no interface of the container has. */
 static void free_device(const struct network_run *run, char ret[static 16])
 {
-    for (unsigned n = 0; n < 64; n++) {
-        size_t i = 0;
-        snprintf(ret, 16, "eth%u", n);
-        while (i < run->n_interfaces && !streq(run->interfaces[i].name, ret))
-            i++;
-        if (i == run->n_interfaces)
-            return;
-    }
+    unsigned n = 0;
+    do
+        snprintf(ret, 16, "eth%u", n++);
+    while (n < 64 && is_taken(run, ret));
 }
 
 static struct rtnl_ip to_ip(const struct net_addr *a, uint8_t bits)
@@ -337,7 +341,7 @@ static int attach(struct network_run *run, const struct network_target *t, struc
         r = network_run_route(run, e);
         if (r >= 0)
             r = configure(run->route_fd, device, &a, e);
-    } else if (r == -ETIMEDOUT) {
+    } else if (r == -ETIMEDOUT && !is_taken(run, device)) {
         (void)!remove_device(run, device);
     }
     return r < 0 ? err_add(e, r, "network %s", join->network) : 0;
