@@ -102,7 +102,7 @@ static int check(const struct create_opts *o, struct err *e)
     const char *policy = o->exit_policy;
     if (policy && !streq(policy, "continue") && !streq(policy, "stop"))
         return err_msg(e, EINVAL, "--exit-policy %s: not continue or stop", policy);
-    if (o->infra_set && !o->infra)
+    if (o->infra_set && !o->infra && !(o->share && (!*o->share || streq(o->share, "none"))))
         return err_hint(e, err_msg(e, ENOTSUP, "--infra=false: a pod is its infra container"),
                         "--share none makes a pod that is a mere group");
     if (!id_name_valid(o->name))
@@ -118,8 +118,10 @@ static int make_infra(const struct create_opts *o, const struct pod_wish *wish, 
         o->infra_name ? xstrdup(o->infra_name) : xasprintf("%s-infra", o->name);
     scoped_strv char **drop = strv_split("ALL", ",", false);
     scoped_strv char **security = strv_split("no-new-privileges", ",", false);
+    scoped_strv char **no_network = strv_split("none", ",", false);
     scoped_free char *none = xstrdup("none");
     char *words[] = {NULL};
+    bool net = strv_has(wish->share, "net");
     bool uts = strv_has(wish->share, "uts") && strlen(o->name) <= 64;
     struct run_opts run = {
         .name = name,
@@ -133,7 +135,7 @@ static int make_infra(const struct create_opts *o, const struct pod_wish *wish, 
         .hostname = o->hostname ? o->hostname
                     : uts       ? o->name
                                 : NULL,
-        .network = o->network,
+        .network = o->network || net ? o->network : no_network,
         .userns = o->userns,
         .uidmap = o->uidmap,
         .gidmap = o->gidmap,
@@ -157,6 +159,9 @@ static int make_infra(const struct create_opts *o, const struct pod_wish *wish, 
         .cgroup_parent = o->cgroup_parent,
     };
     struct cli_groups groups scoped_groups = CLI_GROUPS_INIT;
+    if (o->publish && !net)
+        return err_hint(e, err_msg(e, EINVAL, "--publish: its network is not shared"),
+                        "publish ports of the containers, or make the pod with --share net");
     return cli_create(&run, words, o->command_line, id, &groups, e);
 }
 

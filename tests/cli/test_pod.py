@@ -112,7 +112,12 @@ def test_user_namespaces(pods, mode):
 
 def test_share_none_and_pid(pods):
     rootlet = pods
-    rootlet.ok("pod", "create", "--share", "none", "p")
+    rootlet.ok("pod", "create", "--share", "none", "p", env={"ROOTLET_NETWORK": "slirp"})
+    assert rootlet.inspect("p-infra")["HostConfig"]["NetworkMode"] == "none", "nobody is to use it"
+    # What podman-compose says.
+    rootlet.ok("pod", "create", "--name=c", "--infra=false", "--share=", env={"ROOTLET_NETWORK": "slirp"})
+    assert rootlet.inspect("c-infra")["HostConfig"]["NetworkMode"] == "none"
+    rootlet.fails("pod", "create", "--share", "ipc", "-p", "8080:80", "d", match="pod d: --publish: its network is not shared\nhint: ")
     assert rootlet.ok("run", "--rm", "--pod", "p", "--hostname", "x", "--network", "none", rootlet.image(),
                       "hostname").text == "x"
     rootlet.ok("pod", "create", "--share", "+pid", "q")
