@@ -43,7 +43,7 @@ static int reword(int r, const char *path, struct err *e)
     scoped_free char *text = xstrdup(at + strlen(HELPER ": "));
     struct stat st;
     if (strncmp(text, lacks, strlen(lacks)) == 0 && stat(path, &st) == 0 && st.st_uid != 0)
-        return err_msg(e, code,
+        return err_msg(e, ENOTSUP, /* for good */
                        HELPER " has no privilege, and %s should get none: it is not root's", path);
     if (strncmp(text, lacks, strlen(lacks)) == 0)
         return err_msg(e, code, HELPER " lacks its capability: as root, setcap cap_net_admin+ep %s",
