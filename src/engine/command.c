@@ -81,6 +81,8 @@ int command_find(const char *name, char *const *env, char **ret, struct err *e)
     }
     if (worst != -ENOENT)
         return command_explain(name, name, -worst, e);
-    err_msg(e, ENOENT, "exec: \"%s\": executable file not found in $PATH", name);
+    int r = err_msg(e, ENOENT, "exec: \"%s\": executable file not found in $PATH", name);
+    if (name[0] == '-')
+        err_hint(e, r, "options stand before the image or container, the command behind it");
     return err_exit(e, -ENOENT, EXIT_NOT_FOUND);
 }

@@ -54,6 +54,15 @@ def test_options_with_one_dash(rootlet):
     rootlet.fails("stop", "-9", "c", match="unknown shorthand flag: '9' in -9\nhint: See")
 
 
+def test_options_behind_the_image(rootlet):
+    image = rootlet.image()
+    hint = "hint: options stand before the image or container, the command behind it"
+    rootlet.fails("run", "--rm", image, "-p", "8080:80", rc=127, match=f'exec: "-p": executable file not found in .*\n{hint}\n')
+    rootlet.ok("run", "-d", "--name", "c", image, "sleep", "1000")
+    rootlet.fails("exec", "c", "-it", "sh", rc=127, match=f'exec: "-it": executable file not found in .*\n{hint}\n')
+    rootlet.ok("rm", "-f", "-t", "0", "c")
+
+
 def test_a_volume_is_no_container(rootlet):
     rootlet.ok("volume", "create", "data")
     r = rootlet.fails("inspect", "data", match='no such object: "data"\nhint: .*rootlet volume inspect data\n')
