@@ -176,6 +176,20 @@ static int add_aliases(struct build *b, struct err *e)
     return 0;
 }
 
+/* The network of a container that has the host's: nobody joins that by its process. */
+static void follow_to_host(struct build *b)
+{
+    struct network_plan *p = &b->rec->network;
+    scoped_container struct container c = {.dir_fd = -1};
+    if (!streq(p->mode, "container") || container_open(b->conf, p->target, &c, NULL) < 0 ||
+        !streq(c.rec.network.mode, "host"))
+        return;
+    free(p->mode);
+    free(p->target);
+    p->mode = xstrdup("host");
+    p->target = NULL;
+}
+
 /* A pod is found by its name, which is that of no container. */
 static void add_pod_name(struct build *b)
 {
@@ -436,6 +450,8 @@ int build_network(struct build *b, struct err *e)
     int r = add_networks(b, e);
     if (r == 0)
         r = find_networks(b, e);
+    if (r == 0)
+        follow_to_host(b);
     if (r == 0)
         r = set_one(b, "--ip", b->o->ip, set_ip, e);
     if (r == 0)

@@ -1,6 +1,7 @@
 """--network, -p, --expose, --ip, --dns, --add-host and their like: what is kept, what excludes what, and the messages."""
 import io
 import json
+import os
 import re
 import tarfile
 
@@ -222,6 +223,16 @@ def test_pods(nets):
     nets.fails("network", "rm", "a", rc=2, match="used by p-infra")
     nets.ok("pod", "rm", "p")
     nets.ok("network", "rm", "a")
+
+
+def test_of_one_with_the_hosts_network(nets):
+    """It has no namespace that another could join: the other has the host's network as well."""
+    own = os.readlink("/proc/self/ns/net")
+    nets.ok("run", "-d", "--name", "h", "--network", "host", nets.image(), "sleep", "1000")
+    assert nets.ok("run", "--rm", "--network", "container:h", nets.image(), "readlink", "/proc/self/ns/net").text == own
+    r = nets.ok("create", "--name", "c", "--network", "container:h", "-p", "80:80", nets.image(), "true")
+    assert "there is nothing to publish" in r.err and nets.inspect("c")["HostConfig"]["NetworkMode"] == "host"
+    nets.ok("rm", "-f", "-t", "0", "h")
 
 
 def test_a_new_pod(nets):
