@@ -236,8 +236,8 @@ const struct cmd cli_network_connect_cmds[] = {
         .min_args = 2,
         .max_args = 2,
         .run = connect_to,
-        .examples = "rootlet network connect db web\n"
-                    "rootlet network connect --ip 172.20.0.9 --alias cache db web",
+        .examples = "rootlet network connect back web\n"
+                    "rootlet network connect --ip 172.20.0.9 --alias cache lab web",
     },
     {
         .name = "network disconnect",
@@ -248,7 +248,7 @@ const struct cmd cli_network_connect_cmds[] = {
         .min_args = 2,
         .max_args = 2,
         .run = disconnect,
-        .examples = "rootlet network disconnect db web",
+        .examples = "rootlet network disconnect back web",
     },
     {NULL},
 };
