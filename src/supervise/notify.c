@@ -32,6 +32,7 @@
 #define RATE_MS 250
 #define FDS_MAX 253 /* the kernel's own limit, SCM_MAX_FD */
 #define WATCHDOG_MIN_US 20000
+#define LAST_WORDS_MS 1000
 
 enum mode { MODE_IGNORE, MODE_MONITOR, MODE_HEALTHY, MODE_CONTAINER };
 
@@ -389,12 +390,28 @@ void notify_stopping(struct sup *s)
         say(s, "STOPPING=1\n");
 }
 
-/* What the container said right before its end: no more than fits into the socket. */
+/* Waits for systemd to take what waits for it, until a time. */
+static bool settle(struct sup *s, int64_t until_ns)
+{
+    struct notify *n = s->notify;
+    for (;;) {
+        flush(s);
+        int64_t left = (until_ns - time_monotonic_ns()) / 1000000;
+        if (!n->pending_len || left <= 0)
+            return !n->pending_len;
+        struct pollfd room = {.fd = n->fd, .events = POLLOUT};
+        (void)!poll(&room, 1, (int)left);
+    }
+}
+
+/* What the container said right before its end: no more than fits into the socket, and no longer
+ * than LAST_WORDS_MS when systemd is busy. */
 static void last_words(struct sup *s)
 {
     struct notify *n = s->notify;
+    int64_t until_ns = time_monotonic_ns() + LAST_WORDS_MS * INT64_C(1000000);
     char text[NOTIFY_MAX];
-    for (unsigned i = 0; i < RATE_MESSAGES && n->pending_len == 0 && n->carrier < 0; i++) {
+    for (unsigned i = 0; settle(s, until_ns) && i < RATE_MESSAGES && n->carrier < 0; i++) {
         bool fds;
         ssize_t got = peek(n->proxy, text, sizeof(text), &fds);
         if (got < 0 || fds)

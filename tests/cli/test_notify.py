@@ -150,6 +150,22 @@ def test_last_words(rootlet, manager):
     assert p.wait(20) == 0, p.stderr.read()
 
 
+def test_last_words_to_a_busy_manager(rootlet, manager):
+    """Its queue is full when the container ends: it is given a second to take what is left."""
+    program = NOTIFY + r"""
+while not os.path.exists('/go'): time.sleep(0.01)
+for i in range(18): s.send(b'STATUS=%d' % i)
+"""
+    p = run(rootlet, manager, "--unit", "--name", "u", "--sdnotify", "container", *python_root(rootlet),
+            rootlet.image(), "/usr/bin/python3", "-c", program)
+    rootlet.wait_for(lambda: rootlet("exec", "u", "true").rc == 0)
+    pid = rootlet.inspect("u")["State"]["Pid"]
+    rootlet.go("u")
+    rootlet.wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert [manager.next() for _ in range(18)] == [f"STATUS={i}\n" for i in range(18)]
+    assert p.wait(20) == 0, p.stderr.read()
+
+
 def test_a_manager_that_hangs_stops_nobody(rootlet, manager):
     """While it takes nothing, the container's messages wait where it wrote them."""
     program = NOTIFY + r"""
