@@ -40,8 +40,9 @@ static const struct opt reset_table[] = {
 struct place {
     const char *what, *path; /* "store"; as the configuration names it */
     const char *const *names, *const *prefixes;
-    bool ids; /* container ids are entries, too */
-    int fd;   /* -1: it is not there */
+    bool ids;       /* container ids are entries, too */
+    bool installed; /* make install with a prefix of ~/.local has put files of its own there */
+    int fd;         /* -1: it is not there */
     char **entries, **foreign;
 };
 
@@ -50,6 +51,7 @@ static const char *const root_names[] = {"containers", "names",      "images",  
                                          "ingest",     "trash",      "volumes",    "networks",
                                          "version",    "lost+found", "run-root",   NULL};
 static const char *const root_prefixes[] = {".tmp-", ".probe-", ".nfs", NULL};
+static const char *const installed_names[] = {"schema", "seccomp", NULL};
 static const char *const run_names[] = {"networks", NULL};
 static const char *const run_prefixes[] = {".tmp-", "probe.", "events", "told-", NULL};
 
@@ -77,14 +79,15 @@ static int read_entries(struct place *p, struct err *e)
     if (!d)
         return err_set(e, errno, "read %s", p->path);
     for (struct dirent *de; (de = readdir(d));)
-        if (!streq(de->d_name, ".") && !streq(de->d_name, ".."))
+        if (!streq(de->d_name, ".") && !streq(de->d_name, "..") &&
+            !(p->installed && strv_has((char *const *)(uintptr_t)installed_names, de->d_name)))
             strv_add(is_ours(p, de->d_name) ? &p->entries : &p->foreign, de->d_name);
     return 0;
 }
 
 static int open_place(struct place *p, struct err *e)
 {
-    struct stat st;
+    struct stat st, data;
     p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (p->fd < 0)
         return errno == ENOENT ? 0 : err_set(e, errno, "open %s", p->path);
@@ -92,6 +95,8 @@ static int open_place(struct place *p, struct err *e)
         return err_set(e, errno, "stat %s", p->path);
     if (st.st_uid != geteuid())
         return err_msg(e, EPERM, "%s belongs to uid %u, not to you", p->path, st.st_uid);
+    p->installed = stat(DATADIR "/rootlet", &data) == 0 && data.st_dev == st.st_dev &&
+                   data.st_ino == st.st_ino;
     int r = read_entries(p, e);
     if (r < 0 || !p->foreign)
         return r;
@@ -105,7 +110,7 @@ static int open_place(struct place *p, struct err *e)
 static int check_store(const struct place *p, struct err *e)
 {
     bool both = strv_has(p->entries, "containers") && strv_has(p->entries, "names");
-    if (!p->entries || both || strv_has(p->entries, "store.lock") ||
+    if (!p->entries || both || p->installed || strv_has(p->entries, "store.lock") ||
         strv_has(p->entries, "idmap.json"))
         return 0;
     return err_hint(
@@ -260,7 +265,7 @@ static int empty_place(struct place *p, struct err *e)
         *e = first;
     }
     /* A mount point, or a link to a directory elsewhere, stays, empty. */
-    if (r == 0 && rmdir(p->path) < 0 && (errno == ENOTEMPTY || errno == EEXIST) &&
+    if (r == 0 && rmdir(p->path) < 0 && (errno == ENOTEMPTY || errno == EEXIST) && !p->installed &&
         !strv_has(p->entries, "lost+found"))
         r = err_msg(e, EBUSY, "%s: another command has made new files in it", p->path);
     return r;
