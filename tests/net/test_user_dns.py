@@ -465,7 +465,7 @@ def test_servers_change_while_it_runs(net, world, upstream):
         # The name server is begun anew with the same ones, the manager too.
         for pid in (pids[-1], pids[0]):
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda old=pid: len(managers(net).get("n", ())) > 1 and old not in managers(net)["n"], what="a new process")
+            wait_for(lambda old=pid: len(now := managers(net).get("n", ())) > 1 and old not in now, what="a new process")
             assert asked() == ["192.0.2.9"] * 2
         # None at all: those of the host, which answer for the world outside.
         net.ok("network", "update", "--dns-drop", HOST, "n")
