@@ -33,7 +33,10 @@ static const struct {
      true},
     {"context", "nothing is remote: rootlet works on the host it is called on", true},
     {"machine", "it runs on this kernel, without a virtual machine", true},
-    {"network reload", "no firewall rule of a container is lost that would have to be made again",
+    {"network reload",
+     "user networks have no rule on the host that could be lost; who is on a bridge of the host "
+     "gets "
+     "his again by rootlet restart",
      true},
     {"login",
      "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},
