@@ -34,9 +34,8 @@ static const struct {
     {"context", "nothing is remote: rootlet works on the host it is called on", true},
     {"machine", "it runs on this kernel, without a virtual machine", true},
     {"network reload",
-     "user networks have no rule on the host that could be lost; who is on a bridge of the host "
-     "gets "
-     "his again by rootlet restart",
+     "user networks have no rules on the host to lose; who is on a bridge of the host gets them "
+     "again by rootlet restart",
      true},
     {"login",
      "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},
