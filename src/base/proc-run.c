@@ -83,7 +83,7 @@ static int child_exec(void *data)
 int proc_start(const struct proc_cmd *cmd, struct proc_child *ret, struct err *e)
 {
     int fds[2];
-    const char *name = path_name(cmd->path ? cmd->path : cmd->argv[0]);
+    const char *name = cmd->name ? cmd->name : path_name(cmd->path ? cmd->path : cmd->argv[0]);
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_set(e, errno, "make a pipe for %s", name);
     scoped_fd int rd = fds[0], wr = fds[1];

@@ -23,6 +23,7 @@ struct proc_cmd {
     char *const *argv;
     char *const *envp; /* NULL: only PATH and LANG=C */
     const char *path;  /* what to execute when it is not argv[0]; may be NULL */
+    const char *name;  /* in errors; NULL: as path, or argv[0] */
     int stdin_fd;      /* < 0: /dev/null. (0 is a valid descriptor: set -1 when unused) */
     int stdout_fd;     /* < 0: /dev/null */
     int timeout_ms;    /* <= 0: none */

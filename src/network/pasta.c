@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/path.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "base/strv.h"
@@ -21,6 +22,7 @@
 #include "network/holder.h"
 #include "network/options.h"
 #include "sys/rtnl.h"
+#include "sys/sock.h"
 
 #define PASTA "pasta"
 #define TUN "/dev/net/tun"
@@ -128,6 +130,9 @@ static char **command(const struct network_run *run, pid_t holder, const char *p
                                         "-t",  "none",         "-u",      "none"};
     char *const *o = run->plan->options;
     char **argv = NULL;
+    strv_take(&argv, path_join(run->conf->libexec, "rootlet-leash"));
+    strv_add(&argv, "run");
+    strv_add(&argv, pid_file);
     for (size_t i = 0; i < N_ELEMENTS(fixed); i++)
         strv_add(&argv, fixed[i]);
     pasta_add_options(o, &argv);
@@ -170,19 +175,29 @@ static int take_daemon(struct network_run *run, struct network_process *p, struc
     return 0;
 }
 
-static int run_pasta(struct network_run *run, struct network_process *p, struct err *e)
+/* By a leash that kills it unless we send a byte by *ret_guard (owned), so that it does not outlive
+ * a supervisor that is killed before it knows what it has started. */
+static int run_pasta(struct network_run *run, struct network_process *p, int *ret_guard,
+                     struct err *e)
 {
     int wait_ms = run->patience_ms ? run->patience_ms : START_MS; /* the supervisor, in its loop */
     scoped_free char *help = read_help(wait_ms);
     if (!help)
         return err_msg(e, ENOENT, "pasta is not installed any more");
+    int pair[2];
+    int r = sock_pair(pair, e);
+    if (r < 0)
+        return r;
+    *ret_guard = pair[0];
+    scoped_fd int theirs = pair[1];
     struct holder h;
-    int r = holder_start(run, &h, e);
+    r = holder_start(run, &h, e);
     if (r < 0)
         return r;
     scoped_free char *file = xasprintf("%s/%s/" PID_FILE, run->conf->run_root, run->id);
     scoped_strv char **argv = command(run, h.pid, file, help);
-    struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1, .timeout_ms = wait_ms};
+    struct proc_cmd cmd = {
+        .argv = argv, .name = PASTA, .stdin_fd = -1, .stdout_fd = theirs, .timeout_ms = wait_ms};
     r = proc_run(&cmd, e);
     holder_end(&h);
     if (r > 0 && access(TUN, R_OK | W_OK) < 0)
@@ -287,15 +302,18 @@ static int note_interface(struct network_run *run, struct err *e)
 static int bring_up(struct network_run *run, struct network_process *pasta, struct err *e)
 {
     int r = 0;
+    scoped_fd int guard = -1;
     if (pasta->pidfd < 0 || pidfd_poll(pasta->pidfd, 0) != 0) {
         if (pasta->pidfd >= 0 && !pasta->adopted)
             pidfd_wait(pasta->pidfd, NULL);
         fd_close(&pasta->pidfd);
         pasta->adopted = false;
-        r = run_pasta(run, pasta, e);
+        r = run_pasta(run, pasta, &guard, e);
     }
     if (r == 0)
         r = start_leash(run, pasta->driver, pasta, e);
+    if (r == 0 && guard >= 0)
+        r = sock_send(guard, "", 1, NULL, 0);
     return r == 0 ? note_interface(run, e) : r;
 }
 

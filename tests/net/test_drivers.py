@@ -267,6 +267,30 @@ def test_pasta_without_anybody(net, pasta, words):
     wait_for(lambda: not network_processes(net), what="the end of pasta")
 
 
+# It kills the supervisor whose leash has started it, when it is in the background.
+KILLER = """#!/bin/sh
+for word; do case $word in
+--help) echo ' --config-net '; echo ' --no-map-gw '; echo ' --no-netns-quit '; exit;;
+--pid=*) file=${word#--pid=};;
+esac; done
+parent() { awk '{print $4}' /proc/$1/stat; }
+sleep 4711 </dev/null >/dev/null 2>&1 &
+echo $! >$file
+kill -9 $(parent $(parent $PPID))
+"""
+
+
+@pytest.mark.rows("B17")
+def test_pasta_whose_supervisor_dies_first(net, pasta, tmp_path):
+    """It is in the background already, and the supervisor has not heard of it yet."""
+    fake = tmp_path / "pasta"
+    fake.write_text(KILLER)
+    fake.chmod(0o755)
+    r = covered(net, fake, shutil.which("pasta"), "run", "--rm", "--name", "c", *pasta.options(net), net.image(), "true")
+    assert r.returncode == 125 and re.search("supervisor.*(ended|gone|killed|lost)", r.stderr), r
+    wait_for(lambda: not [p for p in net.user.processes().values() if "sleep 4711" in p], what="the end of pasta")
+
+
 @pytest.mark.rows("B17")
 def test_killed_network_processes_come_again(net, own):
     start(net, own)
