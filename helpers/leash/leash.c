@@ -4,7 +4,7 @@
  *                        When 3 ends, 4 is killed; when 4 has ended we end.
  *   rootlet-leash hold   stands in namespaces that it was put into, as a process that others may
  *                        look at, until descriptor 3 is closed.
- *   rootlet-leash run PID-FILE PROGRAM ARG...
+ *   rootlet-leash run PROGRAM ARG...
  *                        runs a program that goes to the background, and ends as it ends in the
  *                        foreground. What it has left there is killed unless a byte comes by
  *                        descriptor 1, a socket, before that is closed: then it is in other hands.
@@ -50,20 +50,20 @@ static void run_program(char **argv)
     _exit(127);
 }
 
-/* What it has left in the background, a child of ours then: its number is nobody else's. */
-static pid_t left_behind(const char *pid_file)
+/* What it has left in the background, a child of ours then: its number is nobody else's. Its own
+ * file of it may be gone with the container. proc_pid_task(5), /proc/PID/task/TID/children */
+static pid_t left_behind(void)
 {
     char text[32] = "";
-    int fd = open(pid_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
     if (fd >= 0)
         close(fd);
-    long pid = n > 0 ? strtol(text, NULL, 10) : 0;
-    return pid > 1 && pid <= 1 << 22 && waitpid((pid_t)pid, NULL, WNOHANG) == 0 ? (pid_t)pid : 0;
+    return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
 }
 
 /* Says by tell how the program has ended, and waits for what becomes of the rest. */
-static int guard(int tell, const char *pid_file, char **argv)
+static int guard(int tell, char **argv)
 {
     int status = -1;
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
@@ -74,7 +74,7 @@ static int guard(int tell, const char *pid_file, char **argv)
     if (program < 0 || waitpid(program, &status, 0) != program)
         return FAILED;
     unsigned char code = (unsigned char)status_code(status);
-    pid_t left = code == 0 ? left_behind(pid_file) : 0;
+    pid_t left = left_behind();
     if (dup2(STDIN_FILENO, STDERR_FILENO) < 0 || (write(tell, &code, 1) != 1 && !left))
         return FAILED;
     close(tell);
@@ -84,7 +84,7 @@ static int guard(int tell, const char *pid_file, char **argv)
     return 0;
 }
 
-static int run(const char *pid_file, char **argv)
+static int run(char **argv)
 {
     int told[2];
     unsigned char code;
@@ -94,7 +94,7 @@ static int run(const char *pid_file, char **argv)
     if (pid == 0) {
         close(told[0]);
         signal(SIGPIPE, SIG_IGN);
-        _exit(guard(told[1], pid_file, argv));
+        _exit(guard(told[1], argv));
     }
     close(told[1]);
     return pid > 0 && read(told[0], &code, 1) == 1 ? code : FAILED;
@@ -103,8 +103,8 @@ static int run(const char *pid_file, char **argv)
 int main(int argc, char **argv)
 {
     struct pollfd p[] = {{.fd = HELD, .events = POLLIN}, {.fd = TARGET, .events = POLLIN}};
-    if (argc > 3 && strcmp(argv[1], "run") == 0)
-        return run(argv[2], argv + 3);
+    if (argc > 2 && strcmp(argv[1], "run") == 0)
+        return run(argv + 2);
     nfds_t n = argc > 1 && strcmp(argv[1], "hold") == 0 ? 1 : 2;
     while (wait_for(p, n) < 0) /* only a signal does that */
         ;

@@ -132,7 +132,6 @@ static char **command(const struct network_run *run, pid_t holder, const char *p
     char **argv = NULL;
     strv_take(&argv, path_join(run->conf->libexec, "rootlet-leash"));
     strv_add(&argv, "run");
-    strv_add(&argv, pid_file);
     for (size_t i = 0; i < N_ELEMENTS(fixed); i++)
         strv_add(&argv, fixed[i]);
     pasta_add_options(o, &argv);
