@@ -303,7 +303,7 @@ def test_system_prune(rootlet):
 MAKER = r"""
 # again COMMAND...: until the image that is pruned all the time is there when it is looked for
 again() {
-    for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    for try in $(seq 100); do
         if "$@" 2> $0.$n.err; then return 0; fi
         grep -q "image not known" $0.$n.err || { cat $0.$n.err >&2; return 1; }
         rootlet load -q -i $archive > /dev/null || return 1
@@ -327,7 +327,7 @@ def test_prune_beside_others(rootlet):
     box, archive = rootlet.image(), rootlet.images.path("busybox")
     stop = rootlet.user.tmp / "stop"
     prune = (f"while [ ! -e {stop} ]; do rootlet system prune -af --volumes > /dev/null || exit 1; "
-             "rootlet container prune -f > /dev/null || exit 1; done")
+             "rootlet container prune -f > /dev/null || exit 1; sleep 0.1; done")
     pruners = [rootlet.spawn("-c", prune, program="/bin/sh") for _ in range(2)]
     makers = [rootlet.spawn("-c", MAKER, rootlet.user.tmp / "maker", str(n), box, archive, program="/bin/sh") for n in range(2)]
     try:

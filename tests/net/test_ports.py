@@ -14,6 +14,8 @@ from netlib import pss, wait_for
 from portslib import (CTR, CTR6, DGRAM, GATEWAY, GATEWAY6, HOST, HOST6, OUTSIDE, OUTSIDE6, STREAM, TCP, UDP,
                       read_all, read_exactly, serving)
 
+SANITIZERS = os.environ.get("SANITIZERS") == "yes"
+
 
 @pytest.fixture(name="world")
 def world_fixture():
@@ -186,7 +188,7 @@ def test_udp_flows_end_by_silence(world):
         for c in clients:
             c.close()
     assert len(os.listdir(f"/proc/{ports.proc.pid}/fd")) == fds and routes(world) == ""
-    if os.environ.get("SANITIZERS") != "yes":  # they keep what is freed
+    if not SANITIZERS:  # they keep what is freed
         wait_for(lambda: pss(ports.proc.pid, "Pss_Anon") <= idle + 1024, 20)
     # One that talks on stays; when it is silent it has more time than a question.
     with world.outside.connect(HOST, port, DGRAM) as client, world.outside.connect(HOST, port, DGRAM) as once:
@@ -317,7 +319,7 @@ def test_slow_readers_do_not_stop_others(world):
         with world.outside.connect(HOST, port) as client:
             client.send(b"p")
             assert read_all(client) == b"pong"
-        assert pss(ports.proc.pid) < 4096
+        assert SANITIZERS or pss(ports.proc.pid) < 4096  # theirs is no measure
         # One of them begins to read: it gets all of it.
         assert read_exactly(slow[7], 1 << 20) == bytes(1 << 20)
         for s in slow:
@@ -344,7 +346,7 @@ def test_a_thousand_connections(world):
         assert client.recv(10) == b"-%d" % i
     assert ports.stats()["connections"] == 1000
     assert len(os.listdir(f"/proc/{ports.proc.pid}/fd")) < 2100
-    assert pss(ports.proc.pid) < before + 1024
+    assert SANITIZERS or pss(ports.proc.pid) < before + 1024
     for pair in pairs:
         for s in pair:
             s.close()
@@ -497,7 +499,7 @@ def test_sandbox(world):
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 1 << 12
     assert status["NoNewPrivs"].strip() == "1"
     # What sanitizers add needs calls of its own.
-    assert status["Seccomp"].strip() == ("0" if os.environ.get("SANITIZERS") == "yes" else "2")
+    assert status["Seccomp"].strip() == ("0" if SANITIZERS else "2")
     assert os.readlink(f"/proc/{ports.proc.pid}/ns/net") == os.readlink(f"/proc/{world.ctr.proc.pid}/ns/net")
     assert os.readlink(f"/proc/{ports.proc.pid}/ns/user") == os.readlink(f"/proc/{world.ctr.proc.pid}/ns/user")
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
