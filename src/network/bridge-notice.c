@@ -23,7 +23,7 @@ static void tell(struct network_run *run, const char *text)
 static void clean(char *to, size_t size, const char *from)
 {
     size_t n = 0;
-    for (; from[n] && n < size - 1; n++)
+    for (; n < size - 1 && from[n]; n++)
         to[n] = from[n] > 0x20 && from[n] < 0x7f ? from[n] : '?';
     to[n] = '\0';
 }
