@@ -64,7 +64,7 @@ ROOTLET = Program(
         "signal": "@signal",
         "spec": "@file",
         "stop-signal": "@signal",
-        "storage-driver": "overlay copy",
+        "storage-driver": "overlay fuse-overlayfs copy",
         "userns": "keep-id auto isolated nomap host",
         "uts": "private host container:",
         "volume": "@file",

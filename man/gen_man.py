@@ -10,9 +10,12 @@ import sys
 DATE = "2026-11-21"
 DEFAULT_STATUS = """0 on success, 125 when something failed; the message on standard error begins with `Error:`."""
 SECTIONS = ["SYNOPSIS", "DESCRIPTION", "BRIDGES", "GRANTS", "WHAT IT MAKES", "OTHER FIREWALLS", "MARKS", "SECURITY", "OPTIONS", "LIMITS", "COMMANDS", "SETTINGS", "SYNTAX", "SERVICES", "KEYS",
+            "REGISTRIES.CONF", "CERTS.D", "POLICY.JSON", "CONTAINERFILE",
             "EXAMPLES", "EXIT STATUS", "ENVIRONMENT",
             "FILES", "NOTES", "SEE ALSO"]
-FORMATS = {"rootlet.conf": "settings of rootlet", "rootlet-quadlet": "unit files of containers for systemd",
+FORMATS = {"rootlet.conf": "settings of rootlet",
+           "rootlet-registries": "where image names lead, and which images may be used",
+           "rootlet-quadlet": "unit files of containers for systemd",
            "rootlet-net.conf": "who may use which bridge of the host",
            "rootlet-net-helper": "connects containers to a bridge of the host"}
 

@@ -39,7 +39,7 @@ def parse(text, tables):
     return tables
 
 
-def read_tables(build, programs=("rootlet", "rootlet-image")):
+def read_tables(build, programs=("rootlet", "rootlet-image", "rootlet-registry", "rootlet-build")):
     """{name: Command}; the entry "" holds the global options."""
     tables = {}
     for program in programs:

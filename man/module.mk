@@ -1,10 +1,12 @@
 # The pages are committed, so that building needs no Python: man/generate.py writes them from the
 # option tables and man/prose. tests/check-man.py compares them with the built programs.
 dist_man1_MANS += \
+	man/rootlet-build.1 man/rootlet-builder-prune.1 \
 	man/rootlet-attach.1 \
 	man/rootlet-auto-update.1 \
 	man/rootlet-container-exists.1 \
 	man/rootlet-container-prune.1 \
+	man/rootlet-copy.1 \
 	man/rootlet-cp.1 \
 	man/rootlet-commit.1 \
 	man/rootlet-create.1 \
@@ -26,8 +28,11 @@ dist_man1_MANS += \
 	man/rootlet-kill.1 \
 	man/rootlet-list.1 \
 	man/rootlet-load.1 \
+	man/rootlet-login.1 \
+	man/rootlet-logout.1 \
 	man/rootlet-logs.1 \
 	man/rootlet-ls.1 \
+	man/rootlet-manifest-inspect.1 \
 	man/rootlet-mount-add.1 \
 	man/rootlet-mount-ls.1 \
 	man/rootlet-mount-rm.1 \
@@ -62,6 +67,8 @@ dist_man1_MANS += \
 	man/rootlet-port-ls.1 \
 	man/rootlet-port-rm.1 \
 	man/rootlet-ps.1 \
+	man/rootlet-push.1 \
+	man/rootlet-pull.1 \
 	man/rootlet-remove.1 \
 	man/rootlet-rename.1 \
 	man/rootlet-restart.1 \
@@ -69,6 +76,7 @@ dist_man1_MANS += \
 	man/rootlet-rmi.1 \
 	man/rootlet-run.1 \
 	man/rootlet-save.1 \
+	man/rootlet-search.1 \
 	man/rootlet-spec.1 \
 	man/rootlet-start.1 \
 	man/rootlet-stats.1 \
@@ -102,15 +110,17 @@ dist_man1_MANS += \
 	man/rootlet-quadlet-print.1 \
 	man/rootlet-quadlet-rm.1 \
 	man/rootlet.1
-dist_man5_MANS += man/rootlet.conf.5 man/rootlet-quadlet.5 man/rootlet-net.conf.5
+dist_man5_MANS += man/rootlet.conf.5 man/rootlet-registries.5 man/rootlet-quadlet.5 man/rootlet-net.conf.5
 dist_man8_MANS += man/rootlet-net-helper.8
 EXTRA_DIST += man/generate.py man/gen_tables.py man/gen_man.py man/gen_complete.py $(man_prose)
 man_prose = \
+	man/prose/rootlet-build.md man/prose/rootlet-builder-prune.md \
 	man/prose/rootlet-attach.md \
 	man/prose/rootlet-auto-update.md \
 	man/prose/rootlet-container-exists.md \
 	man/prose/rootlet-container-prune.md \
 	man/prose/rootlet-commit.md \
+	man/prose/rootlet-copy.md \
 	man/prose/rootlet-cp.md man/prose/rootlet-create.md \
 	man/prose/rootlet-diff.md \
 	man/prose/rootlet-doctor.md \
@@ -129,7 +139,12 @@ man_prose = \
 	man/prose/rootlet-kill.md \
 	man/prose/rootlet-list.md \
 	man/prose/rootlet-load.md \
+	man/prose/rootlet-login.md \
+	man/prose/rootlet-logout.md \
+	man/prose/rootlet-search.md \
+	man/prose/rootlet-registries.5.md \
 	man/prose/rootlet-logs.md \
+	man/prose/rootlet-manifest-inspect.md \
 	man/prose/rootlet-mount-add.md \
 	man/prose/rootlet-mount-ls.md \
 	man/prose/rootlet-mount-rm.md \
@@ -164,6 +179,8 @@ man_prose = \
 	man/prose/rootlet-port-ls.md \
 	man/prose/rootlet-port-rm.md \
 	man/prose/rootlet-ps.md \
+	man/prose/rootlet-push.md \
+	man/prose/rootlet-pull.md \
 	man/prose/rootlet-rename.md \
 	man/prose/rootlet-restart.md \
 	man/prose/rootlet-rm.md \

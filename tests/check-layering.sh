@@ -6,7 +6,7 @@ cd "${srcdir:-.}"
 find src helpers -name '*.[ch]' | LC_ALL=C sort | xargs awk '
 BEGIN {
     n = split("base|sys spec format net|conf userns mounts term security copy|" \
-              "storage network cgroup logs image layer volume events quadlet|engine container|supervise cli imagetool oci generator",
+              "storage network cgroup logs image layer volume events quadlet|engine container registry|supervise cli imagetool build oci generator",
               layers, "|")
     for (i = 1; i <= n; i++) {
         count = split(layers[i], folders, " ")

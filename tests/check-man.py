@@ -2,7 +2,7 @@
 setting is in rootlet.conf(5); the pages and completions are what man/generate.py makes; roff finds
 nothing to complain about.
 
-Runs in the build directory: asks ./rootlet and ./rootlet-image for their tables
+Runs in the build directory: asks ./rootlet and its programs for their tables
 (NAME<TAB>FLAGS<TAB>ARG<TAB>HELP) and reads man/rootlet-NAME.1 of the source. rootlet-oci has one page
 for all its commands."""
 import os
@@ -136,7 +136,7 @@ def main():
     pages = SRC / "man"
     if not list(pages.glob("*.1")):
         skip("there are no manual pages yet")
-    commands, aliases = table("./rootlet", "./rootlet-image")
+    commands, aliases = table("./rootlet", "./rootlet-image", "./rootlet-registry", "./rootlet-build")
     errors = []
     for name, options in sorted(commands.items()):
         path = pages / page_of(name)

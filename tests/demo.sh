@@ -94,6 +94,14 @@ fi
 say "rootlet run --rm ${cgroups:+$cgroups }--hostname box demo tour      (as $(id -un), uid $(id -u))"
 "$builddir/rootlet" run --rm $cgroups --network none --hostname box demo tour
 
+say "rootlet build -t greeter - (a Containerfile of two lines)"
+"$builddir/rootlet" $cgroups build -q -t greeter - >"$tmp/log" 2>&1 <<'END' || { cat "$tmp/log" >&2; exit 1; }
+FROM demo
+RUN mkdir /srv && echo 'a layer on top says hello' >/srv/greeting
+END
+"$builddir/rootlet" run --rm $cgroups --network none greeter cat /srv/greeting
+"$builddir/rootlet" images --format 'table {{.Repository}}\t{{.Tag}}\t{{.Size}}'
+
 say "rootlet run -d ${cgroups:+$cgroups }--name nap demo sleep 60"
 "$builddir/rootlet" run -d $cgroups --network none --name nap demo sleep 60 >/dev/null 2>"$tmp/log" || {
     cat "$tmp/log" >&2

@@ -100,7 +100,7 @@ include $(top_srcdir)/tests/bench/module.mk
 
 # Whole folders, so that a new test is not forgotten.
 dist-hook:
-	cd $(top_srcdir) && find tests/cli tests/net tests/crash tests/oci tests/cve tests/clients tests/fuzz tests/vm -name __pycache__ -prune -o -type f -print | \
+	cd $(top_srcdir) && find tests/cli tests/net tests/registry tests/crash tests/oci tests/cve tests/clients tests/fuzz tests/vm -name __pycache__ -prune -o -type f -print | \
 		while read -r file; do \
 			mkdir -p "$(abs_top_builddir)/$(distdir)/$$(dirname "$$file")" && \
 			cp -p "$$file" "$(abs_top_builddir)/$(distdir)/$$file" || exit 1; \

@@ -70,6 +70,22 @@ int err_msg(struct err *e, int errnum, const char *fmt, ...)
     return r;
 }
 
+/* What msg says beyond the object that is the last word of text, with or without a scheme. */
+static const char *beyond(const char *text, const char *msg)
+{
+    const char *space = strrchr(text, ' '), *object = space ? space + 1 : text;
+    const char *scheme = strstr(object, "://");
+    for (int i = 0; i < 2; i++) {
+        size_t len = strlen(object);
+        if (len > 0 && strncmp(msg, object, len) == 0 && strncmp(msg + len, ": ", 2) == 0)
+            return msg + len + 2;
+        if (!scheme)
+            break;
+        object = scheme + 3;
+    }
+    return msg;
+}
+
 int err_add(struct err *e, int r, const char *fmt, ...)
 {
     if (!e)
@@ -82,7 +98,7 @@ int err_add(struct err *e, int r, const char *fmt, ...)
     va_end(ap);
     if (e->msg[0]) {
         size_t len = strlen(text);
-        snprintf(text + len, sizeof(text) - len, ": %s", e->msg);
+        snprintf(text + len, sizeof(text) - len, ": %s", beyond(text, e->msg));
     }
     if (e->errnum == 0 && r < 0)
         e->errnum = -r;

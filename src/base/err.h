@@ -26,8 +26,9 @@ int err_set(struct err *e, int errnum, const char *fmt, ...) __attribute__((form
 /* As err_set, but the text of errnum is not appended: for causes that FMT explains itself. */
 int err_msg(struct err *e, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts "FMT: " in front of the message. Returns r unchanged, so that one can return err_add(...).
- */
+/* Puts "FMT: " in front of the message; an object that FMT ends and the message begins with is
+ * named once ("pull X" and "X: gone" are "pull X: gone"). Returns r unchanged, for return
+ * err_add(...). */
 int err_add(struct err *e, int r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Sets the hint if there is none yet. Returns r unchanged. */

@@ -62,8 +62,9 @@ struct jfield {
     const char *const *names; /* J_ENUM */
 };
 
-/* Text to a document: duplicates, depth > 64, size > max, NUL in strings, trailing text are errors
- * with line and column. Owned. what: for the message ("config.json"). NULL on error, e set.
+/* Text to a document: duplicates, depth > 64, more than 250,000 values, size > max, NUL in strings,
+ * trailing text are errors with line and column. Owned. what: for the message ("config.json"). NULL
+ * on error, e set.
  *
  * Integers from 2^63 to 2^64-1, which jansson lacks, are kept as strings that only this module
  * writes and reads (json_from_u64): a text that holds such a string itself is refused. */

@@ -7,6 +7,7 @@
 #include "base/str.h"
 
 #define MAX_DEPTH 64
+#define MAX_PARTS 250000 /* values and names; a value of two bytes takes 240 in memory */
 
 /* What an integer over 2^63-1 looks like as a string; the control character keeps it apart from
  * text, and json_parse refuses strings that begin so. */
@@ -72,9 +73,11 @@ static void scan_number(struct scan *s)
     s->copied = s->p;
 }
 
-/* Before jansson recurses: the depth; and the integers that it cannot hold. */
+/* Before jansson recurses: the depth; the number of values; and the integers that it cannot hold.
+ */
 static int scan_text(struct scan *s, struct err *e)
 {
+    size_t parts = 0;
     int depth = 0, r = 0;
     while (r == 0 && s->p < s->end) {
         char c = *s->p;
@@ -89,6 +92,9 @@ static int scan_text(struct scan *s, struct err *e)
             } else if (c == '}' || c == ']') {
                 depth--;
             }
+            parts += c == '{' || c == '[' || c == ',' || c == ':';
+            if (parts > MAX_PARTS)
+                return scan_fail(s, s->p, "more than 250000 values", e);
             s->p++;
         }
     }

@@ -11,6 +11,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "cli/cli.h"
+#include "cli/pull.h"
 #include "format/format.h"
 #include "image/store.h"
 
@@ -186,14 +187,12 @@ static int run_image_tool(const char *verb, const char *a, const char *b, struct
 /* Policy registry: the store's name is brought up to date first. */
 static int refresh(const struct target *t, struct err *e)
 {
-    char pull[] = "pull", *argv[] = {pull, NULL};
     if (streq(t->ctr.rec.auto_update, "local"))
         return 0;
     if (!streq(t->ctr.rec.auto_update, "registry") && !streq(t->ctr.rec.auto_update, "image"))
         return err_msg(e, EINVAL, "unknown policy \"%s\"", t->ctr.rec.auto_update);
-    int r = cli_later(argv, e);
-    return r < 0 ? err_add(e, r, "policy registry")
-                 : run_image_tool("pull", t->ctr.rec.image, NULL, e);
+    int r = cli_pull(t->ctr.rec.image, "always", NULL, e);
+    return r < 0 ? err_msg(e, EIO, "policy registry: %s could not be pulled", t->ctr.rec.image) : 0;
 }
 
 static int find_new(struct target *t, struct err *e)

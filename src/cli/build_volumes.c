@@ -355,6 +355,39 @@ static int add_from_container(struct build *b, const char *text, struct err *e)
     return r < 0 ? err_add(e, r, "--volumes-from %s", text) : 0;
 }
 
+/* --image-volume: what the image declares and nothing else stands at. */
+static int add_image_volumes(struct build *b, struct err *e)
+{
+    const char *kind = b->o->image_volume;
+    bool tmpfs = streq(kind, "tmpfs");
+    if (streq(kind, "ignore"))
+        return 0;
+    if (kind && !tmpfs && !streq(kind, "anonymous") && !streq(kind, "bind"))
+        return err_hint(e, err_msg(e, EINVAL, "--image-volume %s: unknown kind", kind),
+                        "known: anonymous, tmpfs, ignore");
+    int r = 0;
+    for (char **v = b->image ? b->image->volumes : NULL; r == 0 && v && *v; v++)
+        if (!is_taken(b, *v))
+            r = tmpfs ? build_tmpfs_flag(b, *v, e) : add_anonymous(b, *v, "", e);
+    return r;
+}
+
+/* --raw-mount, of rootlet-build: TYPE, SOURCE, DESTINATION, OPTIONS, a line each. */
+static int add_raw_mounts(struct build *b, struct err *e)
+{
+    for (char **v = b->o->raw_mount; v && *v; v++) {
+        scoped_strv char **w = strv_split(*v, "\n", true);
+        if (strv_len(w) != 4)
+            return err_msg(e, EINVAL, "--raw-mount: not four lines");
+        int r = check_destination(w[2], e);
+        if (r < 0)
+            return r;
+        spec_remove_mount(b->spec, w[2]);
+        spec_add_mount(b->spec, w[2], w[0], w[1], w[3]);
+    }
+    return 0;
+}
+
 int build_volumes(struct build *b, struct err *e)
 {
     int r = 0;
@@ -364,8 +397,6 @@ int build_volumes(struct build *b, struct err *e)
         r = add_mount_flag(b, *v, e);
     for (char **v = b->o->volumes_from; r == 0 && v && *v; v++)
         r = add_from_container(b, *v, e);
-    for (char **v = b->image ? b->image->volumes : NULL; r == 0 && v && *v; v++)
-        if (!is_taken(b, *v))
-            r = add_anonymous(b, *v, "", e);
-    return r;
+    r = r < 0 ? r : add_raw_mounts(b, e);
+    return r < 0 ? r : add_image_volumes(b, e);
 }

@@ -43,8 +43,8 @@ int cli_each_at_once(char **names, const struct cli_parts *p, struct err *e);
 /* Removes a container; force ends a running one first. rm.c */
 int cli_remove(struct container *c, bool force, bool volumes, struct err *e);
 
-/* The commands of rootlet-image without their options, for the overview; an array that a NULL name
- * ends, or NULL. It points into *ret_text; the caller frees both. help.c */
+/* The commands of our other programs without their options, for the overview; an array that a NULL
+ * name ends, or NULL. It points into *ret_text; the caller frees both. help.c */
 struct cmd *cli_image_commands(char **ret_text);
 
 /* The whole command line of this process, for inspect; owned. run.c */

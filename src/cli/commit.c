@@ -8,17 +8,18 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/fs.h"
 #include "base/jfield.h"
 #include "base/str.h"
 #include "base/strv.h"
 #include "cli/changes.h"
 #include "cli/cli.h"
 #include "cli/hand.h"
-#include "image/store.h"
+#include "image/rows.h"
 #include "layer/layer.h"
 
 struct commit_opts {
-    char *author, *message, *format, *iidfile;
+    char *author, *message, *format, *iidfile, *document;
     char **changes;
     bool pause, pause_set, quiet, squash, include_volumes;
 };
@@ -29,6 +30,7 @@ static const struct opt commit_table[] = {
     {"change", 'c', OPT_STRV, O(changes), "INSTRUCTION",
      "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR, as in a "
      "Dockerfile (repeatable)"},
+    {"document", 0, OPT_STRING, O(document), "FILE", "The request of rootlet-build", OPT_HIDDEN},
     {"format", 'f', OPT_STRING, O(format), "FORMAT", "oci (default) or docker: of its manifest"},
     {"iidfile", 0, OPT_STRING, O(iidfile), "FILE", "Write the image's id to a file"},
     {"include-volumes", 0, OPT_FLAG, O(include_volumes), NULL,
@@ -100,7 +102,9 @@ static int choose_tree(const struct container *ctr, bool squash, struct hand *h,
         *flags = LAYER_PACK_LAYER | LAYER_PACK_ONE_MOUNT;
     else
         *flags = copy ? LAYER_PACK_LAYER | LAYER_PACK_ONLY : LAYER_PACK_OVERLAY;
-    h->tree = squash ? hand_root(ctr, e) : open_tree_dir(copy ? r->dir : r->upper, e);
+    if (squash)
+        return hand_root(ctr, &h->root, e);
+    h->tree = open_tree_dir(copy ? r->dir : r->upper, e);
     return h->tree < 0 ? h->tree : 0;
 }
 
@@ -118,7 +122,7 @@ static int make_request(const struct commit_opts *o, const struct container *ctr
     const struct ctr_record *rec = &ctr->rec;
     json_t *config = NULL;
     int r = commit_config(ctr, o->include_volumes, &config, e);
-    r = r < 0 ? r : hand_map(ctr, request, e);
+    r = r < 0 ? r : hand_map(ctr, !o->squash, request, e);
     if (r < 0)
         return r;
     scoped_free char *command = rec->command ? strv_join(rec->command, " ") : NULL;
@@ -166,6 +170,20 @@ static int pause_it(const struct commit_opts *o, const struct container *ctr)
     return fd < 0 ? -1 : fd;
 }
 
+/* A step of a build: the builder has made the image's configuration itself. */
+static int read_document(const struct commit_opts *o, const struct container *ctr, json_t *request,
+                         struct err *e)
+{
+    scoped_free char *text = NULL;
+    ssize_t n = fs_read(AT_FDCWD, o->document, STORE_BLOB_MAX, &text, e);
+    scoped_json json_t *doc =
+        n < 0 ? NULL : json_parse(text, (size_t)n, STORE_BLOB_MAX, "document", e);
+    if (!doc)
+        return n < 0 ? (int)n : -EINVAL;
+    json_object_update(request, doc);
+    return hand_map(ctr, !o->squash, request, e);
+}
+
 static int commit(const struct commit_opts *o, const struct container *ctr, char **args,
                   struct err *e)
 {
@@ -177,15 +195,21 @@ static int commit(const struct commit_opts *o, const struct container *ctr, char
         return err_hint(
             e, err_msg(e, ENOTSUP, "it runs from a directory (--rootfs), which has no layers"),
             "rootlet export %s | rootlet import - NAME", args[0]);
-    int r = make_request(o, ctr, args, request, e);
+    int r =
+        o->document ? read_document(o, ctr, request, e) : make_request(o, ctr, args, request, e);
     if (r < 0)
         return r;
     scoped_fd int hold = pause_it(o, ctr);
-    struct hand h = {
-        .verb = "commit-tree", .request = request, .tree = -1, .list = -1, .hold = hold};
+    struct hand h = {.verb = o->document ? "build-image" : "commit-tree",
+                     .request = request,
+                     .tree = -1,
+                     .list = -1,
+                     .hold = hold,
+                     .root = HAND_ROOT_INIT};
     r = choose_tree(ctr, o->squash, &h, &flags, e);
     json_object_set_new(request, "flags", json_integer(flags));
     r = r < 0 ? r : hand_over(&h, e);
+    hand_root_release(&h.root);
     fd_close(&h.tree);
     fd_close(&h.list);
     return r;

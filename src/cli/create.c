@@ -10,18 +10,22 @@
 #include "base/fs.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "cli/adopt.h"
 #include "cli/build.h"
 #include "cli/build_limits.h"
 #include "cli/cli.h"
 #include "cli/pod.h"
+#include "cli/pull.h"
 #include "cli/requires.h"
+#include "image/pin.h"
 #include "storage/storage.h"
 #include "volume/volume.h"
 
 /* Everything a creation holds until the record is on disk. */
 struct creation {
     const struct run_opts *o;
-    int store_lock; /* keeps the image's layers until the record refers to them */
+    int store_lock;       /* keeps the image's layers until the record refers to them, */
+    struct store_pin pin; /* or this, when that may take long */
     struct store_image image;
     struct image_config config;
     bool has_image;
@@ -38,6 +42,7 @@ struct creation {
 static void creation_release(struct creation *c)
 {
     fd_close(&c->store_lock);
+    store_pin_close(&c->pin);
     build_release(&c->b);
     pod_member_release(&c->member);
     store_image_release(&c->image);
@@ -49,19 +54,90 @@ static void creation_release(struct creation *c)
     ctr_record_release(&c->rec);
 }
 
-static int find_image(struct creation *c, const char *name, struct err *e)
+/* "linux/amd64", "linux/arm/v7" or "amd64": an image is here for one platform. */
+static int check_platform(const struct creation *c, struct err *e)
 {
-    const char *pull = c->o->pull ? c->o->pull : "missing";
-    if (!streq(pull, "missing") && !streq(pull, "never"))
-        return err_hint(e,
-                        err_msg(e, EINVAL, "--pull %s: this version knows missing and never", pull),
-                        "rootlet load brings images in");
+    const struct store_image *i = &c->image;
+    const struct run_opts *o = c->o;
+    const char *want = o->platform;
+    if (want && (o->os || o->arch || o->variant))
+        return err_msg(e, EINVAL, "--platform excludes --os, --arch and --variant");
+    if ((o->os && !streq(o->os, i->os)) || (o->arch && !streq(o->arch, i->architecture)) ||
+        (o->variant && !streq(o->variant, i->variant ? i->variant : "")))
+        return err_msg(e, EXDEV, "--os, --arch, --variant: the image is for %s/%s", i->os,
+                       i->architecture);
+    if (!want)
+        return 0;
+    scoped_free char *pair = xasprintf("%s/%s", i->os, i->architecture);
+    scoped_free char *full = xasprintf("%s/%s", pair, i->variant ? i->variant : "");
+    if (streq(want, pair) || streq(want, full) || streq(want, i->architecture))
+        return 0;
+    return err_msg(e, EXDEV, "--platform %s: the image is for %s", want, pair);
+}
+
+/* Keeps the store's lock when it is found. With --platform another platform's image is none. */
+static int look_up(struct creation *c, const char *name, struct err *e)
+{
     c->store_lock = store_use(cli_conf(), e);
     int r = c->store_lock < 0 ? c->store_lock : store_find(cli_conf(), name, &c->image, e);
+    if (r == 0)
+        r = check_platform(c, e);
+    if (r < 0) {
+        store_image_release(&c->image);
+        c->image = (struct store_image){0};
+        fd_close(&c->store_lock);
+    }
+    return r;
+}
+
+/* What only this host has cannot be pulled: "localhost/NAME". */
+static bool may_pull(const char *name, int why)
+{
+    return (why == -ENOENT || why == -EXDEV) && !str_after(name, "localhost/") &&
+           !str_after(name, "sha256:");
+}
+
+/* pull reads them, under the names that they have inside. */
+static int refuse_file(const char *name, struct err *e)
+{
+    static const char *const transports[] = {"oci:", "oci-archive:", "docker-archive:", "dir:"};
+    for (size_t i = 0; i < N_ELEMENTS(transports); i++)
+        if (str_after(name, transports[i]))
+            return err_hint(e, err_msg(e, EINVAL, "%s is no image of the store", name),
+                            "bring it there: rootlet run $(rootlet pull -q %s)", name);
+    return 0;
+}
+
+static int look_up_or_pull(struct creation *c, const char *name, struct err *e)
+{
+    static const char *const words[] = {[CLI_PULL_ALWAYS] = "always", [CLI_PULL_NEWER] = "newer"};
+    int policy = cli_pull_policy(c->o->pull, e);
+    if (policy < 0)
+        return policy;
+    int r = policy >= CLI_PULL_ALWAYS ? cli_pull(name, words[policy], c->o, e) : 0;
+    r = r < 0 ? r : look_up(c, name, e);
+    if (policy != CLI_PULL_MISSING || !may_pull(name, r))
+        return r;
+    err_clear(e);
+    r = refuse_file(name, e);
+    r = r < 0 ? r : cli_pull(name, NULL, c->o, e);
+    return r < 0 ? r : look_up(c, name, e);
+}
+
+static int find_image(struct creation *c, const char *text, struct err *e)
+{
+    const char *plain = str_after(text, "docker://"), *name = plain ? plain : text;
+    int r = look_up_or_pull(c, name, e);
     if (r < 0)
         return r;
     c->has_image = true;
-    r = store_config(cli_conf(), &c->image, &c->config, e);
+    if (cli_adopt_needed(&c->image)) {
+        fd_close(&c->store_lock);
+        r = cli_adopt(&c->image, e);
+        store_image_release(&c->image);
+        r = r < 0 ? r : look_up(c, name, e);
+    }
+    r = r < 0 ? r : store_config(cli_conf(), &c->image, &c->config, e);
     if (r == 0)
         r = store_layer_dirs(cli_conf(), &c->image, &c->layer_dirs, e);
     if (r < 0)
@@ -92,6 +168,8 @@ static int choose_storage(struct creation *c, struct err *e)
     const struct conf *conf = cli_conf();
     scoped_free char *why = NULL;
     int r = store_idmap(conf, &c->store_map, e);
+    if (r == -ENOENT) /* all is in an additional store, of the same ids */
+        r = userns_map_default(&c->store_map, e);
     if (r < 0)
         return r;
     scoped_fd int run = conf_open_run(conf, "", true, e);
@@ -232,6 +310,9 @@ static int prepare(const char *dir, struct ctr_record *rec, void *data, struct e
         .layer_dirs = c->layer_dirs,
         .map = &c->map,
         .store_map = &c->store_map,
+        .run_root = cli_conf()->run_root,
+        .shift = strv_env_get(cli_conf()->extra, "storage_shift"),
+        .quiet = c->o->quiet,
         .is_volatile = c->o->rm,
         .readonly = c->o->read_only,
     };
@@ -394,25 +475,19 @@ static int replace_old(const struct run_opts *o, struct err *e)
     return cli_remove(&old, true, false, e);
 }
 
-/* "linux/amd64", "linux/arm/v7" or "amd64": an image is here for one platform. */
-static int check_platform(const struct creation *c, struct err *e)
+/* Files are copied, or a container is waited for: nobody else is to wait for that with the store's
+ * lock. What is quick is not made slower by a pin. */
+static int let_others_work(struct creation *c, struct err *e)
 {
-    const struct store_image *i = &c->image;
-    const struct run_opts *o = c->o;
-    const char *want = o->platform;
-    if (want && (o->os || o->arch || o->variant))
-        return err_msg(e, EINVAL, "--platform excludes --os, --arch and --variant");
-    if ((o->os && !streq(o->os, i->os)) || (o->arch && !streq(o->arch, i->architecture)) ||
-        (o->variant && !streq(o->variant, i->variant ? i->variant : "")))
-        return err_msg(e, EINVAL, "--os, --arch, --variant: the image is for %s/%s", i->os,
-                       i->architecture);
-    if (!want)
+    if (!c->has_image)
         return 0;
-    scoped_free char *pair = xasprintf("%s/%s", i->os, i->architecture);
-    scoped_free char *full = xasprintf("%s/%s", pair, i->variant ? i->variant : "");
-    if (streq(want, pair) || streq(want, full) || streq(want, i->architecture))
+    if (streq(c->driver->name, "overlay") && userns_map_equal(&c->map, &c->store_map) &&
+        !c->rec.n_volumes && !c->o->replace)
         return 0;
-    return err_msg(e, EINVAL, "--platform %s: the image is for %s", want, pair);
+    int r = store_pin_open(cli_conf(), STORE_PIN_NEW, &c->pin, e);
+    r = r < 0 ? r : store_pin_image(&c->pin, &c->image, e);
+    fd_close(&c->store_lock);
+    return r;
 }
 
 static int create(struct creation *c, char *const *words, struct err *e)
@@ -432,8 +507,6 @@ static int create(struct creation *c, char *const *words, struct err *e)
     if (r == 0 && words[0])
         r = c->o->rootfs ? find_rootfs(c, words[0], e) : find_image(c, words[0], e);
     if (r == 0 && c->has_image)
-        r = check_platform(c, e);
-    if (r == 0 && c->has_image)
         r = choose_storage(c, e);
     if (r < 0)
         return r;
@@ -449,6 +522,8 @@ static int create(struct creation *c, char *const *words, struct err *e)
         .rec = &c->rec,
     };
     r = c->o->spec ? build_from_file(&c->b, e) : build_all(&c->b, e);
+    if (r == 0)
+        r = let_others_work(c, e);
     if (r == 0)
         r = replace_old(c->o, e);
     if (r < 0)
@@ -483,7 +558,7 @@ int cli_create(const struct run_opts *o, char *const *words, char *const *comman
                const char *id, struct cli_groups *g, struct err *e)
 {
     struct creation c SCOPED(creation_release) = {
-        .o = o, .store_lock = -1, .groups = g, .member = POD_MEMBER_INIT};
+        .o = o, .store_lock = -1, .pin = STORE_PIN_INIT, .groups = g, .member = POD_MEMBER_INIT};
     c.rec.id = xstrdup(id);
     c.rec.create_command = strv_dup(command_line);
     if (!words[0] && !o->spec && !o->infra)

@@ -1,11 +1,17 @@
 /* df - system df: what images, containers and volumes hold, and what of it nobody needs. */
 #include "cli/df.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
+#include "base/fs.h"
+#include "base/lock.h"
 #include "cli/cli.h"
 #include "format/format.h"
 
@@ -65,6 +71,19 @@ static void count_images(struct df *d)
         }
 }
 
+/* What lies in additional stores is not ours to reclaim. */
+static void drop_others(struct df *d)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < d->n_images; i++) {
+        if (d->images[i].store && !d->images[i].is_copied)
+            store_image_release(&d->images[i]);
+        else
+            d->images[kept++] = d->images[i];
+    }
+    d->n_images = kept;
+}
+
 int df_load(struct df *ret, struct err *e)
 {
     scoped_strv char **ids = NULL;
@@ -74,6 +93,8 @@ int df_load(struct df *ret, struct err *e)
         strv_add(&ids, d.states[i].id);
     if (r == 0)
         r = store_list(cli_conf(), &d.images, &d.n_images, e);
+    if (r == 0)
+        drop_others(&d);
     if (r == 0)
         r = volume_list(cli_conf(), &d.volumes, &d.n_volumes, e);
     d.trees = xcalloc(d.n_volumes + 1, sizeof(*d.trees));
@@ -147,6 +168,27 @@ static json_t *volume_row(const struct df *d)
     return total_row(&t);
 }
 
+/* What interrupted pulls could go on with; NULL: nothing. */
+static json_t *download_row(void)
+{
+    struct total t = {.type = "Downloads"};
+    int fd = conf_open_root(cli_conf(), "ingest", false, NULL);
+    scoped_dir DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    for (struct dirent *de; dir && (de = readdir(dir));) {
+        struct stat st;
+        if (!str_ends(de->d_name, ".part") ||
+            fstatat(dirfd(dir), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        scoped_free char *lock = xasprintf("%.*s.lock", (int)strlen(de->d_name) - 5, de->d_name);
+        bool active = lock_held(dirfd(dir), lock) > 0;
+        t.total++;
+        t.active += active;
+        t.size += (uint64_t)st.st_blocks * 512;
+        t.reclaimable += active ? 0 : (uint64_t)st.st_blocks * 512;
+    }
+    return t.total ? total_row(&t) : NULL;
+}
+
 static const char *const headers[] = {"TotalCount=TOTAL", NULL};
 
 static int df_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
@@ -160,6 +202,9 @@ static int df_command(const struct cmd *cmd, void *opts, char **args, struct err
         return r < 0 ? r : df_print_verbose(&d, o->format, e);
     scoped_json json_t *rows =
         json_pack("[o, o, o]", image_row(&d), container_row(&d), volume_row(&d));
+    json_t *downloads = download_row();
+    if (downloads)
+        json_array_append_new(rows, downloads);
     struct format_options f = {
         o->format, "table {{.Type}}\t{{.Total}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}", headers,
         false};
@@ -177,8 +222,10 @@ const struct cmd cli_df_cmds[] = {
         .opts = df_table,
         .opts_size = sizeof(struct df_opts),
         .run = df_command,
-        .details = "A layer that several images share counts once. RECLAIMABLE is what goes when "
-                   "everything is removed that no container, or no running one, needs.",
+        .details =
+            "A layer that several images share counts once. RECLAIMABLE is what goes when "
+            "everything is removed that no container, or no running one, needs. Downloads are "
+            "what interrupted pulls could go on with: 'image prune --partial' removes them.",
         .examples = "rootlet system df\nrootlet system df -v",
     },
     {NULL},

@@ -29,13 +29,16 @@ static int export(const struct cmd *cmd, void *opts, char **args, struct err *e)
         return err_hint(e, err_msg(e, EINVAL, "refusing to write an archive to a terminal"),
                         "use --output FILE, or redirect the output");
     int r = container_open(cli_conf(), args[0], &ctr, e);
-    r = r < 0 ? r : hand_map(&ctr, request, e);
-    scoped_fd int root = r < 0 ? -1 : hand_root(&ctr, e);
-    if (r == 0 && root < 0)
-        r = root;
+    r = r < 0 ? r : hand_map(&ctr, false, request, e);
+    SCOPED(hand_root_release) struct hand_root root = HAND_ROOT_INIT;
+    r = r < 0 ? r : hand_root(&ctr, &root, e);
     if (r == 0) {
-        const struct hand h = {
-            .verb = "export-tree", .request = request, .tree = root, .list = -1, .hold = -1};
+        const struct hand h = {.verb = "export-tree",
+                               .request = request,
+                               .tree = -1,
+                               .list = -1,
+                               .hold = -1,
+                               .root = root};
         json_object_set_new(request, "typed", json_string(args[0]));
         json_object_set_new(request, "flags", json_integer(LAYER_PACK_ONE_MOUNT));
         if (output && json_object_set_new(request, "output", json_string(output)) < 0)

@@ -7,11 +7,21 @@
 #include "container/container.h"
 
 /* The container's root file system without its mounts, as a descriptor that stays when the process
- * that made it has ended. fd or -errno. */
-int hand_root(const struct container *ctr, struct err *e);
+ * that made it has ended. */
+struct hand_root {
+    int tree;
+    int userns; /* a FUSE root answers only this user namespace, and only as long as */
+    int keeper; /* this is open: a process of ours waits for its end; else both are -1 */
+};
+#define HAND_ROOT_INIT                                                                             \
+    {                                                                                              \
+        .tree = -1, .userns = -1, .keeper = -1                                                     \
+    }
+int hand_root(const struct container *ctr, struct hand_root *ret, struct err *e);
+void hand_root_release(struct hand_root *r);
 
-/* Adds the container's id map to a request, as "map". */
-int hand_map(const struct container *ctr, json_t *request, struct err *e);
+/* Adds the id map of the container's files to a request, as "map"; upper: as they lie on disk. */
+int hand_map(const struct container *ctr, bool upper, json_t *request, struct err *e);
 
 /* Pauses a container until every holder of the returned descriptor has closed it, however it ends:
  * a process of ours waits for that. -errno when it cannot be paused. */
@@ -23,5 +33,6 @@ struct hand {
     const char *verb;
     const json_t *request;
     int tree, list, hold;
+    struct hand_root root;
 };
 int hand_over(const struct hand *h, struct err *e);

@@ -1,5 +1,5 @@
-/* help - the overview of all commands, those of rootlet-image included: it is asked for its tables,
- * so that they stand in one place. Only where no command of ours was typed. */
+/* help - the overview of all commands, those of our other programs included: they are asked for
+ * their tables, so that these stand in one place. Only where no command of ours was typed. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,19 +13,21 @@
 
 #define TABLE_MAX (1u << 20)
 
-/* What "rootlet-image help --dump" prints; NULL when it cannot be had: then help is shorter. */
-static char *image_tables(void)
+static const char *const programs[] = {"rootlet-image", "rootlet-registry", "rootlet-build"};
+
+/* What "PROGRAM help --dump" prints is added; nothing when it cannot be had: then help is shorter.
+ */
+static void add_tables(const char *name, struct str *add)
 {
-    scoped_free char *program = path_join(cli_conf()->libexec, "rootlet-image");
+    scoped_free char *program = path_join(cli_conf()->libexec, name), *text = NULL;
     char help[] = "help", dump[] = "--dump", *argv[] = {program, help, dump, NULL};
     scoped_fd int fd = memfd_create("tables", MFD_CLOEXEC);
     struct err e = ERR_INIT;
     struct proc_cmd cmd = {.argv = argv, .stdin_fd = -1, .stdout_fd = fd, .timeout_ms = 5000};
-    char *text = NULL;
     if (fd < 0 || proc_run(&cmd, &e) != 0 || lseek(fd, 0, SEEK_SET) < 0 ||
         fs_read_fd(fd, TABLE_MAX, &text, &e) < 0)
-        return NULL;
-    return text;
+        return;
+    str_add(add, text);
 }
 
 /* "NAME<TAB>FLAGS<TAB>ARG<TAB>HELP" as a command without options: its name and summary are all
@@ -55,9 +57,13 @@ static const char *summary_of(const struct cmd *list, size_t n, const char *alia
 
 struct cmd *cli_image_commands(char **ret_text)
 {
-    char *text = image_tables(), *rest = text, *line;
+    struct str tables = STR_INIT;
+    char *line;
     struct cmd *list = NULL;
     size_t n = 0;
+    for (size_t i = 0; i < N_ELEMENTS(programs); i++)
+        add_tables(programs[i], &tables);
+    char *text = str_detach(&tables), *rest = text;
     while ((line = strsep(&rest, "\n"))) {
         list = xrealloc(list, (n + 2) * sizeof(*list));
         if (!parse_line(line, &list[n]))

@@ -277,6 +277,7 @@ static int image_json(const char *ref, json_t **ret, struct err *e)
     int r = store_find(cli_conf(), ref, &i, e);
     if (r == 0)
         r = store_config(cli_conf(), &i, &cfg, e);
+    r = r < 0 ? r : store_names(cli_conf(), &i, e);
     if (r == 0)
         *ret = json_pack(
             "{s:s, s:s, s:o, s:o, s:s, s:s, s:I, s:o}", "Id", i.id, "Digest",

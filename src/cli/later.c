@@ -3,11 +3,15 @@
 
 #include "cli/cli.h"
 
-#define CARRY_IN                                                                                   \
-    "skopeo copy -q docker://NAME:TAG docker-archive:/dev/stdout:NAME:TAG | rootlet load, or "     \
-    "docker save NAME | rootlet load"
-#define MAKE_ELSEWHERE                                                                             \
-    "build it with podman, buildah or docker, then: podman save IMAGE | rootlet load"
+#define MAKE_HERE                                                                                  \
+    "rootlet build builds, for one platform at a time; rootlet builder prune empties its cache"
+#define MULTI_ARCH                                                                                 \
+    "buildah manifest makes an index of several platforms from images in a registry; rootlet "     \
+    "copy "                                                                                        \
+    "--all carries it on"
+#define NO_IMAGE_MOUNT                                                                             \
+    "no image is mounted on the host: rootlet create --name x IMAGE, then rootlet cp x:/ DIR, "    \
+    "copies its files"
 #define NO_HOST_MOUNT                                                                              \
     "no container is mounted on the host: rootlet cp and export read its files, rootlet mount "    \
     "add|rm changes what it sees"
@@ -17,11 +21,14 @@ static const struct {
     const char *name, *instead;
     bool needless; /* not for a later version either */
 } later[] = {
-    {"pull", CARRY_IN},
-    {"push", "rootlet save IMAGE | docker load (or podman load), and push from there"},
-    {"build", MAKE_ELSEWHERE},
-    {"buildx", MAKE_ELSEWHERE},
-    {"builder", MAKE_ELSEWHERE},
+    {"manifest create", MULTI_ARCH},
+    {"manifest add", MULTI_ARCH},
+    {"manifest annotate", MULTI_ARCH},
+    {"manifest push", MULTI_ARCH},
+    {"manifest rm", MULTI_ARCH},
+    {"manifest remove", MULTI_ARCH},
+    {"buildx", MAKE_HERE},
+    {"builder", MAKE_HERE},
     {"prune", "rootlet system prune removes what nothing needs"},
     {"system check", "rootlet image check verifies every image of the store", true},
     {"system connection", "nothing is remote: rootlet works on the host it is called on", true},
@@ -37,10 +44,12 @@ static const struct {
      "user networks have no rules on the host to lose; who is on a bridge of the host gets them "
      "again by rootlet restart",
      true},
-    {"login",
-     "registries come later; skopeo login, skopeo copy and rootlet load bring an image in"},
-    {"logout", "registries come later; there is nothing to log out of"},
-    {"search", "registries come later; 'rootlet images' lists what is here"},
+    {"image mount", NO_IMAGE_MOUNT},
+    {"image unmount", NO_IMAGE_MOUNT},
+    {"image umount", NO_IMAGE_MOUNT},
+    {"image trust", "policy.json says what is trusted: man rootlet-registries"},
+    {"image sign", "cosign sign signs what was pushed; rootlet copy carries signatures along"},
+    {"image scp", "rootlet save IMAGE | ssh HOST rootlet load"},
     {"volume mount",
      "an ordinary user sees it at: rootlet volume inspect -f '{{.Mountpoint}}' VOLUME"},
     {"kube", "a .pod file and a .container file for each container: man rootlet-quadlet"},

@@ -1,6 +1,7 @@
 /* main - global options, the table of commands, and the only place that prints errors. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static const struct opt global_table[] = {
     {"root", 0, OPT_STRING, O(root), "DIR", "Where images and containers are kept"},
     {"runroot", 0, OPT_STRING, O(runroot), "DIR", "Where the state of running containers is kept"},
     {"log-level", 0, OPT_STRING, O(log_level), "LEVEL", "error, warn, info or debug"},
-    {"storage-driver", 0, OPT_STRING, O(storage_driver), "NAME", "overlay or copy, not probed"},
+    {"storage-driver", 0, OPT_STRING, O(storage_driver), "NAME", "overlay, fuse-overlayfs or copy"},
     {"cgroups", 0, OPT_STRING, O(cgroups), "MODE", "enabled, disabled, split, systemd or cgroupfs"},
     {"trace-stages", 0, OPT_FLAG, O(trace), NULL, "Print the time of each stage of a start"},
     {"version", 'v', OPT_FLAG, O(version), NULL, "Print the version"},
@@ -153,6 +154,28 @@ int cli_exec_program(const char *name, char *const *argv, struct err *e)
     return err_hint(e, err_set(e, errno, "start %s", path), "is rootlet installed completely?");
 }
 
+/* The verbs that live in rootlet-registry, which links libcurl besides. */
+static bool is_registry_verb(char **argv)
+{
+    static const char *const verbs[] = {"pull", "push", "copy", "login", "logout", "search", NULL};
+    static const char *const subs[] = {"pull", "push", "copy", "search", NULL};
+    if (argv[0] && streq(argv[0], "manifest"))
+        return streq(argv[1], "inspect");
+    if (argv[0] && streq(argv[0], "image"))
+        return argv[1] && strv_has((char *const *)(uintptr_t)subs, argv[1]);
+    return argv[0] && strv_has((char *const *)(uintptr_t)verbs, argv[0]);
+}
+
+static bool is_build_verb(char **argv)
+{
+    bool group = streq(argv[0], "buildx") || streq(argv[0], "builder");
+    if (streq(argv[0], "build"))
+        return true;
+    if (group && (!argv[1] || argv[1][0] == '-' || streq(argv[1], "prune")))
+        return true;
+    return (group || streq(argv[0], "image")) && streq(argv[1], "build");
+}
+
 /* The verbs that live in rootlet-image, which links what rootlet must not (archive, crypto). */
 static bool is_image_verb(char **argv)
 {
@@ -168,12 +191,31 @@ static bool is_image_verb(char **argv)
     return argv[0] && strv_has((char *const *)(uintptr_t)verbs, argv[0]);
 }
 
-static int run_image_verb(char **args, struct err *e)
+/* The program whose verb args (or what help is wanted about) is; NULL: it is ours. */
+static const char *program_of(char **args)
+{
+    if (args && streq(args[0], "help"))
+        args++;
+    if (!args)
+        return NULL;
+    return is_image_verb(args)      ? "rootlet-image"
+           : is_registry_verb(args) ? "rootlet-registry"
+           : is_build_verb(args)    ? "rootlet-build"
+                                    : NULL;
+}
+
+static int run_program(const char *name, char **args, struct err *e)
 {
     scoped_strv char **argv = NULL;
-    strv_add(&argv, "rootlet-image");
+    char self[PATH_MAX];
+    ssize_t n = streq(name, "rootlet-build") ? readlink("/proc/self/exe", self, sizeof(self)) : -1;
+    if (n > 0 && n < (ssize_t)sizeof(self)) { /* it starts us for each step */
+        self[n] = '\0';
+        setenv("ROOTLET_SELF", self, 1);
+    }
+    strv_add(&argv, name);
     strv_extend(&argv, args);
-    return cli_exec_program("rootlet-image", argv, e);
+    return cli_exec_program(name, argv, e);
 }
 
 static void add_override(char ***v, const char *key, const char *value)
@@ -234,7 +276,7 @@ static void print_options(void)
     fputs(options ? options : "", stdout);
 }
 
-/* Help, or a word that is no command of ours: the commands of rootlet-image belong to the answer.
+/* Help, or a word that is no command of ours: the commands of other programs belong to the answer.
  */
 static int overview(const struct cmd **list, char **args, struct err *e)
 {
@@ -282,9 +324,9 @@ static int run(char **argv, struct global_opts *o, struct err *e)
     r = load_conf(o, e);
     if (r < 0)
         return r;
-    if (!help &&
-        (is_image_verb(args) || (args && streq(args[0], "help") && is_image_verb(args + 1))))
-        return run_image_verb(args, e);
+    const char *program = help ? NULL : program_of(args);
+    if (program)
+        return run_program(program, args, e);
     if (!help && args && *args)
         tell_makeshift(args[0]);
     return dispatch(help, args, e);

@@ -6,7 +6,7 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/select.c s
 	src/cli/build_spec.c src/cli/build_resources.c src/cli/build_hardware.c src/cli/build_limits.h src/cli/build_record.c src/cli/create.c src/cli/create.h src/cli/run.c src/cli/follow.c \
 	src/cli/follow.h src/cli/unit.c src/cli/unit.h src/cli/start.c src/cli/stop.c src/cli/wait.c src/cli/pause.c src/cli/rm.c src/cli/requires.c src/cli/requires.h src/cli/runopts_refused.h src/cli/depend.c src/cli/depend.h src/cli/exec.c \
 	src/cli/exec_session.c src/cli/exec_session.h src/cli/ps.c src/cli/psfilter.c \
-	src/cli/psfilter.h src/cli/inspect.c src/cli/images.c src/cli/logs.c src/cli/events.c src/cli/system.c \
+	src/cli/psfilter.h src/cli/inspect.c src/cli/adopt.h src/cli/adopt.c src/cli/images.c src/cli/image_filter.h src/cli/image_filter.c src/cli/logs.c src/cli/events.c src/cli/system.c \
 	src/cli/doctor.c src/cli/why.c src/cli/quadlet.c src/cli/quadlet.h \
 	src/cli/quadlet_files.c src/cli/quadlet_list.c src/cli/generate.c src/cli/help.c src/cli/later.c src/cli/probes.h src/cli/probes_host.c \
 	src/cli/probes_session.c src/cli/volume.c src/cli/volume_ls.c src/cli/volume_filter.h
@@ -17,7 +17,7 @@ rootlet_SOURCES += src/cli/mount.c src/cli/inspect_mounts.c src/cli/inspect_fill
 rootlet_SOURCES += src/cli/changes.h src/cli/changes.c src/cli/diff.c src/cli/commit.c \
 	src/cli/commit_config.c src/cli/commit.h src/cli/export.c src/cli/hand.h src/cli/hand.c
 rootlet_SOURCES += src/cli/top.c src/cli/top.h src/cli/top_columns.c src/cli/port.c src/cli/port_change.c
-rootlet_SOURCES += src/cli/cp.c
+rootlet_SOURCES += src/cli/cp.c src/cli/pull.c src/cli/pull.h
 rootlet_SOURCES += src/cli/network.c src/cli/network.h src/cli/network_rm.c src/cli/network_ls.c src/cli/network_connect.c src/cli/network_update.c src/cli/inspect_network.c src/cli/probes_network.c
 rootlet_LDFLAGS = $(AM_LDFLAGS) $(STATIC_LDFLAGS)
 rootlet_LDADD = src/quadlet/libquadlet.a src/engine/libengine.a src/container/libcontainer.a src/logs/liblogs.a \

@@ -70,7 +70,7 @@ static void probe_storage(const struct conf *c, struct finding *f)
     struct userns_map m = {0};
     const struct storage_driver *d = NULL;
     scoped_free char *why = NULL;
-    if (userns_map_default(&m, &e) < 0 ||
+    if (userns_map_default(&m, &e) < 0 || storage_look(c->root, c->run_root, &m, &e) < 0 ||
         storage_choose(c->root, c->run_root, NULL, &m, &d, &why, &e) < 0) {
         from_err(f, FINDING_BAD, &e);
     } else if (!streq(d->name, "overlay")) {
@@ -214,8 +214,8 @@ static void probe_restart(const struct conf *c, struct finding *f)
 
 static void probe_programs(const struct conf *c, struct finding *f)
 {
-    static const char *const names[] = {"rootlet-supervise", "rootlet-image", "rootlet-init",
-                                        "rootlet-seccomp", "rootlet-leash"};
+    static const char *const names[] = {"rootlet-supervise", "rootlet-image",   "rootlet-registry",
+                                        "rootlet-init",      "rootlet-seccomp", "rootlet-leash"};
     for (size_t i = 0; i < N_ELEMENTS(names); i++) {
         scoped_free char *path = path_join(c->libexec, names[i]);
         if (access(path, X_OK) == 0)

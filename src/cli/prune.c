@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/strv.h"
 #include "cli/cli.h"
 #include "events/events.h"
+#include "image/pin.h"
 #include "sys/sock.h"
 
 struct prune_opts {
@@ -34,13 +36,26 @@ static const struct opt exists_table[] = {
     {NULL},
 };
 
+/* Of a step of a build under way, which has the lock of its directory. */
+static bool is_being_built(int build_fd, const char *name)
+{
+    const char *id = name ? str_after(name, "build-") : NULL;
+    scoped_fd int dead = -1;
+    if (build_fd < 0 || !id || strcspn(id, "-") != 8 || strspn(id, "0123456789abcdef") != 8)
+        return false;
+    scoped_free char *dir = xasprintf("w.%.8s", id);
+    return store_stage_is_live(build_fd, dir, &dead);
+}
+
 int cli_prunable(const struct prune_filter *f, char ***ret_ids, struct err *e)
 {
     struct ctr_state *list = NULL;
     size_t n = 0;
+    scoped_fd int build_fd = conf_open_root(cli_conf(), "build", false, NULL);
     int r = container_list(cli_conf(), &list, &n, e);
     for (size_t i = 0; r == 0 && i < n; i++)
         if (!ctr_state_alive(&list[i]) && !pod_is_infra(&list[i]) &&
+            !is_being_built(build_fd, list[i].name) &&
             prune_filter_match(f, list[i].created_ns, list[i].labels))
             strv_add(ret_ids, list[i].id);
     container_list_free(list, n);
@@ -180,6 +195,7 @@ int cli_prune_containers(char *const *ids, const char *title, struct err *e)
     size_t n = strv_len(ids);
     storage_remover_begin();
     container_sweep(cli_conf());
+    store_pin_sweep(cli_conf());
     if (ids && n >= (size_t)WORKERS * EACH_MIN)
         prune_many(ids, n, &t, e);
     else

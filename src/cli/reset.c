@@ -46,10 +46,10 @@ struct place {
     char **entries, **foreign;
 };
 
-static const char *const root_names[] = {"containers", "names",      "images",     "layers",
-                                         "blobs",      "refs",       "idmap.json", "store.lock",
-                                         "ingest",     "trash",      "volumes",    "networks",
-                                         "version",    "lost+found", "run-root",   NULL};
+static const char *const root_names[] = {
+    "containers", "names",      "images",     "layers",   "blobs", "refs",
+    "idmap.json", "store.lock", "index",      "ingest",   "trash", "volumes",
+    "networks",   "version",    "lost+found", "run-root", NULL};
 static const char *const root_prefixes[] = {".tmp-", ".probe-", ".nfs", NULL};
 static const char *const installed_names[] = {"schema", "seccomp", NULL};
 static const char *const run_names[] = {"networks", NULL};

@@ -9,6 +9,7 @@
 #include "cli/select.h"
 #include "container/client.h"
 #include "container/pod.h"
+#include "image/pin.h"
 
 #define START_TRIES 100
 #define START_STEP_NS 20000000
@@ -172,7 +173,9 @@ static int rm_command(const struct cmd *cmd, void *opts, char **args, struct err
         infra_last(chosen, &names);
     else
         names = take_ptr(chosen);
-    return r < 0 ? r : cli_each_at_once(names, &parts, e);
+    r = r < 0 ? r : cli_each_at_once(names, &parts, e);
+    store_pin_sweep(cli_conf());
+    return r;
 }
 
 static int rename_command(const struct cmd *cmd, void *opts, char **args, struct err *e)

@@ -165,8 +165,8 @@ const struct cmd cli_run_cmds[] = {
         .run = run_command,
         .aliases = run_aliases,
         .details =
-            "IMAGE is one of 'rootlet images': nothing is pulled yet, 'rootlet load' brings images "
-            "in.\nOptions stand before IMAGE; what follows IMAGE belongs to the container. The "
+            "IMAGE is pulled when it is not here, see 'rootlet pull'.\nOptions stand before IMAGE; "
+            "what follows IMAGE belongs to the container. The "
             "exit "
             "status is the\ncommand's own; 125 when rootlet failed, 126 when the command cannot "
             "be invoked, 127 when it\nis not found, 128+N after signal N.",

@@ -45,6 +45,7 @@
     LIST("gidmap", 0, gidmap, "IN:OUT[:N]", "Map group ids"), \
     LIST("group-add", 0, group_add, "GROUP", "Add a supplementary group"), \
     TEXT("hostname", 'h', hostname, "NAME", "Host name inside"), \
+    TEXT("image-volume", 0, image_volume, "KIND", "Volumes that the image declares: anonymous (default), tmpfs or ignore"), \
     FLAG("init", 0, init, "Run an init that reaps zombies and forwards signals"), \
     FLAG("interactive", 'i', interactive, "Keep standard input open"), \
     FLAG("http-proxy", 0, http_proxy, "Copy http_proxy, no_proxy and their kin from here"), \
@@ -65,7 +66,14 @@
     TEXT("arch", 0, arch, "ARCH", "Architecture of the image"), \
     TEXT("variant", 0, variant, "VARIANT", "Variant of the image's architecture"), \
     FLAG("privileged", 0, privileged, "All capabilities, no seccomp, nothing masked"), \
-    TEXT("pull", 0, pull, "POLICY", "missing or never"), \
+    TEXT("pull", 0, pull, "POLICY", "missing (default), always, newer or never"), \
+    TEXT("authfile", 0, authfile, "FILE", "Credentials for the pull from this file"), \
+    TEXT("cert-dir", 0, cert_dir, "DIR", "Certificates for the pull"), \
+    TEXT("creds", 0, creds, "USER[:PASSWORD]", "Credentials for the pull"), \
+    TEXT("retry", 0, pull_retry, "N", "Tries of the pull after a failure of the network"), \
+    TEXT("retry-delay", 0, pull_retry_delay, "TIME", "Time before the first of them"), \
+    {"tls-verify", 0, OPT_FLAG, O(tls_verify), NULL, "Verify the registry's certificate", 0, NULL, \
+     NULL, O(tls_verify_set)}, \
     FLAG("quiet", 'q', quiet, "No progress"), \
     FLAG("read-only", 0, read_only, "Root file system read-only"), \
     {"read-only-tmpfs", 0, OPT_FLAG, O(read_only_tmpfs), NULL, \
@@ -78,6 +86,7 @@
     LIST("security-opt", 0, security_opt, "OPTION", \
          "seccomp=, no-new-privileges, mask=, unmask=, apparmor=, label="), \
     TEXT("security-profile", 0, security_profile, "NAME", "default, hardened or minimal"), \
+    {"raw-mount", 0, OPT_STRV, O(raw_mount), "LINES", "A mount as it stands in a configuration", OPT_HIDDEN}, \
     TEXT("shm-size", 0, shm_size, "SIZE", "Size of /dev/shm (64m)"), \
     TEXT("spec", 0, spec, "FILE", "Run this OCI configuration; IMAGE is then optional"), \
     TEXT("stop-signal", 0, stop_signal, "SIGNAL", "Signal of stop (SIGTERM)"), \

@@ -38,8 +38,10 @@ struct run_opts {
     bool ignored, env_host, read_only_tmpfs, read_only_tmpfs_set, sig_proxy, sig_proxy_set;
     char *name, *entrypoint, *workdir, *user, *hostname, *domainname, *userns, *pid, *ipc;
     char *uts, *cgroups, *cgroupns, *cgroup_parent, *shm_size, *stop_signal;
-    char *cidfile, *pidfile, *pull, *platform, *tz, *umask, *detach_keys, *spec, *os, *arch,
-        *variant;
+    char *cidfile, *pidfile, *pull, *image_volume, *platform, *tz, *umask, *detach_keys, *spec, *os,
+        *arch, *variant;
+    char *authfile, *creds, *cert_dir, *pull_retry, *pull_retry_delay; /* for --pull */
+    bool tls_verify, tls_verify_set;
     char *security_profile;
     bool rootfs, entrypoint_set, unsetenv_all, http_proxy, no_hosts, passwd, passwd_set;
     bool no_hostname;
@@ -47,7 +49,8 @@ struct run_opts {
     char **network, **network_alias, **egress;
     char **env_merge, **requires;
     char **attach, **env, **env_file, **unsetenv, **group_add, **add_host, **dns, **dns_search;
-    char **dns_option, **publish, **expose, **volume, **mount, **tmpfs, **volumes_from, **ulimit;
+    char **dns_option, **publish, **expose, **volume, **mount, **raw_mount, **tmpfs, **volumes_from,
+        **ulimit;
     char **cap_add, **cap_drop, **security_opt, **uidmap, **gidmap, **device, **sysctl, **label;
     char **label_file, **annotation;
     uint64_t stop_timeout_ms, timeout_ms;

@@ -2,18 +2,15 @@
  * each with what does its work or why nothing can. With runopts_lines.h. */
 #pragma once
 
-#define REGISTRY "registries come later: 'rootlet load' brings images in"
 #define RT "control groups v2 have no real-time budget; --ulimit rtprio= lets it ask for a priority"
 #define WINDOWS "it is for containers of Windows"
 
 /* clang-format off */
 #define REFUSED_OPTIONS \
-    LATER("authfile", REGISTRY), LATER("tls-verify", REGISTRY), \
     LATER("conmon-pidfile", "in a unit, 'rootlet run --unit' is the main process itself; else rootlet inspect -f '{{.State.ConmonPid}}'"), \
     LATER("device-cgroup-rule", "--device makes a device available and allows it"), \
     LATER("gpus", "--device makes the nodes of a device available"), \
     LATER("hostuser", "--userns keep-id makes the container know the caller"), \
-    LATER("image-volume", "the volumes of an image are anonymous ones; -v or --tmpfs at the same place replaces one"), \
     LATER("init-ctr", "start one that prepares things first: --requires, or a oneshot unit"), \
     LATER("init-path", "--init runs rootlet's own; else name another in front of COMMAND"), \
     LATER("link", "containers of one network find each other by name: rootlet network create"), \

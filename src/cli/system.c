@@ -86,6 +86,8 @@ static json_t *storage_info(void)
     scoped_fd int root = conf_open_root(c, "", true, &e), run = conf_open_run(c, "", true, &e);
     int r = root < 0 || run < 0 ? -EIO : userns_map_default(&map, &e);
     if (r == 0)
+        r = storage_look(c->root, c->run_root, &map, &e);
+    if (r == 0)
         r = storage_choose(c->root, c->run_root, c->storage_driver[0] ? c->storage_driver : NULL,
                            &map, &d, &why, &e);
     userns_map_release(&map);

@@ -59,6 +59,8 @@ static int ask(const struct sysprune_opts *o, struct err *e)
         str_add(&out, "  - all volumes not used by at least one container\n");
     str_add(&out, o->all ? "  - all images without at least one container associated to them\n"
                          : "  - all dangling images\n");
+    if (o->all)
+        str_add(&out, "  - all that interrupted pulls could go on with\n");
     if (o->filter)
         str_add(&out, "\n  Items to be pruned will be filtered with:\n");
     for (char **f = o->filter; f && *f; f++)
@@ -154,6 +156,8 @@ static int run_image_prune(const struct sysprune_opts *o, int out, struct err *e
     strv_add(&argv, "image");
     strv_add(&argv, "prune");
     strv_add(&argv, o->all ? "-af" : "-f");
+    if (o->all)
+        strv_add(&argv, "--partial");
     for (char **f = o->filter; f && *f; f++)
         strv_addf(&argv, "--filter=%s", *f);
     struct proc_cmd cmd = {.argv = argv, .envp = env, .stdin_fd = -1, .stdout_fd = out};

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,12 +32,13 @@ static const struct setting {
     {"log_driver", "ROOTLET_LOG_DRIVER", offsetof(struct conf, log_driver)},
     {"detach_keys", "ROOTLET_DETACH_KEYS", offsetof(struct conf, detach_keys)},
     {"seccomp_profile", "ROOTLET_SECCOMP_PROFILE", offsetof(struct conf, seccomp_profile)},
+    {"additional_stores", "ROOTLET_ADDITIONAL_STORES", offsetof(struct conf, additional_stores)},
 };
 
 /* Settings that other modules read from conf.extra. */
-static const char *const other_keys[] = {"stop_timeout", "pids_limit",      "log_size_max",
-                                         "quadlet",      "publish_address", "dns",
-                                         "dns_search",   "dns_options",     "hosts_file"};
+static const char *const other_keys[] = {
+    "stop_timeout", "pids_limit", "log_size_max", "quadlet",    "publish_address",
+    "dns",          "dns_search", "dns_options",  "hosts_file", "storage_shift"};
 
 static char **member(struct conf *c, const struct setting *s)
 {
@@ -229,6 +232,7 @@ static void defaults(struct conf *c)
     c->log_driver = xstrdup("k8s-file");
     c->detach_keys = xstrdup("ctrl-p,ctrl-q");
     c->seccomp_profile = xstrdup("");
+    c->additional_stores = xstrdup("");
 }
 
 static int read_files(struct conf *c, struct err *e)
@@ -350,4 +354,27 @@ void conf_env(const struct conf *c, char ***env)
             xasprintf("%s=%s", settings[i].env, *member((struct conf *)(uintptr_t)c, &settings[i]));
         strv_env_set(env, pair);
     }
+}
+
+#define CREDS_ENV "ROOTLET_CHILD_CREDS"
+
+void conf_env_creds(const char *creds, char ***env)
+{
+    if (!creds)
+        return;
+    char *pair = xasprintf(CREDS_ENV "=%s", creds);
+    strv_env_set(env, pair);
+    explicit_bzero(pair, strlen(pair));
+    free(pair);
+}
+
+char *conf_take_creds(void)
+{
+    char *value = getenv(CREDS_ENV);
+    char *own = xstrdup(value);
+    if (value) {
+        explicit_bzero(value, strlen(value)); /* /proc/PID/environ shows this memory */
+        unsetenv(CREDS_ENV);
+    }
+    return own;
 }

@@ -17,13 +17,14 @@ struct conf {
     char *libexec;  /* directory of rootlet-supervise, -image, -init: ROOTLET_LIBEXEC, the directory
                        of our own binary when they lie there, else the installed one */
     char *cgroups;  /* "enabled" "disabled" ...; --cgroups, ROOTLET_CGROUPS, cgroups = */
-    char *security_profile; /* "default" "hardened" "minimal" */
-    char *userns;           /* default for --userns */
-    char *network;          /* default for --network; "auto": what this host can do */
-    char *storage_driver;   /* "" = probe */
-    char *log_driver;       /* "k8s-file" */
-    char *detach_keys;      /* "ctrl-p,ctrl-q" */
-    char *seccomp_profile;  /* "" = built-in */
+    char *security_profile;  /* "default" "hardened" "minimal" */
+    char *userns;            /* default for --userns */
+    char *network;           /* default for --network; "auto": what this host can do */
+    char *storage_driver;    /* "" = probe */
+    char *log_driver;        /* "k8s-file" */
+    char *detach_keys;       /* "ctrl-p,ctrl-q" */
+    char *seccomp_profile;   /* "" = built-in */
+    char *additional_stores; /* "DIR:DIR": stores of images that are only read */
     char **extra; /* "key=value" of settings other modules read (stop_timeout, pids_limit) */
 };
 
@@ -43,3 +44,7 @@ int conf_open_run(const struct conf *c, const char *sub, bool make, struct err *
 bool conf_run_is_makeshift(const struct conf *c);
 /* Environment assignments that give a child program the same view (ROOTLET_ROOT=... ), appended. */
 void conf_env(const struct conf *c, char ***env);
+/* What --creds gave, for a child of ours: its command line would be for all users to read. NULL:
+ * nothing. The child takes it at once, so that nothing it starts has it: owned, or NULL. */
+void conf_env_creds(const char *creds, char ***env);
+char *conf_take_creds(void);

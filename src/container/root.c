@@ -249,11 +249,16 @@ static int run_mounted(struct access *a, struct err *e)
     a->storage = a->ctr->rec.storage;
     if (!(a->flags & CTR_ROOT_WRITE))
         read_only_storage(a);
-    r = userns_run_early(&map, CLONE_NEWNS, open_storage, mount_and_work, a, e);
+    scoped_storage_server struct storage_server server = STORAGE_SERVER_INIT;
+    a->storage.server = &server;
+    r = storage_serve(&a->storage, false, &server, e);
+    if (r == 0)
+        r = userns_run_early(&map, CLONE_NEWNS, open_storage, mount_and_work, a, e);
     if (a->storage.layers != a->ctr->rec.storage.layers)
         strv_free(a->storage.layers);
     free(a->spec.mounts);
     free(a->bind_fds);
+    a->storage.server = NULL;
     return r;
 }
 

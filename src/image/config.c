@@ -7,7 +7,6 @@
 #include "image/store.h"
 
 #define CONFIG_MAX (4u << 20)
-#define LAYERS_MAX 500 /* overlay's own limit on lower layers */
 /* Real images have dozens. Four megabytes hold half a million, and some of what is done with them
  * takes the square of their number; each volume is a directory and a mount as well. */
 #define ENTRIES_MAX 4096
@@ -132,9 +131,11 @@ static int parse_rootfs(const json_t *doc, struct image_config *c, struct err *e
     int r = get_strv(rootfs, "diff_ids", "rootfs.", &c->diff_ids, e);
     if (r < 0)
         return r;
-    if (strv_len(c->diff_ids) > LAYERS_MAX)
-        return err_msg(e, EINVAL, "rootfs.diff_ids: %zu layers, at most %d can be stacked",
-                       strv_len(c->diff_ids), LAYERS_MAX);
+    if (strv_len(c->diff_ids) > IMAGE_LAYERS_MAX)
+        return err_hint(e,
+                        err_msg(e, EINVAL, "rootfs.diff_ids: %zu layers, at most %d can be stacked",
+                                strv_len(c->diff_ids), IMAGE_LAYERS_MAX),
+                        "build it anew with fewer layers: rootlet build --squash-all");
     for (size_t i = 0; c->diff_ids && c->diff_ids[i]; i++) {
         r = image_digest_check(c->diff_ids[i], e);
         if (r < 0)

@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/strv.h"
+#include "image/others.h"
 #include "image/ref.h"
 #include "image/rows.h"
 
@@ -13,8 +14,8 @@ static int unknown(const char *text, struct err *e)
 {
     err_msg(e, ENOENT, "image not known: %s", text);
     return err_hint(e, -ENOENT,
-                    "'rootlet images' lists those that are here; nothing is pulled yet: "
-                    "'rootlet load -i FILE' or 'docker save IMAGE | rootlet load' brings one");
+                    "'rootlet images' lists those that are here; 'rootlet pull NAME' or "
+                    "'rootlet load -i FILE' brings one");
 }
 
 /* An image goes after its names: one whose name has gone since is not damaged. */
@@ -44,6 +45,8 @@ static int open_ref(const struct conf *c, const struct store_ref *ref, struct st
     if (ref->tag[0] != '@')
         strv_addf(&i.names, "%s:%s", ref->name, ref->tag);
     strv_addf(&i.digests, "%s@%s", ref->name, ref->manifest);
+    if (ref->index)
+        strv_addf(&i.digests, "%s@%s", ref->name, ref->index);
     *ret = i;
     i = (struct store_image){0};
     return 0;
@@ -58,10 +61,21 @@ struct by_digest {
 static int match_digest(const struct store_ref *ref, void *data, struct err *e)
 {
     struct by_digest *d = data;
-    if (!streq(ref->manifest, d->digest))
+    if (!streq(ref->manifest, d->digest) && !streq(ref->index, d->digest))
         return 0;
     int r = open_ref(d->c, ref, d->ret, e);
     return r < 0 ? r : 1;
+}
+
+/* Pulled by that digest, which may be that of an index. -ENOENT: e untouched. */
+static int find_asked_digest(const struct conf *c, const struct image_ref *ref,
+                             struct store_image *ret, struct err *e)
+{
+    scoped_free char *tag = xasprintf("@%s", ref->digest);
+    scoped_fd int refs = conf_open_root(c, "refs", false, NULL);
+    SCOPED(store_ref_release) struct store_ref found = {0};
+    int r = refs < 0 ? -ENOENT : store_ref_read(refs, ref->name, tag, &found, e);
+    return r < 0 ? r : open_ref(c, &found, ret, e);
 }
 
 /* -ENOENT: e untouched. */
@@ -70,7 +84,10 @@ static int find_ref(const struct conf *c, const struct image_ref *ref, struct st
 {
     if (ref->digest) { /* the digest decides, a tag beside it is only a remark */
         struct by_digest d = {c, ref->digest, ret};
-        int r = store_refs_each(c, ref->name, match_digest, &d, e);
+        int r = find_asked_digest(c, ref, ret, e);
+        if (r != -ENOENT)
+            return r;
+        r = store_refs_each(c, ref->name, match_digest, &d, e);
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
     }
     scoped_fd int refs = conf_open_root(c, "refs", false, NULL);
@@ -124,7 +141,7 @@ static int find_id(const struct conf *c, const char *prefix, struct store_image 
     return store_row_read(c, found, ret, e);
 }
 
-int store_find(const struct conf *c, const char *text, struct store_image *ret, struct err *e)
+static int find_in(const struct conf *c, const char *text, struct store_image *ret, struct err *e)
 {
     const char *hex = str_after(text, DIGEST_PREFIX);
     bool by_id_only = hex != NULL;
@@ -139,9 +156,33 @@ int store_find(const struct conf *c, const char *text, struct store_image *ret, 
         r = find_name(c, text, ret, &why);
     if (r == -ENOENT && like_id)
         r = find_id(c, hex, ret, &why);
-    if (r == -ENOENT)
-        return unknown(text, e);
-    if (r < 0 && e)
+    if (r < 0 && r != -ENOENT && e)
         *e = why;
     return r;
+}
+
+/* What is found by a name of another store, or there alone, is not the own store's to change. */
+static int find_elsewhere(const struct conf *c, const char *text, struct store_image *ret,
+                          struct err *e)
+{
+    const struct conf *o;
+    int r = -ENOENT;
+    for (size_t n = 0; r == -ENOENT && (o = store_other(c, n)); n++) {
+        r = find_in(o, text, ret, e);
+        if (r < 0)
+            continue;
+        SCOPED(store_image_release) struct store_image own = {0};
+        free(ret->store);
+        ret->store = xstrdup(o->root);
+        ret->is_copied = store_row_read_in(c, image_digest_hex(ret->id), &own, NULL) == 0;
+    }
+    return r;
+}
+
+int store_find(const struct conf *c, const char *text, struct store_image *ret, struct err *e)
+{
+    int r = find_in(c, text, ret, e);
+    if (r == -ENOENT)
+        r = find_elsewhere(c, text, ret, e);
+    return r == -ENOENT ? unknown(text, e) : r;
 }

@@ -9,7 +9,15 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "image/others.h"
 #include "image/ref.h"
+
+static const struct jfield blob_fields[] = {
+    {"digest", J_STRING, offsetof(struct store_blob, digest), .flags = JF_REQUIRED},
+    {"mediaType", J_STRING, offsetof(struct store_blob, media_type)},
+    {"size", J_UINT64, offsetof(struct store_blob, size)},
+    {0},
+};
 
 const struct jfield store_layer_fields[] = {
     {"diffID", J_STRING, offsetof(struct store_layer, diff_id), .flags = JF_REQUIRED},
@@ -18,6 +26,11 @@ const struct jfield store_layer_fields[] = {
     {"skipped", J_UINT64, offsetof(struct store_layer, skipped)},
     {"tarSize", J_UINT64, offsetof(struct store_layer, tar_size)},
     {"rootOpaque", J_BOOL, offsetof(struct store_layer, root_opaque)},
+    {"implied", J_UINT64, offsetof(struct store_layer, implied)},
+    {"rootEntry", J_UINT32, offsetof(struct store_layer, root_entry)},
+    {"derived", J_BOOL, offsetof(struct store_layer, derived)},
+    {"blobs", J_ARRAY, offsetof(struct store_layer, blobs), .sub = blob_fields,
+     .sub_size = sizeof(struct store_blob), .count_offset = offsetof(struct store_layer, n_blobs)},
     {"", J_EXTRA, offsetof(struct store_layer, extra)},
     {0},
 };
@@ -29,9 +42,11 @@ const struct jfield store_image_fields[] = {
     {"created", J_INT64, offsetof(struct store_image, created_ns)},
     {"size", J_UINT64, offsetof(struct store_image, size)},
     {"shownFrom", J_UINT32, offsetof(struct store_image, shown_from)},
+    {"dirs", J_STRING, offsetof(struct store_image, dirs)},
     {"os", J_STRING, offsetof(struct store_image, os)},
     {"architecture", J_STRING, offsetof(struct store_image, architecture)},
     {"variant", J_STRING, offsetof(struct store_image, variant)},
+    {"intermediate", J_BOOL, offsetof(struct store_image, intermediate)},
     {"", J_EXTRA, offsetof(struct store_image, extra)},
     {0},
 };
@@ -58,20 +73,28 @@ void store_ref_release(struct store_ref *r)
     free(r->tag);
     free(r->manifest);
     free(r->id);
+    free(r->index);
     *r = (struct store_ref){0};
 }
 
-/* "sha256:HEX sha256:HEX\n" */
+/* "sha256:HEX sha256:HEX[ sha256:HEX]\n" */
 static int parse_ref_line(char *line, struct store_ref *ret)
 {
-    char *space = strchr(line, ' '), *end = strchr(line, '\n');
-    if (!space || !end || end < space)
+    char *words[3] = {0}, *end = strchr(line, '\n');
+    size_t n = 0;
+    if (!end)
         return -EUCLEAN;
-    *space = *end = '\0';
-    if (image_digest_check(line, NULL) < 0 || image_digest_check(space + 1, NULL) < 0)
+    *end = '\0';
+    for (char *w; (w = strsep(&line, " "));) {
+        if (n == N_ELEMENTS(words) || image_digest_check(w, NULL) < 0)
+            return -EUCLEAN;
+        words[n++] = w;
+    }
+    if (n < 2)
         return -EUCLEAN;
-    ret->manifest = xstrdup(line);
-    ret->id = xstrdup(space + 1);
+    ret->manifest = xstrdup(words[0]);
+    ret->id = xstrdup(words[1]);
+    ret->index = xstrdup(words[2]);
     return 0;
 }
 
@@ -98,8 +121,14 @@ int store_ref_read(int refs_fd, const char *name, const char *tag, struct store_
     return 0;
 }
 
+struct each {
+    store_ref_fn *fn;
+    void *data;
+    size_t *bad;
+};
+
 /* The references of one name. */
-static int each_tag(int refs_fd, const char *dir_name, store_ref_fn *fn, void *data, struct err *e)
+static int each_tag(int refs_fd, const char *dir_name, const struct each *x, struct err *e)
 {
     int fd = openat(refs_fd, dir_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
@@ -120,11 +149,13 @@ static int each_tag(int refs_fd, const char *dir_name, store_ref_fn *fn, void *d
             continue;
         int r = store_ref_read(refs_fd, name, de->d_name, &ref, &why);
         if (r < 0) {
-            if (r != -ENOENT)
+            if (r != -ENOENT) {
                 log_warn("%s", why.msg);
+                ++*x->bad;
+            }
             continue;
         }
-        r = fn(&ref, data, e);
+        r = x->fn(&ref, x->data, e);
         if (r != 0)
             return r;
     }
@@ -134,6 +165,14 @@ static int each_tag(int refs_fd, const char *dir_name, store_ref_fn *fn, void *d
 int store_refs_each(const struct conf *c, const char *name, store_ref_fn *fn, void *data,
                     struct err *e)
 {
+    size_t bad = 0;
+    return store_refs_count(c, name, fn, data, &bad, e);
+}
+
+int store_refs_count(const struct conf *c, const char *name, store_ref_fn *fn, void *data,
+                     size_t *bad, struct err *e)
+{
+    const struct each x = {fn, data, bad};
     int fd = conf_open_root(c, "refs", false, NULL);
     if (fd == -ENOENT)
         return 0;
@@ -146,20 +185,20 @@ int store_refs_each(const struct conf *c, const char *name, store_ref_fn *fn, vo
     }
     if (name) {
         scoped_free char *dir = image_ref_encode(name);
-        return each_tag(fd, dir, fn, data, e);
+        return each_tag(fd, dir, &x, e);
     }
     int ended = 0;
     for (struct dirent *de; (de = fs_next_entry(d, &ended));) {
         if (de->d_name[0] == '.')
             continue;
-        int r = each_tag(fd, de->d_name, fn, data, e);
+        int r = each_tag(fd, de->d_name, &x, e);
         if (r != 0)
             return r;
     }
     return ended < 0 ? err_set(e, -ended, "read %s/refs", c->root) : 0;
 }
 
-int store_row_read(const struct conf *c, const char *hex, struct store_image *ret, struct err *e)
+int store_row_read_in(const struct conf *c, const char *hex, struct store_image *ret, struct err *e)
 {
     scoped_free char *path = xasprintf("%s/images/%s.json", c->root, hex), *text = NULL;
     struct err why = ERR_INIT;
@@ -180,6 +219,7 @@ int store_row_read(const struct conf *c, const char *hex, struct store_image *re
         return err_add(e, -EUCLEAN, "%s", path);
     r = image_digest_check(row.id, e);
     r = r < 0 ? r : image_digest_check(row.manifest, e);
+    r = r < 0 || !row.dirs ? r : image_digest_check(row.dirs, e);
     for (size_t i = 0; r >= 0 && row.layers && row.layers[i]; i++)
         r = image_digest_check(row.layers[i], e);
     if (r < 0)
@@ -191,16 +231,38 @@ int store_row_read(const struct conf *c, const char *hex, struct store_image *re
     return 0;
 }
 
+int store_row_read(const struct conf *c, const char *hex, struct store_image *ret, struct err *e)
+{
+    const struct conf *o;
+    int r = store_row_read_in(c, hex, ret, e);
+    for (size_t n = 0; r == -ENOENT && (o = store_other(c, n)); n++) {
+        r = store_row_read_in(o, hex, ret, e);
+        if (r == 0)
+            ret->store = xstrdup(o->root);
+    }
+    return r;
+}
+
+static ssize_t read_blob(const struct conf *c, const char *digest, char **ret, struct err *e)
+{
+    scoped_free char *path = xasprintf("%s/blobs/sha256/%s", c->root, image_digest_hex(digest));
+    return fs_read(AT_FDCWD, path, STORE_BLOB_MAX, ret, e);
+}
+
 ssize_t store_blob_read(const struct conf *c, const char *digest, char **ret, struct err *e)
 {
+    const struct conf *o;
     int r = image_digest_check(digest, e);
     if (r < 0)
         return r;
-    scoped_free char *path = xasprintf("%s/blobs/sha256/%s", c->root, image_digest_hex(digest));
-    ssize_t n = fs_read(AT_FDCWD, path, STORE_BLOB_MAX, ret, e);
+    ssize_t n = read_blob(c, digest, ret, e);
+    for (size_t i = 0; n == -ENOENT && (o = store_other(c, i)); i++)
+        n = read_blob(o, digest, ret, e);
     if (n == -ENOENT) {
         err_msg(e, EUCLEAN, "the store has lost blob %s", digest);
         return err_hint(e, -EUCLEAN, "load the image again");
     }
+    if (n >= 0)
+        err_clear(e);
     return n;
 }

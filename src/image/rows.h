@@ -15,6 +15,14 @@ struct store_layer {
     uint64_t bytes, files, skipped; /* of the tree; device nodes left out */
     uint64_t tar_size;              /* of the uncompressed archive */
     bool root_opaque;               /* it hides every layer below */
+    uint64_t implied;               /* directories without an entry, in the file of that name */
+    uint32_t root_entry;            /* enum layer_root */
+    bool derived;                   /* no layer: what struct store_image's dirs names */
+    struct store_blob {             /* compressed forms that a registry is known to have of it */
+        char *digest, *media_type;
+        uint64_t size;
+    } * blobs;
+    size_t n_blobs;
     json_t *extra;
 };
 extern const struct jfield store_layer_fields[];
@@ -26,6 +34,7 @@ extern const struct jfield store_idmap_fields[]; /* struct userns_map */
 struct store_ref {
     char *name, *tag; /* tag "@sha256:..." stands for a reference by digest only */
     char *manifest, *id;
+    char *index; /* that led to the manifest, or NULL */
 };
 void store_ref_release(struct store_ref *r);
 /* Reads one; -ENOENT leaves e untouched. refs_fd: ROOT/refs. */
@@ -36,7 +45,14 @@ int store_ref_read(int refs_fd, const char *name, const char *tag, struct store_
 typedef int store_ref_fn(const struct store_ref *r, void *data, struct err *e);
 int store_refs_each(const struct conf *c, const char *name, store_ref_fn *fn, void *data,
                     struct err *e);
-/* Reads the row of an image by the digits of its id; -ENOENT leaves e untouched. */
+/* As that; *bad counts the damaged ones. */
+int store_refs_count(const struct conf *c, const char *name, store_ref_fn *fn, void *data,
+                     size_t *bad, struct err *e);
+/* Reads the row of an image by the digits of its id, in one store; -ENOENT leaves e untouched. */
+int store_row_read_in(const struct conf *c, const char *hex, struct store_image *ret,
+                      struct err *e);
+/* The same in the own store, then in the additional ones. */
 int store_row_read(const struct conf *c, const char *hex, struct store_image *ret, struct err *e);
-/* Exact bytes of blobs/sha256/HEX (owned, zero terminated): length or -errno. Not hashed again. */
+/* Exact bytes of blobs/sha256/HEX, of the first store that has it (owned, zero terminated): length
+ * or -errno. Not hashed again. */
 ssize_t store_blob_read(const struct conf *c, const char *digest, char **ret, struct err *e);

@@ -1,6 +1,5 @@
 #include "image/store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +10,8 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/strv.h"
+#include "image/index.h"
+#include "image/others.h"
 #include "image/ref.h"
 #include "image/rows.h"
 
@@ -24,6 +25,8 @@ void store_image_release(struct store_image *i)
     free(i->os);
     free(i->architecture);
     free(i->variant);
+    free(i->store);
+    free(i->dirs);
     json_decref(i->extra);
     *i = (struct store_image){0};
 }
@@ -44,13 +47,20 @@ int store_use(const struct conf *c, struct err *e)
     return fd < 0 ? err_add(e, fd, "store %s", c->root) : fd;
 }
 
-static void add_name(struct store_image *i, const struct store_ref *ref)
+static void add_digest(struct store_image *i, const char *name, const char *of)
 {
-    scoped_free char *digest = xasprintf("%s@%s", ref->name, ref->manifest);
-    if (ref->tag[0] != '@')
-        strv_addf(&i->names, "%s:%s", ref->name, ref->tag);
+    scoped_free char *digest = xasprintf("%s@%s", name, of);
     if (!strv_has(i->digests, digest))
         strv_take(&i->digests, take_ptr(digest));
+}
+
+static void add_name(struct store_image *i, const struct store_ref *ref)
+{
+    if (ref->tag[0] != '@')
+        strv_addf(&i->names, "%s:%s", ref->name, ref->tag);
+    add_digest(i, ref->name, ref->manifest);
+    if (ref->index)
+        add_digest(i, ref->name, ref->index);
 }
 
 static int add_own_name(const struct store_ref *ref, void *data, struct err *e)
@@ -62,12 +72,44 @@ static int add_own_name(const struct store_ref *ref, void *data, struct err *e)
     return 0;
 }
 
+/* A name means what the first store says that has it. */
+static bool is_hidden_name(const struct conf *c, const struct store_ref *ref, size_t before)
+{
+    SCOPED(store_ref_release) struct store_ref other = {0};
+    const struct conf *o = c;
+    for (size_t i = 0; o && i <= before; o = store_other(c, i++)) {
+        scoped_fd int refs = conf_open_root(o, "refs", false, NULL);
+        if (refs >= 0 && store_ref_read(refs, ref->name, ref->tag, &other, NULL) == 0)
+            return true;
+    }
+    return false;
+}
+
+struct other_names {
+    const struct conf *c;
+    struct store_image *i;
+    size_t number; /* of the store */
+};
+
+static int add_other_name(const struct store_ref *ref, void *data, struct err *e)
+{
+    struct other_names *x = data;
+    if (!streq(ref->id, x->i->id) || is_hidden_name(x->c, ref, x->number))
+        return 0;
+    return add_own_name(ref, x->i, e);
+}
+
 int store_names(const struct conf *c, struct store_image *i, struct err *e)
 {
+    const struct conf *o;
     strv_free(i->names);
     strv_free(i->digests);
     i->names = i->digests = NULL;
     int r = store_refs_each(c, NULL, add_own_name, i, e);
+    for (size_t n = 0; r == 0 && (o = store_other(c, n)); n++) {
+        struct other_names x = {c, i, n};
+        (void)!store_refs_each(o, NULL, add_other_name, &x, NULL);
+    }
     if (i->names)
         strv_sort(i->names);
     if (i->digests)
@@ -77,7 +119,7 @@ int store_names(const struct conf *c, struct store_image *i, struct err *e)
 
 struct image_list {
     struct store_image *v;
-    size_t n, alloc;
+    size_t n;
 };
 
 static int by_id(const void *a, const void *b)
@@ -94,66 +136,86 @@ static int newest_first(const void *a, const void *b)
     return strcmp(x->id, y->id);
 }
 
-static int name_in_list(const struct store_ref *ref, void *data, struct err *e)
+static struct store_image *find_row(const struct image_list *list, const char *id)
 {
-    struct image_list *list = data;
-    struct store_image key = {.id = ref->id};
-    struct store_image *i = bsearch(&key, list->v, list->n, sizeof(*list->v), by_id);
-    (void)e;
-    if (i)
-        add_name(i, ref);
-    else
-        log_warn("%s:%s refers to an image that is not there", ref->name, ref->tag);
-    return 0;
+    struct store_image key = {.id = (char *)(uintptr_t)id};
+    return list->n ? bsearch(&key, list->v, list->n, sizeof(*list->v), by_id) : NULL;
 }
 
-/* The digits in "HEX.json", or NULL for anything else. */
-static char *row_hex(const char *file)
+/* Takes the rows over that are not there yet, all of store other (NULL: the own one). Both are
+ * sorted. */
+static void merge_rows(struct image_list *list, struct store_scan *s, const char *other)
 {
-    if (strlen(file) != DIGEST_HEX + strlen(".json") || !str_ends(file, ".json"))
-        return NULL;
-    return xstrndup(file, DIGEST_HEX);
-}
-
-static int read_rows(const struct conf *c, struct image_list *list, struct err *e)
-{
-    int fd = conf_open_root(c, "images", false, NULL);
-    if (fd == -ENOENT)
-        return 0;
-    if (fd < 0)
-        return err_set(e, -fd, "open %s/images", c->root);
-    scoped_dir DIR *d = fdopendir(fd);
-    if (!d) {
-        close(fd);
-        return err_set(e, ENOMEM, "read %s/images", c->root);
-    }
-    int ended = 0;
-    for (struct dirent *de; (de = fs_next_entry(d, &ended));) {
-        scoped_free char *hex = row_hex(de->d_name);
-        struct err why = ERR_INIT;
-        if (!hex)
+    size_t had = list->n;
+    list->v = xrealloc(list->v, (list->n + s->n_rows + 1) * sizeof(*list->v));
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct image_list old = {list->v, had};
+        if (had && find_row(&old, s->rows[i].id))
             continue;
-        if (list->n == list->alloc) {
-            list->alloc = list->alloc ? list->alloc * 2 : 16;
-            list->v = xrealloc(list->v, list->alloc * sizeof(*list->v));
-        }
-        int r = store_row_read(c, hex, &list->v[list->n], &why);
-        if (r == 0)
-            list->n++;
-        else if (r != -ENOENT)
-            log_warn("%s", why.msg);
+        list->v[list->n] = s->rows[i];
+        list->v[list->n++].store = xstrdup(other);
+        s->rows[i] = (struct store_image){0};
     }
-    return ended < 0 ? err_set(e, -ended, "read %s/images", c->root) : 0;
+    if (had && list->n > had)
+        qsort(list->v, list->n, sizeof(*list->v), by_id);
+}
+
+static void merge_names(struct image_list *list, const struct store_scan *s, const char *other)
+{
+    for (size_t k = 0; k < s->n_refs; k++) {
+        struct store_image *i = find_row(list, s->refs[k].id);
+        if (!i) {
+            log_warn("%s:%s refers to an image that is not there", s->refs[k].name, s->refs[k].tag);
+            continue;
+        }
+        add_name(i, &s->refs[k]);
+        if (other && !i->store) {
+            i->store = xstrdup(other);
+            i->is_copied = true;
+        }
+    }
+}
+
+static void drop_hidden(const struct conf *c, struct store_scan *s, size_t number)
+{
+    size_t kept = 0;
+    for (size_t k = 0; k < s->n_refs; k++) {
+        if (is_hidden_name(c, &s->refs[k], number))
+            store_ref_release(&s->refs[k]);
+        else
+            s->refs[kept++] = s->refs[k];
+    }
+    s->n_refs = kept;
+}
+
+static int collect(const struct conf *c, struct image_list *list, struct err *e)
+{
+    const struct conf *o;
+    size_t n = 0;
+    struct store_scan own SCOPED(store_scan_release) = {0};
+    int r = store_scan(c, true, &own, e);
+    if (r < 0)
+        return r;
+    merge_rows(list, &own, NULL);
+    for (; (o = store_other(c, n)); n++) {
+        struct store_scan s SCOPED(store_scan_release) = {0};
+        struct err why = ERR_INIT;
+        if (store_scan(o, false, &s, &why) < 0) {
+            log_warn("additional store %s: %s", o->root, why.msg); /* the others go on */
+            continue;
+        }
+        merge_rows(list, &s, o->root);
+        drop_hidden(c, &s, n);
+        merge_names(list, &s, o->root);
+    }
+    merge_names(list, &own, NULL);
+    return 0;
 }
 
 int store_list(const struct conf *c, struct store_image **ret, size_t *ret_n, struct err *e)
 {
     struct image_list list = {0};
-    int r = read_rows(c, &list, e);
-    if (r == 0 && list.n) {
-        qsort(list.v, list.n, sizeof(*list.v), by_id);
-        r = store_refs_each(c, NULL, name_in_list, &list, e);
-    }
+    int r = collect(c, &list, e);
     if (r < 0) {
         store_list_free(list.v, list.n);
         return r;
@@ -181,26 +243,40 @@ int store_config(const struct conf *c, const struct store_image *i, struct image
     return image_config_parse(text, (size_t)n, ret, e);
 }
 
+/* Adds the tree of one layer. */
+static int add_layer_dir(const struct conf *c, const struct store_image *i, const char *layer,
+                         char ***dirs, struct err *e)
+{
+    struct stat st;
+    const struct conf *in = store_of_layer(c, layer, NULL);
+    scoped_free char *dir =
+        xasprintf("%s/layers/%s/diff", in ? in->root : c->root, image_digest_hex(layer));
+    /* The same layer again below (two that hold nothing, for one) adds nothing, and overlay
+     * refuses it. */
+    if (strv_has(*dirs, dir))
+        return 0;
+    strv_add(dirs, dir);
+    int r = lstat(dir, &st) < 0 ? -errno : 0;
+    /* A store that was made under other ids, by root outside of this namespace for one. */
+    if (r == -EACCES)
+        return err_hint(e, err_set(e, EACCES, "layer %s", dir),
+                        "the store belongs to other ids: use another --root here");
+    if (r == 0 && S_ISDIR(st.st_mode))
+        return 0;
+    err_msg(e, EUCLEAN, "image %.12s is damaged: layer %s is missing", image_digest_hex(i->id),
+            layer);
+    return err_hint(e, -EUCLEAN, "load the image again");
+}
+
 int store_layer_dirs(const struct conf *c, const struct store_image *i, char ***ret, struct err *e)
 {
     scoped_strv char **dirs = NULL;
-    for (size_t n = strv_len(i->layers); n-- > i->shown_from;) {
-        struct stat st;
-        strv_addf(&dirs, "%s/layers/%s/diff", c->root, image_digest_hex(i->layers[n]));
-        char *dir = dirs[strv_len(dirs) - 1];
-        int r = lstat(dir, &st) < 0 ? -errno : 0;
-        /* A store that was made under other ids, by root outside of this namespace for one. */
-        if (r == -EACCES)
-            return err_hint(e, err_set(e, EACCES, "layer %s", dir),
-                            "the store belongs to other ids: use another --root here");
-        if (r < 0 || !S_ISDIR(st.st_mode)) {
-            err_msg(e, EUCLEAN, "image %.12s is damaged: layer %s is missing",
-                    image_digest_hex(i->id), i->layers[n]);
-            return err_hint(e, -EUCLEAN, "load the image again");
-        }
-    }
-    *ret = take_ptr(dirs);
-    return 0;
+    int r = i->dirs ? add_layer_dir(c, i, i->dirs, &dirs, e) : 0;
+    for (size_t n = strv_len(i->layers); r == 0 && n-- > i->shown_from;)
+        r = add_layer_dir(c, i, i->layers[n], &dirs, e);
+    if (r == 0)
+        *ret = take_ptr(dirs);
+    return r;
 }
 
 int store_idmap(const struct conf *c, struct userns_map *ret, struct err *e)

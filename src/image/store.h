@@ -9,6 +9,9 @@
  *   ROOT/idmap.json               the id map that the trees were unpacked under
  *   ROOT/store.lock               shared: about to refer to an image; exclusive: collecting garbage
  *   ROOT/ingest/  ROOT/trash/     unfinished and deleted things
+ *   ROOT/index/images             what a listing found last time; disposable (image/index.h)
+ *
+ * Additional stores (image/others.h) are looked at after the own one, and never written to.
  */
 #pragma once
 
@@ -39,6 +42,7 @@ struct image_config {
     char **diff_ids;                     /* bottom first */
     json_t *history, *healthcheck, *raw; /* raw: the whole document */
 };
+#define IMAGE_LAYERS_MAX 500 /* overlay's own limit on lower layers */
 int image_config_parse(const char *text, size_t len, struct image_config *ret, struct err *e);
 void image_config_release(struct image_config *c);
 
@@ -52,7 +56,12 @@ struct store_image {
     uint64_t size;       /* bytes of the layer trees */
     uint32_t shown_from; /* index of the lowest layer that shows: above it one hides everything
                             below (an opaque root, which overlay itself does not know) */
+    char *dirs;          /* a tree of directories in layers/ that lies on top, or NULL
+                            (imagetool/dirs.h) */
     char *os, *architecture, *variant;
+    char *store;       /* the additional store that it or its name is from; NULL: the own one */
+    bool is_copied;    /* with store: its record and layers are in the own one as well */
+    bool intermediate; /* a step of a build: listed only where all are wanted */
     json_t *extra;
 };
 void store_image_release(struct store_image *i);
@@ -70,7 +79,7 @@ void store_list_free(struct store_image *v, size_t n);
 /* The parsed configuration of an image. */
 int store_config(const struct conf *c, const struct store_image *i, struct image_config *ret,
                  struct err *e);
-/* Absolute paths of an image's layer trees that show, topmost first; -EUCLEAN when one is missing,
+/* Absolute paths of an image's trees that show, topmost first; -EUCLEAN when one is missing,
  * naming it
  * ("image damaged: load it again"). */
 int store_layer_dirs(const struct conf *c, const struct store_image *i, char ***ret, struct err *e);

@@ -11,6 +11,7 @@
 struct bundle {
     int fd; /* the directory, or the uncompressed archive */
     bool is_dir;
+    bool flat; /* blobs lie beside the manifest, by their digits (skopeo's dir:) */
     struct tar_index index;
     char *label; /* what the user named: for messages, and the name of an unnamed directory */
 };

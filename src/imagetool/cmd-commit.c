@@ -81,7 +81,7 @@ static void make_document(const struct request *q, json_t *doc, json_t *config)
 }
 
 /* A manifest of docker's types, for those who ask for it. */
-static char *docker_manifest(const struct ingest *in, const struct image_plan *p)
+char *imagetool_docker_manifest(const struct ingest *in, const struct image_plan *p)
 {
     scoped_json json_t *layers = json_array();
     for (size_t i = 0; i < p->n_layers; i++) {
@@ -114,7 +114,7 @@ static int make_plan(const struct request *q, const struct ingest *in, const jso
         p->n_layers++;
     }
     if (json_is_true(json_object_get(q->doc, "docker"))) {
-        p->manifest = docker_manifest(in, p);
+        p->manifest = imagetool_docker_manifest(in, p);
         p->manifest_len = strlen(p->manifest);
     }
     return request_text(q, "name") ? plan_add_name(p, request_text(q, "name"), e) : 0;
@@ -141,7 +141,7 @@ static int add_layers(struct request *q, struct ingest *in, json_t *doc, struct 
         if (r < 0)
             return r;
     }
-    int r = ingest_tree(in, &pack, &q->map, diff_id, e);
+    int r = ingest_tree(in, &pack, &q->map, q->userns, diff_id, e);
     request_let_go(q);
     r = r < 0 ? r : check_still_there(in, request_text(q, "container"), e);
     if (r == 0)
@@ -209,7 +209,7 @@ const struct cmd imagetool_commit_cmds[] = {
     {.name = "commit-tree",
      .summary = "Make the image of 'rootlet commit'",
      .min_args = 4,
-     .max_args = 4,
+     .max_args = 5,
      .flags = CMD_HIDDEN,
      .run = run_commit},
     {NULL},

@@ -28,7 +28,7 @@ static int export(const struct request *q, struct err *e)
     struct layer_pack pack = request_pack(q);
     struct layer_result res = {0};
     const char *path = request_text(q, "output");
-    int r = layer_session_open(&q->map, NULL, &session, e);
+    int r = layer_session_join(q->userns, &q->map, NULL, &session, e);
     r = r < 0 ? r : sink_open(path, false, &sink, e);
     if (r < 0)
         return r;
@@ -59,7 +59,7 @@ const struct cmd imagetool_export_cmds[] = {
     {.name = "export-tree",
      .summary = "Write the tar of 'rootlet export'",
      .min_args = 4,
-     .max_args = 4,
+     .max_args = 5,
      .flags = CMD_HIDDEN,
      .run = run_export},
     {NULL},

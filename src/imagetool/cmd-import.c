@@ -18,7 +18,7 @@
 struct import_opts {
     char *message;
     char **changes;
-    bool quiet;
+    bool quiet, squash_ids;
 };
 
 static const struct opt import_options[] = {
@@ -28,6 +28,8 @@ static const struct opt import_options[] = {
      "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR, as in a "
      "Dockerfile (repeatable)"},
     {"quiet", 'q', OPT_FLAG, offsetof(struct import_opts, quiet), NULL, "No progress on stderr"},
+    {"squash-ids", 0, OPT_FLAG, offsetof(struct import_opts, squash_ids), NULL,
+     "Files of owners outside your id range become root's"},
     {NULL},
 };
 
@@ -116,6 +118,7 @@ static int run_import(const struct cmd *cmd, void *opts, char **args, struct err
     if (r < 0 || fd < 0)
         return err_add(e, r < 0 ? r : fd, "import");
     r = ingest_open(&conf, o->quiet, &in, e);
+    in.squash_ids = o->squash_ids;
     r = r < 0 ? r : import(&in, fd, config, args[1], e);
     return r < 0 ? err_add(e, r, "import %s", args[0]) : 0;
 }

@@ -189,7 +189,7 @@ static json_t *history_row(const json_t *step, const char *id, uint64_t size,
 /* Newest step first. Steps without a layer have size 0; an image without a history has one for
  * each layer. */
 static json_t *history_rows(const struct store_image *img, const struct image_config *cfg,
-                            int root_fd, const struct history_opts *o)
+                            const struct conf *c, const struct history_opts *o)
 {
     size_t steps = json_array_size(cfg->history), layers = strv_len(img->layers);
     size_t n = steps ? steps : layers, layer = layers;
@@ -199,7 +199,9 @@ static json_t *history_rows(const struct store_image *img, const struct image_co
         struct store_layer info = {0};
         uint64_t size = 0;
         bool empty = json_is_true(json_object_get(step, "empty_layer"));
-        if (!empty && layer > 0 && store_layer_read(root_fd, img->layers[--layer], &info))
+        scoped_fd int dir =
+            empty || !layer ? -1 : store_layer_open(c, img->layers[--layer], &info, NULL);
+        if (dir >= 0)
             size = info.bytes;
         jfield_release(store_layer_fields, &info);
         scoped_free char *id = i + 1 < n     ? xstrdup("<missing>")
@@ -221,10 +223,9 @@ static int run_history(const struct cmd *cmd, void *opts, char **args, struct er
     int r = conf_load(NULL, &conf, e);
     r = r < 0 ? r : store_find(&conf, args[0], &img, e);
     r = r < 0 ? r : store_config(&conf, &img, &cfg, e);
-    scoped_fd int root = r < 0 ? -1 : conf_open_root(&conf, "", false, e);
-    if (r < 0 || root < 0)
-        return err_add(e, r < 0 ? r : root, "history");
-    scoped_json json_t *rows = history_rows(&img, &cfg, root, o);
+    if (r < 0)
+        return err_add(e, r, "history");
+    scoped_json json_t *rows = history_rows(&img, &cfg, &conf, o);
     const char *format = o->quiet ? "{{.ID}}" : o->format;
     return output_rows(format,
                        "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",

@@ -6,20 +6,25 @@
 
 #include "base/log.h"
 #include "events/events.h"
+#include "imagetool/allow.h"
 #include "imagetool/imagetool.h"
 #include "imagetool/ingest.h"
 #include "imagetool/manifest.h"
 #include "imagetool/plan.h"
 
 struct load_opts {
-    char *input;
-    bool quiet;
+    char *input, *policy;
+    bool quiet, squash_ids;
 };
 
 static const struct opt load_options[] = {
     {"input", 'i', OPT_STRING, offsetof(struct load_opts, input), "FILE",
      "Archive or OCI directory to read (default: standard input)"},
     {"quiet", 'q', OPT_FLAG, offsetof(struct load_opts, quiet), NULL, "No progress on stderr"},
+    {"signature-policy", 0, OPT_STRING, offsetof(struct load_opts, policy), "FILE",
+     "Instead of policy.json", OPT_HIDDEN},
+    {"squash-ids", 0, OPT_FLAG, offsetof(struct load_opts, squash_ids), NULL,
+     "Files of owners outside your id range become root's"},
     {NULL},
 };
 
@@ -52,12 +57,17 @@ static void warn_platform(const struct image_plan *p)
                  p->parsed.architecture ? p->parsed.architecture : "?", host.os, host.architecture);
 }
 
-static int load(struct ingest *in, const char *input, struct err *e)
+static int load(struct ingest *in, const char *input, const char *policy, struct err *e)
 {
     struct bundle b = {.fd = -1};
     struct plan_list list = {0};
     int r = bundle_open(input, in->stage_fd, &b, e);
     r = r < 0 ? r : plan_read(&b, &list, e);
+    for (size_t i = 0; r == 0 && i < list.n; i++) {
+        r = allow_local(policy, NULL, &b, input, &list.v[i], e);
+        if (r < 0)
+            err_add(e, r, "%s", b.label);
+    }
     for (size_t i = 0; r == 0 && i < list.n; i++) {
         warn_platform(&list.v[i]);
         r = ingest_layers(in, list.v[i].layers, list.v[i].n_layers, e);
@@ -89,7 +99,8 @@ static int run_load(const struct cmd *cmd, void *opts, char **args, struct err *
     }
     int r = conf_load(NULL, &conf, e);
     r = r < 0 ? r : ingest_open(&conf, o->quiet, &in, e);
-    r = r < 0 ? r : load(&in, input, e);
+    in.squash_ids = o->squash_ids;
+    r = r < 0 ? r : load(&in, input, o->policy, e);
     return r < 0 ? err_add(e, r, "load") : 0;
 }
 
@@ -107,7 +118,8 @@ const struct cmd imagetool_load_cmds[] = {
          "archives "
          "of any age, OCI archives and OCI layout directories, also compressed by gzip, zstd, xz "
          "or bzip2. Every digest is verified; layers that are here already are not unpacked again; "
-         "an archive that is refused leaves nothing behind. Names without a registry become "
+         "an archive that is refused leaves nothing behind, as is one that policy.json does "
+         "not accept. Names without a registry become "
          "localhost/NAME.",
      .examples = "rootlet load -i busybox.tar\ndocker save busybox | rootlet load\n"
                  "skopeo copy -q docker://debian:12 docker-archive:/dev/stdout:debian:12 | "

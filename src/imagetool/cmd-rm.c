@@ -63,6 +63,14 @@ static int in_use(const struct store_image *img, char *const *users, struct err 
                     users[0]);
 }
 
+static void drop_other_names(const struct conf *c, struct store_image *img)
+{
+    scoped_strv char **all = strv_dup(img->names);
+    for (char **name = all; name && *name; name++)
+        if (!ref_is_own(c, *name))
+            strv_remove(img->names, *name);
+}
+
 static int remove_image(const struct conf *c, const char *text, bool force, struct err *e)
 {
     SCOPED(store_image_release) struct store_image img = {0};
@@ -73,9 +81,18 @@ static int remove_image(const struct conf *c, const char *text, bool force, stru
     if (r < 0)
         return r;
     scoped_free char *typed = img.names ? xstrdup(img.names[0]) : NULL;
+    if (img.store && (!typed || !ref_is_own(c, typed)))
+        return ref_refuse_other(&img, e);
+    if (img.store) { /* only the name is ours */
+        r = ref_remove(c, typed, e);
+        if (r == 0)
+            untagged(c, &img, typed);
+        return r;
+    }
     r = store_names(c, &img, e);
     if (r < 0)
         return r;
+    drop_other_names(c, &img);
     if (typed && strv_len(img.names) > 1) {
         r = ref_remove(c, typed, e);
         if (r == 0)
@@ -110,6 +127,8 @@ static int remove_all(const struct conf *c, bool force, int *worst, struct err *
     int r = store_list(c, &v, &n, e);
     for (size_t i = 0; r == 0 && i < n; i++) {
         scoped_strv char **users = NULL;
+        if (v[i].store && !v[i].is_copied)
+            continue;
         int one = gc_users(c, v[i].id, &users, e);
         if (one == 0 && users && !force)
             one = in_use(&v[i], users, e);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "events/events.h"
+#include "image/pin.h"
 #include "image/ref.h"
 #include "image/rows.h"
 #include "imagetool/idmap.h"
@@ -41,7 +42,7 @@ struct save {
     enum save_format format;
     bool quiet;
     struct sink sink;
-    int root_fd, lock_fd;
+    struct store_pin pin; /* what is saved stays meanwhile */
     struct layer_session *session;
     json_t *list; /* manifest.json, or the entries of index.json */
 };
@@ -51,8 +52,7 @@ static void save_release(struct save *s)
     json_decref(s->list);
     layer_session_close(s->session);
     sink_release(&s->sink);
-    fd_close(&s->lock_fd);
-    fd_close(&s->root_fd);
+    store_pin_close(&s->pin);
     conf_release(&s->conf);
 }
 
@@ -90,18 +90,15 @@ static int save_layer(struct save *s, const char *diff_id, const char *name, uin
 {
     struct store_layer info = {0};
     struct layer_result res = {0};
-    if (!store_layer_read(s->root_fd, diff_id, &info))
-        return damaged(diff_id, e);
+    scoped_fd int dir = store_layer_open(&s->conf, diff_id, &info, e);
+    if (dir < 0)
+        return dir;
     *ret_size = info.tar_size;
     jfield_release(store_layer_fields, &info);
     if (sink_has(&s->sink, name))
         return 0;
     if (!s->quiet)
         fprintf(stderr, "Copying layer %.19s\n", diff_id);
-    scoped_free char *path = xasprintf("layers/%s", image_digest_hex(diff_id));
-    scoped_fd int dir = openat(s->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return damaged(diff_id, e);
     int r = open_session(s, e);
     int fd = r < 0 ? r : sink_begin(&s->sink, name, *ret_size, e);
     r = fd < 0 ? fd : layer_rebuild(s->session, dir, fd, diff_id, &res, e);
@@ -220,7 +217,7 @@ static int save_image(struct save *s, const char *text, struct err *e)
 {
     SCOPED(store_image_release) struct store_image img = {0};
     scoped_free char *config = NULL;
-    int r = store_find(&s->conf, text, &img, e);
+    int r = store_pin_find(&s->pin, &s->conf, text, &img, e);
     if (r < 0)
         return r;
     ssize_t n = store_blob_read(&s->conf, img.id, &config, e);
@@ -260,18 +257,16 @@ static int run_save(const struct cmd *cmd, void *opts, char **args, struct err *
     const struct save_opts *o = opts;
     SCOPED(save_release)
     struct save s = {
-        .quiet = o->quiet, .sink = SINK_INIT, .root_fd = -1, .lock_fd = -1, .list = json_array()};
+        .quiet = o->quiet, .sink = SINK_INIT, .pin = STORE_PIN_INIT, .list = json_array()};
     (void)cmd;
     int r = o->format ? parse_format(o->format, &s.format, e) : 0;
     r = r < 0 ? r : conf_load(NULL, &s.conf, e);
     if (r == 0) {
-        s.lock_fd = store_use(&s.conf, e);
-        s.root_fd = s.lock_fd < 0 ? s.lock_fd : conf_open_root(&s.conf, "", false, e);
-        r = s.root_fd < 0 ? s.root_fd : 0;
+        r = store_pin_open(&s.conf, "save", &s.pin, e);
     }
     for (size_t i = 0; r == 0 && args[i]; i++) { /* before anything is written */
         SCOPED(store_image_release) struct store_image img = {0};
-        r = store_find(&s.conf, args[i], &img, e);
+        r = store_pin_find(&s.pin, &s.conf, args[i], &img, e);
     }
     const char *output = o->output && !streq(o->output, "-") ? o->output : NULL;
     r = r < 0 ? r : sink_open(output, s.format == SAVE_OCI_DIR, &s.sink, e);

@@ -71,6 +71,8 @@ static int untag_one(const struct conf *c, const struct store_image *i, const ch
         return r;
     if (!streq(named.id, i->id) || !named.names)
         return err_msg(e, ENOENT, "%s is not a name of image %.12s", name, image_digest_hex(i->id));
+    if (!ref_is_own(c, named.names[0]))
+        return ref_refuse_other(&named, e);
     r = ref_remove(c, named.names[0], e);
     if (r == 0)
         event_named(c, "image", "untag", image_digest_hex(i->id), named.names[0]);

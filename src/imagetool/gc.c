@@ -8,18 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "image/pin.h"
 #include "image/ref.h"
 #include "image/rows.h"
 #include "imagetool/idmap.h"
 #include "layer/layer.h"
 
 #define RECORD_MAX (16u << 20)
+#define PART_KEPT_S (7 * 24 * 3600)
 
 /* Digests that something refers to. */
 struct marks {
@@ -66,9 +69,7 @@ static void mark_text(struct marks *m, const char *text)
     }
 }
 
-/* Calls fn for each entry of a directory below root. A missing directory has none. */
-typedef int entry_fn(int dir_fd, const char *name, void *data, struct err *e);
-static int each_entry(int root_fd, const char *dir, entry_fn *fn, void *data, struct err *e)
+int gc_each(int root_fd, const char *dir, gc_entry *fn, void *data, struct err *e)
 {
     int fd = openat(root_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
@@ -99,7 +100,7 @@ static int mark_file(int dir_fd, const char *name, void *data, struct err *e)
 
 static int mark_tags(int dir_fd, const char *name, void *data, struct err *e)
 {
-    return each_entry(dir_fd, name, mark_file, data, e);
+    return gc_each(dir_fd, name, mark_file, data, e);
 }
 
 static int mark_container(int dir_fd, const char *name, void *data, struct err *e)
@@ -108,14 +109,26 @@ static int mark_container(int dir_fd, const char *name, void *data, struct err *
     return mark_file(dir_fd, file, data, e);
 }
 
-static int mark_all(int root_fd, struct marks *m, struct err *e)
+/* What a command under way relies on. */
+static int mark_pin(int dir_fd, const char *name, void *data, struct err *e)
 {
-    int r = each_entry(root_fd, "images", mark_file, m, e);
-    r = r < 0 ? r : each_entry(root_fd, "refs", mark_tags, m, e);
-    return r < 0 ? r : each_entry(root_fd, "containers", mark_container, m, e);
+    scoped_free char *file = xasprintf("%s/wants", name);
+    scoped_fd int dead = -1;
+    if (!store_stage_is_live(dir_fd, name, &dead))
+        return 0;
+    return mark_file(dir_fd, file, data, e);
 }
 
-static int to_trash(int dir_fd, const char *name, int root_fd)
+/* Pins first: who gives one up has made a reference before, which is seen then. */
+static int mark_all(int root_fd, struct marks *m, struct err *e)
+{
+    int r = gc_each(root_fd, "ingest", mark_pin, m, e);
+    r = r < 0 ? r : gc_each(root_fd, "images", mark_file, m, e);
+    r = r < 0 ? r : gc_each(root_fd, "refs", mark_tags, m, e);
+    return r < 0 ? r : gc_each(root_fd, "containers", mark_container, m, e);
+}
+
+int gc_to_trash(int dir_fd, const char *name, int root_fd)
 {
     char dest[32] = "trash/";
     id_random_hex(dest + strlen(dest), 16);
@@ -134,8 +147,41 @@ static int sweep_entry(int dir_fd, const char *name, void *data, struct err *e)
     struct sweep *s = data;
     if (s->marks && (strlen(name) != DIGEST_HEX || marked(s->marks, name)))
         return 0;
-    int r = to_trash(dir_fd, name, s->root_fd);
+    int r = gc_to_trash(dir_fd, name, s->root_fd);
     return r < 0 && r != -ENOENT ? err_set(e, -r, "move %s to trash", name) : 0;
+}
+
+/* A download is HEX.part, its lock HEX.lock beside it. */
+static bool is_download(int dir_fd, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    struct stat st;
+    if (!dot || (!streq(dot, ".part") && !streq(dot, ".lock")))
+        return false;
+    scoped_free char *lock = xasprintf("%.*s.lock", (int)(dot - name), name);
+    scoped_free char *part = xasprintf("%.*s.part", (int)(dot - name), name);
+    if (lock_held(dir_fd, lock) > 0)
+        return true;
+    return fstatat(dir_fd, part, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           st.st_mtime + PART_KEPT_S > time(NULL);
+}
+
+static int sweep_kept(int dir_fd, const char *name, struct sweep *s, struct err *e)
+{
+    SCOPED(marks_release) struct marks users = {0};
+    scoped_free char *hex = xstrndup(name + strlen(GC_KEPT), DIGEST_HEX);
+    int r = gc_each(s->root_fd, "containers", mark_container, &users, e);
+    return r < 0 || marked(&users, hex) ? r : sweep_entry(dir_fd, name, s, e);
+}
+
+static int sweep_stage(int dir_fd, const char *name, void *data, struct err *e)
+{
+    scoped_fd int dead = -1;
+    if (str_after(name, GC_KEPT))
+        return sweep_kept(dir_fd, name, data, e);
+    if (is_download(dir_fd, name) || store_stage_is_live(dir_fd, name, &dead))
+        return 0;
+    return sweep_entry(dir_fd, name, data, e);
 }
 
 /* What fs_write_atomic began: with the exclusive lock nobody is at it. */
@@ -166,8 +212,8 @@ static int sweep_unfinished(int root_fd, struct err *e)
 {
     struct sweep unused = {.root_fd = root_fd};
     sweep_temporaries(root_fd, ".");
-    int r = each_entry(root_fd, "refs", sweep_name, NULL, e);
-    return r < 0 ? r : each_entry(root_fd, "ingest", sweep_entry, &unused, e);
+    int r = gc_each(root_fd, "refs", sweep_name, NULL, e);
+    return r < 0 ? r : gc_each(root_fd, "ingest", sweep_stage, &unused, e);
 }
 
 struct emptying {
@@ -195,7 +241,7 @@ static int empty_entry(int dir_fd, const char *name, void *data, struct err *e)
 static int empty_trash(const struct conf *c, int root_fd, struct err *e)
 {
     struct emptying x = {.conf = c};
-    int r = each_entry(root_fd, "trash", empty_entry, &x, e);
+    int r = gc_each(root_fd, "trash", empty_entry, &x, e);
     layer_session_close(x.session);
     return r;
 }
@@ -237,12 +283,36 @@ int gc_run(const struct conf *c, struct err *e)
         return err_set(e, -lock, "lock %s/store.lock", c->root);
     struct sweep used = {.marks = &marks, .root_fd = root};
     int r = mark_all(root, &marks, e);
-    r = r < 0 ? r : each_entry(root, "layers", sweep_entry, &used, e);
-    r = r < 0 ? r : each_entry(root, "blobs/sha256", sweep_entry, &used, e);
+    r = r < 0 ? r : gc_each(root, "layers", sweep_entry, &used, e);
+    r = r < 0 ? r : gc_each(root, "blobs/sha256", sweep_entry, &used, e);
+    r = r < 0 ? r : gc_trees(root, e);
     r = r < 0 ? r : sweep_unfinished(root, e);
     fd_close(&lock);
     int r2 = empty_trash(c, root, r < 0 ? NULL : e);
     return r < 0 ? err_add(e, r, "collect garbage") : r2;
+}
+
+static int drop_part(int dir_fd, const char *name, void *data, struct err *e)
+{
+    struct stat st;
+    (void)e;
+    if (!str_ends(name, ".part") || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    scoped_free char *lock_name = xasprintf("%.*s.lock", (int)strlen(name) - 5, name);
+    scoped_fd int lock = lock_take(dir_fd, lock_name, LOCK_EXCLUSIVE, 0, NULL);
+    if (lock < 0)
+        return 0; /* it is being fetched */
+    if (unlinkat(dir_fd, name, 0) == 0)
+        *(uint64_t *)data += (uint64_t)st.st_size;
+    unlinkat(dir_fd, lock_name, 0);
+    return 0;
+}
+
+int gc_partial(const struct conf *c, uint64_t *ret, struct err *e)
+{
+    scoped_fd int root = conf_open_root(c, "", false, NULL);
+    *ret = 0;
+    return root < 0 ? 0 : gc_each(root, "ingest", drop_part, ret, e);
 }
 
 struct users {
@@ -284,7 +354,7 @@ int gc_users(const struct conf *c, const char *image_id, char ***ret, struct err
 {
     struct users u = {.image_id = image_id, .ret = ret};
     scoped_fd int root = conf_open_root(c, "", false, NULL);
-    return root < 0 ? 0 : each_entry(root, "containers", check_user, &u, e);
+    return root < 0 ? 0 : gc_each(root, "containers", check_user, &u, e);
 }
 
 static int add_image_of(int dir_fd, const char *name, void *data, struct err *e)
@@ -300,8 +370,18 @@ static int add_image_of(int dir_fd, const char *name, void *data, struct err *e)
     return doc ? 0 : -EUCLEAN; /* it might be any */
 }
 
+static int add_image_of_pin(int dir_fd, const char *name, void *data, struct err *e)
+{
+    SCOPED(marks_release) struct marks marks = {0};
+    int r = mark_pin(dir_fd, name, &marks, e);
+    for (size_t i = 0; i < marks.n; i++)
+        strv_addf(data, DIGEST_PREFIX "%s", marks.v[i]);
+    return r;
+}
+
 int gc_used_images(const struct conf *c, char ***ret, struct err *e)
 {
     scoped_fd int root = conf_open_root(c, "", false, NULL);
-    return root < 0 ? 0 : each_entry(root, "containers", add_image_of, ret, e);
+    int r = root < 0 ? 0 : gc_each(root, "ingest", add_image_of_pin, ret, e);
+    return r < 0 || root < 0 ? r : gc_each(root, "containers", add_image_of, ret, e);
 }

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fs.h"
+#include "base/id.h"
 #include "base/str.h"
 #include "image/rows.h"
 
@@ -51,6 +53,42 @@ static int record(int root_fd, const struct userns_map *map, struct err *e)
     return fs_write_atomic(root_fd, "idmap.json", text, strlen(text), 0600, FS_NO_SYNC, e);
 }
 
+static int give_away(void *data, struct err *e)
+{
+    return fchown(*(const int *)data, 1, 1) < 0 ? err_set(e, errno, "chown to a subordinate id")
+                                                : 0;
+}
+
+static int try_owner(int fd, const struct userns_map *map, struct err *e)
+{
+    if (geteuid() != 0)
+        return userns_run(map, 0, give_away, &fd, e);
+    int64_t uid = idmap_to_host(&map->uid, 1), gid = idmap_to_host(&map->gid, 1);
+    return fchown(fd, (uid_t)uid, (gid_t)gid) < 0 ? err_set(e, errno, "chown to a subordinate id")
+                                                  : 0;
+}
+
+/* A file system that gives no files to subordinate ids (NFS, SMB, many a FUSE) would show so in the
+ * middle of the first layer, after a download. Found out by doing, while the store is empty. */
+static int check_place(const struct conf *c, int root_fd, const struct userns_map *map,
+                       struct err *e)
+{
+    char name[32] = ".probe-";
+    if (map->single)
+        return 0;
+    id_random_hex(name + 7, 16);
+    scoped_fd int fd = openat(root_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set(e, errno, "make %s/%s", c->root, name);
+    int r = try_owner(fd, map, e);
+    unlinkat(root_fd, name, 0);
+    if (r < 0) {
+        r = err_add(e, r, "files in %s cannot have the owners of images", c->root);
+        return err_hint(e, r, "Put the store on a local disk: --root DIR or ROOTLET_ROOT.");
+    }
+    return 0;
+}
+
 int idmap_check(const struct conf *c, int root_fd, struct userns_map *ret, struct err *e)
 {
     scoped_userns_map struct userns_map now = {0}, stored = {0};
@@ -63,6 +101,9 @@ int idmap_check(const struct conf *c, int root_fd, struct userns_map *ret, struc
     if (r == -ENOENT || !userns_map_equal(&stored, &now)) {
         if (r == 0 && any_layer(root_fd))
             return mismatch(c, &stored, &now, e);
+        r = check_place(c, root_fd, &now, e);
+        if (r < 0)
+            return r;
         r = record(root_fd, &now, e);
         if (r < 0)
             return r;

@@ -10,6 +10,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/strv.h"
 #include "imagetool/idmap.h"
 #include "imagetool/ingest.h"
 #include "userns/userns.h"
@@ -22,7 +23,7 @@ struct job {
     const struct plan_layer *layer;
     struct layer_job job;
     int fd; /* its staging directory */
-    char stage[24];
+    char stage[INGEST_STAGE_MAX];
 };
 
 struct pool {
@@ -57,25 +58,37 @@ static void progress(const struct ingest *in, const char *digest, const char *wh
         fprintf(stderr, "Copying blob %.19s %s\n", digest, what);
 }
 
-static int open_session(struct ingest *in, struct err *e)
+int ingest_session(struct ingest *in, struct err *e)
 {
     scoped_userns_map struct userns_map map = {0};
     if (in->session)
         return 0;
     int r = idmap_check(in->conf, in->root_fd, &map, e);
-    return r < 0 ? r : layer_session_open(&map, NULL, &in->session, e);
+    r = r < 0 ? r : layer_session_open(&map, NULL, &in->session, e);
+    if (r == 0) {
+        userns_map_release(&in->map);
+        in->map = map;
+        map = (struct userns_map){0};
+    }
+    return r;
+}
+
+int ingest_stage_layer(struct ingest *in, char ret_stage[static INGEST_STAGE_MAX], struct err *e)
+{
+    snprintf(ret_stage, INGEST_STAGE_MAX, "L%u", in->n_stages++);
+    if (mkdirat(in->stage_fd, ret_stage, 0700) < 0)
+        return err_set(e, errno, "create %s/%s", in->pin.name, ret_stage);
+    int fd = openat(in->stage_fd, ret_stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? err_set(e, errno, "open %s/%s", in->pin.name, ret_stage) : fd;
 }
 
 static int make_stage(struct ingest *in, struct job *j, struct err *e)
 {
-    snprintf(j->stage, sizeof(j->stage), "L%u", in->n_stages++);
-    if (mkdirat(in->stage_fd, j->stage, 0700) < 0)
-        return err_set(e, errno, "create %s/%s", in->stage, j->stage);
-    j->fd = openat(in->stage_fd, j->stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return j->fd < 0 ? err_set(e, errno, "open %s/%s", in->stage, j->stage) : 0;
+    j->fd = ingest_stage_layer(in, j->stage, e);
+    return j->fd < 0 ? j->fd : 0;
 }
 
-static void tell_notes(const struct layer_result *res, unsigned number)
+void ingest_tell_notes(const struct layer_result *res, unsigned number)
 {
     for (uint32_t i = 0; i < res->n_notes && i < LAYER_NOTES; i++)
         log_warn("layer %u: %s", number, res->notes[i]);
@@ -83,9 +96,18 @@ static void tell_notes(const struct layer_result *res, unsigned number)
         log_warn("layer %u: %u more notes", number, res->n_notes - LAYER_NOTES);
 }
 
-/* Records an unpacked layer beside its tree. */
-static int record(struct ingest *in, struct job *j, const struct layer_result *res, struct err *e)
+static void tell_single(struct ingest *in, const struct layer_result *res)
 {
+    if (!res->squashed_ids || !in->map.single || in->told_single)
+        return;
+    in->told_single = true;
+    log_warn("without subordinate ids every file of an image is yours, whoever its owner was");
+}
+
+int ingest_keep_layer(struct ingest *in, int fd, const char *stage, const struct layer_result *res,
+                      const struct store_blob *blob, struct err *e)
+{
+    tell_single(in, res);
     struct store_layer info = {
         .diff_id = xstrdup(res->diffid),
         .bytes = res->file_bytes,
@@ -93,12 +115,20 @@ static int record(struct ingest *in, struct job *j, const struct layer_result *r
         .skipped = res->skipped_devices,
         .tar_size = res->tar_bytes,
         .root_opaque = res->root_opaque,
+        .implied = res->implied,
+        .root_entry = res->root_entry,
     };
+    if (blob) {
+        info.blobs = xcalloc(1, sizeof(*info.blobs));
+        info.n_blobs = 1;
+        info.blobs[0] =
+            (struct store_blob){xstrdup(blob->digest), xstrdup(blob->media_type), blob->size};
+    }
     scoped_json json_t *doc = jfield_emit(store_layer_fields, &info);
     scoped_free char *text = json_text(doc, false);
-    int r = fs_write_atomic(j->fd, "layer.json", text, strlen(text), 0600, FS_NO_SYNC, e);
+    int r = fs_write_atomic(fd, "layer.json", text, strlen(text), 0600, FS_NO_SYNC, e);
     if (r == 0)
-        ingest_note_layer(in, &info, j->stage);
+        ingest_note_layer(in, &info, stage);
     jfield_release(store_layer_fields, &info);
     return r;
 }
@@ -109,13 +139,14 @@ static int start_job(struct ingest *in, const struct plan_layer *l, unsigned num
     struct job *j = &pool->v[pool->n];
     struct layer_source src = LAYER_SOURCE_INIT;
     *j = (struct job){.layer = l, .fd = -1, .job.number = number};
-    int r = open_session(in, e);
+    int r = ingest_session(in, e);
     r = r < 0 ? r : make_stage(in, j, e);
     if (r == 0) {
         src.fd = l->file.fd;
         src.offset = l->file.offset;
         src.size = l->file.size;
         src.number = number;
+        src.squash_ids = in->squash_ids;
         src.diffid = l->diff_id;
         src.blob = l->blob;
         src.no_blob = !l->blob;
@@ -138,8 +169,8 @@ static int end_job(struct ingest *in, struct pool *pool, size_t at, struct err *
     pool->v[at] = pool->v[--pool->n];
     int r = layer_job_finish(&j.job, &res, e);
     if (r == 0) {
-        tell_notes(&res, number);
-        r = record(in, &j, &res, e);
+        ingest_tell_notes(&res, number);
+        r = ingest_keep_layer(in, j.fd, j.stage, &res, NULL, e);
     }
     if (r == 0)
         progress(in, j.layer->blob ? j.layer->blob : j.layer->diff_id, "done");
@@ -170,24 +201,46 @@ static bool under_way(const struct pool *pool, const char *diff_id)
     return false;
 }
 
+bool ingest_take_present(struct ingest *in, const char *diff_id)
+{
+    struct store_layer info = {0};
+    struct err why = ERR_INIT;
+    if (ingest_layer(in, diff_id))
+        return true;
+    if (!strv_has(in->replace, diff_id) && store_layer_read(in->root_fd, diff_id, &info)) {
+        ingest_note_layer(in, &info, NULL);
+        return true;
+    }
+    int r = ingest_take_other(in, diff_id, &why);
+    if (r < 0) /* then it comes from where the others come from */
+        log_warn("%s", why.msg);
+    return r > 0;
+}
+
 /* Is there nothing left to do for this layer? */
 static bool have_layer(struct ingest *in, const struct pool *pool, const struct plan_layer *l)
 {
-    struct store_layer info = {0};
     if (under_way(pool, l->diff_id) || ingest_layer(in, l->diff_id))
         return true;
-    if (!store_layer_read(in->root_fd, l->diff_id, &info))
+    if (!ingest_take_present(in, l->diff_id))
         return false;
     progress(in, l->blob ? l->blob : l->diff_id, "skipped: already exists");
-    ingest_note_layer(in, &info, NULL);
     return true;
+}
+
+static int want_layers(struct ingest *in, const struct plan_layer *layers, size_t n, struct err *e)
+{
+    scoped_free char **ids = xcalloc(n + 1, sizeof(*ids));
+    for (size_t i = 0; i < n; i++)
+        ids[i] = layers[i].diff_id;
+    return ingest_want(in, ids, e);
 }
 
 int ingest_layers(struct ingest *in, const struct plan_layer *layers, size_t n, struct err *e)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     struct pool pool = {.max = cpus < 1 ? 1 : cpus > JOBS_MAX ? JOBS_MAX : (size_t)cpus};
-    int r = 0;
+    int r = want_layers(in, layers, n, e);
     for (size_t i = 0; r == 0 && i < n; i++) {
         if (have_layer(in, &pool, &layers[i]))
             continue;
@@ -205,7 +258,7 @@ int ingest_layers(struct ingest *in, const struct plan_layer *layers, size_t n, 
             layer_job_finish(&pool.v[i].job, &unused, NULL);
             close(pool.v[i].fd);
         }
-        open_session(in, NULL); /* for the removal of what they left */
+        ingest_session(in, NULL); /* for the removal of what they left */
     }
     return r;
 }
@@ -215,15 +268,33 @@ static int keep_stage(struct ingest *in, struct job *j, const struct layer_resul
                       char ret_diff_id[static DIGEST_TEXT_MAX], struct err *e)
 {
     struct store_layer info = {0};
-    int r = 0;
-    tell_notes(res, 1);
+    int r = store_pin_want_one(&in->pin, res->diffid, e);
+    ingest_tell_notes(res, 1);
+    if (r < 0)
+        return r;
     if (store_layer_read(in->root_fd, res->diffid, &info))
         ingest_note_layer(in, &info, NULL);
     else
-        r = record(in, j, res, e);
+        r = ingest_keep_layer(in, j->fd, j->stage, res, NULL, e);
     if (r == 0)
         memcpy(ret_diff_id, res->diffid, DIGEST_TEXT_MAX);
     return r;
+}
+
+/* Waits for a layer, but no longer than until a signal comes. */
+static int finish_or_end(struct ingest *in, struct layer_job *job, struct layer_result *res,
+                         struct err *e)
+{
+    struct pollfd fds[] = {{.fd = job->fd, .events = POLLIN},
+                           {.fd = in->signal_fd, .events = POLLIN}};
+    while (poll(fds, N_ELEMENTS(fds), -1) < 0 && errno == EINTR)
+        ;
+    if (!fds[1].revents)
+        return layer_job_finish(job, res, e);
+    layer_session_close(take_ptr(in->session));
+    (void)layer_job_finish(job, NULL, NULL);
+    (void)ingest_session(in, NULL); /* for the removal of what it left */
+    return err_msg(e, EINTR, "ended by a signal");
 }
 
 int ingest_stream(struct ingest *in, int fd, bool want_whiteouts,
@@ -231,15 +302,18 @@ int ingest_stream(struct ingest *in, int fd, bool want_whiteouts,
 {
     struct layer_source src = LAYER_SOURCE_INIT;
     struct layer_result res = {0};
+    struct layer_job under_way;
     struct job j = {.fd = -1};
-    int r = open_session(in, e);
+    int r = ingest_session(in, e);
     r = r < 0 ? r : make_stage(in, &j, e);
     if (r < 0)
         return r;
     src.fd = fd;
     src.no_blob = true;
+    src.squash_ids = in->squash_ids;
     src.want_whiteouts = want_whiteouts;
-    r = layer_unpack(in->session, &src, j.fd, &res, e);
+    r = layer_unpack_start(in->session, &src, j.fd, &under_way, e);
+    r = r < 0 ? r : finish_or_end(in, &under_way, &res, e);
     if (r == 0)
         r = keep_stage(in, &j, &res, ret_diff_id, e);
     close(j.fd);
@@ -282,17 +356,17 @@ static int through_pipe(struct ingest *in, struct layer_session *packer, struct 
     return r;
 }
 
-int ingest_tree(struct ingest *in, struct layer_pack *p, const struct userns_map *map,
+int ingest_tree(struct ingest *in, struct layer_pack *p, const struct userns_map *map, int userns,
                 char ret_diff_id[static DIGEST_TEXT_MAX], struct err *e)
 {
     scoped_userns_map struct userns_map stored = {0};
     SCOPED(layer_session_scoped) struct layer_session *own = NULL;
     struct layer_result res = {0};
     struct job j = {.fd = -1};
-    int r = open_session(in, e);
+    int r = ingest_session(in, e);
     r = r < 0 ? r : idmap_stored(in->conf, &stored, e);
-    if (r == 0 && !userns_map_equal(&stored, map))
-        r = layer_session_open(map, NULL, &own, e);
+    if (r == 0 && (userns >= 0 || !userns_map_equal(&stored, map)))
+        r = layer_session_join(userns, map, NULL, &own, e);
     r = r < 0 ? r : make_stage(in, &j, e);
     if (r < 0)
         return r;
@@ -308,9 +382,16 @@ int ingest_present(struct ingest *in, const char *diff_id, struct err *e)
     struct store_layer info = {0};
     if (ingest_layer(in, diff_id))
         return 0;
-    if (!store_layer_read(in->root_fd, diff_id, &info))
-        return err_hint(e, err_msg(e, EUCLEAN, "layer %.19s is missing or damaged", diff_id),
-                        "load the container's image again");
-    ingest_note_layer(in, &info, NULL);
-    return 0;
+    int r = store_pin_want_one(&in->pin, diff_id, e);
+    if (r < 0)
+        return r;
+    if (store_layer_read(in->root_fd, diff_id, &info)) {
+        ingest_note_layer(in, &info, NULL);
+        return 0;
+    }
+    r = ingest_take_other(in, diff_id, e);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return err_hint(e, err_msg(e, EUCLEAN, "layer %.19s is missing or damaged", diff_id),
+                    "load the container's image again");
 }

@@ -10,9 +10,9 @@
 
 #include "base/fs.h"
 #include "base/id.h"
-#include "base/lock.h"
-#include "base/log.h"
+#include "base/strv.h"
 #include "base/timefmt.h"
+#include "imagetool/dirs.h"
 #include "imagetool/gc.h"
 #include "imagetool/manifest.h"
 #include "imagetool/refs.h"
@@ -47,39 +47,37 @@ int ingest_open(const struct conf *c, bool quiet, struct ingest *ret, struct err
     in.conf = c;
     in.quiet = quiet;
     gc_sweep(c);
-    in.root_fd = conf_open_root(c, "", false, e);
-    in.lock_fd = in.root_fd < 0 ? in.root_fd
-                                : lock_take_of(in.root_fd, "store.lock", "the store of images",
-                                               LOCK_SHARED, -1, e);
-    if (in.lock_fd < 0) {
-        r = err_add(e, in.lock_fd, "store %s", c->root);
-        ingest_close(&in);
+    r = store_pin_open(c, "l", &in.pin, e);
+    if (r < 0)
         return r;
-    }
-    char rand[17];
-    id_random_hex(rand, 16);
-    snprintf(in.stage, sizeof(in.stage), "ingest/l.%s", rand);
-    r = mkdirat(in.root_fd, in.stage, 0700) < 0 ? -errno : 0;
-    if (r == 0) {
-        in.stage_fd = openat(in.root_fd, in.stage, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = in.stage_fd < 0 ? -errno : 0;
-    }
-    if (r < 0) {
-        ingest_close(&in);
-        return err_set(e, -r, "create %s/%s", c->root, in.stage);
-    }
+    in.root_fd = in.pin.root_fd;
+    in.stage_fd = in.pin.fd;
     *ret = in;
     return 0;
 }
 
+int ingest_want(struct ingest *in, char *const *digests, struct err *e)
+{
+    return store_pin_want(&in->pin, digests, e);
+}
+
+static void remove_staged(struct ingest *in)
+{
+    if (in->pin.fd < 0)
+        return;
+    /* The directory's descriptor has the lock until all in it is gone. */
+    if (fs_remove_tree(in->root_fd, in->pin.name, NULL) < 0 && in->session)
+        layer_remove(in->session, in->root_fd, in->pin.name, NULL);
+    store_pin_close(&in->pin);
+}
+
 void ingest_close(struct ingest *in)
 {
-    if (in->stage_fd >= 0) {
-        close(in->stage_fd);
-        if (fs_remove_tree(in->root_fd, in->stage, NULL) < 0 && in->session)
-            layer_remove(in->session, in->root_fd, in->stage, NULL);
-    }
+    remove_staged(in);
+    if (in->exchanged)
+        gc_sweep(in->conf);
     layer_session_close(in->session);
+    userns_map_release(&in->map);
     for (size_t i = 0; i < in->n_items; i++) {
         free(in->items[i].stage);
         free(in->items[i].dest);
@@ -90,10 +88,7 @@ void ingest_close(struct ingest *in)
     }
     free(in->items);
     free(in->layers);
-    if (in->lock_fd >= 0)
-        close(in->lock_fd);
-    if (in->root_fd >= 0)
-        close(in->root_fd);
+    strv_free(in->replace);
     *in = (struct ingest)INGEST_INIT;
 }
 
@@ -189,6 +184,7 @@ static int stage_row(struct ingest *in, const struct image_plan *p, const char *
         .os = p->parsed.os,
         .architecture = p->parsed.architecture,
         .variant = p->parsed.variant,
+        .intermediate = p->intermediate,
     };
     for (size_t i = 0; i < p->n_layers; i++) {
         const struct store_layer *l = ingest_layer(in, p->layers[i].diff_id);
@@ -197,6 +193,10 @@ static int stage_row(struct ingest *in, const struct image_plan *p, const char *
         if (l && l->root_opaque)
             row.shown_from = (uint32_t)i;
     }
+    int r = dirs_ingest(in, row.layers, row.shown_from, &row.dirs, e);
+    scoped_free char *dirs = row.dirs;
+    if (r < 0)
+        return r;
     scoped_json json_t *doc = jfield_emit(store_image_fields, &row);
     scoped_free char *text = json_text(doc, false);
     return stage_file(in, ITEM_ROW, xasprintf("images/%s.json", image_digest_hex(p->id)), text,
@@ -209,13 +209,29 @@ int ingest_image(struct ingest *in, const struct image_plan *p, struct err *e)
     int r = stage_manifest(in, p, manifest, e);
     r = r < 0 ? r : stage_blob(in, p->id, p->config, p->config_len, e);
     r = r < 0 ? r : stage_row(in, p, manifest, e);
-    scoped_free char *line = xasprintf("%s %s\n", manifest, p->id);
+    scoped_free char *line =
+        xasprintf("%s %s%s%s\n", manifest, p->id, p->index ? " " : "", p->index ? p->index : "");
     for (size_t i = 0; r == 0 && i < p->n_names; i++) {
         scoped_free char *dir = image_ref_encode(p->names[i].name);
         r = stage_file(in, ITEM_REF, xasprintf("refs/%s/%s", dir, p->names[i].tag), line,
                        strlen(line), e);
     }
     return r;
+}
+
+/* The tree that was there stays for the containers that run on it (gc.h): its names lead them to
+ * what they have not opened yet. */
+static int exchange_layer(struct ingest *in, const struct ingest_item *item)
+{
+    char rand[17];
+    if (renameat2(in->stage_fd, item->stage, in->root_fd, item->dest, RENAME_EXCHANGE) < 0)
+        return -errno;
+    in->exchanged = true;
+    id_random_hex(rand, 16);
+    scoped_free char *kept =
+        xasprintf("ingest/" GC_KEPT "%s.%s", item->dest + strlen("layers/"), rand);
+    return renameat2(in->stage_fd, item->stage, in->root_fd, kept, RENAME_NOREPLACE) < 0 ? -errno
+                                                                                         : 0;
 }
 
 /* Another load brought the same layer meanwhile: then ours is not needed. But a damaged one there
@@ -228,13 +244,13 @@ static int commit_layer(struct ingest *in, const struct ingest_item *item)
     if (errno != EEXIST)
         return -errno;
     struct store_layer there = {0};
+    if (strv_has(in->replace, diff_id))
+        return exchange_layer(in, item);
     if (store_layer_read(in->root_fd, diff_id, &there)) {
         jfield_release(store_layer_fields, &there);
         return 0;
     }
-    return renameat2(in->stage_fd, item->stage, in->root_fd, item->dest, RENAME_EXCHANGE) < 0
-               ? -errno
-               : 0;
+    return exchange_layer(in, item);
 }
 
 /* The directory of a name may vanish under us: untag removes empty ones. */
@@ -259,27 +275,71 @@ static int sync_dir(struct ingest *in, const char *dir)
     return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-int ingest_commit(struct ingest *in, struct err *e)
+/* The trees are of the ids that the store's had when the work began. */
+static int check_ids(struct ingest *in, struct err *e)
+{
+    scoped_userns_map struct userns_map now = {0};
+    if (!in->session ||
+        (store_idmap(in->conf, &now, NULL) == 0 && userns_map_equal(&now, &in->map)))
+        return 0;
+    return err_msg(e, EXDEV, "the user's subordinate ids were changed meanwhile");
+}
+
+static int commit_kind(struct ingest *in, enum item_kind kind, struct err *e)
 {
     static const char *const dirs[N_ITEM_KINDS] = {"layers", "blobs/sha256", "images", "refs"};
+    for (size_t i = 0; i < in->n_items; i++) {
+        const struct ingest_item *item = &in->items[i];
+        if (item->kind != kind)
+            continue;
+        int r = kind == ITEM_LAYER ? commit_layer(in, item) : commit_file(in, item);
+        if (r < 0)
+            return err_set(e, -r, "rename to %s/%s", in->conf->root, item->dest);
+    }
+    int r = sync_dir(in, dirs[kind]);
+    return r < 0 ? err_set(e, -r, "sync %s/%s", in->conf->root, dirs[kind]) : 0;
+}
+
+static void forget_layer_items(struct ingest *in)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < in->n_items; i++) {
+        if (in->items[i].kind != ITEM_LAYER) {
+            in->items[left++] = in->items[i];
+            continue;
+        }
+        free(in->items[i].stage);
+        free(in->items[i].dest);
+    }
+    in->n_items = left;
+}
+
+int ingest_commit_layers(struct ingest *in, struct err *e)
+{
+    bool any = false;
+    for (size_t i = 0; i < in->n_items; i++)
+        any = any || in->items[i].kind == ITEM_LAYER;
+    if (!any)
+        return 0;
+    if (syncfs(in->root_fd) < 0)
+        return err_set(e, errno, "sync the file system of %s", in->conf->root);
+    scoped_fd int use = store_use(in->conf, e);
+    int r = use < 0 ? use : check_ids(in, e);
+    r = r < 0 ? r : commit_kind(in, ITEM_LAYER, e);
+    if (r == 0)
+        forget_layer_items(in); /* what is staged under their names is no longer ours to rename */
+    return r;
+}
+
+int ingest_commit(struct ingest *in, struct err *e)
+{
     /* All data first: no name may survive a power cut whose content does not. */
     if (syncfs(in->root_fd) < 0)
         return err_set(e, errno, "sync the file system of %s", in->conf->root);
-    scoped_fd int lock = refs_lock(in->conf, e);
-    if (lock < 0)
-        return lock;
-    for (enum item_kind kind = 0; kind < N_ITEM_KINDS; kind++) {
-        for (size_t i = 0; i < in->n_items; i++) {
-            const struct ingest_item *item = &in->items[i];
-            if (item->kind != kind)
-                continue;
-            int r = kind == ITEM_LAYER ? commit_layer(in, item) : commit_file(in, item);
-            if (r < 0)
-                return err_set(e, -r, "rename to %s/%s", in->conf->root, item->dest);
-        }
-        int r = sync_dir(in, dirs[kind]);
-        if (r < 0)
-            return err_set(e, -r, "sync %s/%s", in->conf->root, dirs[kind]);
-    }
-    return 0;
+    scoped_fd int use = store_use(in->conf, e);
+    scoped_fd int lock = use < 0 ? use : refs_lock(in->conf, e);
+    int r = lock < 0 ? lock : check_ids(in, e);
+    for (enum item_kind kind = 0; r == 0 && kind < N_ITEM_KINDS; kind++)
+        r = commit_kind(in, kind, e);
+    return r;
 }

@@ -1,4 +1,5 @@
-/* main - the program rootlet-image, and the only place of it that prints errors. */
+/* main - the programs rootlet-image and rootlet-registry, and the only place of them that prints
+ * errors. Which of the two it is, the table imagetool_commands says. */
 #include <errno.h>
 #include <locale.h>
 #include <signal.h>
@@ -9,6 +10,8 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "imagetool/imagetool.h"
+
+const char *imagetool_creds;
 
 void imagetool_print(FILE *f, const char *text)
 {
@@ -42,6 +45,7 @@ static void dump_commands(void)
 
 int main(int argc, char **argv)
 {
+    imagetool_creds = conf_take_creds();
     struct err e = ERR_INIT;
     const char *level = getenv("ROOTLET_LOG_LEVEL");
     int parsed = level ? log_level_parse(level) : -1;

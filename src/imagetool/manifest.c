@@ -10,6 +10,7 @@
 #include "layer/digest.h"
 
 #define ENTRIES_MAX 1000
+#define URLS_MAX 16
 
 static void descriptor_release(struct descriptor *d)
 {
@@ -20,6 +21,7 @@ static void descriptor_release(struct descriptor *d)
     free(d->architecture);
     free(d->variant);
     free(d->name);
+    strv_free(d->urls);
     *d = (struct descriptor){0};
 }
 
@@ -61,6 +63,24 @@ static int parse_platform(const json_t *obj, const char *path, struct descriptor
     return r;
 }
 
+static int parse_urls(const json_t *obj, const char *path, struct descriptor *d, struct err *e)
+{
+    const json_t *list = json_object_get(obj, "urls"), *v;
+    size_t i;
+    if (!list || json_is_null(list))
+        return 0;
+    if (!json_is_array(list) || json_array_size(list) > URLS_MAX)
+        return err_msg(e, EINVAL, "%s.urls: want a list of at most %d addresses", path, URLS_MAX);
+    json_array_foreach(list, i, v)
+    {
+        const char *url = json_string_value(v);
+        if (!url || strlen(url) != json_string_length(v))
+            return err_msg(e, EINVAL, "%s.urls[%zu]: want a string", path, i);
+        strv_add(&d->urls, url);
+    }
+    return 0;
+}
+
 static void parse_annotations(const json_t *obj, struct descriptor *d)
 {
     const json_t *a = json_object_get(obj, "annotations");
@@ -82,6 +102,7 @@ static int parse_descriptor(const json_t *obj, const char *path, struct descript
     r = r < 0 ? r : get_text(obj, "digest", path, &d.digest, e);
     r = r < 0 ? r : get_text(obj, "artifactType", path, &d.artifact_type, e);
     r = r < 0 ? r : parse_platform(obj, path, &d, e);
+    r = r < 0 ? r : parse_urls(obj, path, &d, e);
     const json_t *size = json_object_get(obj, "size");
     if (r == 0 && !d.digest)
         r = err_msg(e, EINVAL, "%s.digest: missing", path);

@@ -25,6 +25,7 @@ struct descriptor {
     char *artifact_type;
     char *os, *architecture, *variant; /* platform; NULL without one */
     char *name;                        /* from the annotations: a full name, or a bare tag */
+    char **urls;                       /* where a foreign layer is said to be; may be NULL */
     bool attestation;                  /* buildkit's statement about another entry */
 };
 
@@ -47,6 +48,15 @@ struct platform {
     int variant;                   /* highest variant this CPU runs: amd64 v1 to v4, arm 5 to 7 */
 };
 void platform_host(struct platform *ret);
+/* What the user asks for: --platform OS/ARCH[/VARIANT], or its parts (each may be NULL), as the
+ * names that docker and uname use. Without any it is the host's. The texts stay borrowed. */
+struct platform_words {
+    const char *platform, *os, *arch, *variant;
+};
+int platform_parse(const struct platform_words *w, struct platform *ret, struct err *e);
+/* The one that archives and layouts are read for: platform_host, until this is called. */
+void platform_want(const struct platform *p);
+void platform_wanted(struct platform *ret);
 /* How well an entry fits: 0 not at all, the higher the better; 1: it names no platform. */
 int platform_score(const struct descriptor *d, const struct platform *p);
 /* The best entry, or NULL with an error that lists what there is. The array may hold NULLs. */

@@ -14,11 +14,13 @@
 #define NESTING_MAX 4
 
 /* d->digest was checked by manifest_parse, so that it is safe in a path. */
-static char *blob_path(const struct descriptor *d)
+static char *blob_path(const struct bundle *b, const struct descriptor *d)
 {
     const char *hex = NULL;
     if (digest_parse(d->digest, &hex, NULL) < 0)
         return xstrdup("blobs/invalid");
+    if (b->flat)
+        return xstrdup(hex);
     return xasprintf("blobs/%.*s/%s", (int)(hex - d->digest - 1), d->digest, hex);
 }
 
@@ -32,7 +34,7 @@ static int wrong_size(const struct descriptor *d, int64_t size, struct err *e)
 static ssize_t read_blob(const struct bundle *b, const struct descriptor *d, char **ret,
                          struct err *e)
 {
-    scoped_free char *path = blob_path(d), *data = NULL;
+    scoped_free char *path = blob_path(b, d), *data = NULL;
     char got[DIGEST_TEXT_MAX];
     if (d->size > (int64_t)MANIFEST_MAX)
         return err_msg(e, EFBIG, "blob %s: %lld bytes are more than the %u allowed", d->digest,
@@ -61,7 +63,7 @@ static ssize_t read_blob(const struct bundle *b, const struct descriptor *d, cha
 static int add_layer(const struct bundle *b, const struct descriptor *d, const char *diff_id,
                      struct plan_layer *ret, struct err *e)
 {
-    scoped_free char *path = blob_path(d);
+    scoped_free char *path = blob_path(b, d);
     int r = bundle_file(b, path, &ret->file, e);
     if (r < 0)
         return r;
@@ -114,7 +116,7 @@ static int follow(const struct bundle *b, const struct descriptor *d, int depth,
     if (depth >= NESTING_MAX)
         return err_msg(e, EINVAL, "indexes are nested more than %d levels deep", NESTING_MAX);
     struct platform host;
-    platform_host(&host);
+    platform_wanted(&host);
     scoped_free const struct descriptor **list = xcalloc(m.n + 1, sizeof(*list));
     for (size_t i = 0; i < m.n; i++)
         list[i] = &m.v[i];
@@ -153,7 +155,7 @@ static int plan_group(const struct bundle *b, const struct manifest *index, size
     }
     if (!name && plain > 1)
         return err_msg(e, EINVAL, "index.json lists %zu images without a name", plain);
-    platform_host(&host);
+    platform_wanted(&host);
     const struct descriptor *best = platform_choose(group, n, &host, e);
     if (!best)
         return -ENOENT;
@@ -207,4 +209,22 @@ int plan_oci(const struct bundle *b, struct plan_list *list, struct err *e)
         if ((index.v[i].name || !named) && !seen_before(&index, i))
             r = plan_group(b, &index, i, list, e);
     return r;
+}
+
+/* skopeo's directories: one manifest.json, and blobs by their digits. containers-transports(5) */
+int plan_dir(const struct bundle *b, struct plan_list *list, struct err *e)
+{
+    SCOPED(manifest_release) struct manifest m = {0};
+    scoped_free char *text = NULL;
+    ssize_t n = bundle_read(b, "manifest.json", MANIFEST_MAX, &text, e);
+    int r = n < 0 ? (int)n : manifest_parse(text, (size_t)n, NULL, &m, e);
+    if (r < 0)
+        return r;
+    if (m.is_index)
+        return err_hint(e, err_msg(e, EINVAL, "manifest.json lists images for several platforms"),
+                        "skopeo copies one of them without --all");
+    struct image_plan *p = plan_add(list);
+    p->manifest = take_ptr(text);
+    p->manifest_len = (size_t)n;
+    return fill_plan(b, &m, p, e);
 }

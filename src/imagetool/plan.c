@@ -20,6 +20,7 @@ void image_plan_release(struct image_plan *p)
     free(p->names);
     free(p->config);
     free(p->manifest);
+    free(p->index);
     image_config_release(&p->parsed);
     *p = (struct image_plan){0};
 }
@@ -72,7 +73,9 @@ int plan_read(const struct bundle *b, struct plan_list *ret, struct err *e)
 {
     struct plan_list list = {0};
     int r;
-    if (bundle_has(b, "manifest.json"))
+    if (b->flat)
+        r = plan_dir(b, &list, e);
+    else if (bundle_has(b, "manifest.json"))
         r = plan_docker(b, &list, e);
     else if (bundle_has(b, "index.json"))
         r = plan_oci(b, &list, e);

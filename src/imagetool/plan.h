@@ -21,10 +21,12 @@ struct image_plan {
     struct image_config parsed;
     char *manifest; /* exact bytes; NULL: to be made when the layers are known */
     size_t manifest_len;
+    char *index;               /* digest of the index that led to it; NULL: none did */
     struct plan_layer *layers; /* bottom first */
     size_t n_layers;
     struct image_ref *names;
     size_t n_names;
+    bool intermediate; /* a step of a build: `images` does not show it */
 };
 void image_plan_release(struct image_plan *p);
 
@@ -42,6 +44,12 @@ int plan_read(const struct bundle *b, struct plan_list *ret, struct err *e);
 int plan_docker(const struct bundle *b, struct plan_list *ret, struct err *e);
 int plan_legacy(const struct bundle *b, struct plan_list *ret, struct err *e);
 int plan_oci(const struct bundle *b, struct plan_list *ret, struct err *e);
+int plan_dir(const struct bundle *b, struct plan_list *ret, struct err *e);
+
+/* Not an archive: an image of the store, from its configuration and manifest, whose digests are
+ * verified. It has no names. */
+int plan_stored(const struct conf *c, const char *id, const char *manifest, struct image_plan *ret,
+                struct err *e);
 
 /* Parts of them. */
 struct image_plan *plan_add(struct plan_list *l);

@@ -50,6 +50,21 @@ void platform_host(struct platform *ret)
 #endif
 }
 
+static struct platform wanted; /* os NULL: the host's */
+
+void platform_want(const struct platform *p)
+{
+    wanted = *p;
+}
+
+void platform_wanted(struct platform *ret)
+{
+    if (wanted.os)
+        *ret = wanted;
+    else
+        platform_host(ret);
+}
+
 /* "v3" is 3, nothing is the architecture's base. -1: not understood. */
 static int variant_level(const char *variant, const char *architecture)
 {
@@ -99,4 +114,79 @@ const struct descriptor *platform_choose(const struct descriptor *const *v, size
         err_msg(e, ENOENT, "no image for %s/%s in it; there is: %s", p->os, p->architecture,
                 there.len ? there.s : "none");
     return best;
+}
+
+/* Go's name of an architecture, from others in use; *variant if that says one. */
+static const char *arch_name(const char *text, const char **variant)
+{
+    static const char *const names[][3] = {
+        {"x86_64", "amd64", NULL},
+        {"x86-64", "amd64", NULL},
+        {"aarch64", "arm64", NULL},
+        {"armhf", "arm", "v7"},
+        {"armv7l", "arm", "v7"},
+        {"armel", "arm", "v6"},
+        {"armv6l", "arm", "v6"},
+        {"i386", "386", NULL},
+        {"i686", "386", NULL},
+        {"ppc64el", "ppc64le", NULL},
+        {"loongarch64", "loong64", NULL},
+    };
+
+    for (size_t i = 0; text && i < N_ELEMENTS(names); i++) {
+        if (!streq(text, names[i][0]))
+            continue;
+        if (!*variant)
+            *variant = names[i][2];
+        return names[i][1];
+    }
+    return text;
+}
+
+/* OS/ARCH[/VARIANT] in static memory: a program is asked for one platform. */
+static int split(const char *text, char *ret[3], struct err *e)
+{
+    static char copy[128];
+    size_t n = 0;
+
+    if (strlen(text) < sizeof(copy)) {
+        memcpy(copy, text, strlen(text) + 1);
+        for (char *at = copy; at && n < 3; n++) {
+            char *slash = strchr(at, '/');
+            if (slash)
+                *slash++ = '\0';
+            ret[n] = at;
+            at = slash;
+            if (!ret[n][0] || (n == 2 && at))
+                n = 3; /* one more than can be */
+        }
+    }
+    if (n < 2 || n > 3)
+        return err_hint(e, err_msg(e, EINVAL, "--platform %s: want OS/ARCH[/VARIANT]", text),
+                        "for instance linux/arm64");
+    return 0;
+}
+
+int platform_parse(const struct platform_words *w, struct platform *ret, struct err *e)
+{
+    struct platform host;
+    char *part[3] = {NULL, NULL, NULL};
+    const char *variant;
+    int r = w->platform ? split(w->platform, part, e) : 0;
+
+    if (r < 0)
+        return r;
+    platform_host(&host);
+    *ret = host;
+    variant = w->variant ? w->variant : part[2];
+    ret->os = w->os ? w->os : part[0] ? part[0] : host.os;
+    ret->architecture = arch_name(w->arch   ? w->arch
+                                  : part[1] ? part[1]
+                                            : host.architecture,
+                                  &variant);
+    if (!streq(ret->architecture, host.architecture) || variant)
+        ret->variant = variant_level(variant, ret->architecture);
+    if (ret->variant < 0)
+        return err_msg(e, EINVAL, "variant %s is not known of %s", variant, ret->architecture);
+    return 0;
 }

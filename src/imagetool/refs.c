@@ -57,6 +57,23 @@ int ref_remove(const struct conf *c, const char *name, struct err *e)
     return r < 0 ? r : remove_file(c, ref.name, ref.tag, e);
 }
 
+bool ref_is_own(const struct conf *c, const char *name)
+{
+    SCOPED(image_ref_release) struct image_ref ref = {0};
+    SCOPED(store_ref_release) struct store_ref found = {0};
+    scoped_fd int refs = conf_open_root(c, "refs", false, NULL);
+    return refs >= 0 && image_ref_parse(name, &ref, NULL) == 0 &&
+           store_ref_read(refs, ref.name, ref.tag, &found, NULL) == 0;
+}
+
+int ref_refuse_other(const struct store_image *i, struct err *e)
+{
+    err_msg(e, EROFS, "image %.12s is in the read-only store %s", image_digest_hex(i->id),
+            i->store);
+    return err_hint(e, -EROFS, "its owner removes it: rootlet --root %s rmi %.12s", i->store,
+                    image_digest_hex(i->id));
+}
+
 struct removal {
     const struct conf *conf;
     const char *id;

@@ -40,13 +40,13 @@ int request_read(char **args, struct request *ret, struct err *e)
 {
     struct request r = REQUEST_INIT;
     scoped_fd int doc = -1;
-    int *const fds[] = {&doc, &r.tree, &r.list, &r.hold};
+    int *const fds[] = {&doc, &r.tree, &r.list, &r.hold, &r.userns};
     int q = 0;
-    for (size_t i = 0; q == 0 && i < N_ELEMENTS(fds); i++)
+    for (size_t i = 0; q == 0 && i < N_ELEMENTS(fds) && args[i]; i++)
         q = inherited(args[i], fds[i], e);
     if (q == 0)
         q = read_document(doc, &r.doc, e);
-    if (q == 0)
+    if (q == 0 && json_object_get(r.doc, "map")) /* else there is no tree */
         q = jfield_parse(json_object_get(r.doc, "map"), store_idmap_fields, "map", &r.map, e);
     if (q < 0) {
         request_release(&r);
@@ -62,6 +62,7 @@ void request_release(struct request *r)
     fd_close(&r->tree);
     fd_close(&r->list);
     fd_close(&r->hold);
+    fd_close(&r->userns);
     userns_map_release(&r->map);
     *r = (struct request)REQUEST_INIT;
 }

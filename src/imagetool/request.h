@@ -10,11 +10,12 @@
 struct request {
     json_t *doc;
     int tree, list, hold;  /* owned; -1: none */
+    int userns;            /* owned; the only one that can read the tree, or -1 */
     struct userns_map map; /* of the tree */
 };
 #define REQUEST_INIT                                                                               \
     {                                                                                              \
-        .tree = -1, .list = -1, .hold = -1                                                         \
+        .tree = -1, .list = -1, .hold = -1, .userns = -1                                           \
     }
 
 /* args: numbers of inherited descriptors or "-", the request's first (src/cli/hand.c). */

@@ -14,6 +14,7 @@ int tree_replace(struct tree *t, const char *name, const struct stat *st, struct
     char real[PATH_MAX], number[24];
     int r;
 
+    t->dir_replaced |= S_ISDIR(st->st_mode);
     /* The link that led here might be what goes: look the parent up again ("/" is no one's name).
      */
     if (!streq(t->parent.named, t->parent.real))
@@ -72,15 +73,22 @@ static int check_owner(struct tree *t, struct layer_entry *x, struct err *e)
     bool uid_ok = id_mapped(&t->map->uid, x->uid);
     bool gid_ok = id_mapped(&t->map->gid, x->gid);
 
+    x->owner[0] = '\0';
     if (uid_ok && gid_ok)
         return 0;
     if (!t->squash && !t->map->single)
         return uid_ok ? refuse_id(t, "gid", x->gid, &t->map->gid, e)
                       : refuse_id(t, "uid", x->uid, &t->map->uid, e);
-    if (!uid_ok)
+    snprintf(x->owner, sizeof(x->owner), "%lld:%lld", (long long)x->uid, (long long)x->gid);
+    /* What runs as its owner must not run as root instead. */
+    if (!uid_ok) {
         x->uid = 0;
-    if (!gid_ok)
+        x->mode &= ~(mode_t)S_ISUID;
+    }
+    if (!gid_ok) {
         x->gid = 0;
+        x->mode &= ~(mode_t)(x->type == ENTRY_FILE ? S_ISGID : 0);
+    }
     t->result->squashed_ids++;
     return 0;
 }
@@ -206,7 +214,7 @@ static int create(struct tree *t, const struct layer_entry *x, const char *name,
 static int dir_attributes(struct tree *t, const struct layer_entry *x, const char *name,
                           bool merged, struct err *e)
 {
-    bool special = merged || (x->mode & 07000) || t->acl_default;
+    bool special = merged || (x->mode & 07000) || t->acl_default || t->dir_replaced;
     scoped_fd int fd = -1;
     char real[PATH_MAX];
     int r;
@@ -214,7 +222,7 @@ static int dir_attributes(struct tree *t, const struct layer_entry *x, const cha
     if ((merged || x->uid || x->gid) &&
         fchownat(t->parent.fd, name, (uid_t)x->uid, (gid_t)x->gid, AT_SYMLINK_NOFOLLOW) < 0)
         return err_set(e, errno, "change its owner");
-    if (t->acl_default || entry_has_xattrs(x)) {
+    if (t->acl_default || x->owner[0] || entry_has_xattrs(x)) {
         fd = openat(t->parent.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             return err_set(e, errno, "open it");
@@ -250,13 +258,16 @@ static int other_attributes(struct tree *t, const struct layer_entry *x, const c
 
 static int add_root(struct tree *t, const struct layer_entry *x, struct err *e)
 {
+    bool own = x->owner[0] || entry_has_xattrs(x);
     int r = 0;
 
     if (x->type != ENTRY_DIR)
         return err_msg(e, EPERM, "the root of the layer is not a directory");
+    t->result->root_entry =
+        own || x->mode != 0755 || x->uid || x->gid ? LAYER_ROOT_OWN : LAYER_ROOT_PLAIN;
     if (fchown(t->root_fd, (uid_t)x->uid, (gid_t)x->gid) < 0)
         return err_set(e, errno, "change its owner");
-    if (entry_has_xattrs(x))
+    if (own)
         r = tree_set_xattrs(t, t->root_fd, x, e);
     if (r == 0)
         tree_later(t, "", S_IFDIR | x->mode, x->mtime);
@@ -349,7 +360,7 @@ int tree_file_end(struct tree *t, const struct layer_entry *x, struct err *e)
         strip_acl(fd);
     if (((x->mode & 07000) || t->acl_default) && fchmod(fd, x->mode) < 0)
         return err_set(e, errno, "change its mode");
-    if (entry_has_xattrs(x)) /* after chown, which takes file capabilities away */
+    if (x->owner[0] || entry_has_xattrs(x)) /* after chown, which takes file capabilities away */
         r = tree_set_xattrs(t, fd, x, e);
     if (r == 0 && futimens(fd, times) < 0)
         r = err_set(e, errno, "set its time");

@@ -114,12 +114,13 @@ int digest_data(const void *data, size_t n, char ret[static DIGEST_TEXT_MAX])
     return r < 0 ? r : digest_end(d, ret);
 }
 
-int digest_fd(int fd, size_t max, char ret[static DIGEST_TEXT_MAX], struct err *e)
+static int digest_of_fd(const char *algorithm, int fd, size_t max, char ret[static DIGEST_TEXT_MAX],
+                        struct err *e)
 {
     SCOPED(digest_scoped) struct digest *d = NULL;
     scoped_free char *buf = xmalloc(1 << 17);
     size_t total = 0;
-    int r = digest_new(NULL, &d, e);
+    int r = digest_new(algorithm, &d, e);
 
     while (r == 0) {
         ssize_t n = read(fd, buf, 1 << 17);
@@ -135,4 +136,14 @@ int digest_fd(int fd, size_t max, char ret[static DIGEST_TEXT_MAX], struct err *
         r = digest_add(d, buf, (size_t)n);
     }
     return r < 0 ? r : digest_end(d, ret);
+}
+
+int digest_fd(int fd, size_t max, char ret[static DIGEST_TEXT_MAX], struct err *e)
+{
+    return digest_of_fd(NULL, fd, max, ret, e);
+}
+
+int digest_fd_as(const char *algorithm, int fd, char ret[static DIGEST_TEXT_MAX], struct err *e)
+{
+    return digest_of_fd(algorithm, fd, SIZE_MAX, ret, e);
 }

@@ -32,3 +32,5 @@ bool digest_equal(const char *a, const char *b);
 /* "sha256:HEX" of a buffer; of the rest of a file (at most max bytes, -EFBIG above). */
 int digest_data(const void *data, size_t n, char ret[static DIGEST_TEXT_MAX]);
 int digest_fd(int fd, size_t max, char ret[static DIGEST_TEXT_MAX], struct err *e);
+/* By the algorithm of a digest or its name. */
+int digest_fd_as(const char *algorithm, int fd, char ret[static DIGEST_TEXT_MAX], struct err *e);

@@ -29,6 +29,7 @@ struct layer_entry {
     bool sparse;
     mode_t mode; /* 07777 */
     int64_t uid, gid;
+    char owner[44]; /* "UID:GID" of the archive when it was squashed, else "" */
     struct timespec mtime;
     bool device_zero;          /* device 0/0 */
     struct archive_entry *raw; /* for its xattrs and ACLs; borrowed, NULL: none */

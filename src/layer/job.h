@@ -15,11 +15,11 @@
 
 enum layer_op { LAYER_OP_UNPACK, LAYER_OP_REBUILD, LAYER_OP_PACK, LAYER_OP_REMOVE };
 
-/* Comes with the reply socket, then: unpack: input, staging directory; rebuild, pack: output,
- * directory (, list); remove: directory. */
+/* Comes with the reply socket, then: unpack: input, staging directory (, counter); rebuild, pack:
+ * output, directory (, list); remove: directory. */
 struct layer_request {
     uint32_t op, number, flags;
-    bool squash_ids, want_whiteouts, keep_headers, lenient, with_list, no_blob;
+    bool squash_ids, want_whiteouts, keep_headers, lenient, with_list, no_blob, grows;
     int64_t offset, size, max_mtime;
     char diffid[DIGEST_TEXT_MAX], blob[DIGEST_TEXT_MAX]; /* "" = not given */
     char name[NAME_MAX + 1];                             /* remove */
@@ -45,8 +45,12 @@ struct layer_task {
     int io_fd;                            /* input or output */
     int dir_fd;                           /* the directory that is the worker's whole world */
     int diff_fd, replaced_fd, headers_fd; /* -1 where the operation has none */
-    int list_fd;                          /* pack: or -1 */
+    int list_fd;                          /* pack: or -1; unpack: of LAYER_IMPLIED, or -1 */
+    int grow_fd;                          /* unpack: or -1 */
 };
+
+/* What layer_grow_end adds: more than any file holds. */
+#define LAYER_GROW_END ((uint64_t)1 << 62)
 
 /* The work itself, to be called in the worker; each confines itself (sandbox.h) first. */
 int unpack_run(const struct layer_task *task, struct layer_result *res, struct err *e);

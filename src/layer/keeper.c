@@ -15,18 +15,25 @@
 #include "sys/sock.h"
 
 /* Descriptors of a worker, fixed so that all others can be closed by one call. */
-enum { W_REPLY = 3, W_IO, W_DIR, W_DIFF, W_REPLACED, W_HEADERS, W_LIST, W_END };
+enum { W_REPLY = 3, W_IO, W_DIR, W_DIFF, W_REPLACED, W_HEADERS, W_LIST, W_GROW, W_END };
+
+/* Dies with its parent, also with one that has died just now, before this was set. */
+static void die_with(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+}
 
 static void worker(const struct layer_task *in, int reply_fd) __attribute__((noreturn));
 static void worker(const struct layer_task *in, int reply_fd)
 {
-    const int from[] = {reply_fd,        in->io_fd,      in->dir_fd, in->diff_fd,
-                        in->replaced_fd, in->headers_fd, in->list_fd};
+    const int from[] = {reply_fd,        in->io_fd,      in->dir_fd,  in->diff_fd,
+                        in->replaced_fd, in->headers_fd, in->list_fd, in->grow_fd};
     int high[N_ELEMENTS(from)];
     struct layer_task task = *in;
     static struct layer_reply reply;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* First out of the way of the numbers they shall get. */
     for (size_t i = 0; i < N_ELEMENTS(from); i++)
         high[i] = from[i] >= 0 ? fcntl(from[i], F_DUPFD_CLOEXEC, W_END + 1) : -1;
@@ -42,6 +49,7 @@ static void worker(const struct layer_task *in, int reply_fd)
     task.replaced_fd = in->replaced_fd >= 0 ? W_REPLACED : -1;
     task.headers_fd = in->headers_fd >= 0 ? W_HEADERS : -1;
     task.list_fd = in->list_fd >= 0 ? W_LIST : -1;
+    task.grow_fd = in->grow_fd >= 0 ? W_GROW : -1;
     switch (task.req->op) {
     case LAYER_OP_UNPACK:
         reply.r = unpack_run(&task, &reply.result, &reply.err);
@@ -62,7 +70,7 @@ static void run_worker(const struct layer_task *task, struct layer_reply *reply)
     int sv[2] = {-1, -1}, fds[SOCK_MAX_FDS], status = 0;
     int r = sock_pair(sv, &reply->err);
     ssize_t n;
-    pid_t pid;
+    pid_t self = getpid(), pid;
 
     reply->r = r;
     if (r < 0)
@@ -72,8 +80,10 @@ static void run_worker(const struct layer_task *task, struct layer_reply *reply)
         reply->r = err_set(&reply->err, errno, "fork");
         return;
     }
-    if (pid == 0)
+    if (pid == 0) {
+        die_with(self);
         worker(task, sv[1]);
+    }
     close(sv[1]);
     n = sock_recv(sv[0], reply, sizeof(*reply), fds);
     close(sv[0]);
@@ -90,12 +100,12 @@ static void run_worker(const struct layer_task *task, struct layer_reply *reply)
                  "this is a bug worth reporting");
 }
 
-static int open_headers(int dir_fd, bool make, struct err *e)
+static int open_part(int dir_fd, const char *name, bool make, struct err *e)
 {
     int flags = make ? O_WRONLY | O_CREAT | O_EXCL : O_RDONLY;
-    int fd = openat(dir_fd, "headers.zst", flags | O_NOFOLLOW | O_CLOEXEC, 0644);
+    int fd = openat(dir_fd, name, flags | O_NOFOLLOW | O_CLOEXEC, 0644);
 
-    return fd < 0 ? err_set(e, errno, "%s headers.zst of the layer", make ? "create" : "open") : fd;
+    return fd < 0 ? err_set(e, errno, "%s %s of the layer", make ? "create" : "open", name) : fd;
 }
 
 static int open_subdir(int dir_fd, const char *name, mode_t make_mode, struct err *e)
@@ -108,11 +118,11 @@ static int open_subdir(int dir_fd, const char *name, mode_t make_mode, struct er
     return fd < 0 ? err_set(e, errno, "open directory %s of the layer", name) : fd;
 }
 
-static const char *const made[] = {"diff", "replaced", "headers.zst"};
+static const char *const made[] = {"diff", "replaced", "headers.zst", LAYER_IMPLIED};
 
 static void do_unpack(struct layer_task *task, struct layer_reply *reply)
 {
-    scoped_fd int diff = -1, replaced = -1, headers = -1;
+    scoped_fd int diff = -1, replaced = -1, headers = -1, implied = -1;
     struct err *e = &reply->err, ignored;
 
     umask(0);
@@ -120,7 +130,9 @@ static void do_unpack(struct layer_task *task, struct layer_reply *reply)
     if (reply->r >= 0)
         replaced = reply->r = open_subdir(task->dir_fd, "replaced", 0700, e);
     if (reply->r >= 0 && task->req->keep_headers)
-        headers = reply->r = open_headers(task->dir_fd, true, e);
+        headers = reply->r = open_part(task->dir_fd, "headers.zst", true, e);
+    if (reply->r >= 0)
+        implied = reply->r = open_part(task->dir_fd, LAYER_IMPLIED, true, e);
     if (reply->r < 0 && reply->err.errnum == EEXIST)
         return; /* not ours to clean up */
     if (reply->r >= 0) {
@@ -132,8 +144,11 @@ static void do_unpack(struct layer_task *task, struct layer_reply *reply)
         task->diff_fd = diff;
         task->replaced_fd = replaced;
         task->headers_fd = headers;
+        task->list_fd = implied;
         run_worker(task, reply);
     }
+    if (reply->r >= 0 && !reply->result.implied)
+        unlinkat(task->dir_fd, LAYER_IMPLIED, 0);
     if (reply->r >= 0 && !task->req->keep_headers)
         fs_remove_tree(task->dir_fd, "replaced", &ignored);
     else if (reply->r >= 0)
@@ -147,7 +162,7 @@ static void do_rebuild(struct layer_task *task, struct layer_reply *reply)
     scoped_fd int diff = -1, replaced = -1, headers = -1;
     struct err ignored;
 
-    headers = reply->r = open_headers(task->dir_fd, false, &reply->err);
+    headers = reply->r = open_part(task->dir_fd, "headers.zst", false, &reply->err);
     if (reply->r >= 0)
         diff = reply->r = open_subdir(task->dir_fd, "diff", 0, &reply->err);
     if (reply->r < 0)
@@ -172,9 +187,9 @@ static void minder(const struct layer_env *env, const struct layer_request *req,
                               .diff_fd = -1,
                               .replaced_fd = -1,
                               .headers_fd = -1,
-                              .list_fd = req->with_list ? fds[3] : -1};
+                              .list_fd = req->with_list ? fds[3] : -1,
+                              .grow_fd = req->grows ? fds[3] : -1};
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGCHLD, SIG_DFL);
     switch (req->op) {
     case LAYER_OP_UNPACK:
@@ -219,6 +234,7 @@ void keeper_main(const struct layer_env *env, int sock)
 {
     static struct layer_request req;
     struct minders minders = {.n = 0};
+    const pid_t self = getpid();
     int fds[SOCK_MAX_FDS];
 
     signal(SIGCHLD, SIG_DFL);
@@ -238,6 +254,7 @@ void keeper_main(const struct layer_env *env, int sock)
         if (pid > 0)
             minders.pid[minders.n == N_ELEMENTS(minders.pid) ? 0 : minders.n++] = pid;
         if (n == (ssize_t)sizeof(req) && pid == 0) {
+            die_with(self);
             close(sock);
             minder(env, &req, fds);
         }

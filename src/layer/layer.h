@@ -13,6 +13,8 @@
  * shifted by the map headers.zst    all bytes of the tar that are not file content: layer_rebuild
  * needs it replaced/      only if the tar replaced its own entries: their content, for
  * layer_rebuild
+ *   implied        only if the tar has no entry for directories that it needs: their paths, sorted,
+ * each ended by a zero byte. Their owners, modes, times and xattrs are those of the layer below.
  */
 #pragma once
 
@@ -33,6 +35,11 @@ struct layer_limits {
 };
 
 #define LAYER_NOTES 8
+#define LAYER_IMPLIED "implied"
+#define LAYER_IMPLIED_MAX (1u << 20) /* bytes of it */
+
+/* Has the tar an entry for the root, and is that one more than what a root is without? */
+enum layer_root { LAYER_ROOT_NONE, LAYER_ROOT_PLAIN, LAYER_ROOT_OWN };
 
 struct layer_result {
     char diffid[DIGEST_TEXT_MAX]; /* of the uncompressed tar, "sha256:HEX" */
@@ -48,6 +55,8 @@ struct layer_result {
     uint64_t skipped_other;  /* pack: sockets */
     uint64_t skipped_paths;  /* pack: directories with paths that are too long below them */
     uint64_t changed_files;  /* pack: files that grew or shrank while they were read */
+    uint64_t implied;        /* directories in LAYER_IMPLIED */
+    uint32_t root_entry;     /* enum layer_root */
     char compression[8];     /* "none", "gzip", "zstd" */
     bool root_opaque;        /* .wh..wh..opq in the root: no lower layer shows through. The kernel
                                 ignores it there, so the one who stacks must stop at this layer */
@@ -60,6 +69,11 @@ struct layer_result {
 struct layer_session;
 int layer_session_open(const struct userns_map *map, const struct layer_limits *limits,
                        struct layer_session **ret, struct err *e);
+/* In a user namespace that exists already and has this map: trees that are mounted by it and answer
+ * nobody else (FUSE). -1: a new one. */
+int layer_session_join(int userns_fd, const struct userns_map *map,
+                       const struct layer_limits *limits, struct layer_session **ret,
+                       struct err *e);
 /* Ends the session and kills its running jobs. NULL is fine. */
 void layer_session_close(struct layer_session *s);
 static inline void layer_session_scoped(struct layer_session **s)
@@ -80,11 +94,21 @@ struct layer_source {
     bool lenient;        /* "/" in front of names and ".." are clamped instead of refused */
     bool keep_headers;   /* write headers.zst, so that layer_rebuild works */
     bool no_blob;        /* without `blob`: the input is not hashed, ret->blob stays empty */
+    int grow_fd;         /* the file is still being written: of layer_grow_open. -1: it is whole */
 };
 #define LAYER_SOURCE_INIT                                                                          \
     {                                                                                              \
-        .fd = -1, .offset = -1, .size = -1, .want_whiteouts = true, .keep_headers = true           \
+        .fd = -1, .offset = -1, .size = -1, .want_whiteouts = true, .keep_headers = true,          \
+        .grow_fd = -1                                                                              \
     }
+
+/* A file that is unpacked while it is downloaded: the job reads behind the writer, who tells it how
+ * many bytes more there are. So a download that stops, starts again or was begun by an earlier
+ * process needs nothing special, and there is no second copy. offset has to be 0 and size known. */
+int layer_grow_open(struct err *e);
+void layer_grow_add(int grow_fd, uint64_t bytes);
+/* No more will come: the job fails with ECANCELED once it has read what is there. */
+void layer_grow_end(int grow_fd);
 
 /* Unpacks one layer below staging_fd (a directory that the caller just made; nothing named as above
  * may be in it). Compression is told by the content, not by a media type. Nothing is synced: the
@@ -109,6 +133,10 @@ int layer_job_finish(struct layer_job *job, struct layer_result *ret, struct err
  * there is no headers.zst. ret->diffid and tar_bytes are set; ret may be NULL. */
 int layer_rebuild(struct layer_session *s, int layer_dir_fd, int out_fd, const char *diffid,
                   struct layer_result *ret, struct err *e);
+/* In two steps, as layer_unpack_start: the descriptors are no more needed after the first. A job
+ * whose reader goes away ends with EPIPE. */
+int layer_rebuild_start(struct layer_session *s, int layer_dir_fd, int out_fd, const char *diffid,
+                        struct layer_job *ret, struct err *e);
 
 enum layer_pack_flags {
     LAYER_PACK_OVERLAY = 1, /* tree is an overlay layer or upper: 0/0 device -> .wh.NAME, opaque ->

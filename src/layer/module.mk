@@ -1,9 +1,11 @@
 noinst_LIBRARIES += src/layer/liblayer.a
 src_layer_liblayer_a_SOURCES = \
+	src/layer/compress.c src/layer/compress.h \
 	src/layer/create.c \
 	src/layer/decompress.c src/layer/decompress.h \
 	src/layer/digest.c src/layer/digest.h \
 	src/layer/entry.c src/layer/entry.h \
+	src/layer/implied.c \
 	src/layer/job.h \
 	src/layer/keeper.c \
 	src/layer/layer.h \
@@ -32,11 +34,14 @@ LAYER_LDADD = src/layer/liblayer.a src/userns/libuserns.a src/sys/libsys.a src/b
 
 if ENABLE_FUZZERS
 noinst_PROGRAMS += tests/fuzz/fuzz-layer
-tests_fuzz_fuzz_layer_SOURCES = tests/fuzz/fuzz-layer.c
+tests_fuzz_fuzz_layer_SOURCES = tests/fuzz/fuzz-layer.c \
+	tests/fuzz/layer-model.c tests/fuzz/layer-model.h
 tests_fuzz_fuzz_layer_LDADD = $(LAYER_LDADD)
 tests_fuzz_fuzz_layer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
-EXTRA_DIST += tests/fuzz/corpus/layer/kinds tests/fuzz/corpus/layer/odd
+EXTRA_DIST += tests/fuzz/corpus/layer/kinds tests/fuzz/corpus/layer/odd \
+	tests/fuzz/corpus/layer/overlapping-sparse-map tests/fuzz/corpus/layer/owners \
+	tests/fuzz/corpus/layer/replaced tests/fuzz/corpus/layer/whiteouts
 
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-layer

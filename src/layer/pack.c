@@ -24,7 +24,8 @@
 #include "layer/sparse.h"
 
 #define OVERLAY_XATTR "user.overlay."
-#define MAX_XATTR (64 << 10) /* XATTR_SIZE_MAX, XATTR_LIST_MAX */
+#define FUSE_XATTR "user.fuseoverlayfs." /* what the program of that name marks with */
+#define MAX_XATTR (64 << 10)             /* XATTR_SIZE_MAX, XATTR_LIST_MAX */
 #define KEEP_OPEN                                                                                  \
     24 /* directories on the way down; deeper down the outer ones are opened again                 \
         */
@@ -136,12 +137,18 @@ static void pack_xattr(struct pack *p, int fd, const char *name)
         if (!rest) /* overlayfs' own */
             return;
     }
+    if (p->overlay && str_after(name, FUSE_XATTR))
+        return;
     if (strncmp(name, "user.", 5) != 0 && !streq(name, "security.capability") &&
         strncmp(name, "system.posix_acl_", 17) != 0)
         return;
     n = fgetxattr(fd, name, p->value, MAX_XATTR);
     if (n < 0)
         return;
+    if (streq(name, TREE_OWNER_XATTR)) {
+        pax_true_owner(&p->pax, p->value, (size_t)n);
+        return;
+    }
     if (rest)
         snprintf(key, sizeof(key), "SCHILY.xattr." OVERLAY_XATTR "%s", rest);
     else
@@ -323,11 +330,17 @@ static int pack_symlink(struct pack *p, int dir, const char *name, const struct 
     return pax_write(&p->pax, p->out, e);
 }
 
+static bool has_mark(int fd, const char *name)
+{
+    char value[4];
+    return fgetxattr(fd, name, value, sizeof(value)) == 1 && value[0] == 'y';
+}
+
 /* fd: -1 when another file system is mounted there, of which nothing is wanted. */
 static int pack_dir(struct pack *p, int fd, const struct stat *st, struct err *e)
 {
     size_t len = strlen(p->path);
-    char shown[PATH_MAX + 2], opaque[4];
+    char shown[PATH_MAX + 2];
     int r;
 
     set_common(p, '5', st);
@@ -338,14 +351,17 @@ static int pack_dir(struct pack *p, int fd, const struct stat *st, struct err *e
     p->res->entries++;
     r = pax_write(&p->pax, p->out, e);
     if (r == 0 && p->overlay && fd >= 0 &&
-        fgetxattr(fd, OVERLAY_XATTR "opaque", opaque, sizeof(opaque)) == 1 && opaque[0] == 'y')
+        (has_mark(fd, OVERLAY_XATTR "opaque") || has_mark(fd, FUSE_XATTR "opaque")))
         r = pack_whiteout(p, p->path, len, ".wh..opq", st, e);
     return r;
 }
 
-/* What a layer cannot hold: it would be read as something else. */
+/* What a layer cannot hold: it would be read as something else. fuse-overlayfs marks an opaque
+ * directory by two files more, which say nothing new. */
 static bool is_misread_name(struct pack *p, const char *name)
 {
+    if (p->overlay && (streq(name, ".wh..wh..opq") || streq(name, ".wh..opq")))
+        return true;
     if (!p->layer || strncmp(name, ".wh.", 4) != 0)
         return false;
     tree_note(p->res, "the name is that of a whiteout in a layer, left out: %.120s", p->path);

@@ -131,3 +131,20 @@ int pax_write(struct pax *p, struct out *o, struct err *e)
     fill(&h, p, p->type, p->size);
     return r < 0 ? r : out_write(o, &h, sizeof(h), e);
 }
+
+void pax_true_owner(struct pax *p, const char *value, size_t n)
+{
+    char text[44];
+    unsigned uid, gid;
+
+    if (n == 0 || n >= sizeof(text))
+        return;
+    memcpy(text, value, n);
+    text[n] = '\0';
+    if (sscanf(text, "%10u:%10u", &uid, &gid) != 2)
+        return;
+    if (p->uid == 0)
+        p->uid = uid;
+    if (p->gid == 0)
+        p->gid = gid;
+}

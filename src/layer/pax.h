@@ -23,3 +23,7 @@ struct pax {
 void pax_record(struct pax *p, const char *key, const void *value, size_t n);
 /* Writes the header(s) and resets the records. */
 int pax_write(struct pax *p, struct out *o, struct err *e);
+
+/* The value of TREE_OWNER_XATTR: the owner that a squashed file had, unless it was given to
+ * somebody since. */
+void pax_true_owner(struct pax *p, const char *value, size_t n);

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
@@ -145,7 +146,7 @@ static int keeper_reply(int sock, struct layer_reply *reply)
     return reply->r;
 }
 
-static int start(struct layer_session *s, const struct layer_env *env, struct err *e)
+static int start(struct layer_session *s, const struct layer_env *env, int userns_fd, struct err *e)
 {
     int sv[2], r = sock_pair(sv, e);
     struct layer_reply *up;
@@ -153,16 +154,18 @@ static int start(struct layer_session *s, const struct layer_env *env, struct er
 
     if (r < 0)
         return r;
-    pid = sys_clone(CLONE_NEWUSER, -1, &s->pidfd);
+    pid = sys_clone(userns_fd < 0 ? CLONE_NEWUSER : 0, -1, &s->pidfd);
     if (pid == 0) {
         close(sv[0]);
+        if (userns_fd >= 0 && setns(userns_fd, CLONE_NEWUSER) < 0)
+            _exit(1);
         keeper_start(env, sv[1]);
     }
     close(sv[1]);
     s->sock = sv[0];
     if (pid < 0)
         return userns_explain(-pid, e);
-    r = userns_map_write(pid, s->pidfd, &env->map, e);
+    r = userns_fd < 0 ? userns_map_write(pid, s->pidfd, &env->map, e) : 0;
     if (r == 0 && (r = sock_send(s->sock, "g", 1, NULL, 0)) < 0)
         err_set(e, -r, "start the unpacking process");
     if (r < 0)
@@ -178,6 +181,12 @@ static int start(struct layer_session *s, const struct layer_env *env, struct er
 int layer_session_open(const struct userns_map *map, const struct layer_limits *limits,
                        struct layer_session **ret, struct err *e)
 {
+    return layer_session_join(-1, map, limits, ret, e);
+}
+
+int layer_session_join(int userns_fd, const struct userns_map *map,
+                       const struct layer_limits *limits, struct layer_session **ret, struct err *e)
+{
     struct layer_session *s = xcalloc(1, sizeof(*s));
     struct layer_env env = {0};
     int64_t uid = idmap_to_host(&map->uid, 0);
@@ -192,7 +201,7 @@ int layer_session_open(const struct userns_map *map, const struct layer_limits *
     if (r == 0)
         r = make_env(map, limits, &env, e);
     if (r == 0)
-        r = start(s, &env, e ? e : &local);
+        r = start(s, &env, userns_fd, e ? e : &local);
     release_env(&env);
     if (r < 0) {
         layer_session_close(s);
@@ -223,7 +232,7 @@ static int send_request(struct layer_session *s, const struct layer_request *req
                         struct layer_job *job, struct err *e)
 {
     int sv[2], with[SOCK_MAX_FDS], r = sock_pair(sv, e);
-    size_t n = req->op == LAYER_OP_REMOVE ? 1 : req->with_list ? 3 : 2;
+    size_t n = req->op == LAYER_OP_REMOVE ? 1 : req->with_list || req->grows ? 3 : 2;
 
     if (r < 0)
         return r;
@@ -264,11 +273,28 @@ static int set_digest(char to[static DIGEST_TEXT_MAX], const char *text, struct 
     return r;
 }
 
+int layer_grow_open(struct err *e)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    return fd < 0 ? err_set(e, errno, "make a counter for the unpacking process") : fd;
+}
+
+void layer_grow_add(int grow_fd, uint64_t bytes)
+{
+    (void)!write(grow_fd, &bytes, sizeof(bytes));
+}
+
+void layer_grow_end(int grow_fd)
+{
+    layer_grow_add(grow_fd, LAYER_GROW_END);
+}
+
 int layer_unpack_start(struct layer_session *s, const struct layer_source *src, int staging_fd,
                        struct layer_job *ret, struct err *e)
 {
     scoped_free struct layer_request *req = xcalloc(1, sizeof(*req));
-    const int fds[2] = {src->fd, staging_fd};
+    const int fds[3] = {src->fd, staging_fd, src->grow_fd};
     int r;
 
     req->op = LAYER_OP_UNPACK;
@@ -280,6 +306,7 @@ int layer_unpack_start(struct layer_session *s, const struct layer_source *src, 
     req->keep_headers = src->keep_headers;
     req->lenient = src->lenient;
     req->no_blob = src->no_blob && !src->blob;
+    req->grows = src->grow_fd >= 0;
     r = set_digest(req->diffid, src->diffid, e);
     if (r == 0)
         r = set_digest(req->blob, src->blob, e);
@@ -308,15 +335,24 @@ static int run(struct layer_session *s, const struct layer_request *req, const i
     return r < 0 ? r : layer_job_finish(&job, ret, e);
 }
 
-int layer_rebuild(struct layer_session *s, int layer_dir_fd, int out_fd, const char *diffid,
-                  struct layer_result *ret, struct err *e)
+int layer_rebuild_start(struct layer_session *s, int layer_dir_fd, int out_fd, const char *diffid,
+                        struct layer_job *ret, struct err *e)
 {
     scoped_free struct layer_request *req = xcalloc(1, sizeof(*req));
     const int fds[2] = {out_fd, layer_dir_fd};
     int r = set_digest(req->diffid, diffid, e);
 
     req->op = LAYER_OP_REBUILD;
-    return r < 0 ? r : run(s, req, fds, ret, e);
+    return r < 0 ? r : send_request(s, req, fds, ret, e);
+}
+
+int layer_rebuild(struct layer_session *s, int layer_dir_fd, int out_fd, const char *diffid,
+                  struct layer_result *ret, struct err *e)
+{
+    struct layer_job job;
+    int r = layer_rebuild_start(s, layer_dir_fd, out_fd, diffid, &job, e);
+
+    return r < 0 ? r : layer_job_finish(&job, ret, e);
 }
 
 int layer_pack_start(struct layer_session *s, const struct layer_pack *p, struct layer_job *ret,

@@ -11,12 +11,6 @@
 
 #define MAX_LINKS 40 /* as the kernel's MAXSYMLINKS */
 
-struct dir_record {
-    struct timespec mtime;
-    mode_t mode; /* special bits to set, 0: none */
-    uint16_t len;
-};
-
 int tree_init(struct tree *t, int root_fd, int replaced_fd, struct err *e)
 {
     struct statfs fs;
@@ -85,12 +79,26 @@ int tree_real_path(const struct tree *t, const char *name, char ret[static PATH_
                         : err_msg(e, ENAMETOOLONG, "path is longer than %d bytes", PATH_MAX - 1);
 }
 
-void tree_later(struct tree *t, const char *path, mode_t mode, struct timespec mtime)
+static void add_dir(struct tree *t, const char *path, struct tree_dir rec)
 {
-    struct dir_record rec = {.mtime = mtime, .mode = mode, .len = (uint16_t)strlen(path)};
-
+    rec.len = (uint16_t)strlen(path);
     str_addn(&t->dirs, &rec, sizeof(rec));
     str_addn(&t->dirs, path, rec.len);
+}
+
+void tree_later(struct tree *t, const char *path, mode_t mode, struct timespec mtime)
+{
+    add_dir(t, path, (struct tree_dir){.mtime = mtime, .mode = mode});
+}
+
+int tree_hidden(struct tree *t, const char *name, struct err *e)
+{
+    char real[PATH_MAX];
+    int r = t->n_implied ? tree_real_path(t, name, real, e) : 0;
+
+    if (r == 0 && t->n_implied)
+        add_dir(t, real, (struct tree_dir){.kind = TREE_DIR_HIDDEN});
+    return r;
 }
 
 /* The state of resolving the links in a path by hand. */
@@ -222,15 +230,20 @@ static int obstacle(int fd, const char *part, struct err *e)
 /* Makes the directory `part` of fd, after errno told why it could not be opened. */
 static int make_part(struct tree *t, int fd, const char *part, const char *real, struct err *e)
 {
-    int r = 0;
+    struct tree_dir rec = {.mtime = t->implied_mtime, .mode = t->dir_replaced ? S_IFDIR | 0755 : 0};
 
-    if (errno != ENOENT)
-        r = obstacle(fd, part, e);
-    else if (mkdirat(fd, part, 0755) < 0)
-        r = err_set(e, errno, "make its directory");
-    if (r == 0)
-        tree_later(t, real, 0, t->implied_mtime);
-    return r;
+    if (errno != ENOENT) {
+        int r = obstacle(fd, part, e);
+        if (r < 0)
+            return r;
+    } else {
+        if (mkdirat(fd, part, 0755) < 0)
+            return err_set(e, errno, "make its directory");
+        rec.kind = TREE_DIR_IMPLIED;
+        t->n_implied++;
+    }
+    add_dir(t, real, rec);
+    return 0;
 }
 
 /* Opens path (its links resolved) from the root part by part, making what is missing. */
@@ -306,8 +319,27 @@ int tree_open_parent(struct tree *t, const char *path, bool for_whiteout, const 
     return enter(t, dir, for_whiteout, e);
 }
 
+/* The directory that path is in, without links on the way: they were resolved when the path was
+ * noted, and what is one now has replaced a directory. false: it is not there any more. */
+static bool find_parent(struct tree *t, const char *path, const char **ret_name)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    struct tree_parent *p = &t->parent;
+
+    *ret_name = slash ? slash + 1 : path;
+    if (p->fd >= 0 && strncmp(p->real, path, len) == 0 && !p->real[len])
+        return true;
+    tree_forget_parent(t);
+    memcpy(p->real, path, len);
+    p->real[len] = '\0';
+    memcpy(p->named, p->real, len + 1);
+    p->fd = tree_open_dir(t->root_fd, p->real);
+    return p->fd >= 0;
+}
+
 /* One directory at the end. What is no directory any more was replaced by a later entry. */
-static int finish_dir(struct tree *t, const struct dir_record *rec, const char *path, struct err *e)
+static int finish_dir(struct tree *t, const struct tree_dir *rec, const char *path, struct err *e)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, rec->mtime};
     const char *name;
@@ -318,10 +350,8 @@ static int finish_dir(struct tree *t, const struct dir_record *rec, const char *
         r = rec->mode ? fchmod(t->root_fd, rec->mode) : 0;
         return r < 0 || futimens(t->root_fd, times) < 0 ? err_set(e, errno, "set root times") : 0;
     }
-    r = tree_open_parent(t, path, true, &name, e);
-    if (r != 0)
-        return 0;
-    if (fstatat(t->parent.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+    if (!find_parent(t, path, &name) || fstatat(t->parent.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISDIR(st.st_mode))
         return 0;
     if (rec->mode && fchmodat(t->parent.fd, name, rec->mode, 0) < 0)
         return err_set(e, errno, "set mode of directory \"%.300s\"", path);
@@ -335,15 +365,17 @@ int tree_finish(struct tree *t, struct err *e)
     size_t at = 0;
     int r = 0;
 
+    tree_forget_parent(t); /* the last entry may have replaced it */
     while (r == 0 && at < t->dirs.len) {
-        struct dir_record rec;
+        struct tree_dir rec;
         char path[PATH_MAX];
         memcpy(&rec, t->dirs.s + at, sizeof(rec));
         at += sizeof(rec);
         memcpy(path, t->dirs.s + at, rec.len);
         path[rec.len] = '\0';
         at += rec.len;
-        r = finish_dir(t, &rec, path, e);
+        if (rec.kind != TREE_DIR_HIDDEN)
+            r = finish_dir(t, &rec, path, e);
     }
     return r;
 }

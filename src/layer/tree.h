@@ -7,6 +7,9 @@
  * holds even if that were wrong. Names arrive as normalised by entry.h. */
 #pragma once
 
+/* On files whose owner was squashed: "UID:GID" of the archive. */
+#define TREE_OWNER_XATTR "user.rootlet.owner"
+
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +23,18 @@
 #include "layer/split.h"
 
 struct userns_map;
+
+struct tree_dir {
+    struct timespec mtime;
+    mode_t mode; /* special bits to set, 0: none */
+    uint16_t len;
+    uint8_t kind; /* enum tree_dir_kind */
+};
+enum tree_dir_kind {
+    TREE_DIR_ENTRY,
+    TREE_DIR_IMPLIED, /* made for what is below it */
+    TREE_DIR_HIDDEN,  /* no more than: it does not inherit */
+};
 
 struct tree {
     int root_fd;     /* diff/ */
@@ -41,11 +56,13 @@ struct tree {
     } parent;
 
     /* Directories whose times (and set-id bits) are set at the end, since entries made in them
-     * change the times and inherit the group. Packed struct dir_record + path. */
+     * change the times and inherit the group. Packed struct tree_dir + path. */
     struct str dirs;
+    uint64_t n_implied;            /* records of that kind among them */
     struct timespec implied_mtime; /* for directories that no entry makes: of the entry in work */
     bool whiteout_by_link;         /* noted once */
-    bool acl_default; /* a default ACL was set somewhere: modes of new entries need a chmod */
+    bool dir_replaced; /* earlier records may be of directories that are gone: each sets its mode */
+    bool acl_default;  /* a default ACL was set somewhere: modes of new entries need a chmod */
 
     uint64_t budget;   /* bytes that may still be written, by the free space at the start */
     uint64_t replaced; /* numbers given in replaced/ */
@@ -70,6 +87,8 @@ int tree_file_write(struct tree *t, const void *data, size_t n, uint64_t offset,
 int tree_file_end(struct tree *t, const struct layer_entry *x, struct err *e);
 /* Times and set-id bits of directories. */
 int tree_finish(struct tree *t, struct err *e);
+/* Writes the paths of directories that no entry made. In implied.c. */
+int tree_write_implied(struct tree *t, int fd, struct err *e);
 
 void tree_note(struct layer_result *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -87,6 +106,9 @@ int tree_real_path(const struct tree *t, const char *name, char ret[static PATH_
 /* openat2 of a directory, O_PATH, no symbolic link anywhere. fd or -errno. */
 int tree_open_dir(int root_fd, const char *path);
 void tree_later(struct tree *t, const char *path, mode_t mode, struct timespec mtime);
+/* name in t->parent is hidden and made anew: nothing of lower layers' is left, neither owner nor
+ * mode. */
+int tree_hidden(struct tree *t, const char *name, struct err *e);
 bool tree_is_whiteout(const struct stat *st);
 
 /* Removes what is at name in t->parent, keeping content that split refers to. */

@@ -25,7 +25,8 @@ struct unpack {
     struct decompress *decompress;
     struct digest *blob; /* or NULL */
     uint64_t in_bytes, out_bytes;
-    int64_t in_at; /* for pread, -1: none */
+    uint64_t there; /* bytes of a growing file */
+    int64_t in_at;  /* for pread, -1: none */
 
     /* The writing thread's */
     struct archive *archive;
@@ -42,6 +43,26 @@ struct unpack {
     int read_r;
 };
 
+/* How much of size can be read of a growing file, waiting until there is something. */
+static int wait_growth(struct unpack *u, size_t *size, struct err *e)
+{
+    uint64_t more;
+
+    while (u->there == u->in_bytes) {
+        ssize_t n = read(u->task->grow_fd, &more, sizeof(more));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n != (ssize_t)sizeof(more))
+            return err_set(e, n < 0 ? errno : EPROTO, "wait for the download");
+        if (more >= LAYER_GROW_END)
+            return err_msg(e, ECANCELED, "the download has ended early");
+        u->there += more;
+    }
+    if (*size > u->there - u->in_bytes)
+        *size = (size_t)(u->there - u->in_bytes);
+    return 0;
+}
+
 /* decompress_input: the blob, hashed on its way, never more than its size. */
 static ssize_t read_blob(void *data, void *buf, size_t size, struct err *e)
 {
@@ -53,6 +74,8 @@ static ssize_t read_blob(void *data, void *buf, size_t size, struct err *e)
         size = (size_t)((uint64_t)q->size - u->in_bytes);
     if (size == 0)
         return 0;
+    if (q->grows && wait_growth(u, &size, e) < 0)
+        return -e->errnum;
     do {
         n = u->in_at >= 0 ? pread(u->task->io_fd, buf, size, u->in_at)
                           : read(u->task->io_fd, buf, size);
@@ -279,6 +302,8 @@ static int do_archive(struct unpack *u, struct err *e)
         tree_note(u->res, "the tar has no end-of-archive blocks: it may be incomplete");
     if (r == 0)
         r = tree_finish(&u->tree, e);
+    if (r == 0 && u->task->list_fd >= 0)
+        r = tree_write_implied(&u->tree, u->task->list_fd, e);
     return name_layer(number, r, e);
 }
 
@@ -301,7 +326,7 @@ static int finish(struct unpack *u, struct err *e)
     if (check_digest("blob digest", res->blob, q->blob, e) < 0 ||
         check_digest("diffID", res->diffid, q->diffid, e) < 0)
         return -e->errnum;
-    if (res->squashed_ids)
+    if (res->squashed_ids && !u->tree.map->single) /* else it is told once for all layers */
         tree_note(res, "%llu owners outside the id range were replaced by root",
                   (unsigned long long)res->squashed_ids);
     return u->split ? split_end(u->split, res->tar_bytes, e) : 0;

@@ -41,7 +41,10 @@ int tree_make_whiteout(struct tree *t, const char *name, struct err *e)
         return err_set(e, errno, "make a whiteout");
     if (fstatat(t->parent.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return err_set(e, errno, "look at the entry it hides");
-    return S_ISDIR(st.st_mode) ? tree_set_opaque(t->parent.fd, name, e) : 0;
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    int r = tree_set_opaque(t->parent.fd, name, e);
+    return r < 0 ? r : tree_hidden(t, name, e);
 }
 
 /* The first part of path that starts with .wh., or NULL. */

@@ -18,6 +18,8 @@
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
 #define OVERLAY "user.overlay."
+#define FUSE_OVERLAY "user.fuseoverlayfs."
+#define FUSE_OVERRIDE "user.containers.override_stat"
 #define MAX_ACL 512
 
 static void dropped(struct tree *t, const char *name, const struct layer_entry *x)
@@ -77,7 +79,11 @@ static int set_named(struct tree *t, int fd, const struct layer_entry *x, const 
             tree_note(t->result, "%.60s is kept from overlayfs: %.100s", name, x->path);
         return set_one(fd, escaped, value, len);
     }
-    if (strncmp(name, "user.", 5) != 0 || strlen(name) > XATTR_NAME_MAX)
+    /* fuse-overlayfs' own have no escaped form: they would say who owns the file, and its mode. An
+     * owner is noted by us alone. */
+    if (strncmp(name, "user.", 5) != 0 || strlen(name) > XATTR_NAME_MAX ||
+        strncmp(name, FUSE_OVERLAY, strlen(FUSE_OVERLAY)) == 0 || streq(name, FUSE_OVERRIDE) ||
+        streq(name, TREE_OWNER_XATTR))
         return 1;
     return set_one(fd, name, value, len);
 }
@@ -168,6 +174,10 @@ int tree_set_xattrs(struct tree *t, int fd, const struct layer_entry *x, struct 
     size_t len;
     int r;
 
+    /* Not everywhere can be said whose it was: the layer's headers know it as well. */
+    if (x->owner[0] && fsetxattr(fd, TREE_OWNER_XATTR, x->owner, strlen(x->owner), 0) < 0 &&
+        errno != EOPNOTSUPP && errno != EPERM)
+        return err_set(e, errno, "note its owner");
     if (!x->raw)
         return 0;
     archive_entry_xattr_reset(x->raw);

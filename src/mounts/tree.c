@@ -240,6 +240,8 @@ static int walk_dir(struct walk *w, const char *path, struct err *e)
         if (r < 0)
             return err_add(e, r, "copy /%s%s%s", streq(path, ".") ? "" : path,
                            streq(path, ".") ? "" : "/", ent->d_name);
+        if (w->t->tick)
+            w->t->tick(w->t->tick_data, w->t);
     }
 }
 

@@ -34,6 +34,8 @@ struct tree_copy {
     uint32_t caps_root; /* ... with this user id, as this process sees it */
 
     uint64_t files, bytes; /* counted: entries made, bytes of data copied */
+    void (*tick)(void *data, const struct tree_copy *t); /* after each entry; may be NULL */
+    void *tick_data;
 };
 
 /* The content of src, and src's own owner, mode, xattrs and times, to dst. 0 or -errno. */

@@ -267,27 +267,15 @@ static int configure(int fd, const char *device, const struct bridge_answer *a, 
     return r;
 }
 
-static char *format_cidr(const struct net_cidr *c)
-{
-    char text[NET_CIDR_TEXT];
-    return c->addr.family ? xstrdup(net_cidr_format(c, text)) : NULL;
-}
-
-static char *format_addr(const struct net_addr *a)
-{
-    char text[NET_ADDR_TEXT];
-    return a->family ? xstrdup(net_addr_format(a, text)) : NULL;
-}
-
 static void remember(struct network_run *run, const char *device, const char *network,
                      const struct bridge_answer *a)
 {
     struct network_interface *i = network_run_add(run, device, network);
     char mac[NET_MAC_TEXT];
-    i->address = format_cidr(&a->address);
-    i->gateway = format_addr(&a->gateway);
-    i->address6 = format_cidr(&a->address6);
-    i->gateway6 = format_addr(&a->gateway6);
+    i->address = network_cidr_text(&a->address);
+    i->gateway = network_addr_text(&a->gateway);
+    i->address6 = network_cidr_text(&a->address6);
+    i->gateway6 = network_addr_text(&a->gateway6);
     i->mac = xstrdup(net_mac_format(a->mac, mac));
     i->extra = json_object();
     json_object_set_new(i->extra, "slot", json_string(a->slot));

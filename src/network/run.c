@@ -16,6 +16,18 @@
 #include "sys/netlink.h"
 #include "sys/netns.h"
 
+char *network_addr_text(const struct net_addr *a)
+{
+    char text[NET_ADDR_TEXT];
+    return a->family ? xstrdup(net_addr_format(a, text)) : NULL;
+}
+
+char *network_cidr_text(const struct net_cidr *c)
+{
+    char text[NET_CIDR_TEXT];
+    return c->addr.family ? xstrdup(net_cidr_format(c, text)) : NULL;
+}
+
 #define F_INTERFACE(member, type) #member, type, offsetof(struct network_interface, member)
 const struct jfield network_interface_fields[] = {
     {F_INTERFACE(name, J_STRING)},

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "conf/conf.h"
+#include "net/addr.h"
 #include "net/ports.h"
 #include "network/network.h"
 
@@ -25,6 +26,10 @@ struct network_interface {
     json_t *extra;
 };
 extern const struct jfield network_interface_fields[];
+
+/* How an address stands there: owned, or NULL for none. */
+char *network_addr_text(const struct net_addr *a);
+char *network_cidr_text(const struct net_cidr *c);
 
 /* state.json's "network". */
 struct network_state {

@@ -79,18 +79,6 @@ static int configure(struct network_run *run, const struct user_lease *l, struct
     return r < 0 ? err_set(e, -r, "configure the interface %s", l->interface) : 0;
 }
 
-static char *cidr_text(const struct net_cidr *c)
-{
-    char text[NET_CIDR_TEXT];
-    return c->addr.family ? xstrdup(net_cidr_format(c, text)) : NULL;
-}
-
-static char *addr_text(const struct net_addr *a)
-{
-    char text[NET_ADDR_TEXT];
-    return a->family ? xstrdup(net_addr_format(a, text)) : NULL;
-}
-
 static void record(struct network_run *run, const char *network, const struct user_lease *l)
 {
     char mac[NET_MAC_TEXT];
@@ -102,12 +90,12 @@ static void record(struct network_run *run, const char *network, const struct us
     } else {
         i = network_run_add(run, l->interface, network);
     }
-    i->address = cidr_text(&l->reply.address[0]);
-    i->address6 = cidr_text(&l->reply.address[1]);
-    i->gateway = addr_text(&l->reply.gateway[0]);
-    i->gateway6 = addr_text(&l->reply.gateway[1]);
+    i->address = network_cidr_text(&l->reply.address[0]);
+    i->address6 = network_cidr_text(&l->reply.address[1]);
+    i->gateway = network_addr_text(&l->reply.gateway[0]);
+    i->gateway6 = network_addr_text(&l->reply.gateway[1]);
     i->mac = xstrdup(net_mac_format(l->reply.mac, mac));
-    scoped_free char *dns = addr_text(&l->reply.dns);
+    scoped_free char *dns = network_addr_text(&l->reply.dns);
     if (dns && !strv_has(run->dns, dns))
         strv_add(&run->dns, dns);
 }
@@ -325,7 +313,7 @@ static void detach(struct network_run *run)
     q->head.type = WIRE_NETWORK_DETACH;
     if (user_tell(run, join->network, p->ctl, q, -1) == 0) {
         const struct wire_subnet *s = q->network.subnet;
-        scoped_free char *dns = addr_text(&s[s[0].gateway.family ? 0 : 1].gateway);
+        scoped_free char *dns = network_addr_text(&s[s[0].gateway.family ? 0 : 1].gateway);
         if (dns && run->dns) /* an internal network's is no gateway of the interface */
             strv_remove(run->dns, dns);
     }

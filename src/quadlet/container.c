@@ -95,11 +95,6 @@ static void add_pull(struct command *c)
     if (!pull || !*pull)
         return;
     command_add(c, "--pull=%s", pull);
-    if (streq(pull, "missing") || streq(pull, "never"))
-        return;
-    quadlet_problem(c->job->file, QUADLET_LATER, job_line(c->job, "Pull"),
-                    "pulling comes with a later version");
-    quadlet_hint(c->job->file, "Pull=never takes the image that is here");
 }
 
 static void add_stop(struct command *c)

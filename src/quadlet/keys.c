@@ -2,7 +2,6 @@
 #include "quadlet/keys.h"
 
 #define STARTUP "HealthStartPeriod= is a time in which failures do not count"
-#define PULLS "images come by rootlet load or import, nothing is pulled yet"
 #define NO_MODULES "settings are in rootlet.conf(5) and ROOTLET_... of [Service] Environment="
 #define SECRETS                                                                                    \
     "Volume=FILE:/run/secrets/NAME:ro mounts one, LoadCredential=NAME:FILE in [Service] hands "    \
@@ -88,8 +87,8 @@ static const struct key container_keys[] = {
     {"ReadOnlyTmpfs", KEY_FLAG, "--read-only-tmpfs"},
     {"ReloadCmd", KEY_CODE, "ExecReload=rootlet exec ..."},
     {"ReloadSignal", KEY_CODE, "ExecReload=rootlet kill --signal=..."},
-    {"Retry", KEY_NOTHING, PULLS},
-    {"RetryDelay", KEY_NOTHING, PULLS},
+    {"Retry", KEY_STRING, "--retry"},
+    {"RetryDelay", KEY_STRING, "--retry-delay"},
     {"Rootfs", KEY_CODE, "--rootfs"},
     {"RunInit", KEY_FLAG, "--init"},
     {"SeccompProfile", KEY_STRING, "--security-opt=seccomp"},
@@ -247,12 +246,11 @@ bool quadlet_key(enum quadlet_kind kind, size_t i, struct quadlet_key_info *ret)
         k++;
     if (!k->name)
         return false;
-    bool later = k->later || kind == QUADLET_BUILD;
     *ret = (struct quadlet_key_info){
         .name = k->name,
         .what = k->option,
         .state = k->how == KEY_REFUSED ? "no"
-                 : later               ? "later"
+                 : k->later            ? "later"
                                        : "yes",
     };
     return true;

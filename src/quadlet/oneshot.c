@@ -14,13 +14,6 @@ static void add_service(struct job *j, const struct command *c, bool remain)
     job_exec(j, "ExecStart", "", c);
 }
 
-static void later(struct job *j, const char *verb, const char *instead)
-{
-    quadlet_problem(j->file, QUADLET_LATER, NULL, "%s: rootlet %s comes with a later version",
-                    j->file->path, verb);
-    quadlet_hint(j->file, "%s", instead);
-}
-
 /* The value of a key, "" without one; owned. */
 static char *value_of(const struct job *j, const char *key)
 {
@@ -150,12 +143,6 @@ void translate_image(struct job *j)
         strv_extend(&c.words, pull.words + 1);
     }
     add_service(j, c.words ? &c : &pull, true);
-    if (always)
-        later(j, "pull", "Policy=missing takes the image that is here");
-    else if (!streq(policy, "never"))
-        quadlet_problem(j->file, QUADLET_NOTE, NULL,
-                        "%s: the image has to be here, pulling comes with a later version",
-                        j->file->path);
 }
 
 static bool is_url(const char *s)
@@ -213,7 +200,6 @@ void translate_build(struct job *j)
     else if (*file != '/' && *file != '%' && !is_url(file))
         command_add(&c, ".");
     add_service(j, &c, false);
-    later(j, "build", "build it with podman, buildah or docker, then rootlet load");
 }
 
 /* Containers that start with the pod: its service wants theirs. */

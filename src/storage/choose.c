@@ -13,18 +13,21 @@
 #include "base/strv.h"
 #include "storage/storage-priv.h"
 
-#define CACHE_MAGIC "rootlet-probe-1"
+#define CACHE_MAGIC "rootlet-probe-3"
 
 /* Those that images can use, best first. */
-static const struct storage_driver *const candidates[] = {&storage_overlay, &storage_copy};
+static const struct storage_driver *const candidates[] = {&storage_overlay, &storage_fuse,
+                                                          &storage_copy};
 #define N_CANDIDATES N_ELEMENTS(candidates)
 
+#define NOT_ASKED (-1)
+
 struct verdict {
-    int score;
+    int score; /* or NOT_ASKED: a better one works */
     char why[256];
 };
 
-/* "overlay 10 the sentence" */
+/* "overlay 10 the sentence"; there is no line for those that were not asked. */
 static void parse_line(const char *line, struct verdict v[static N_CANDIDATES])
 {
     for (size_t i = 0; i < N_CANDIDATES; i++) {
@@ -45,6 +48,12 @@ static bool is_ours(int fd)
            !(st.st_mode & 022);
 }
 
+static void forget(struct verdict v[static N_CANDIDATES])
+{
+    for (size_t i = 0; i < N_CANDIDATES; i++)
+        v[i] = (struct verdict){.score = NOT_ASKED};
+}
+
 static bool cache_read(int run, const char *name, struct verdict v[static N_CANDIDATES])
 {
     scoped_fd int fd = openat(run, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -52,8 +61,9 @@ static bool cache_read(int run, const char *name, struct verdict v[static N_CAND
     if (fd < 0 || !is_ours(fd) || fs_read_fd(fd, 4096, &text, NULL) < 0)
         return false;
     scoped_strv char **lines = strv_split(text, "\n", false);
-    if (strv_len(lines) != N_CANDIDATES + 1 || !streq(lines[0], CACHE_MAGIC))
+    if (strv_len(lines) < 2 || !streq(lines[0], CACHE_MAGIC))
         return false;
+    forget(v);
     for (size_t i = 1; lines[i]; i++)
         parse_line(lines[i], v);
     return true;
@@ -65,24 +75,64 @@ static void cache_write(int run, const char *name, const struct verdict v[static
     struct err e = ERR_INIT;
     str_add(&text, CACHE_MAGIC "\n");
     for (size_t i = 0; i < N_CANDIDATES; i++)
-        str_addf(&text, "%s %d %s\n", candidates[i]->name, v[i].score, v[i].why);
+        if (v[i].score != NOT_ASKED)
+            str_addf(&text, "%s %d %s\n", candidates[i]->name, v[i].score, v[i].why);
     if (fs_write_atomic(run, name, text.s, text.len, 0600, FS_NO_SYNC, &e) < 0)
         log_debug("remember the storage probe: %s", e.msg);
 }
 
-static int probe_all(const char *root, const struct userns_map *map,
-                     struct verdict v[static N_CANDIDATES], struct err *e)
+static int probe_one(const char *root, const struct userns_map *map, size_t i, struct verdict *v,
+                     struct err *e)
 {
-    for (size_t i = 0; i < N_CANDIDATES; i++) {
-        v[i].score = probe_run(root, map, candidates[i]->probe, v[i].why, e);
-        if (v[i].score < 0)
-            return err_add(e, v[i].score, "probe storage in %s", root);
-        for (char *p = v[i].why; *p; p++) {
-            if ((unsigned char)*p < ' ')
-                *p = ' ';
-        }
+    *v = (struct verdict){0};
+    /* Its process has ids that cannot enter the directories of the host's root. */
+    if (candidates[i] == &storage_fuse && geteuid() == 0) {
+        snprintf(v->why, sizeof(v->why), "not for the host's root");
+        return 0;
+    }
+    v->score = probe_run(root, map, candidates[i]->probe, v->why, e);
+    if (v->score < 0)
+        return err_add(e, v->score, "probe storage in %s", root);
+    for (char *p = v->why; *p; p++) {
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
     }
     return 0;
+}
+
+/* A program or its device may have come since, ids or rights been given. */
+static bool may_have_changed(const struct verdict v[static N_CANDIDATES], size_t i,
+                             const char *wanted)
+{
+    if (v[i].score != 0)
+        return false;
+    if (wanted && candidates[i] == &storage_fuse)
+        return true;
+    for (size_t k = 0; k < N_CANDIDATES; k++)
+        if (v[k].score > 0)
+            return false;
+    return true;
+}
+
+/* What is not known yet, best first, up to one that works: a start where the kernel's overlay works
+ * runs no program. 1: something new is known. */
+static int ask(const char *root, const struct userns_map *map, const char *wanted,
+               struct verdict v[static N_CANDIDATES], struct err *e)
+{
+    int news = 0;
+    for (size_t i = 0; i < N_CANDIDATES; i++) {
+        if (wanted && !streq(wanted, candidates[i]->name))
+            continue;
+        if (v[i].score == NOT_ASKED || may_have_changed(v, i, wanted)) {
+            int r = probe_one(root, map, i, &v[i], e);
+            if (r < 0)
+                return r;
+            news = 1;
+        }
+        if (v[i].score > 0)
+            break;
+    }
+    return news;
 }
 
 static int cache_name(const char *root, const struct userns_map *map, char ret[static 128],
@@ -111,10 +161,10 @@ static int pick(const char *wanted, const struct verdict v[static N_CANDIDATES],
     for (size_t i = 0; i < N_CANDIDATES; i++) {
         if (wanted && !streq(wanted, candidates[i]->name))
             continue;
+        if (v[i].score > 0 && best == N_CANDIDATES)
+            best = i;
         if (v[i].score == 0)
             str_addf(&refused, "%s%s: %s", refused.len ? "; " : "", candidates[i]->name, v[i].why);
-        else if (best == N_CANDIDATES || v[i].score > v[best].score)
-            best = i;
     }
     if (best == N_CANDIDATES) {
         int r = err_msg(e, ENOTSUP, "no storage driver works in %s (%s)", root, refused.s);
@@ -122,6 +172,36 @@ static int pick(const char *wanted, const struct verdict v[static N_CANDIDATES],
     }
     *ret = candidates[best];
     *ret_why = refused.len ? xasprintf("%s (%s)", v[best].why, refused.s) : xstrdup(v[best].why);
+    return 0;
+}
+
+static int learn(const char *root, const char *run_root, const char *wanted,
+                 const struct userns_map *map, struct verdict v[static N_CANDIDATES], struct err *e)
+{
+    char name[128];
+    int r = cache_name(root, map, name, e);
+    if (r < 0)
+        return r;
+    scoped_fd int run = fs_open_dir(run_root, true, 0700, e);
+    if (run < 0)
+        return run;
+    if (!cache_read(run, name, v))
+        forget(v);
+    r = ask(root, map, wanted, v, e);
+    if (r > 0)
+        cache_write(run, name, v);
+    return r;
+}
+
+int storage_look(const char *root, const char *run_root, const struct userns_map *map,
+                 struct err *e)
+{
+    struct verdict v[N_CANDIDATES];
+    for (size_t i = 0; i < N_CANDIDATES; i++) {
+        int r = learn(root, run_root, candidates[i]->name, map, v, e);
+        if (r < 0)
+            return r;
+    }
     return 0;
 }
 
@@ -138,19 +218,7 @@ int storage_choose(const char *root, const char *run_root, const char *wanted,
         if (d == &storage_dir)
             return err_msg(e, EINVAL, "storage driver dir is for --rootfs, not for images");
     }
-    char name[128];
-    int r = cache_name(root, map, name, e);
-    if (r < 0)
-        return r;
-    scoped_fd int run = fs_open_dir(run_root, true, 0700, e);
-    if (run < 0)
-        return run;
-    struct verdict v[N_CANDIDATES] = {0};
-    if (!cache_read(run, name, v)) {
-        r = probe_all(root, map, v, e);
-        if (r < 0)
-            return r;
-        cache_write(run, name, v);
-    }
-    return pick(wanted, v, root, ret, ret_why, e);
+    struct verdict v[N_CANDIDATES];
+    int r = learn(root, run_root, wanted, map, v, e);
+    return r < 0 ? r : pick(wanted, v, root, ret, ret_why, e);
 }

@@ -8,13 +8,15 @@
 #include "mounts/tree.h"
 #include "storage/storage-priv.h"
 
-static int apply_layer(const char *layer, int dst, const struct storage_shift *shift, struct err *e)
+static int apply_layer(const char *layer, int dst, const struct storage_shift *shift,
+                       struct storage_progress *p, struct err *e)
 {
     scoped_fd int src = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (src < 0)
         return err_set(e, errno, "layer %s", layer);
     struct tree_copy t = {.src = src, .dst = dst, .whiteouts = true, .objects = -1};
     int r = shift_setup(shift, &t, e);
+    progress_tree(p, &t);
     if (r == 0)
         r = tree_copy(&t, e);
     return r < 0 ? err_add(e, r, "copy layer %s", layer) : 0;
@@ -26,12 +28,13 @@ static int copy_prepare(const struct storage_root *r, const struct storage_shift
     scoped_fd int dst = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dst < 0)
         return err_set(e, errno, "open %s", r->dir);
-    for (size_t i = strv_len(r->layers); i-- > 0;) {
-        int q = apply_layer(r->layers[i], dst, shift, e);
-        if (q < 0)
-            return q;
-    }
-    return 0;
+    struct storage_progress progress;
+    int q = 0;
+    progress_begin(&progress, "copy of the image", r->quiet);
+    for (size_t i = strv_len(r->layers); q == 0 && i-- > 0;)
+        q = apply_layer(r->layers[i], dst, shift, &progress, e);
+    progress_end(&progress);
+    return q;
 }
 
 static int copy_mount(const struct storage_root *r, struct storage_fds *f, struct err *e)

@@ -38,11 +38,27 @@ static bool is_plain(const struct storage_root *r)
            st.st_gid == getegid();
 }
 
-static int create_overlay(const struct storage_create *c, const struct storage_shift *shift,
-                          struct storage_root *r, struct err *e)
+static int make_upper(const struct storage_create *c, struct storage_root *r, struct err *e)
 {
-    if (strv_len(c->layer_dirs) == 0)
-        return err_msg(e, EINVAL, "the image has no layers");
+    r->upper = path_join(c->container_dir, "upper");
+    r->work = path_join(c->container_dir, "work");
+    scoped_free char *merged = path_join(c->container_dir, "merged");
+    int q = make_dir(r->upper, 0755, e);
+    if (q == 0)
+        q = make_dir(r->work, 0700, e);
+    return q < 0 ? q : make_dir(merged, 0700, e); /* where tools may mount it */
+}
+
+static int create_fuse(const struct storage_create *c, struct storage_root *r, struct err *e)
+{
+    r->layers = strv_dup(c->layer_dirs);
+    storage_note_map(c->store_map, r);
+    return make_upper(c, r, e);
+}
+
+static int create_overlay(const struct storage_create *c, const struct storage_shift *shift,
+                          bool metadata, struct storage_root *r, struct err *e)
+{
     if (strv_len(c->layer_dirs) > OVERLAY_MAX_LOWERS) {
         int q = err_msg(e, E2BIG, "the image has %zu layers, overlay takes at most %d",
                         strv_len(c->layer_dirs), OVERLAY_MAX_LOWERS);
@@ -50,20 +66,10 @@ static int create_overlay(const struct storage_create *c, const struct storage_s
     }
     int q = 0;
     if (shift)
-        q = shift_layers(c, shift, &r->layers, &r->data_layers, e);
+        q = shift_layers(c, shift, metadata, &r->layers, &r->data_layers, e);
     else
         r->layers = strv_dup(c->layer_dirs);
-    if (q < 0)
-        return q;
-    r->upper = path_join(c->container_dir, "upper");
-    r->work = path_join(c->container_dir, "work");
-    scoped_free char *merged = path_join(c->container_dir, "merged");
-    q = make_dir(r->upper, 0755, e);
-    if (q == 0)
-        q = make_dir(r->work, 0700, e);
-    if (q == 0)
-        q = make_dir(merged, 0700, e); /* where tools may mount it */
-    return q;
+    return q < 0 ? q : make_upper(c, r, e);
 }
 
 static int create_copy(const struct storage_create *c, struct storage_root *r, struct err *e)
@@ -73,22 +79,42 @@ static int create_copy(const struct storage_create *c, struct storage_root *r, s
     return make_dir(r->dir, 0755, e);
 }
 
+/* By c->driver, or for a shift by the one that needs no copy. */
+static int create_parts(const struct storage_create *c, const struct storage_shift *shift,
+                        const struct storage_driver **driver, struct storage_root *r, struct err *e)
+{
+    enum shift_how how = SHIFT_METADATA;
+    if (strv_len(c->layer_dirs) == 0)
+        return err_msg(e, EINVAL, "the image has no layers");
+    int q = shift && *driver == &storage_overlay ? shift_choose(c, shift, &how, e) : 0;
+    if (q < 0)
+        return q;
+    if (how == SHIFT_FUSE)
+        *driver = &storage_fuse;
+    r->driver = xstrdup((*driver)->name);
+    if (*driver == &storage_overlay)
+        return create_overlay(c, shift, how == SHIFT_METADATA, r, e);
+    if (*driver == &storage_fuse)
+        return create_fuse(c, r, e);
+    if (*driver == &storage_copy)
+        return create_copy(c, r, e);
+    return err_msg(e, EINVAL, "storage driver %s does not stack layers", (*driver)->name);
+}
+
 int storage_create(const struct storage_create *c, struct storage_root *ret, struct err *e)
 {
     struct storage_shift ids = {.from = c->store_map, .to = c->map, .direct = geteuid() == 0};
     const struct storage_shift *shift = shift_needed(c->store_map, c->map) ? &ids : NULL;
+    const struct storage_driver *driver = c->driver;
     scoped_storage_root struct storage_root r = {
-        .driver = xstrdup(c->driver->name),
         .is_volatile = c->is_volatile,
         .readonly = c->readonly,
+        .quiet = c->quiet,
     };
-    int q = c->driver == &storage_overlay ? create_overlay(c, shift, &r, e)
-            : c->driver == &storage_copy
-                ? create_copy(c, &r, e)
-                : err_msg(e, EINVAL, "storage driver %s does not stack layers", c->driver->name);
+    int q = create_parts(c, shift, &driver, &r, e);
     if (q == 0) {
-        struct prepare_job job = {c->driver, &r, shift};
-        q = is_plain(&r) ? c->driver->prepare(&r, shift, e)
+        struct prepare_job job = {driver, &r, shift};
+        q = is_plain(&r) ? driver->prepare(&r, shift, e)
                          : run_as_owner(c->store_map, prepare_child, &job, e);
     }
     if (q < 0) {

@@ -64,7 +64,10 @@ int diff_stat(int dir, const char *name, struct diff_inode *ret)
 bool diff_is_opaque(int dir)
 {
     char value[4];
-    return fgetxattr(dir, "user.overlay.opaque", value, sizeof(value)) == 1 && value[0] == 'y';
+    return (fgetxattr(dir, "user.overlay.opaque", value, sizeof(value)) == 1 && value[0] == 'y') ||
+           /* fuse-overlayfs' own mark */
+           (fgetxattr(dir, "user.fuseoverlayfs.opaque", value, sizeof(value)) == 1 &&
+            value[0] == 'y');
 }
 
 int diff_open_dir(int root, const char *path)

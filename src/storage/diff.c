@@ -35,7 +35,8 @@ struct frame {
 struct walk {
     const struct storage_diff *d;
     int tree;
-    bool copy; /* no overlay: a flat copy of all layers */
+    bool copy;   /* no overlay: a flat copy of all layers */
+    bool served; /* by fuse-overlayfs */
     const struct storage_shift *shift;
     struct frame *v;
     size_t n, alloc;
@@ -209,8 +210,16 @@ static int file(struct walk *w, struct frame *f, const struct diff_entry *x, str
     return !f->whole || differs(w, f, x) ? tell(w, STORAGE_CHANGED, e) : 0;
 }
 
+/* Besides the attribute, fuse-overlayfs marks opaque directories with two files. */
+static bool is_mark(const struct walk *w, const char *name)
+{
+    return w->served && (streq(name, ".wh..wh..opq") || streq(name, ".wh..opq"));
+}
+
 static int entry(struct walk *w, struct frame *f, const struct diff_entry *x, struct err *e)
 {
+    if (is_mark(w, x->name))
+        return 0;
     cut_path(w, f->path_len);
     str_addc(&w->path, '/');
     str_add(&w->path, x->name);
@@ -306,7 +315,8 @@ int storage_diff(const struct storage_root *r, const struct userns_map *containe
     scoped_fd int tree = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int q = tree < 0 ? err_set(e, errno, "open %s", path) : open_layers(r, &fds, e);
     struct job job = {
-        .walk = {.d = d, .tree = tree, .copy = copy, .path = STR_INIT},
+        .walk =
+            {.d = d, .tree = tree, .copy = copy, .served = storage_is_served(r), .path = STR_INIT},
         .lower = {.fds = fds, .n = strv_len(r->layers)},
     };
     if (copy && shift_needed(store_map, container_map))

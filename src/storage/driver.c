@@ -13,6 +13,7 @@
 
 static const struct storage_driver *const drivers[] = {
     &storage_overlay,
+    &storage_fuse,
     &storage_copy,
     &storage_dir,
 };
@@ -29,6 +30,8 @@ const struct jfield storage_root_fields[] = {
     ROOT_FIELD("upper", upper, J_STRING),
     ROOT_FIELD("work", work, J_STRING),
     ROOT_FIELD("dir", dir, J_STRING),
+    ROOT_FIELD("uidMap", uid_map, J_STRV),
+    ROOT_FIELD("gidMap", gid_map, J_STRV),
     ROOT_FIELD("volatile", is_volatile, J_BOOL),
     ROOT_FIELD("readonly", readonly, J_BOOL),
     ROOT_FIELD("", extra, J_EXTRA),
@@ -118,7 +121,11 @@ static int open_tree_of(const struct storage_root *r, struct storage_fds *f, str
 int storage_open(const struct storage_root *r, struct storage_fds *ret, struct err *e)
 {
     scoped_storage_fds struct storage_fds f = STORAGE_FDS_INIT;
-    int q = streq(r->driver, "overlay") ? open_overlay(r, &f, e) : open_tree_of(r, &f, e);
+    int q = 0;
+    if (streq(r->driver, "overlay"))
+        q = open_overlay(r, &f, e);
+    else if (!storage_is_served(r)) /* whose process opens them */
+        q = open_tree_of(r, &f, e);
     if (q < 0)
         return err_add(e, q, "mount the root file system");
     *ret = f;

@@ -1,11 +1,11 @@
 noinst_LIBRARIES += src/storage/libstorage.a
 src_storage_libstorage_a_SOURCES = \
 	src/storage/storage.h src/storage/storage-priv.h \
-	src/storage/choose.c src/storage/copy.c src/storage/create.c src/storage/dir.c \
+	src/storage/choose.c src/storage/confine.c src/storage/copy.c src/storage/create.c src/storage/dir.c \
 	src/storage/diff.h src/storage/diff-priv.h \
-	src/storage/diff.c src/storage/diff-lower.c src/storage/driver.c src/storage/ids.c src/storage/overlay.c src/storage/probe.c \
+	src/storage/diff.c src/storage/diff-lower.c src/storage/driver.c src/storage/fuse.c src/storage/ids.c src/storage/overlay.c src/storage/probe.c \
 	src/storage/remove.c src/storage/shift.c src/storage/volume.c
-src_storage_libstorage_a_SOURCES += src/storage/measure.c src/storage/remover.c
+src_storage_libstorage_a_SOURCES += src/storage/measure.c src/storage/progress.c src/storage/remover.c src/storage/server.c
 if ENABLE_TESTS
 check_PROGRAMS += tests/unit/test-storage
 TESTS += tests/unit/test-storage

@@ -89,25 +89,55 @@ static bool has_d_type(void)
     return false;
 }
 
-int probe_overlay(bool single, char why[static WHY_SIZE])
+static int try_mount(struct storage_root *r, bool single, char why[static WHY_SIZE])
 {
     char layers[2][8] = {"top", "low"}, upper[] = "upper", work[] = "work";
     char *dirs[] = {layers[0], layers[1], NULL};
+    r->layers = dirs;
+    r->upper = upper;
+    r->work = work;
+    struct err e = ERR_INIT;
+    scoped_fd int root = storage_mount(r, &e);
+    r->layers = NULL;
+    r->upper = r->work = NULL;
+    if (root < 0)
+        return snprintf(why, WHY_SIZE, "%.200s", e.msg), 0;
+    return try_overlay(root, single, why);
+}
+
+int probe_overlay(bool single, char why[static WHY_SIZE])
+{
     if (make_layers(why) < 0)
         return 0;
     if (!has_d_type())
         return snprintf(why, WHY_SIZE, "directories here give no file types (XFS with ftype=0?)"),
                0;
-    struct storage_root r = {
-        .driver = (char *)"overlay", .layers = dirs, .upper = upper, .work = work};
-    struct err e = ERR_INIT;
-    scoped_fd int root = storage_mount(&r, &e);
-    if (root < 0)
-        return snprintf(why, WHY_SIZE, "%.200s", e.msg), 0;
-    int score = try_overlay(root, single, why);
+    struct storage_root r = {.driver = (char *)"overlay"};
+    int score = try_mount(&r, single, why);
     if (score > 0)
         snprintf(why, WHY_SIZE, "kernel overlay with user.overlay.* attributes");
     return score;
+}
+
+int probe_fuse(bool single, char why[static WHY_SIZE])
+{
+    struct err e = ERR_INIT;
+    scoped_storage_server struct storage_server server = STORAGE_SERVER_INIT;
+    char layers[2][8] = {"top", "low"}, upper[] = "upper", work[] = "work";
+    char *dirs[] = {layers[0], layers[1], NULL};
+    struct storage_root r = {.driver = (char *)"fuse-overlayfs",
+                             .layers = dirs,
+                             .upper = upper,
+                             .work = work,
+                             .server = &server};
+    if (make_layers(why) < 0)
+        return 0;
+    if (storage_serve(&r, true, &server, &e) < 0)
+        return snprintf(why, WHY_SIZE, "%.200s", e.msg), 0;
+    int score = try_mount(&r, single, why);
+    if (score > 0)
+        snprintf(why, WHY_SIZE, "the program fuse-overlayfs");
+    return score > 0 ? 5 : 0;
 }
 
 int probe_copy(bool single, char why[static WHY_SIZE])

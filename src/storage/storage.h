@@ -2,7 +2,8 @@
  *
  * Plan data (struct storage_root) is made by the caller, kept in the container's record, and
  * mounted inside the container's namespaces by its mapped root. Drivers: overlay (kernel,
- * userxattr), copy (a private copy of the flattened layers), dir (a plain directory). */
+ * userxattr), fuse-overlayfs (a program), copy (a private copy of the flattened layers), dir (a
+ * plain directory). */
 #pragma once
 
 #include <jansson.h>
@@ -14,8 +15,10 @@
 #include "base/jfield.h"
 #include "userns/userns.h"
 
+struct storage_server; /* below */
+
 struct storage_root {
-    char *driver;       /* "overlay", "copy", "dir" */
+    char *driver;       /* "overlay", "fuse-overlayfs", "copy", "dir" */
     char **layers;      /* absolute host paths of layer trees, topmost first */
     char **data_layers; /* data-only lower layers of shifted trees (overlay), may be NULL */
     char *upper, *work; /* absolute; NULL: mounted read-only without an upper */
@@ -23,7 +26,13 @@ struct storage_root {
     bool is_volatile;   /* overlay "volatile": contents may be lost in a crash (--rm) */
     bool readonly;      /* what was asked for. storage_mount gives a writable root nevertheless, so
                            that mount points can be made; mounts_enter closes it at the end */
+    /* fuse-overlayfs: "INSIDE OUTSIDE COUNT", the map that all its files are stored with, the
+     * upper's too, whatever the container's own map is. */
+    char **uid_map, **gid_map;
     json_t *extra;
+
+    bool quiet;                          /* of its making */
+    const struct storage_server *server; /* of one run, borrowed: see storage_serve */
 };
 extern const struct jfield storage_root_fields[];
 void storage_root_release(struct storage_root *r);
@@ -69,17 +78,26 @@ const struct storage_driver *storage_driver_get(const char *name, struct err *e)
 int storage_choose(const char *root, const char *run_root, const char *wanted,
                    const struct userns_map *map, const struct storage_driver **ret, char **ret_why,
                    struct err *e);
+/* Asks all drivers, for `rootlet info` and `doctor`: a start asks no further than to the first that
+ * works. What it finds is in the sentence of storage_choose. */
+int storage_look(const char *root, const char *run_root, const struct userns_map *map,
+                 struct err *e);
 
 /* Fills *ret and makes the directories for a new container: dir is containers/ID (absolute).
  * layer_dirs: topmost first. When map differs from the store's default map, shifted trees are made
  * (metadata tree with data-only lower where the kernel can, else a copy), outside any lock, and
- * kept beside the layers (layers/HEX/map-HASH and objs, or copy-HASH) for the next container. */
+ * kept beside the layers (layers/HEX/map-HASH/tree and objs, or copy-HASH/tree) for the next
+ * container. fuse-overlayfs needs none, and is taken in place of a copy where it works. */
 struct storage_create {
     const struct storage_driver *driver;
     const char *container_dir, *store_root;
     char *const *layer_dirs;
     const struct userns_map *map, *store_map;
+    const char *run_root;
+    const char
+        *shift; /* for another map: "metadata", "fuse", "copy"; NULL, "" or "auto": the best */
     bool is_volatile, readonly;
+    bool quiet; /* no progress of a long copy on stderr */
 };
 int storage_create(const struct storage_create *c, struct storage_root *ret, struct err *e);
 
@@ -93,6 +111,27 @@ int storage_mount(const struct storage_root *r, struct err *e);
  * storage_mount_opened as the mapped root. Works for every map; storage_mount is short for both. */
 int storage_open(const struct storage_root *r, struct storage_fds *ret, struct err *e);
 int storage_mount_opened(const struct storage_root *r, struct storage_fds *f, struct err *e);
+
+/* A driver whose file system is a program: its process. To be started by who stays outside the
+ * container's namespaces, before them; storage_mount finds it in r->server. Nothing is done for
+ * other drivers. here: this user namespace has the store's map already. */
+struct storage_server {
+    pid_t pid; /* 0: none */
+    int pidfd, sock;
+};
+#define STORAGE_SERVER_INIT                                                                        \
+    {                                                                                              \
+        .pidfd = -1, .sock = -1                                                                    \
+    }
+int storage_serve(const struct storage_root *r, bool here, struct storage_server *ret,
+                  struct err *e);
+/* The root file system is mounted (or will not be). */
+void storage_server_mounted(struct storage_server *s);
+/* It was unmounted: waits for the process, which ends by that. */
+void storage_server_end(struct storage_server *s);
+#define scoped_storage_server SCOPED(storage_server_end)
+/* Has r such a process? Its files have the store's ids then. */
+bool storage_is_served(const struct storage_root *r);
 
 /* Fills a new volume (an empty directory) with what the image holds at path: mounts_copy_up in
  * namespaces of its own, below a read-only mount of r's layers. The directory becomes the

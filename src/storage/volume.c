@@ -60,6 +60,10 @@ int storage_fill_volume(const struct storage_root *r, const struct userns_map *m
     /* Read-only, so that the upper is not used before the container uses it. */
     f.root.upper = f.root.work = NULL;
     f.root.is_volatile = false;
+    scoped_storage_server struct storage_server server = STORAGE_SERVER_INIT;
+    f.root.server = &server;
     int q = give_to_root(&f, map, store_map, e);
+    if (q == 0)
+        q = storage_serve(&f.root, false, &server, e);
     return q < 0 ? q : userns_run_early(map, CLONE_NEWNS, fill_open, fill_copy, &f, e);
 }

@@ -358,7 +358,8 @@ void events_reap(struct sup *s)
     pid_t check = health_pid(s);
     siginfo_t si = {0};
     while (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && si.si_pid > 0) {
-        if (si.si_pid == init || si.si_pid == check || net_owns(s, si.si_pid))
+        if (si.si_pid == init || si.si_pid == check || si.si_pid == s->server.pid ||
+            net_owns(s, si.si_pid))
             return; /* its own watch is next; the rest comes with the next SIGCHLD or goes with us
                      */
         waitpid(si.si_pid, NULL, __WALL);

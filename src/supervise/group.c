@@ -1,5 +1,6 @@
 /* group - the control groups of a supervisor and its container. */
 #include "supervise/supervise.h"
+#include "supervise/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,6 +112,7 @@ int group_container(void *sup, struct cgroup **ret, struct err *e)
     free(s->state.cgroup_path);
     s->state.cgroup_path = xstrdup(cgroup_path(s->cgroup));
     net_enter_group(s);
+    server_enter_group(s);
     return 0;
 }
 

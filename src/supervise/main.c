@@ -194,6 +194,7 @@ int main(int argc, char **argv)
         .sig_fd = -1,
         .owner_fd = OWNER_FD,
         .oom_fd = -1,
+        .server = STORAGE_SERVER_INIT,
         .stdin_fd = -1,
         .pod_fd = -1,
         .stream_fd = {-1, -1},

@@ -2,7 +2,7 @@ pkglibexec_PROGRAMS += rootlet-supervise
 rootlet_supervise_SOURCES = src/supervise/supervise.h src/supervise/main.c src/supervise/start.c src/supervise/start.h src/supervise/table.c src/supervise/table.h src/supervise/adopt.c \
 	src/supervise/events.c src/supervise/peers.c src/supervise/stdio.c src/supervise/state.c \
 	src/supervise/finish.c src/supervise/group.c src/supervise/group.h src/supervise/join.c src/supervise/join.h src/supervise/shm.c \
-	src/supervise/journal.c src/supervise/net.c \
+	src/supervise/journal.c src/supervise/net.c src/supervise/served.c \
 	src/supervise/restart.c src/supervise/unit.c src/supervise/unit.h src/supervise/notify.c \
 	src/supervise/notify.h src/supervise/notify-filter.c src/supervise/credentials.c
 rootlet_supervise_SOURCES += src/supervise/watch.h src/supervise/oom.c src/supervise/pressure.c

@@ -150,7 +150,8 @@ static int load_seccomp(struct sup *s, struct prep *p, struct err *e)
 
 static int create_init(struct sup *s, struct prep *p, struct err *e)
 {
-    const struct ctr_record *rec = &p->ctr.rec;
+    struct ctr_record *rec = &p->ctr.rec;
+    rec->storage.server = &s->server;
     struct engine_params params = {
         .spec = &s->spec,
         .id = s->id,
@@ -178,7 +179,12 @@ static int create_init(struct sup *s, struct prep *p, struct err *e)
         .await_data = s,
         .trace_stages = s->trace_stages,
     };
-    return engine_create(&params, &s->engine, e);
+    int r = storage_serve(&rec->storage, false, &s->server, e);
+    server_enter_group(s);
+    if (r == 0)
+        r = engine_create(&params, &s->engine, e);
+    storage_server_mounted(&s->server);
+    return r;
 }
 
 void start_keep_network(struct sup *s, struct prep *p)
@@ -235,6 +241,8 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r == 0)
         r = net_watch(s, e);
     if (r == 0)
+        r = server_watch(s, e);
+    if (r == 0)
         r = stdio_watch(s, e);
     return r == 0 ? events_init(s, e) : r;
 }
@@ -273,6 +281,7 @@ void sup_run_end(struct sup *s)
     }
     engine_free(s->engine);
     s->engine = NULL;
+    server_end(s);
     net_end(s);
     if (s->adopted)
         sup_adopted_end(s);

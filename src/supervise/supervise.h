@@ -109,6 +109,7 @@ struct sup {
     struct network_plan network;
     struct network_session *net;      /* NULL: the plan needs nobody who looks after it */
     struct network_session *net_past; /* of the run before: stopped */
+    struct storage_server server;     /* of its root file system */
     struct engine *engine;
     struct group_args groups;
     struct cgroup_session *session; /* of all runs; NULL: no control groups */

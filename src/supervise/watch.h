@@ -20,3 +20,8 @@ void oom_end(struct sup *s);
 /* Takes what the record asks for (NULL: nothing) and sets the triggers on the group. */
 int pressure_prepare(struct sup *s, char *const *rules, struct err *e);
 void pressure_end(struct sup *s);
+
+/* served.c: the program behind the root file system. */
+void server_enter_group(struct sup *s);
+int server_watch(struct sup *s, struct err *e);
+void server_end(struct sup *s);

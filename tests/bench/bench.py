@@ -14,16 +14,20 @@ import subprocess
 import sys
 
 import bridge
+import builds
 import files
 import images
+import listing
+import maps
 import ports
+import pull
 import slirp
 import tools
 from host import Host
 from measure import Command, add, ratios
 
-SECTIONS = ("start", "again", "network", "scope", "exec", "oci", "memory", "unpack", "files",
-            "concurrency", "lists", "ports", "slirp", "bridge")
+SECTIONS = ("start", "again", "network", "scope", "exec", "oci", "memory", "unpack", "pull", "files",
+            "maps", "build", "concurrency", "lists", "images", "ports", "slirp", "bridge")
 PAYLOADS = ("sleep", "busybox")
 
 
@@ -356,8 +360,20 @@ class Bench:
         found = self.compare("unpack", samples, "rootlet load", [total.name, "podman load"])
         self.verdict_of("load / tar xzf + two sha256sum", found[total.name], "cpu", 1.0)
 
+    def images(self):
+        listing.measure(self)
+
+    def pull(self):
+        pull.measure(self)
+
     def files(self):
         files.measure(self)
+
+    def maps(self):
+        maps.measure(self)
+
+    def build(self):
+        builds.measure(self)
 
     def slirp(self):
         slirp.measure(self)
@@ -472,15 +488,22 @@ def main():
                    help="only these: " + ", ".join(SECTIONS))
     p.add_argument("--rounds", type=int, default=30, help="rounds of start and exec (30)")
     p.add_argument("--unpack-rounds", type=int, default=3, help="rounds of unpack (3)")
+    p.add_argument("--images", type=int, default=1000, metavar="N", help="images of the section images")
     p.add_argument("--lists", type=numbers, default=[1, 100, 1000], metavar="N,...",
                    help="numbers of containers to list (1,100,1000)")
     p.add_argument("--containers", type=int, default=30, help="containers of memory (30)")
     p.add_argument("--port-rounds", type=int, default=5, help="rounds of ports (5)")
     p.add_argument("--bridge-rounds", type=int, default=7, help="rounds of bridge (7)")
+    p.add_argument("--build-rounds", type=int, default=5, help="rounds of build (5)")
     p.add_argument("--starts", type=int, default=50, help="starts of concurrency (50)")
     p.add_argument("--width", type=int, default=20, help="at a time (20)")
+    p.add_argument("--pull-rounds", type=int, default=3, help="rounds of pull (3)")
+    p.add_argument("--pull-files", type=int, default=20000, help="files of its image (20000)")
+    p.add_argument("--pull-mb", type=int, default=578, help="their size (578)")
     p.add_argument("--layer-mb", type=int, default=300, help="size of the layer, unpacked (300)")
     p.add_argument("--files", type=int, default=20000, help="small files of the section files (20000)")
+    p.add_argument("--maps-files", type=int, default=20000, help="files of the section maps (20000)")
+    p.add_argument("--maps-mb", type=int, default=551, help="and MiB in all (551)")
     p.add_argument("--files-mb", type=int, default=50, help="and the size of a large one (50)")
     p.add_argument("--files-rounds", type=int, default=3, help="rounds of it (3)")
     p.add_argument("--slirp-rounds", type=int, default=5, help="rounds of the network (5)")

@@ -21,8 +21,8 @@ CLONE_NEWNS = 0x00020000
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18
 MNT_DETACH = 2
 USER = "rlbench"
-PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init", "rootlet-oci",
-            "rootlet-scope", "rootlet-leash")
+PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-registry", "rootlet-build", "rootlet-seccomp",
+            "rootlet-init", "rootlet-oci", "rootlet-scope", "rootlet-leash")
 NETWORK_PROGRAMS = ("rootlet-slirp", "rootlet-ports", "rootlet-network")
 CONTAINERS_CONF = """[containers]
 cgroups = "disabled"

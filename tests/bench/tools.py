@@ -39,6 +39,9 @@ class Rootlet:
     def load(self, archive):
         return ["rootlet", "load", "-q", "-i", str(archive)]
 
+    def pull(self, name):
+        return ["rootlet", "pull", "-q", "--tls-verify=false", name]
+
     def remove_images(self):
         return ["rootlet", "rmi", "-a", "-f"]
 

@@ -15,7 +15,6 @@ def test_refused_by_name(rootlet):
     box = rootlet.image()
     rootlet.fails("run", "-p", "8080:80", box, "true", match="--publish")
     rootlet.fails("create", "--port", "8080:80", box, "true", match="--publish")
-    rootlet.fails("run", "--pull", "always", box, "true", match="--pull always")
     rootlet.fails("run", "--memory", "64m", box, "true", match="--memory")
     assert rootlet.ok("ps", "-aq").out == ""
 

@@ -286,3 +286,12 @@ def test_options_of_odd_bytes(rootlet, changed):
     rootlet.fails("commit", "-c", "LABEL a=" + odd, "c", match="not valid UTF-8")
     rootlet.fails("commit", "-m", odd, "c", match="not valid UTF-8")
     rootlet.fails("export", "-o", odd, "c", match="not valid UTF-8")
+
+
+def test_a_layer_that_comes_twice(rootlet):
+    """Two commits of nothing are the same empty layer: the image of both runs."""
+    rootlet.ok("create", "--name", "one", rootlet.image(), "true")
+    rootlet.ok("commit", "-q", "one", "first")
+    rootlet.ok("create", "--name", "two", "first", "true")
+    rootlet.ok("commit", "-q", "two", "second")
+    assert rootlet.ok("run", "--rm", "second", "cat", "/etc/motd").text == "from the image"

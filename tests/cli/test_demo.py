@@ -15,6 +15,7 @@ def check(out):
     assert "overlay" in out or "/  " in out
     assert "/proc                proc" in out
     assert all(len(line) < 100 for line in out.splitlines() if not line.startswith("rootlet: ")), out
+    assert "\na layer on top says hello\n" in out and re.search(r"^localhost/greeter +latest ", out, re.M), out
     assert re.search(r"^ +1 root +tour$", out, re.M) and "nap: signal SIGKILL ended it" in out
     assert "is pid 1 and root inside; outside it is pid " in out
     assert out.rstrip().endswith("== done; nothing is left of it")

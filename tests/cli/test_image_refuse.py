@@ -105,12 +105,14 @@ def diffid_alg(lay):
 
 
 def diffid_traversal(lay):
+    """CVE-2014-9358: an id that is a path."""
     _, layer = plain(lay)
     config = lay.config([], rootfs={"type": "layers", "diff_ids": ["sha256:../../../x"]})
     lay.add(lay.manifest(config, [layer]), "x:1")
 
 
 def confusion(lay):
+    """CVE-2021-41190."""
     config, layer = plain(lay)
     lay.add(lay.manifest(config, [layer], manifests=[]), "x:1")
 

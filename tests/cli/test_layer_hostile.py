@@ -268,12 +268,14 @@ def test_pax_path_not_utf8(layers):
     symlink(".", "/etc"), member(".", b"x"), hardlink("./", "a"), symlink("./", "../canary"),
 ], ids=["symlink", "file", "hardlink", "symlink-up"])
 def test_root_is_no_directory(layers, kind):
+    """CVE-2021-29136: an entry that is the root itself."""
     layers.refuse(member("a", b"x") + kind + END, 'entry "')
 
 
 # --- links -----------------------------------------------------------------------------------
 
 def test_symlink_to_directory_outside(layers):
+    """CVE-2014-9357: a link of the layer is a way inside it."""
     data = symlink("l", str(layers.canary)) + member("l/file", b"evil") + member("l/dir/x", b"e") + END
     _, diff = layers.accept(data)
     inside = diff / str(layers.canary).lstrip("/")
@@ -303,7 +305,7 @@ def test_symlink_cost(layers):
 
 
 def test_symlink_replaced_between_entries(layers):
-    """A parent that was looked up must not be used once its link is another one."""
+    """CVE-2025-47290: a parent that was looked up must not be used once its link is another one."""
     data = (directory("a") + symlink("a/l", ".") + member("a/l/x", b"1") + directory("a/l/l")
             + member("a/l/y", b"2") + END)
     _, diff = layers.accept(data)
@@ -311,7 +313,7 @@ def test_symlink_replaced_between_entries(layers):
 
 
 def test_written_through_file_symlink(layers):
-    """The last part of a name is never followed."""
+    """The last part of a name is never followed (CVE-2021-32760: nor is it for its mode)."""
     data = symlink("l", str(layers.canary / "file")) + member("l", b"evil") + END
     _, diff = layers.accept(data)
     assert not (diff / "l").is_symlink() and (diff / "l").read_bytes() == b"evil"
@@ -395,6 +397,24 @@ def test_replaced_tree_comes_back(layers):
     _, diff = layers.accept(data)
     assert [p.name for p in (diff / "d").iterdir()] == ["x"]
     assert (diff / "d/x").read_bytes() == b"third"
+
+
+def test_what_a_replaced_directory_was_reaches_nothing_else(layers):
+    """Modes and times of directories are set at the end, when a link may be where one of them was:
+    it is not followed, and what it points to is neither made nor changed."""
+    data = (directory("there") + directory("there/e", mode=0o750, mtime=5) + directory("d") + directory("d/e", mode=0o1777)
+            + directory("c/e", mode=0o1777) + symlink("d", "there") + symlink("c", "missing") + END)
+    _, diff = layers.accept(data)
+    assert sorted(p.name for p in diff.iterdir()) == ["c", "d", "there"]
+    st = (diff / "there/e").stat()
+    assert stat.S_IMODE(st.st_mode) == 0o750 and st.st_mtime == 5
+
+
+def test_replaced_directory_leaves_no_mode(layers):
+    data = (directory("d", mode=0o1777) + directory("d/e", mode=0o1770) + member("d", b"a file") + directory("d", mode=0o755)
+            + member("d/e/f", b"") + END)
+    _, diff = layers.accept(data)
+    assert [stat.S_IMODE((diff / n).stat().st_mode) for n in ("d", "d/e")] == [0o755, 0o755]
 
 
 def test_file_is_no_directory(layers):
@@ -668,9 +688,15 @@ def test_damaged_checksum(layers):
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xfd7zXZ\0" + bytes(600), b"BZh9" + bytes(600),
-                                  bytes(range(256)) * 8, b"PK\3\4" + bytes(600)],
-                         ids=["empty", "text", "xz", "bzip2", "bytes", "zip"])
+                                  bytes(range(256)) * 8, b"PK\3\4" + bytes(600), b"Rar!\x1a\x07\0" + bytes(600),
+                                  b"Rar!\x1a\x07\1\0" + bytes(600), b"7z\xbc\xaf\x27\x1c" + bytes(600),
+                                  b"070701" + b"0" * 600, b"#mtree\n./a type=file\n", b"!<arch>\n" + bytes(600),
+                                  b"MSCF" + bytes(600), b"WARC/1.0\r\n" + bytes(600), b"\1" * 32768 + b"\1CD001\1" + bytes(4096)],
+                         ids=["empty", "text", "xz", "bzip2", "bytes", "zip", "rar", "rar5", "7zip", "cpio", "mtree", "ar", "cab",
+                              "warc", "iso"])
 def test_not_a_tar(layers, data):
+    """CVE-2021-20291, and those of libarchive's other readers, which are not asked: CVE-2016-1541, CVE-2024-26256,
+    CVE-2025-1632, CVE-2025-25724, CVE-2025-5914, CVE-2025-5915, CVE-2025-5916, CVE-2025-5917, CVE-2025-5918."""
     layers.refuse(data)
 
 

@@ -178,31 +178,31 @@ def test_removal_while_in_use(rootlet):
 
 
 def test_connect_a_stopped_container(rootlet):
-    """It counts from the next start; the record says so at once."""
+    """It counts from the next start; the record says so at once. No name here is the beginning of an id."""
     make(rootlet, "--subnet", "10.76.0.0/24", "a")
     make(rootlet, "--subnet", "10.77.0.0/24", "b")
-    rootlet.ok("create", "--name", "c", "--network", "a", rootlet.image(), "true")
+    rootlet.ok("create", "--name", "web", "--network", "a", rootlet.image(), "true")
     rootlet.ok("create", "--name", "alone", rootlet.image(), "true")
-    rootlet.ok("network", "connect", "--alias", "x,y", "--ip", "10.77.0.9", "--mac-address", "02:00:00:00:00:09", "b", "c")
-    (c,) = rootlet.ok("inspect", "c").json()
+    rootlet.ok("network", "connect", "--alias", "x,y", "--ip", "10.77.0.9", "--mac-address", "02:00:00:00:00:09", "b", "web")
+    (c,) = rootlet.ok("inspect", "web").json()
     assert list(c["NetworkSettings"]["Networks"]) == ["a", "b"]
     b = c["NetworkSettings"]["Networks"]["b"]
     assert b["Aliases"] == ["x", "y"] and b["IPAMConfig"] == {"IPv4Address": "10.77.0.9"}
     assert b["NetworkID"] == inspect(rootlet, "b")["id"]
-    rootlet.fails("network", "connect", "b", "c", match="connected to network b already")
-    rootlet.fails("network", "rm", "b", rc=2, match="is used by c")
-    rootlet.fails("network", "connect", "--link", "x", "b", "c", match="find each other by name")
-    rootlet.ok("network", "disconnect", "b", "c")
+    rootlet.fails("network", "connect", "b", "web", match="connected to network b already")
+    rootlet.fails("network", "rm", "b", rc=2, match="is used by web")
+    rootlet.fails("network", "connect", "--link", "x", "b", "web", match="find each other by name")
+    rootlet.ok("network", "disconnect", "b", "web")
     for words, match in ((("--ip", "10.78.0.1"), "no address of network b\nhint: its subnet is 10.77.0.0/24"),
                          (("--ip", "10.77.0.1"), "is the gateway"), (("--ip", "x"), "not an address"),
                          (("--alias", "a b"), "not a name of a host"), (("--mac-address", "01:00:00:00:00:00"), "network card"),
                          (("--interface-name", "a/b"), "not a name of an interface")):
-        rootlet.fails("network", "connect", *words, "b", "c", match=match)
-    rootlet.fails("network", "disconnect", "b", "c", match="is not connected to network b")
+        rootlet.fails("network", "connect", *words, "b", "web", match=match)
+    rootlet.fails("network", "disconnect", "b", "web", match="is not connected to network b")
     rootlet.fails("network", "connect", "a", "alone", match="has network mode none\nhint: .*--network NAME")
-    rootlet.fails("network", "connect", "nosuch", "c", match="no such network: nosuch\nhint: .*network create")
+    rootlet.fails("network", "connect", "nosuch", "web", match="no such network: nosuch\nhint: .*network create")
     for verb in ("connect", "disconnect"):
-        rootlet.fails("network", verb, "c", "a", match=f"network {verb}: no such network: c\nhint: the network comes first: a c\n")
+        rootlet.fails("network", verb, "web", "a", match=f"network {verb}: no such network: web\nhint: the network comes first: a web\n")
     rootlet.fails("network", "connect", "a", "nosuch", match="no such container")
     assert ("connect", "b") in events(rootlet, "network") and ("disconnect", "b") in events(rootlet, "network")
     rootlet.ok("network", "rm", "b")

@@ -100,8 +100,7 @@ def test_errors_name_file_line_and_key(module_rootlet, name, text, want):
     assert "error: " in r.out or "unknown flag" in r.out
 
 
-LATER = [("Pull=always", "pulling comes with a later version"),
-         ("HealthStartupCmd=x", "HealthStartupCmd=: comes with a later")]
+LATER = [("HealthStartupCmd=x", "HealthStartupCmd=: comes with a later")]
 
 
 @rows("B42")

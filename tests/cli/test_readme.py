@@ -25,7 +25,7 @@ def blocks(heading):
 @rows("A67")
 def test_blocks_are_found():
     first = blocks("First steps")
-    assert len(first) == 4
+    assert len(first) == 5
     assert any("make demo" in line for line in sum(blocks("Two commands"), []))
 
 
@@ -64,7 +64,9 @@ def test_first_steps(rootlet, newcomer):
         script = "set -e\n" + "\n".join(lines_of(block, archive))
         r = rootlet.shell(script, cwd=newcomer, timeout=120)
         said.append(r)
-    images, box, life = said[1:]
+    built, images, box, life = said[1:]
+    assert "Successfully tagged localhost/built:latest" in built.out
+    assert rootlet.ok("run", "--rm", "built", "id", "-u").text == "0"
     assert "busybox" in images.out
     assert re.search(r"^localhost/box +latest ", box.out, re.M)
     assert "uid=0 gid=0" in box.out

@@ -122,7 +122,7 @@ def test_exit_codes(rootlet, rc, words):
     (["--ipc", "nosuch"], 125, "nosuch"),
     (["--pid", "container:nosuch"], 125, "nosuch"),
     (["--shm-size", "many"], 125, "many"),
-    (["--pull", "always"], 125, "always"),
+    (["--pull", "sometimes"], 125, "--pull sometimes: unknown\nhint: .*newer"),
     (["--env-file", "/no/such"], 125, "/no/such"),
     (["--label-file", "/no/such"], 125, "/no/such"),
     (["--name", "a/b"], 125, "a/b"),
@@ -150,8 +150,9 @@ def test_mistakes_are_named_and_leave_nothing(rootlet, flags, rc, match):
 
 @rows("B11")
 def test_unknown_image_and_command(rootlet):
-    rootlet.fails("run", "nosuchimage", "true", match="^Error: .*nosuchimage")
-    rootlet.fails("run", "--pull", "never", "nosuchimage", match="nosuchimage")
+    rootlet.fails("run", "nosuchimage", "true", match="(?m)^Error: .*nosuchimage")
+    rootlet.fails("run", "--pull", "never", "nosuchimage", match="^Error: image not known: nosuchimage")
+    rootlet.fails("run", "localhost/nosuchimage", match="^Error: image not known: localhost/nosuchimage")
     r = rootlet.fails("frobnicate", match="^Error: unrecognized command")
     assert "frobnicate" in r.err and "help" in r.err
     rootlet.fails("rnu", match="did you mean 'run'")

@@ -93,7 +93,7 @@ def test_mounts_in_inspect(rootlet, d):
 
 
 def test_a_link_in_a_volume_leads_nowhere_outside(rootlet, d):
-    """Security 1.4 (CVE-2025-9566): what a volume contains is not followed on the host."""
+    """Security 1.4 (CVE-2025-9566, CVE-2020-1726): what a volume contains is not followed on the host."""
     (d / "link").symlink_to("/etc")
     r = rootlet("run", "--rm", "-v", f"{d}:/w", "-v", f"{d}:/w/link/x", rootlet.image(), "ls", "/w")
     assert not os.path.exists("/etc/x")
@@ -151,3 +151,14 @@ def test_time_zone(rootlet):
 def test_a_device(rootlet):
     assert sh(rootlet, "test -c /dev/fuse && echo yes", "--device", "/dev/fuse") == "yes"
     rootlet.fails("run", "--device", "/etc/passwd", rootlet.image(), "true", match="not a device")
+
+
+def test_image_volume_kinds(rootlet):
+    """--image-volume: what stands where the image declares a volume."""
+    rootlet.ok("create", "--name", "c", rootlet.image(), "true")
+    rootlet.ok("commit", "-q", "-c", "VOLUME /data", "c", "declared")
+    look = ["declared", "sh", "-c", "grep ' /data ' /proc/self/mounts || echo none"]
+    assert rootlet.ok("run", "--rm", "--image-volume", "ignore", *look).text == "none"
+    assert rootlet.ok("run", "--rm", "--image-volume", "tmpfs", *look).text.startswith("tmpfs /data tmpfs")
+    assert rootlet.ok("run", "--rm", *look).text != "none"
+    rootlet.fails("run", "--image-volume", "x", *look, match="unknown kind")

@@ -340,6 +340,38 @@ class Rmi(OnImages):
         self.forget(bed)
 
 
+class LoadOverDamage(Load):
+    """The layer that is there has lost its record: it is exchanged."""
+    def before(self, bed):
+        had = set(os.listdir(bed.store.root / "layers"))
+        bed.rootlet.ok("load", "-q", "-i", bed.archives["extra"])
+        for name in set(os.listdir(bed.store.root / "layers")) - had:
+            os.unlink(bed.store.root / "layers" / name / "layer.json")
+
+    def after(self, bed):
+        bed.ok(*self.command)
+        bed.ok("image", "check")
+        bed.ok("run", "--rm", EXTRA, "cat", "/second")
+        self.forget(bed)
+
+
+class Repair(OnImages):
+    """A record is made again."""
+    command = ("image", "check", "--repair")
+
+    def before(self, bed):
+        had = set(os.listdir(bed.store.root / "images"))
+        bed.rootlet.ok("load", "-q", "-i", bed.archives["extra"])
+        for name in set(os.listdir(bed.store.root / "images")) - had:
+            os.unlink(bed.store.root / "images" / name)
+
+    def after(self, bed):
+        bed.ok(*self.command)
+        bed.ok("image", "check")
+        bed.ok("run", "--rm", EXTRA, "cat", "/second")
+        self.forget(bed)
+
+
 class ImagePrune(Rmi):
     command = ("image", "prune", "-a", "-f")
 
@@ -474,7 +506,7 @@ CASES = {
     "exec -d": ExecDetached, "stop": Stop, "kill": Kill, "kill -s CONT": KillStop, "restart": Restart,
     "rename": Rename, "rename (running)": RenameRunning, "update": Update, "rm": Rm, "rm (ran)": RmAfterRun,
     "rm -f": RmForce, "volume create": VolumeCreate, "volume rm": VolumeRm, "volume prune": VolumePrune,
-    "load": Load, "import": Import, "rmi": Rmi, "image prune": ImagePrune, "tag": Tag, "untag": Untag,
+    "load": Load, "load over damage": LoadOverDamage, "image check --repair": Repair, "import": Import, "rmi": Rmi, "image prune": ImagePrune, "tag": Tag, "untag": Untag,
     "commit": Commit, "cp": Copy, "cp (created)": CopyCreated, "cp (out)": CopyOut, "export": Export, "diff": Diff,
     "mount add": Mount, "container prune": ContainerPrune, "system prune": SystemPrune,
     "system prune --volumes": SystemPruneVolumes, "volume import": VolumeImport, "volume export": VolumeExport,

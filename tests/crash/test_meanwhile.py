@@ -27,7 +27,9 @@ class Pair:
 
 
 def pairs(a):
+    keep = ("create", "--name", "web", "--userns", "keep-id", IMAGE, "sleep", "1000")
     load, run = f"load -q -i {a['extra']}", "run -d --name web -v vol:/vol localhost/tiny sleep 1000"
+    base = (f"rmi -f {IMAGE}", "image prune -f", f"load -q -i {a['tiny']}")
     gone = (f"rmi -f {EXTRA}", "image prune -f")
     return {
         "create | create": Pair(CREATE, meanwhile=(shlex.join(CREATE),)),
@@ -47,6 +49,12 @@ def pairs(a):
         "volume import | import": Pair(("volume", "import", "vol", a["tree"]), ("volume create vol",),
                                        (f"volume import vol {a['tree']}",)),
         "load | load, rmi": Pair(("load", "-q", "-i", a["extra"]), meanwhile=(load, *gone), ends=(0,)),
+        "load | rmi of the base, prune": Pair(("load", "-q", "-i", a["extra"]), meanwhile=base, ends=(0,)),
+        "import | prune": Pair(("import", "-q", a["tree"], EXTRA), meanwhile=("image prune -f",), ends=(0,)),
+        "create keep-id | prune": Pair(keep, meanwhile=("image prune -f", "rmi -f tiny", "image prune -f", load,
+                                                        f"load -q -i {a['tiny']}"), ends=(0, 125)),
+        "image check | rmi, prune": Pair(("image", "check"), (load,), (*gone, "image prune -f"), ends=(0,)),
+        "save | rmi, prune": Pair(("save", "-o", "/dev/null", EXTRA), (load,), (*gone, "image prune -f")),
         "rmi | rmi, load": Pair(("rmi", EXTRA), (load,), (f"rmi {EXTRA}", load)),
         "tag | rmi": Pair(("tag", EXTRA, "localhost/extra:2"), (load,), (*gone, load)),
         "rmi of two names": Pair(("rmi", EXTRA), (load, f"tag {EXTRA} localhost/extra:2"), ("rmi localhost/extra:2",)),
@@ -87,7 +95,7 @@ def judge(bed, pair, seen):
 
 @rows("B13")
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", pairs({"extra": "", "tree": ""}))
+@pytest.mark.parametrize("name", pairs({"extra": "", "tree": "", "tiny": ""}))
 def test_meanwhile(rootlet, archives, name):
     bed = Bed(rootlet, archives)
     pair = pairs(archives)[name]

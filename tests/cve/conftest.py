@@ -2,7 +2,7 @@
 succeeds. The fixtures are those of tests/conftest.py, and:"""
 import pytest
 
-import hostile
+import hostile_trees as hostile
 import runtimes
 
 

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-import hostile
+import hostile_trees as hostile
 from lib import host, rows
 
 pytestmark = pytest.mark.skipif(host.SANITIZERS, reason="no program under a tracer can look for leaks")

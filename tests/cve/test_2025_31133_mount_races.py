@@ -1,11 +1,12 @@
 """Paths below a volume that another container exchanges with links while they are being used: as
 the target of a mount, as working directory, as masked path (CVE-2021-30465, CVE-2024-45310,
-CVE-2025-31133, CVE-2025-52565, CVE-2026-42306, CVE-2026-87766)."""
+CVE-2025-31133, CVE-2025-52565, CVE-2026-42306, CVE-2026-87766; the same by others: CVE-2015-1335, CVE-2017-1002101,
+CVE-2019-18837, CVE-2021-41133, CVE-2021-43816, CVE-2024-42472, CVE-2026-34078)."""
 import re
 
 import pytest
 
-import hostile
+import hostile_trees as hostile
 from lib import images, rows
 
 SWAPS = 100_000

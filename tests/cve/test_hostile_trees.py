@@ -1,6 +1,6 @@
 """Trees that a container has left behind: too deep for paths, unreadable, full of links. They can
 be removed, and nothing else goes with them."""
-import hostile
+import hostile_trees as hostile
 
 DEEP = r"""
 #include <stdlib.h>

@@ -7,10 +7,10 @@ from lib import runner
 
 
 @pytest.mark.parametrize("config", [
-    {"Env": [f"a{i:x}=1" for i in range(250000)]},
-    {"Labels": {f"a{i:x}": "1" for i in range(200000)}},
+    {"Env": [f"a{i:x}=1" for i in range(100000)]},
+    {"Labels": {f"a{i:x}": "1" for i in range(100000)}},
     {"Volumes": {f"/v{i}": {} for i in range(20000)}},
-    {"Cmd": ["a"] * 500000},
+    {"Cmd": ["a"] * 200000},
     {"ExposedPorts": {f"{i}/tcp": {} for i in range(60000)}},
 ], ids=lambda c: next(iter(c)))
 def test_counts(rootlet, lab, config):

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-import hostile
+import hostile_trees as hostile
 from lib import images, rows, runner
 
 
@@ -111,6 +111,7 @@ def test_labels_change_nothing(rootlet, lab):
 @rows("A4")
 @pytest.mark.parametrize("env", ["HOME_SECRET", "SECRET*", "=x", "", "*"])
 def test_environment_of_the_host(rootlet, lab, env):
+    """CVE-2026-57231, CVE-2020-14370, CVE-2021-3602: nothing of the caller's environment by an entry of the image."""
     r, _ = lab.image(Env=[env], Cmd=["env"])
     assert r.rc == 125 and "not NAME=VALUE" in r.err, r
     name = lab.load(Env=["A=${HOME_SECRET}", "B=$HOME_SECRET"], Cmd=["env"])
@@ -120,6 +121,7 @@ def test_environment_of_the_host(rootlet, lab, env):
 
 @rows("A4", "A23")
 def test_groups_and_inheritable_capabilities(rootlet, lab):
+    """Groups: CVE-2022-2989, CVE-2022-2990, CVE-2022-2995; capabilities: CVE-2022-27649, CVE-2022-27650, CVE-2022-27651."""
     name = lab.load(User="app", Cmd=["sleep", "1000"])
     rootlet.ok("run", "-d", "--name", "c", name)
     status = "grep -E 'CapInh|CapAmb|CapEff|Groups' /proc/self/status; id -G"
@@ -157,3 +159,22 @@ def test_programs_of_the_image_are_not_run(rootlet, lab):
     assert hostile.look(canary) == before
     rootlet.ok("start", "c")
     assert rootlet.ok("exec", "c", "sh", "-c", "test -e /ran || echo no").text == "no"
+
+
+@rows("A4")
+@pytest.mark.parametrize("target", ["{top}", "../../../../../../..{top}", "/proc/1/root{top}", "/proc/self/fd"])
+def test_a_volume_that_is_a_link(rootlet, lab, target):
+    """CVE-2022-23648, CVE-2023-0778, CVE-2024-9341: what fills a volume, or is mounted on, is never the host's."""
+    top, look = lab.canary()
+    name = lab.load(images.Tar().add_link("v", target.format(top=top)), Volumes={"/v": {}}, Cmd=["sh", "-c", "cat /v/secret; touch /v/new"])
+    r = rootlet("run", "--rm", name)
+    assert "canary" not in r.out and "Traceback" not in r.err, r
+    assert not (top / "new").exists() and look == hostile.look(top)
+
+
+@rows("A4")
+def test_nothing_is_restored_from_an_archive(rootlet):
+    """CVE-2026-53492, CVE-2026-50195, CVE-2026-53489: there is no import of checkpoints."""
+    for words in (("restore", "-i", "/nosuch.tar"), ("container", "restore", "--import", "/nosuch.tar"), ("container", "checkpoint", "x")):
+        r = rootlet(*words)
+        assert r.rc == 125 and "hint:" in r.err, r

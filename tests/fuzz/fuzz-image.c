@@ -1,6 +1,7 @@
-/* Any bytes as a manifest, an index, a configuration, a reference, an outer archive or an
- * instruction: no crash, and what is accepted holds what the callers rely on. The first byte says
- * which. Rows A27, B49. */
+/* Any bytes as a manifest, an index (also as what is only carried on), a configuration, a
+ * reference, an outer archive or an instruction: no crash, and what is accepted holds what the
+ * callers rely on. The first byte says which; each program made of this takes its own kinds, so
+ * that each gets its time. Rows A27, B49. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,7 +15,12 @@
 #include "imagetool/change.h"
 #include "imagetool/manifest.h"
 #include "imagetool/tarindex.h"
+#include "imagetool/transfer-manifest.h"
 #include "layer/digest.h"
+
+#ifndef FUZZ_KINDS
+#define FUZZ_KINDS "ti"
+#endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -50,6 +56,26 @@ static void fuzz_manifest(const char *text, size_t len)
     const struct descriptor *best = platform_choose(list, m.n, &host, &e);
     must(best ? !best->attestation : e.msg[0] != '\0');
     free(list);
+}
+
+/* What push and copy carry on: whatever it is, its blobs' digests are safe in paths, and what is
+ * made of an image is one again. */
+static void fuzz_transfer(const char *text, size_t len)
+{
+    SCOPED(xfer_manifest_release) struct xfer_manifest m = {0}, again = {0};
+    struct err e = ERR_INIT;
+    if (xfer_manifest_parse(text, len, NULL, &m, &e) < 0) {
+        must(e.msg[0]);
+        return;
+    }
+    for (size_t i = 0; i < m.n; i++)
+        check_digest(m.v[i].digest);
+    must(xfer_manifest_type(&m) != NULL);
+    if (!m.is_image)
+        return;
+    scoped_free char *made = xfer_manifest_remake(&m, m.v, !m.is_docker, &e);
+    must(made ? xfer_manifest_parse(made, strlen(made), NULL, &again, &e) == 0 : e.msg[0] != '\0');
+    must(!made || (again.n == m.n && again.is_image && again.is_docker != m.is_docker));
 }
 
 static void fuzz_config(const char *text, size_t len)
@@ -120,18 +146,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
+    char kind = data[0] && strchr(FUZZ_KINDS, data[0]) ? (char)data[0] : *FUZZ_KINDS;
     scoped_free char *text = xstrndup((const char *)data + 1, size - 1);
     char *bytes = xmalloc(size); /* not terminated: reads beyond the end show */
     memcpy(bytes, data + 1, size - 1);
-    if (data[0] == 'm')
+    if (kind == 'm')
         fuzz_manifest(bytes, size - 1);
-    else if (data[0] == 'c')
+    else if (kind == 'x')
+        fuzz_transfer(bytes, size - 1);
+    else if (kind == 'c')
         fuzz_config(bytes, size - 1);
-    else if (data[0] == 'r')
+    else if (kind == 'r')
         fuzz_ref(text);
-    else if (data[0] == 't')
+    else if (kind == 't')
         fuzz_tar(bytes, size - 1);
-    else if (data[0] == 'i')
+    else if (kind == 'i')
         fuzz_change(text);
     free(bytes);
     return 0;

@@ -1,6 +1,7 @@
-/* Any bytes as a layer: nothing outside its directory changes, and what is accepted rebuilds bit
- * for bit. The first byte chooses options, the rest is the tar; its checksums are set right, or the
- * fuzzer would never get past them. Runs in a tmpfs of its own mount namespace. (A27) */
+/* Any bytes as a layer: nothing outside its directory changes, what is accepted is the tree that a
+ * model in memory makes of it, and it rebuilds bit for bit. The first byte chooses options, the
+ * rest is the tar; its checksums are set right, or the fuzzer would never get past them. Runs in a
+ * tmpfs of its own mount namespace. (A27) */
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "layer-model.h"
 #include "layer/job.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -128,6 +130,24 @@ static void check_rebuild(struct layer_task *task, const struct layer_result *re
     task->io_fd = in;
 }
 
+/* Is the tree what the entries say? */
+static void check_tree(const struct layer_task *task, const struct layer_result *res)
+{
+    struct model *m;
+    char path[4097];
+    const char *wrong;
+
+    if (strcmp(res->compression, "none") != 0)
+        return;
+    m = model_read(task->io_fd, task->req->lenient, task->req->squash_ids);
+    wrong = model_is_sure(m) ? model_compare(m, task->diff_fd, path) : NULL;
+    if (wrong) {
+        fprintf(stderr, "fuzz-layer: tree differs from the model at \"%s\": %s\n", path, wrong);
+        abort();
+    }
+    model_free(m);
+}
+
 static void check_world(void)
 {
     struct stat st;
@@ -144,7 +164,7 @@ static void check_world(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct layer_request req;
-    struct layer_task task = {.req = &req, .env = &env};
+    struct layer_task task = {.req = &req, .env = &env, .list_fd = -1};
     struct layer_result res = {0};
     struct err e = ERR_INIT;
     int options = size ? data[0] : 0, r;
@@ -168,6 +188,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r = unpack_unconfined(&task, &res, &e);
     if (r < 0 && (!e.errnum || !e.msg[0]))
         abort();
+    if (r == 0)
+        check_tree(&task, &res);
     if (r == 0 && (options & HEADERS))
         check_rebuild(&task, &res);
     close(task.io_fd);

@@ -2,6 +2,7 @@
 
 Each test says what it needs: driver, any; out, one with a way out; own, and with a namespace of its
 own. Much traffic is in test_drivers_traffic.py."""
+import contextlib
 import json
 import os
 import re
@@ -235,6 +236,21 @@ def test_a_killed_supervisor_takes_no_network_along(net, out):
 def state_of(net):
     (state,) = (net.store.root / "containers").glob("*/state.json")
     return json.loads(state.read_text())
+
+
+def kill_start(net, ms, words, *options):
+    """Starts a container and kills, some milliseconds later, all whose command line has one of the
+    words, then the command itself, and removes what it made."""
+    p = net.spawn("run", "--rm", *options, "-p", "8080:80", net.image(), "sleep", "1000")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        p.wait(ms / 1000)
+    for pid, line in net.user.processes().items():
+        if any(word in line for word in words):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    p.kill()
+    p.communicate()
+    net("rm", "-f", "-a", "-t", "0")
 
 
 def supervisor_of(net):

@@ -1,9 +1,7 @@
 """The one suite for all drivers (test_drivers.py), the part with much traffic: ports and their clients,
 containers that talk with each other, a thousand connections, slow readers, half-closed ones, paths
 with a smaller MTU, and starts that are killed."""
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +11,7 @@ import pytest
 import world as world_
 from lib.runner import PATIENCE
 # pylint: disable=unused-import,redefined-outer-name
-from test_drivers import DRIVERS, driver, network_processes, out, own, start, usable  # noqa: F401
+from test_drivers import DRIVERS, driver, kill_start, network_processes, out, own, start, usable  # noqa: F401
 from test_together import SERVE
 from world import HOST, HOST6, OUTSIDE, OUTSIDE6, fetch, wait_for
 
@@ -287,19 +285,8 @@ def test_the_hosts_network_changes(net, own):
 @pytest.mark.rows("A56", "B17")
 def test_killed_while_it_starts(net, own):
     """Whatever of a start there was when all who worked at it were killed, nothing of it stays."""
-    options, image = own.options(net), net.image()
     for ms in (5, 15, 30):
-        p = net.spawn("run", "--rm", *options, "-p", "8080:80", image, "sleep", "1000")
-        time.sleep(ms / 1000)
-        for pid, line in net.user.processes().items():
-            if any(word in line for word in ("rootlet-supervise", "rootlet-net-helper", "rootlet-network")):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-        p.kill()
-        p.communicate()
-        net("rm", "-f", "-a", "-t", "0")
+        kill_start(net, ms, ("rootlet-supervise", "rootlet-net-helper", "rootlet-network"), *own.options(net))
     wait_for(lambda: not network_processes(net), what="the end of the network's processes")
     # Nor is a lease or a port taken: the next one has both.
     start(net, own, "-p", "8080:80")

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from lib import host
-from test_drivers import network_processes, reaches, state_of, supervisor_of
+from test_drivers import kill_start, network_processes, reaches, state_of, supervisor_of
 from world import HOST, OUTSIDE, fetch, wait_for
 
 pytestmark = pytest.mark.skipif(not (host.BUILDDIR / "rootlet-slirp").exists(), reason="built without libslirp")
@@ -153,22 +153,8 @@ def test_a_restart_policy_brings_the_network_again(net):
 @pytest.mark.rows("A48")
 def test_killed_while_it_starts(net):
     """Whatever of the start there was when it ended, nothing of it stays."""
-    image = net.image()
     for ms in (0, 2, 5, 8, 12, 20, 30):
-        p = net.spawn("run", "--rm", "-p", "8080:80", image, "sleep", "1000")
-        try:
-            p.wait(ms / 1000)
-        except Exception:  # pylint: disable=broad-except
-            pass
-        for pid, line in net.user.processes().items():
-            if "rootlet-supervise" in line:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-        p.kill()
-        p.communicate()
-        net("rm", "-f", "-a", "-t", "0")
+        kill_start(net, ms, ("rootlet-supervise",))
         wait_for(lambda: not network_processes(net), what="the end of the network's processes")
 
 

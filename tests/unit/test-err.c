@@ -19,6 +19,26 @@ static void test_set(void **state)
     assert_true(err_set(&e, 0, "no reason") < 0);
 }
 
+/* Who adds an object that the message names already does not say it twice. */
+static void test_object_once(void **state)
+{
+    static const char *const t[][3] = {
+        {"pull a/b:1", "a/b:1: gone", "pull a/b:1: gone"},
+        {"a", "a: gone", "a: gone"},
+        {"copy docker://a/b", "a/b: gone", "copy docker://a/b: gone"},
+        {"pull a/b", "a/b:1: gone", "pull a/b: a/b:1: gone"},
+        {"pull b", "a/b: gone", "pull b: a/b: gone"},
+        {"open ", ": gone", "open : : gone"},
+    };
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(t); i++) {
+        struct err e = ERR_INIT;
+        err_msg(&e, EIO, "%s", t[i][1]);
+        err_add(&e, -EIO, "%s", t[i][0]);
+        assert_string_equal(e.msg, t[i][2]);
+    }
+}
+
 static void test_hint_and_exit(void **state)
 {
     (void)state;
@@ -107,9 +127,13 @@ static void test_escape(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_set),         cmocka_unit_test(test_hint_and_exit),
-        cmocka_unit_test(test_cause_stays), cmocka_unit_test(test_cut_between_characters),
-        cmocka_unit_test(test_errno_kept),  cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_object_once),
+        cmocka_unit_test(test_hint_and_exit),
+        cmocka_unit_test(test_cause_stays),
+        cmocka_unit_test(test_cut_between_characters),
+        cmocka_unit_test(test_errno_kept),
+        cmocka_unit_test(test_escape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

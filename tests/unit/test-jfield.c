@@ -230,6 +230,17 @@ static void test_limits(void **state)
     text[0] = text[149] = '"';
     scoped_json json_t *doc = json_parse(text, 150, sizeof(text), "test", &e);
     assert_true(json_is_string(doc));
+    /* four megabytes of "{}," would take 300 of memory */
+    const size_t n = 600000;
+    scoped_free char *many = xmalloc(n);
+    for (size_t i = 0; i < n; i += 3)
+        memcpy(many + i, "{},", 3);
+    many[0] = '[';
+    many[1] = ' ';
+    many[2] = ' ';
+    many[n - 1] = ']';
+    assert_null(json_parse(many, n, n, "test", &e));
+    assert_non_null(strstr(e.msg, "more than 250000 values"));
 }
 
 /* A NUL in a string that did not come from json_parse. */

@@ -102,7 +102,9 @@ static void test_drivers(void **state)
     struct err e = ERR_INIT;
     assert_ptr_equal(storage_driver_get("overlay", &e), &storage_overlay);
     assert_null(storage_driver_get("zfs", &e));
-    assert_string_equal(e.msg, "unknown storage driver \"zfs\" (there are: overlay, copy, dir)");
+    assert_string_equal(e.msg,
+                        "unknown storage driver \"zfs\" (there are: overlay, fuse-overlayfs, copy, "
+                        "dir)");
 }
 
 static void test_too_many_layers(void **state)
@@ -155,7 +157,8 @@ static void test_choose_cached(void **state)
     place_make(&p);
     struct idmap_line line = {0, geteuid(), 1};
     struct userns_map map = {.uid = {&line, 1}, .gid = {&line, 1}, .single = true};
-    static const char text[] = "rootlet-probe-1\noverlay 0 it is upside down\ncopy 1 whole\n";
+    static const char text[] =
+        "rootlet-probe-3\noverlay 0 it is upside down\nfuse-overlayfs 0 no\ncopy 1 whole\n";
     const struct storage_driver *d = NULL;
     scoped_free char *why = NULL;
     struct err e = ERR_INIT;
@@ -163,7 +166,7 @@ static void test_choose_cached(void **state)
                      0);
     assert_int_equal(storage_choose(p.root, p.root, NULL, &map, &d, &why, &e), 0);
     assert_string_equal(d->name, "copy");
-    assert_string_equal(why, "whole (overlay: it is upside down)");
+    assert_string_equal(why, "whole (overlay: it is upside down; fuse-overlayfs: no)");
     assert_int_equal(storage_choose(p.root, p.root, "overlay", &map, &d, &why, &e), -ENOTSUP);
     assert_non_null(strstr(e.msg, "overlay: it is upside down"));
     assert_int_equal(storage_choose(p.root, p.root, "dir", &map, &d, &why, &e), -EINVAL);
@@ -178,7 +181,8 @@ static void test_choose_distrusts(void **state)
     place_make(&p);
     struct idmap_line line = {0, geteuid(), 1};
     struct userns_map map = {.uid = {&line, 1}, .gid = {&line, 1}, .single = true};
-    static const char text[] = "rootlet-probe-1\noverlay 0 planted\ncopy 0 planted\n";
+    static const char text[] =
+        "rootlet-probe-3\noverlay 0 planted\nfuse-overlayfs 0 planted\ncopy 0 planted\n";
     const struct storage_driver *d = NULL;
     char *why = NULL;
     struct err e = ERR_INIT;

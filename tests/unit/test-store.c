@@ -190,6 +190,7 @@ static void test_empty(void **state)
     (void)state;
     assert_int_equal(store_list(&none, &v, &n, NULL), 0);
     assert_int_equal(n, 0);
+    store_list_free(v, n);
     assert_int_equal(store_find(&none, "x", &img, NULL), -ENOENT);
     assert_int_equal(store_find(&none, "abc", &img, NULL), -ENOENT);
 }

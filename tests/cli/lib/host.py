@@ -18,8 +18,8 @@ import time
 BUILDDIR = pathlib.Path(os.environ.get("BUILDDIR", "build"))
 SRCDIR = pathlib.Path(os.environ.get("SRCDIR", "."))
 SANITIZERS = os.environ.get("SANITIZERS") == "yes"
-PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-seccomp", "rootlet-init", "rootlet-oci",
-            "rootlet-scope", "rootlet-user-generator", "rootlet-leash")
+PROGRAMS = ("rootlet", "rootlet-supervise", "rootlet-image", "rootlet-registry", "rootlet-build", "rootlet-seccomp",
+            "rootlet-init", "rootlet-oci", "rootlet-scope", "rootlet-user-generator", "rootlet-leash")
 # Of the network; a configuration may be without some of them.
 PROGRAMS += tuple(p for p in ("rootlet-slirp", "rootlet-ports", "rootlet-network", "rootlet-net-helper")
                   if (BUILDDIR / p).exists())
@@ -133,20 +133,27 @@ def open_devices():
 
 
 @contextlib.contextmanager
-def closed_device(path):
-    """For what this thread starts meanwhile, only root may use it."""
+def own_mounts():
+    """What this thread and what it starts meanwhile mount is seen by nobody else, and goes with them."""
     directory = os.getcwd()
     home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
         _own_mounts()
-        if os.path.exists(path):
-            _cover(path, 0o600)
         yield
     finally:
         left = _libc.setns(home, CLONE_NEWNS)
         os.close(home)
         os.chdir(directory)
         assert left == 0, "the thread's mount namespace"
+
+
+@contextlib.contextmanager
+def closed_device(path):
+    """For what this thread starts meanwhile, only root may use it."""
+    with own_mounts():
+        if os.path.exists(path):
+            _cover(path, 0o600)
+        yield
 
 
 def _ids(pid):

@@ -1,0 +1,23 @@
+/* glob - path patterns as Go's filepath.Match has them ("*" and "?" do not match a slash, "[a-z]",
+ * "[^a]", "\" takes the meaning away), with "**" for ignore files. Matched without backtracking. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct glob;
+/* stars: "**" crosses slashes, and "**" with a slash behind also matches nothing. -EINVAL for a
+ * class that does not end and the like. */
+int glob_compile(const char *pattern, bool stars, struct glob **ret, struct err *e);
+void glob_free(struct glob *g);
+static inline void glob_scoped(struct glob **g)
+{
+    glob_free(*g);
+}
+/* The whole text must match. */
+bool glob_match(const struct glob *g, const char *text);
+/* Has it characters with a meaning? */
+bool glob_is_pattern(const char *text);
+/* Copy without the backslashes: the name that a pattern without meaning stands for. Owned. */
+char *glob_literal(const char *pattern);

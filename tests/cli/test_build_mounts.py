@@ -1,0 +1,149 @@
+"""rootlet build: RUN --mount, its network, its here-documents. Everything that is mounted is found below
+the context or an image, and nothing of it is left in a layer."""
+import json
+import os
+
+from lib import rows
+from lib.builder import fixture_build  # noqa: F401, pylint: disable=unused-import
+
+pytestmark = rows("B55")
+
+
+def test_tmpfs_and_network(build):
+    assert build.lines("FROM BASE\nRUN --mount=type=tmpfs,target=/t,size=1m touch /t/x; grep -c ' /t tmpfs .*size=1024k' /proc/mounts\n"
+                       "RUN ls -d /t || echo gone\n"
+                       "RUN --network=none ls /sys/class/net\n") == ["1", "gone", "lo"]
+    r = build("FROM BASE\nRUN --network=host true\n", rc=125)
+    assert "Containerfile:2:" in r.err and "--network host allows it" in r.err
+    build("FROM BASE\nRUN --network=host true\n", "--network", "host")
+    r = build("FROM BASE\nRUN --security=insecure true\n", rc=125)
+    assert "not allowed" in r.err
+    r = build("FROM BASE\nRUN --mount=type=ssh true\n", rc=125)
+    assert "type=secret" in r.err
+    r = build("FROM BASE\nRUN --mount=type=nosuch,target=/x true\n", rc=125)
+    assert "known: bind, cache, secret, tmpfs" in r.err
+
+
+def test_secret_is_in_no_layer_and_no_record(build, rootlet):
+    secret = "very-secret-7d21"
+    build.add("../key", secret)
+    text = ("FROM BASE\n"
+            "RUN --mount=type=secret,id=key cat /run/secrets/key; ls -ln /run/secrets/key | cut -d' ' -f1\n"
+            "RUN --mount=type=secret,id=key,target=/k,uid=7,gid=8,mode=0440 ls -ln /k | tr -s ' ' | cut -d' ' -f1,3,4\n"
+            "RUN --mount=type=secret,id=env,target=/k cat /k; echo\n"
+            "RUN --mount=type=secret,id=absent ls /run/secrets || echo none\n"
+            "RUN ls /k /run/secrets 2>/dev/null || echo gone\n")
+    lines = build.lines(text, "-t", "s", "--secret", f"id=key,src={build.dir}/../key", "--secret", "id=env,env=KEY",
+                        env={"KEY": "of-the-environment"})
+    assert [l for l in lines if "ls: /run/secrets" not in l] == [
+        secret + "-r--------", "-r--r----- 7 8", "of-the-environment", "none", "gone"]
+    assert not {"/k", "/run/secrets", "/run/secrets/key"} & build.files("s")
+    held = [str(p) for d in (rootlet.store.root, rootlet.store.runroot) for p in d.rglob("*")
+            if p.is_file() and os.access(p, os.R_OK) and secret.encode() in p.read_bytes()]
+    assert not held
+    assert secret not in rootlet.ok("history", "--no-trunc", "s").out
+    r = build("FROM BASE\nRUN --mount=type=secret,id=no,required=true true\n", rc=125)
+    assert "the secret no was not given" in r.err and "--secret id=no" in r.err
+    r = build("FROM BASE\nRUN --mount=type=secret,id=no,env=X true\n", rc=125)
+    assert "records" in r.err
+
+
+def test_cache_lives_from_build_to_build(build, rootlet):
+    text = "FROM BASE\nRUN --mount=type=cache,target=/c echo x >>/c/n; wc -l </c/n; stat -c '%u:%g %a' /c\n"
+    assert build.lines(text) == ["1", "0:0 755"]
+    assert build.lines(text) == ["2", "0:0 755"]
+    other = "FROM BASE\nRUN --mount=type=cache,id=../../../../../../tmp/x,target=/c,uid=5,gid=6,mode=0700,sharing=SHARING ls /c; stat -c '%u:%g %a' /c\n"
+    for sharing in ("locked", "private", "shared"):
+        assert build.lines(other.replace("SHARING", sharing)) == ["5:6 700"]
+    assert not os.path.exists("/tmp/x")
+    # No part of the image, and not in what is kept of the step.
+    build(text, "-t", "c")
+    assert "/c" not in build.files("c")
+    rootlet.ok("builder", "prune", "-f")
+    assert build.lines(text)[0] == "1"
+    r = build("FROM BASE\nRUN --mount=type=cache,sharing=odd,target=/c true\n", rc=125)
+    assert "shared, locked or private" in r.err
+
+
+STAGE = ("FROM BASE AS src\n"
+         "RUN mkdir -p /data/x /data/z && echo one >/data/x/a && echo two >/data/x/b && echo old >/data/z/old && "
+         "ln -s x /data/l && ln -s / /data/root && ln -s /data/x/a /data/la\n"
+         "RUN rm -r /data/x/b /data/z && echo three >/data/x/c && mkdir /data/z && echo new >/data/z/new\n"
+         "FROM BASE\n")
+
+
+def test_bind_of_a_stage(build):
+    """As the stage itself shows it: deleted files, replaced directories, links that lead out stay in."""
+    assert build.lines(STAGE + "RUN --mount=from=src,source=/data/x,target=/s ls /s; touch /s/n || echo readonly\n"
+                       "RUN --mount=from=src,source=/data/z,target=/s ls /s\n"
+                       "RUN --mount=from=src,source=data/l,target=/s cat /s/a\n"
+                       "RUN --mount=from=src,source=/data/root/data/la,target=/s cat /s\n"
+                       "RUN --mount=from=src,source=/data/x,target=/s,rw echo mine >/s/a; cat /s/a; ls /s\n"
+                       "RUN --mount=from=src,target=/s cat /s/data/x/a; ls /s/data/z\n"
+                       "RUN ls /s 2>/dev/null || echo gone\n") == [
+        "a", "c", "readonly", "new", "one", "one", "mine", "a", "c", "one", "new", "gone"]
+    r = build(STAGE + "RUN --mount=from=src,source=/nosuch,target=/s true\n", rc=125)
+    assert "source=/nosuch" in r.err and "No such file" in r.err
+    r = build(STAGE + "RUN --mount=from=nosuch,target=/s true\n", "--pull=never", rc=125)
+    assert "nosuch" in r.err
+
+
+@rows("B55")
+def test_links_of_an_image_do_not_lead_to_the_host(build, rootlet):
+    """CVE-2024-1753 and CVE-2024-9675: a source that is a link to / is the image's own root."""
+    canary = build.add("../canary", "host\n")
+    text = ("FROM BASE AS src\nRUN rm -rf /esc && ln -s / /esc && ln -s ../../../../../../.. /up\nFROM BASE\n"
+            "RUN --mount=from=src,source=/esc,target=/s,rw ls /s" + str(canary) + " 2>/dev/null || echo not there; touch /s/etc/new\n"
+            "RUN --mount=from=src,source=/up,target=/s ls /s" + str(canary) + " 2>/dev/null || echo not there\n")
+    assert build.lines(text) == ["not there", "not there"]
+    assert canary.read_text(encoding="utf-8") == "host\n"
+    r = build("FROM BASE AS src\nRUN ln -s /proc/self/root /esc\nFROM BASE\n"
+              f"RUN --mount=from=src,source=/esc{canary.parent},target=/s true\n", rc=125)
+    assert "Error: build: Containerfile:4:" in r.err
+    # A target that is a link stays inside too.
+    build("FROM BASE\nRUN ln -s / /t\nRUN --mount=type=tmpfs,target=/t/new touch /t/new/x\n")
+    assert not os.path.exists("/new")
+
+
+def test_bind_of_the_context_obeys_the_ignore_file(build):
+    """What is left out is not there for RUN, and does not count for its cache."""
+    for name in ("a", "key", "sub/b", "sub/key", "node/x/y", "node/keep", "gone/z"):
+        build.add(name, f"{name}\n")
+    os.chmod(build.dir / "sub", 0o705)
+    build.add(".dockerignore", "**/key\nnode\n!node/keep\ngone\n!gone/nothing\n")
+    find = "cd /s && find . -type f -name '[a-z]*' -o -name gone | sort | tr '\\n' ' '; echo\n"
+    seen = "./a ./node/keep ./sub/b "
+    assert build.lines("FROM BASE\nRUN --mount=type=bind,target=/s " + find +
+                       "RUN --mount=type=bind,target=/s,rw rm -r /s/node && mkdir /s/node /s/gone && touch /s/gone/f /s/key && ls /s/node; ls /s/gone\n"
+                       "RUN --mount=type=bind,target=/s touch /s/n || stat -c %a /s/sub\n"
+                       "RUN --mount=type=bind,source=sub,target=/s " + find) == [seen, "f", "705", "./b "]
+    assert not (build.dir / "n").exists() and (build.dir / "node/keep").exists() and not (build.dir / "gone/f").exists()
+    for source in ("key", "sub/key", "node/x"):
+        r = build(f"FROM BASE\nRUN --mount=type=bind,source={source},target=/s true\n", rc=125)
+        assert "left out by the ignore file" in r.err, r.err
+        r = build(f"FROM BASE\nRUN --mount=type=bind,source={source},target=/s true\n", "--no-cache", rc=125)
+        assert "left out by the ignore file" in r.err, r.err
+    text = "FROM BASE\nRUN --mount=type=bind,target=/s cat /proc/sys/kernel/random/uuid >/u\n"
+    first = build(text, "-q").out
+    build.add("sub/key", "another\n")
+    build.add("node/more", "another\n")
+    assert build(text, "-q").out == first
+    build.add("node/keep", "another\n")
+    assert build(text, "-q").out != first
+
+
+def test_here_documents(build):
+    assert build.lines("FROM BASE\n"
+                       "RUN <<EOF\necho one\necho two\nEOF\n"
+                       "RUN <<EOF\n#!/bin/cat\nas a program\nEOF\n"
+                       "RUN cat <<'A' && cat <<B\n$HOME\nA\n$HOME\nB\n"
+                       "RUN ls /run/.rootlet-build-script 2>/dev/null || echo gone\n") == [
+        "one", "two", "#!/bin/cat", "as a program", "$HOME", "/root", "gone"]
+
+
+def test_a_mount_of_the_command_line(build, rootlet):
+    build.add("../shared/file", "of the host\n")
+    assert build.lines("FROM BASE\nRUN cat /v/file\n", "-v", f"{build.dir}/../shared:/v:ro", "-t", "v") == ["of the host"]
+    assert "/v/file" not in build.files("v")
+    config = rootlet.ok("image", "inspect", "v").json()[0]["Config"]
+    assert "Volumes" not in config and "rootlet" not in json.dumps(config)
