@@ -6,10 +6,10 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/select.c s
 	src/cli/build_spec.c src/cli/build_resources.c src/cli/build_hardware.c src/cli/build_limits.h src/cli/build_record.c src/cli/create.c src/cli/create.h src/cli/run.c src/cli/follow.c \
 	src/cli/follow.h src/cli/unit.c src/cli/unit.h src/cli/start.c src/cli/stop.c src/cli/wait.c src/cli/pause.c src/cli/rm.c src/cli/requires.c src/cli/requires.h src/cli/runopts_refused.h src/cli/depend.c src/cli/depend.h src/cli/exec.c \
 	src/cli/exec_session.c src/cli/exec_session.h src/cli/ps.c src/cli/psfilter.c \
-	src/cli/psfilter.h src/cli/inspect.c src/cli/adopt.h src/cli/adopt.c src/cli/images.c src/cli/image_filter.h src/cli/image_filter.c src/cli/logs.c src/cli/events.c src/cli/system.c \
+	src/cli/psfilter.h src/cli/filter.c src/cli/filter.h src/cli/inspect.c src/cli/adopt.h src/cli/adopt.c src/cli/images.c src/cli/image_filter.h src/cli/image_filter.c src/cli/logs.c src/cli/events.c src/cli/system.c \
 	src/cli/doctor.c src/cli/why.c src/cli/quadlet.c src/cli/quadlet.h \
 	src/cli/quadlet_files.c src/cli/quadlet_list.c src/cli/generate.c src/cli/help.c src/cli/later.c src/cli/probes.h src/cli/probes_host.c \
-	src/cli/probes_session.c src/cli/volume.c src/cli/volume_ls.c src/cli/volume_filter.h
+	src/cli/probes_session.c src/cli/users.c src/cli/users.h src/cli/volume.c src/cli/volume_ls.c src/cli/volume_filter.h
 rootlet_SOURCES += src/cli/prune.c src/cli/prune.h src/cli/sizes.c src/cli/sizes.h src/cli/df.c src/cli/df_verbose.c src/cli/df.h src/cli/reset.c src/cli/unshare.c src/cli/system_prune.c
 rootlet_SOURCES += src/cli/stats.c src/cli/stats_set.c src/cli/stats_screen.c src/cli/stats.h src/cli/build_watch.c
 rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_ls.c src/cli/pod_member.c src/cli/auto_update.c

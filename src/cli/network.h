@@ -9,7 +9,6 @@ struct network_filter {
 };
 /* Checks the keys; -EINVAL names an unknown one and the known. */
 int network_filter_parse(char *const *terms, struct network_filter *ret, struct err *e);
-/* Terms of one key are alternatives but for labels; different keys must all hold. */
 bool network_filter_match(const struct network_filter *f, const struct network_config *n);
 void network_filter_release(struct network_filter *f);
 

@@ -6,8 +6,8 @@
 
 #include "base/timefmt.h"
 #include "cli/cli.h"
+#include "cli/filter.h"
 #include "cli/network.h"
-#include "cli/psfilter.h"
 #include "format/format.h"
 #include "network/run.h"
 
@@ -39,31 +39,19 @@ static const struct opt inspect_table[] = {
 static const char *const keys[] = {"name",  "id",    "driver", "label", "dangling",
                                    "until", "scope", "type",   NULL};
 
-static char *key_of(const char *term)
-{
-    return xstrndup(term, strcspn(term, "=!"));
-}
-
-static const char *value_of(const char *term)
-{
-    return strchr(term, '=') + 1;
-}
-
 static int check_term(const char *term, bool *ret_dangling, struct err *e)
 {
-    scoped_free char *key = key_of(term);
+    scoped_free char *key = NULL;
     int64_t when;
     bool yes;
-    if (!strchr(term, '=') || !strv_has((char *const *)(uintptr_t)keys, key)) {
-        scoped_free char *known = strv_join((char *const *)(uintptr_t)keys, ", ");
-        return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown filter", term), "known: %s",
-                        known);
-    }
-    if (streq(key, "name") && ps_name_matches("", value_of(term)) < 0)
+    int r = filter_check(term, keys, &key, e);
+    if (r < 0)
+        return r;
+    if (streq(key, "name") && filter_name("", filter_value(term)) < 0)
         return err_msg(e, EINVAL, "--filter %s: not a regular expression", term);
-    if (streq(key, "dangling") && parse_bool(value_of(term), &yes) < 0)
+    if (streq(key, "dangling") && parse_bool(filter_value(term), &yes) < 0)
         return err_msg(e, EINVAL, "--filter %s: not true or false", term);
-    if (streq(key, "until") && time_parse(value_of(term), &when) < 0)
+    if (streq(key, "until") && time_parse(filter_value(term), &when) < 0)
         return err_msg(e, EINVAL, "--filter %s: not a time", term);
     *ret_dangling |= streq(key, "dangling");
     return 0;
@@ -92,13 +80,19 @@ void network_filter_release(struct network_filter *f)
     strv_free(f->used);
 }
 
-static bool term_matches(const struct network_filter *f, const struct network_config *n,
-                         const char *key, const char *value)
+struct candidate {
+    const struct network_filter *f;
+    const struct network_config *n;
+};
+
+static bool term_matches(const void *data, const char *key, const char *value)
 {
+    const struct candidate *c = data;
+    const struct network_config *n = c->n;
     bool yes = false;
     int64_t when = 0;
     if (streq(key, "name"))
-        return ps_name_matches(n->name, value) > 0;
+        return filter_name(n->name, value) > 0;
     if (streq(key, "scope")) /* docker's: there is no swarm, and none is built in */
         return streq(value, "local");
     if (streq(key, "type"))
@@ -108,43 +102,15 @@ static bool term_matches(const struct network_filter *f, const struct network_co
     if (streq(key, "driver"))
         return streq(n->driver, value);
     if (streq(key, "label"))
-        return strchr(value, '=') ? strv_has(n->labels, value)
-                                  : strv_env_get(n->labels, value) != NULL;
+        return filter_label(n->labels, value);
     if (streq(key, "until"))
         return time_parse(value, &when) == 0 && n->created_ns < when;
-    return parse_bool(value, &yes) == 0 && yes == !strv_has(f->used, n->name);
-}
-
-/* Does any term of this key hold? Labels must all; a negated term on its own. */
-static bool key_holds(const struct network_filter *f, const struct network_config *n,
-                      const char *key)
-{
-    bool any = false, wanted = false, all = true;
-    for (char **t = f->terms; *t; t++) {
-        scoped_free char *k = key_of(*t);
-        if (!streq(k, key))
-            continue;
-        bool negated = (*t)[strlen(k)] == '!';
-        bool hit = term_matches(f, n, key, value_of(*t)) != negated;
-        if (negated && !hit)
-            return false;
-        if (negated)
-            continue;
-        wanted = true;
-        any |= hit;
-        all &= hit;
-    }
-    return !wanted || (streq(key, "label") ? all : any);
+    return parse_bool(value, &yes) == 0 && yes == !strv_has(c->f->used, n->name);
 }
 
 bool network_filter_match(const struct network_filter *f, const struct network_config *n)
 {
-    for (char **t = f->terms; t && *t; t++) {
-        scoped_free char *key = key_of(*t);
-        if (!key_holds(f, n, key))
-            return false;
-    }
-    return true;
+    return filter_match(f->terms, term_matches, &(struct candidate){f, n});
 }
 
 /* --- as JSON --- */

@@ -7,6 +7,7 @@
 #include "base/prune.h"
 #include "cli/cli.h"
 #include "cli/network.h"
+#include "cli/users.h"
 #include "container/client.h"
 #include "events/events.h"
 
@@ -76,43 +77,10 @@ int cli_networks_used(char ***ret_names, struct err *e)
 
 /* --- rm --- */
 
-static int in_use(const char *name, char *const *ids, struct err *e)
+/* data: struct rm_opts, NULL for a prune. */
+static int remove_network(const char *ref, const void *data, struct err *e)
 {
-    scoped_str struct str who = STR_INIT;
-    for (char *const *id = ids; *id; id++) {
-        scoped_container struct container c = {.dir_fd = -1};
-        bool known = container_open_id(cli_conf(), *id, &c, NULL) == 0;
-        str_addf(&who, "%s%s (%.12s)", who.len ? ", " : "", known ? c.state.name : "?", *id);
-    }
-    err_msg(e, EBUSY, "network %s is used by %s", name, who.s);
-    return err_exit(e,
-                    err_hint(e, -EBUSY,
-                             "'rootlet network disconnect %s CONTAINER' first, or 'rootlet network "
-                             "rm -f %s', which removes the containers, too",
-                             name, name),
-                    2);
-}
-
-static int remove_users(char *const *ids, const struct rm_opts *o, struct err *e)
-{
-    for (char *const *id = ids; id && *id; id++) {
-        scoped_container struct container c = {.dir_fd = -1};
-        struct err gone = ERR_INIT;
-        if (container_open_id(cli_conf(), *id, &c, &gone) < 0)
-            continue;
-        if (o->time_set && ctr_state_alive(&c.state)) {
-            int64_t ms = o->time < 0 ? -1 : o->time > 1000000 ? INT32_MAX : o->time * 1000;
-            (void)!container_stop(cli_conf(), c.id, 15, (int)ms, &gone);
-        }
-        int r = cli_remove(&c, true, false, e);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int remove_network(const char *ref, const struct rm_opts *o, struct err *e)
-{
+    const struct rm_opts *o = data;
     scoped_strv char **ids = NULL;
     scoped_network_config struct network_config n = {.name = NULL};
     int r = network_open(cli_conf(), ref, &n, e);
@@ -121,38 +89,18 @@ static int remove_network(const char *ref, const struct rm_opts *o, struct err *
                      "its administrator sets it up");
     if (r == 0)
         r = cli_network_users(n.name, &ids, e);
-    if (r == 0 && ids)
-        r = o && o->force ? remove_users(ids, o, e) : in_use(n.name, ids, e);
+    if (r == 0 && ids && (!o || !o->force))
+        r = err_hint(e, cli_users_error("network", n.name, ids, e),
+                     "'rootlet network disconnect %s CONTAINER' first, or 'rootlet network "
+                     "rm -f %s', which removes the containers, too",
+                     n.name, n.name);
+    else if (r == 0 && ids)
+        r = cli_users_remove(ids, o->time_set ? &o->time : NULL, e);
     if (r == 0)
         r = network_remove(cli_conf(), n.name, e);
     if (r == 0)
         event_named(cli_conf(), "network", "remove", n.id, n.name);
     return r;
-}
-
-/* Goes on after errors; the last one is returned, the worst status counts. */
-static int remove_each(char *const *names, const struct rm_opts *o, struct err *e)
-{
-    int worst = 0;
-    for (char *const *n = names; n && *n; n++) {
-        struct err one = ERR_INIT;
-        int r = remove_network(*n, o, &one);
-        if (r == 0)
-            puts(*n);
-        if (r == 0 || (r == -ENOENT && o->force))
-            continue;
-        if (r == -ENOENT)
-            err_exit(&one, r, 1);
-        if (worst)
-            cli_print_err(e);
-        *e = one;
-        int status = one.exit_status ? one.exit_status : 125;
-        worst = status > worst ? status : worst;
-    }
-    if (!worst)
-        return 0;
-    e->exit_status = worst;
-    return e->errnum > 0 ? -e->errnum : -EIO;
 }
 
 static int all_names(char ***ret, struct err *e)
@@ -178,7 +126,7 @@ static int rm(const struct cmd *cmd, void *opts, char **args, struct err *e)
     if (o->time_set && !o->force)
         return err_msg(e, EINVAL, "--time goes with --force");
     int r = o->all ? all_names(&names, e) : 0;
-    return r < 0 ? r : remove_each(o->all ? names : args, o, e);
+    return r < 0 ? r : cli_remove_names(o->all ? names : args, o->force, remove_network, o, e);
 }
 
 /* --- prune --- */

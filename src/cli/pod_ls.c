@@ -5,6 +5,7 @@
 
 #include "base/timefmt.h"
 #include "cli/cli.h"
+#include "cli/filter.h"
 #include "cli/inspect.h"
 #include "cli/pod.h"
 #include "format/format.h"
@@ -43,11 +44,12 @@ static const char *const keys[] = {"id",      "name",       "status",     "label
 static int check_filters(const struct ls_opts *o, struct err *e)
 {
     for (char **f = o->filter; f && *f; f++) {
-        scoped_free char *key = xstrndup(*f, strcspn(*f, "="));
-        scoped_free char *known = strv_join((char *const *)(uintptr_t)keys, ", ");
-        if (!strchr(*f, '=') || !strv_has((char *const *)(uintptr_t)keys, key))
-            return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown filter", *f), "known: %s",
-                            known);
+        scoped_free char *key = NULL;
+        int r = filter_check(*f, keys, &key, e);
+        if (r < 0)
+            return r;
+        if (streq(key, "name") && filter_name("", filter_value(*f)) < 0)
+            return err_msg(e, EINVAL, "--filter %s: not a regular expression", *f);
     }
     return 0;
 }
@@ -64,44 +66,22 @@ static bool some_member(const struct pod *p, const char *key, const char *value)
     return false;
 }
 
-static bool matches(const struct pod *p, const char *term)
+static bool term_matches(const void *data, const char *key, const char *value)
 {
-    const char *value = strchr(term, '=') + 1;
-    scoped_free char *key = xstrndup(term, (size_t)(value - term - 1));
+    const struct pod *p = data;
     const struct ctr_record *rec = &p->infra.rec;
     uint32_t number = 0;
     if (streq(key, "id"))
         return str_after(p->infra.id, value) != NULL;
     if (streq(key, "name"))
-        return strstr(rec->pod, value) != NULL;
+        return filter_name(rec->pod, value) > 0;
     if (streq(key, "status"))
         return strcasecmp(pod_status(p), value) == 0;
     if (streq(key, "label"))
-        return strchr(value, '=') ? strv_has(rec->labels, value)
-                                  : strv_env_get(rec->labels, value) != NULL;
+        return filter_label(rec->labels, value);
     if (streq(key, "ctr-number")) /* podman counts the infra, too */
         return parse_u32(value, &number) == 0 && number == p->n + 1;
     return some_member(p, key, value);
-}
-
-/* Terms of one key are alternatives but for labels; different keys must all hold. */
-static bool is_wanted(const struct ls_opts *o, const struct pod *p)
-{
-    for (size_t k = 0; keys[k]; k++) {
-        bool any = false, asked = false, all = true;
-        for (char **f = o->filter; f && *f; f++) {
-            const char *rest = str_after(*f, keys[k]);
-            if (!rest || *rest != '=')
-                continue;
-            asked = true;
-            bool hit = matches(p, *f);
-            any |= hit;
-            all &= hit;
-        }
-        if (asked && !(streq(keys[k], "label") ? all : any))
-            return false;
-    }
-    return true;
 }
 
 /* --- ps --- */
@@ -201,7 +181,8 @@ static int ps(const struct cmd *cmd, void *opts, char **args, struct err *e)
     if (r == 0)
         r = pod_set_load(cli_conf(), &set, e);
     for (size_t i = 0; r == 0 && i < set.n; i++)
-        if (is_wanted(o, &set.v[i]) && !(o->latest && json_array_size(rows)))
+        if (filter_match(o->filter, term_matches, &set.v[i]) &&
+            !(o->latest && json_array_size(rows)))
             json_array_append_new(rows, row_of(&set.v[i], o));
     return r < 0 ? r : print(o, rows, e);
 }

@@ -2,7 +2,6 @@
 #include "cli/psfilter.h"
 
 #include <errno.h>
-#include <regex.h>
 #include <stdlib.h>
 
 #include "base/proc.h"
@@ -10,6 +9,7 @@
 #include "base/strv.h"
 #include "base/timefmt.h"
 #include "cli/cli.h"
+#include "cli/filter.h"
 #include "container/restart.h"
 #include "net/ports.h"
 #include "network/store.h"
@@ -18,31 +18,6 @@ static const char *const keys[] = {
     "id",    "name",    "status",  "label",  "ancestor", "exited",         "before",
     "since", "network", "command", "volume", "health",   "restart-policy", "should-start-on-boot",
     "pod",   "until",   "publish", "expose", NULL};
-
-static char *key_of(const char *term)
-{
-    size_t n = strcspn(term, "=!");
-    return term[n] ? xstrndup(term, n) : NULL;
-}
-
-static const char *value_of(const char *term)
-{
-    return strchr(term, '=') + 1;
-}
-
-int ps_name_matches(const char *name, const char *value)
-{
-    if (!strpbrk(value, "^$*+?.[](){}|\\/"))
-        return strstr(name, value) != NULL;
-    regex_t regex;
-    scoped_free char *bare =
-        str_after(value, "^/") ? xasprintf("^%s", value + 2) : xstrdup(value + (value[0] == '/'));
-    if (regcomp(&regex, bare, REG_EXTENDED | REG_NOSUB) != 0)
-        return -EINVAL;
-    int hit = regexec(&regex, name, 0, NULL, 0) == 0;
-    regfree(&regex);
-    return hit;
-}
 
 static int status_known(const char *value)
 {
@@ -60,46 +35,38 @@ static bool port_bad(const char *key, const char *value)
            net_port_parse_container(value, &p, NULL) < 0;
 }
 
+static int check_value(const char *term, const char *key, struct err *e)
+{
+    const char *value = filter_value(term);
+    int64_t when;
+    if (streq(key, "status") && !status_known(value))
+        return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown status", term),
+                        "known: created, starting, running, paused, restarting, stopped, exited, "
+                        "dead");
+    if (streq(key, "name") && filter_name("", value) < 0)
+        return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a regular expression", term),
+                        "a part of the name, or for example name=^web$");
+    if (streq(key, "until") && time_parse(value, &when) < 0)
+        return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a time", term),
+                        "for example until=2026-01-31T12:00:00Z, or until=10m");
+    if (port_bad(key, value))
+        return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a port of containers", term),
+                        "for example %s=80, or %s=8000-8010/udp", key, key);
+    return 0;
+}
+
 int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
 {
     struct ps_filter f = {0};
     for (char *const *t = terms; t && *t; t++) {
-        scoped_free char *key = key_of(*t);
-        scoped_free char *known = strv_join((char *const *)(uintptr_t)keys, ", ");
-        bool whole = strchr(*t, '=') != NULL;
-        if (!whole || !key || !strv_has((char *const *)(uintptr_t)keys, key)) {
-            ps_filter_release(&f);
-            return err_hint(e,
-                            err_msg(e, EINVAL, "--filter %s: %s", *t,
-                                    whole ? "unknown filter" : "want KEY=VALUE"),
-                            "known: %s", known);
-        }
-        if (streq(key, "status") && !status_known(value_of(*t))) {
-            ps_filter_release(&f);
-            return err_hint(
-                e, err_msg(e, EINVAL, "--filter %s: unknown status", *t),
-                "known: created, starting, running, paused, restarting, stopped, exited, "
-                "dead");
-        }
-        if (streq(key, "name") && ps_name_matches("", value_of(*t)) < 0) {
-            ps_filter_release(&f);
-            return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a regular expression", *t),
-                            "a part of the name, or for example name=^web$");
-        }
-        int64_t when;
-        if (streq(key, "until") && time_parse(value_of(*t), &when) < 0) {
-            ps_filter_release(&f);
-            return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a time", *t),
-                            "for example until=2026-01-31T12:00:00Z, or until=10m");
-        }
-        if (port_bad(key, value_of(*t))) {
-            ps_filter_release(&f);
-            return err_hint(e, err_msg(e, EINVAL, "--filter %s: not a port of containers", *t),
-                            "for example %s=80, or %s=8000-8010/udp", key, key);
-        }
+        scoped_free char *key = NULL;
+        int r = filter_check(*t, keys, &key, e);
+        r = r < 0 ? r : check_value(*t, key, e);
+        if (r < 0)
+            return r;
         f.has_status |= streq(key, "status") || streq(key, "exited");
-        strv_add(&f.terms, *t);
     }
+    f.terms = strv_dup(terms);
     *ret = f;
     return 0;
 }
@@ -108,12 +75,12 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e)
 static int find_users(struct ps_filter *f, const char *term, struct err *e)
 {
     scoped_strv char **ids = NULL;
-    scoped_free char *key = key_of(term);
-    if (!streq(key, "volume"))
+    const char *rest = str_after(term, "volume"), *value = filter_value(term);
+    if (!rest || (*rest != '=' && *rest != '!'))
         return 0;
-    int r = container_volume_users(cli_conf(), value_of(term), &ids, e);
+    int r = container_volume_users(cli_conf(), value, &ids, e);
     for (char **id = ids; id && *id; id++)
-        strv_addf(&f->users, "%s %s", value_of(term), *id);
+        strv_addf(&f->users, "%s %s", value, *id);
     return r;
 }
 
@@ -150,13 +117,6 @@ int ps_filter_resolve(struct ps_filter *f, const struct ctr_state *list, size_t 
         *(before ? &f->before_ns : &f->since_ns) = list[i].created_ns;
     }
     return 0;
-}
-
-static bool label_matches(const struct ctr_state *s, const char *value)
-{
-    if (strchr(value, '='))
-        return strv_has(s->labels, value);
-    return strv_env_get(s->labels, value) != NULL;
 }
 
 static bool is_in(const struct ps_filter *f, const struct ctr_state *s, const char *network)
@@ -241,19 +201,26 @@ static bool port_matches(const struct ctr_state *s, const char *key, const char 
     return hit;
 }
 
-static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, const char *key,
-                         const char *value)
+struct candidate {
+    const struct ps_filter *f;
+    const struct ctr_state *s;
+};
+
+static bool term_matches(const void *data, const char *key, const char *value)
 {
+    const struct candidate *c = data;
+    const struct ps_filter *f = c->f;
+    const struct ctr_state *s = c->s;
     uint32_t code;
     if (streq(key, "id"))
         return str_after(s->id, value) != NULL;
     if (streq(key, "name"))
-        return s->name && ps_name_matches(s->name, value) > 0;
+        return s->name && filter_name(s->name, value) > 0;
     if (streq(key, "status")) /* docker knows no "stopped": what a user stopped has exited, too */
         return streq(ctr_status_names[s->status], value) ||
                (streq(value, "exited") && s->status == CTR_STOPPED);
     if (streq(key, "label"))
-        return label_matches(s, value);
+        return filter_label(s->labels, value);
     if (streq(key, "ancestor"))
         return image_matches(s->image, value);
     if (streq(key, "exited"))
@@ -285,36 +252,9 @@ static bool term_matches(const struct ps_filter *f, const struct ctr_state *s, c
     return false;
 }
 
-/* Does any term of this key hold? Labels must all, as of docker and podman; a negated term on its
- * own. */
-static bool key_holds(const struct ps_filter *f, const struct ctr_state *s, const char *key)
-{
-    bool any = false, wanted = false, all = true;
-    for (char **t = f->terms; *t; t++) {
-        scoped_free char *k = key_of(*t);
-        if (!streq(k, key))
-            continue;
-        bool hit = term_matches(f, s, key, value_of(*t));
-        if ((*t)[strlen(k)] == '!') {
-            if (hit)
-                return false;
-            continue;
-        }
-        wanted = true;
-        any |= hit;
-        all &= hit;
-    }
-    return !wanted || (streq(key, "label") ? all : any);
-}
-
 bool ps_filter_match(const struct ps_filter *f, const struct ctr_state *s)
 {
-    for (char **t = f->terms; t && *t; t++) {
-        scoped_free char *key = key_of(*t);
-        if (!key_holds(f, s, key))
-            return false;
-    }
-    return true;
+    return filter_match(f->terms, term_matches, &(struct candidate){f, s});
 }
 
 void ps_filter_release(struct ps_filter *f)

@@ -19,12 +19,7 @@ int ps_filter_parse(char *const *terms, struct ps_filter *ret, struct err *e);
 /* Turns before= and since= (a container) into points in time, volume= into the containers that have
  * it. */
 int ps_filter_resolve(struct ps_filter *f, const struct ctr_state *list, size_t n, struct err *e);
-/* Terms of one key are alternatives but for labels; different keys must all hold (as docker's). */
 bool ps_filter_match(const struct ps_filter *f, const struct ctr_state *s);
 void ps_filter_release(struct ps_filter *f);
-
-/* A name is a regular expression, as of docker and podman ("^web$"), of which docker's names begin
- * with a slash. 1: it matches; 0; -EINVAL: it is none. */
-int ps_name_matches(const char *name, const char *value);
 
 int ps_sort(struct ctr_state *list, size_t n, const char *key, struct err *e);

@@ -9,6 +9,7 @@
 
 #include "base/prune.h"
 #include "cli/cli.h"
+#include "cli/users.h"
 #include "cli/volume_filter.h"
 #include "events/events.h"
 
@@ -91,72 +92,20 @@ static int create(const struct cmd *cmd, void *opts, char **args, struct err *e)
     return r;
 }
 
-/* Names every container that keeps a volume. */
-static int in_use(const char *name, char *const *ids, struct err *e)
+static int remove_volume(const char *name, const void *data, struct err *e)
 {
-    scoped_str struct str who = STR_INIT;
-    for (char *const *id = ids; *id; id++) {
-        scoped_container struct container c = {.dir_fd = -1};
-        bool known = container_open_id(cli_conf(), *id, &c, NULL) == 0;
-        str_addf(&who, "%s%s (%.12s)", who.len ? ", " : "", known ? c.state.name : "?", *id);
-    }
-    err_msg(e, EBUSY, "volume %s is used by %s", name, who.s);
-    return err_exit(e,
-                    err_hint(e, -EBUSY,
-                             "remove the container first, or 'rootlet volume rm -f %s', which "
-                             "removes both",
-                             name),
-                    2);
-}
-
-static int remove_users(char *const *ids, struct err *e)
-{
-    for (char *const *id = ids; id && *id; id++) {
-        scoped_container struct container c = {.dir_fd = -1};
-        struct err gone = ERR_INIT;
-        if (container_open_id(cli_conf(), *id, &c, &gone) < 0)
-            continue;
-        int r = cli_remove(&c, true, false, e);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int remove_volume(const char *name, bool force, struct err *e)
-{
+    const struct volume_opts *o = data;
     scoped_strv char **ids = NULL;
     int r = container_volume_users(cli_conf(), name, &ids, e);
-    if (r == 0 && ids)
-        r = force ? remove_users(ids, e) : in_use(name, ids, e);
+    if (r == 0 && ids && !o->force)
+        r = err_hint(e, cli_users_error("volume", name, ids, e),
+                     "remove the container first, or 'rootlet volume rm -f %s', which removes both",
+                     name);
+    else if (r == 0)
+        r = cli_users_remove(ids, NULL, e);
     if (r == 0)
         r = container_volume_remove(cli_conf(), name, e);
     return r == -EBUSY && !e->exit_status ? err_exit(e, r, 2) : r;
-}
-
-/* Goes on after errors; the last one is returned, the worst status counts. */
-static int remove_each(char *const *names, bool force, struct err *e)
-{
-    int worst = 0;
-    for (char *const *n = names; n && *n; n++) {
-        struct err one = ERR_INIT;
-        int r = remove_volume(*n, force, &one);
-        if (r == 0)
-            puts(*n);
-        if (r == 0 || (r == -ENOENT && force))
-            continue;
-        if (r == -ENOENT)
-            err_exit(&one, r, 1);
-        if (worst)
-            cli_print_err(e);
-        *e = one;
-        int status = one.exit_status ? one.exit_status : 125;
-        worst = status > worst ? status : worst;
-    }
-    if (!worst)
-        return 0;
-    e->exit_status = worst;
-    return e->errnum > 0 ? -e->errnum : -EIO;
 }
 
 static int all_names(char ***ret, struct err *e)
@@ -181,7 +130,7 @@ static int rm(const struct cmd *cmd, void *opts, char **args, struct err *e)
     if (o->all && *args)
         return err_msg(e, EINVAL, "--all and names exclude each other");
     int r = o->all ? all_names(&names, e) : 0;
-    return r < 0 ? r : remove_each(o->all ? names : args, o->force, e);
+    return r < 0 ? r : cli_remove_names(o->all ? names : args, o->force, remove_volume, o, e);
 }
 
 static int prune_some(const struct volume_filter *f, struct err *e)

@@ -13,6 +13,5 @@ struct volume_filter {
 
 /* Checks the keys; -EINVAL names an unknown one and the known. */
 int volume_filter_parse(char *const *terms, struct volume_filter *ret, struct err *e);
-/* Terms of one key are alternatives but for labels; different keys must all hold. */
 bool volume_filter_match(const struct volume_filter *f, const struct volume *v);
 void volume_filter_release(struct volume_filter *f);

@@ -5,6 +5,7 @@
 
 #include "base/timefmt.h"
 #include "cli/cli.h"
+#include "cli/filter.h"
 #include "cli/volume_filter.h"
 #include "format/format.h"
 
@@ -34,31 +35,20 @@ static const struct opt inspect_table[] = {
 static const char *const keys[] = {"name",   "label", "dangling", "anonymous",
                                    "driver", "until", NULL};
 
-static char *key_of(const char *term)
-{
-    size_t n = strcspn(term, "=!");
-    return xstrndup(term, n);
-}
-
-static const char *value_of(const char *term)
-{
-    return strchr(term, '=') + 1;
-}
-
 static int check_term(const char *term, bool *ret_dangling, struct err *e)
 {
-    scoped_free char *key = key_of(term);
+    scoped_free char *key = NULL;
     int64_t when;
     bool yes;
-    if (!strchr(term, '=') || !strv_has((char *const *)(uintptr_t)keys, key)) {
-        scoped_free char *known = strv_join((char *const *)(uintptr_t)keys, ", ");
-        return err_hint(e, err_msg(e, EINVAL, "--filter %s: unknown filter", term), "known: %s",
-                        known);
-    }
+    int r = filter_check(term, keys, &key, e);
+    if (r < 0)
+        return r;
+    if (streq(key, "name") && filter_name("", filter_value(term)) < 0)
+        return err_msg(e, EINVAL, "--filter %s: not a regular expression", term);
     bool flag = streq(key, "dangling") || streq(key, "anonymous");
-    if (flag && parse_bool(value_of(term), &yes) < 0)
+    if (flag && parse_bool(filter_value(term), &yes) < 0)
         return err_msg(e, EINVAL, "--filter %s: not true or false", term);
-    if (streq(key, "until") && time_parse(value_of(term), &when) < 0)
+    if (streq(key, "until") && time_parse(filter_value(term), &when) < 0)
         return err_msg(e, EINVAL, "--filter %s: not a time", term);
     *ret_dangling |= streq(key, "dangling");
     return 0;
@@ -87,60 +77,33 @@ void volume_filter_release(struct volume_filter *f)
     strv_free(f->used);
 }
 
-static bool label_matches(const struct volume *v, const char *value)
-{
-    if (strchr(value, '='))
-        return strv_has(v->labels, value);
-    return strv_env_get(v->labels, value) != NULL;
-}
+struct candidate {
+    const struct volume_filter *f;
+    const struct volume *v;
+};
 
-static bool term_matches(const struct volume_filter *f, const struct volume *v, const char *key,
-                         const char *value)
+static bool term_matches(const void *data, const char *key, const char *value)
 {
+    const struct candidate *c = data;
+    const struct volume *v = c->v;
     bool yes = false;
     int64_t when = 0;
     if (streq(key, "name"))
-        return strstr(v->name, value) != NULL;
+        return filter_name(v->name, value) > 0;
     if (streq(key, "label"))
-        return label_matches(v, value);
+        return filter_label(v->labels, value);
     if (streq(key, "driver"))
         return streq(value, "local");
     if (streq(key, "until"))
         return time_parse(value, &when) == 0 && v->created_ns < when;
     if (parse_bool(value, &yes) < 0)
         return false;
-    return yes == (streq(key, "anonymous") ? v->anonymous : !strv_has(f->used, v->name));
-}
-
-/* Does any term of this key hold? Labels must all; a negated term on its own. */
-static bool key_holds(const struct volume_filter *f, const struct volume *v, const char *key)
-{
-    bool any = false, wanted = false, all = true;
-    for (char **t = f->terms; *t; t++) {
-        scoped_free char *k = key_of(*t);
-        if (!streq(k, key))
-            continue;
-        bool negated = (*t)[strlen(k)] == '!';
-        bool hit = term_matches(f, v, key, value_of(*t)) != negated;
-        if (negated && !hit)
-            return false;
-        if (negated)
-            continue;
-        wanted = true;
-        any |= hit;
-        all &= hit;
-    }
-    return !wanted || (streq(key, "label") ? all : any);
+    return yes == (streq(key, "anonymous") ? v->anonymous : !strv_has(c->f->used, v->name));
 }
 
 bool volume_filter_match(const struct volume_filter *f, const struct volume *v)
 {
-    for (char **t = f->terms; t && *t; t++) {
-        scoped_free char *key = key_of(*t);
-        if (!key_holds(f, v, key))
-            return false;
-    }
-    return true;
+    return filter_match(f->terms, term_matches, &(struct candidate){f, v});
 }
 
 /* --- ls and inspect --- */

@@ -169,7 +169,7 @@ def test_ps_inspect_and_filters(pods):
     lines = rootlet.ok("ps", "-a", "--pod").out.splitlines()
     assert lines[0].endswith("POD ID        PODNAME") and any(x.endswith(f"{pod[:12]}  p") for x in lines)
     for term, want in (("name=p", ["p"]), ("label=a", ["p"]), ("label=a=2", []), ("ctr-names=one", ["p"]),
-                       ("status=created", ["q", "p"]), ("ctr-number=2", ["p"]), (f"id={pod[:9]}", ["p"])):
+                       ("status=created", ["q", "p"]), ("name=^[pq]$", ["q", "p"]), ("name!=q", ["p"]), ("ctr-number=2", ["p"]), (f"id={pod[:9]}", ["p"])):
         assert rootlet.ok("pod", "ps", "--filter", term, "--format", "{{.Name}}").out.split() == want, term
     both = rootlet.ok("pod", "ps", "--filter", "label=a", "--filter", "label=nosuch", "--format", "{{.Name}}")
     assert both.out == "", "labels must all be there, as podman's"

@@ -59,6 +59,8 @@ def test_names_and_options_that_are_refused(rootlet):
     rootlet.fails("volume", "create", "--opt", "o=bind", "x", match="device=DIR")
     rootlet.fails("volume", "ls", "--filter", "nosuch=1", match="known: name, label")
     rootlet.fails("volume", "ls", "--filter", "dangling=perhaps", match="not true or false")
+    rootlet.fails("volume", "ls", "--filter", "name=(", match="not a regular expression")
+    rootlet.fails("volume", "ls", "--filter", "name!x=y", match="want KEY=VALUE")
     assert names(rootlet) == ["data"]
 
 
@@ -70,6 +72,7 @@ def test_filters(rootlet):
     for volume, want in (("two", "c\n"), (anonymous, "c\n"), ("one", "")):
         assert rootlet.ok("ps", "-a", "--filter", f"volume={volume}", "--format", "{{.Names}}").out == want
     assert names(rootlet, "--filter", "name=one") == ["one"]
+    assert names(rootlet, "--filter", "name=^(o|t)", "--filter", "name!=wo$") == ["one"], "a regular expression"
     assert names(rootlet, "--filter", "label=a") == ["one", "two"]
     assert names(rootlet, "--filter", "label=a=1", "--filter", "label=b") == ["one"]
     assert names(rootlet, "--filter", "label=a", "--filter", "label!=b") == ["two"]
