@@ -56,9 +56,9 @@ static int prune_mounts(const struct conf *c, struct err *e)
     scoped_fd int dir = conf_open_root(c, "build/mounts", false, NULL);
     scoped_strv char **names = dir < 0 ? NULL : names_in(dir), **free_ones = NULL;
     scoped_userns_map struct userns_map map = {0};
-    int locks[64];
+    scoped_free int *locks = xcalloc(strv_len(names) + 1, sizeof(*locks));
     size_t n_locks = 0;
-    for (char **n = names; n && *n && n_locks < N_ELEMENTS(locks); n++) {
+    for (char **n = names; n && *n; n++) {
         if (!str_ends(*n, ".lock"))
             continue;
         int fd = openat(dir, *n, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
