@@ -244,7 +244,7 @@ complete -c rootlet -n '__rootlet_group quadlet' -a list -d 'List unit files of 
 complete -c rootlet -n '__rootlet_group quadlet' -a ls -d 'List unit files of containers and the states of their units'
 complete -c rootlet -n '__rootlet_group quadlet' -a print -d 'Print the units that come of unit files of containers'
 complete -c rootlet -n '__rootlet_group quadlet' -a rm -d 'Remove installed unit files of containers'
-complete -c rootlet -n '__rootlet_group system' -a df -d 'Show how much images, containers and volumes hold'
+complete -c rootlet -n '__rootlet_group system' -a df -d 'Show how much images, containers, volumes and the build cache hold'
 complete -c rootlet -n '__rootlet_group system' -a events -d 'Show what happens to containers, images, volumes and pods'
 complete -c rootlet -n '__rootlet_group system' -a info -d 'Show what rootlet found on this host and what it uses'
 complete -c rootlet -n '__rootlet_group system' -a prune -d 'Remove what nothing needs: ended containers and pods, images without a name'
@@ -705,7 +705,7 @@ complete -c rootlet -n '__rootlet_is version' -s f -l format -x -d 'Go template,
 complete -c rootlet -n '__rootlet_is spec' -s b -l bundle -x -a '(__fish_complete_directories)' -d 'Write DIR/config.json; it must not exist yet'
 
 complete -c rootlet -n '__rootlet_is "system df"' -l format -x -d 'json, jsonl, table ..., or a Go template'
-complete -c rootlet -n '__rootlet_is "system df"' -s v -l verbose -d 'Each image, container and volume'
+complete -c rootlet -n '__rootlet_is "system df"' -s v -l verbose -d 'Each image, container, volume, part of the build cache and shifted tree'
 
 complete -c rootlet -n '__rootlet_is "system reset"' -s f -l force -d 'Do not ask'
 

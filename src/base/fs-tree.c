@@ -228,10 +228,13 @@ static void measure(int dirfd, const char *name, int depth, struct seen *seen, s
         return;
     if (!S_ISDIR(st.st_mode)) {
         if ((S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) &&
-            (st.st_nlink < 2 || seen_add(seen, (struct inode){st.st_dev, st.st_ino})))
+            (st.st_nlink < 2 || seen_add(seen, (struct inode){st.st_dev, st.st_ino}))) {
             ret->bytes += content_size(&st);
+            ret->disk += (uint64_t)st.st_blocks * 512;
+        }
         return;
     }
+    ret->disk += (uint64_t)st.st_blocks * 512;
     if (depth >= MEASURE_DEPTH)
         return;
     int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;

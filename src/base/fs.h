@@ -37,9 +37,10 @@ struct dirent *fs_next_entry(DIR *d, int *ret);
  * descriptors; own directories without permission bits are given them. ENOENT is success. */
 int fs_remove_tree(int dirfd, const char *name, struct err *e);
 /* What the files of a tree hold: no holes, no directories, links counted once, no other mounts.
- * hidden: there is something that we may not read. Other errors are skipped; nothing there is 0. */
+ * disk: the blocks that they take, directories too. hidden: there is something that we may not
+ * read. Other errors are skipped; nothing there is 0. */
 struct fs_size {
-    uint64_t bytes;
+    uint64_t bytes, disk;
     bool hidden;
 };
 void fs_tree_size(int dirfd, const char *name, struct fs_size *ret);

@@ -49,6 +49,8 @@ static json_t *image_rows(const struct df *d)
     json_t *rows = json_array();
     for (size_t i = 0; i < d->n_images; i++) {
         char **name = d->images[i].names;
+        if (df_is_step(&d->images[i]))
+            continue;
         do
             json_array_append_new(rows, image_row(d, &d->images[i], name ? *name : NULL));
         while (name && *name && *++name);
@@ -85,7 +87,8 @@ static json_t *volume_rows(const struct df *d)
     return rows;
 }
 
-static const char *const headers[] = {"ImageID=IMAGE ID", "ContainerID=CONTAINER ID", NULL};
+static const char *const headers[] = {"ImageID=IMAGE ID", "ContainerID=CONTAINER ID",
+                                      "CacheID=CACHE ID", "LayerID=LAYER ID", NULL};
 
 static void shorten_commands(json_t *rows)
 {
@@ -109,12 +112,40 @@ static int print_table(const char *title, const char *columns, const json_t *row
     return r;
 }
 
+static int print_tables(const json_t *all, struct err *e)
+{
+    static const struct {
+        const char *title, *key, *columns;
+    } tables[] = {
+        {"Images", "Images",
+         "table {{.Repository}}\t{{.Tag}}\t{{.ImageID}}\t{{.Created}}\t{{.Size}}\t"
+         "{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}"},
+        {"Containers", "Containers",
+         "table {{.ContainerID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t"
+         "{{.Size}}\t{{.Created}}\t{{.Status}}\t{{.Names}}"},
+        {"Local Volumes", "Volumes", "table {{.VolumeName}}\t{{.Links}}\t{{.Size}}"},
+        {"Build Cache", "BuildCache", "table {{.CacheID}}\t{{.CacheType}}\t{{.Size}}\t{{.InUse}}"},
+        {"Shifted Trees", "ShiftedTrees",
+         "table {{.LayerID}}\t{{.Kind}}\t{{.Size}}\t{{.LastUsed}}\t{{.InUse}}"},
+    };
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < N_ELEMENTS(tables); i++) {
+        const json_t *rows = json_object_get(all, tables[i].key);
+        if (streq(tables[i].key, "ShiftedTrees") && json_array_size(rows) == 0)
+            continue;
+        if (i)
+            putchar('\n');
+        r = print_table(tables[i].title, tables[i].columns, rows, e);
+    }
+    return r;
+}
+
 int df_print_verbose(const struct df *d, const char *format, struct err *e)
 {
-    scoped_json json_t *images = image_rows(d), *containers = container_rows(d),
-                       *volumes = volume_rows(d);
-    scoped_json json_t *all = json_pack("{s:O, s:O, s:O}", "Images", images, "Containers",
-                                        containers, "Volumes", volumes);
+    scoped_json json_t *containers = container_rows(d);
+    scoped_json json_t *all = json_pack(
+        "{s:o, s:O, s:o, s:o, s:o}", "Images", image_rows(d), "Containers", containers, "Volumes",
+        volume_rows(d), "BuildCache", df_cache_rows(d), "ShiftedTrees", df_shifted_rows(d));
     if (format) {
         scoped_json json_t *one = json_pack("[O]", all);
         scoped_str struct str out = STR_INIT;
@@ -124,20 +155,5 @@ int df_print_verbose(const struct df *d, const char *format, struct err *e)
         return r;
     }
     shorten_commands(containers);
-    int r = print_table("Images",
-                        "table {{.Repository}}\t{{.Tag}}\t{{.ImageID}}\t{{.Created}}\t{{.Size}}\t"
-                        "{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}",
-                        images, e);
-    if (r == 0)
-        putchar('\n');
-    if (r == 0)
-        r = print_table("Containers",
-                        "table {{.ContainerID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t"
-                        "{{.Size}}\t{{.Created}}\t{{.Status}}\t{{.Names}}",
-                        containers, e);
-    if (r == 0)
-        putchar('\n');
-    return r < 0 ? r
-                 : print_table("Local Volumes", "table {{.VolumeName}}\t{{.Links}}\t{{.Size}}",
-                               volumes, e);
+    return print_tables(all, e);
 }

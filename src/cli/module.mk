@@ -10,7 +10,7 @@ rootlet_SOURCES = src/cli/main.c src/cli/cli.h src/cli/each.c src/cli/select.c s
 	src/cli/doctor.c src/cli/why.c src/cli/quadlet.c src/cli/quadlet.h \
 	src/cli/quadlet_files.c src/cli/quadlet_list.c src/cli/generate.c src/cli/help.c src/cli/later.c src/cli/probes.h src/cli/probes_host.c \
 	src/cli/probes_session.c src/cli/users.c src/cli/users.h src/cli/volume.c src/cli/volume_ls.c src/cli/volume_filter.h
-rootlet_SOURCES += src/cli/prune.c src/cli/prune.h src/cli/sizes.c src/cli/sizes.h src/cli/df.c src/cli/df_verbose.c src/cli/df.h src/cli/reset.c src/cli/unshare.c src/cli/system_prune.c
+rootlet_SOURCES += src/cli/prune.c src/cli/prune.h src/cli/sizes.c src/cli/sizes.h src/cli/df.c src/cli/df_cache.c src/cli/df_verbose.c src/cli/df.h src/cli/reset.c src/cli/unshare.c src/cli/system_prune.c
 rootlet_SOURCES += src/cli/stats.c src/cli/stats_set.c src/cli/stats_screen.c src/cli/stats.h src/cli/build_watch.c
 rootlet_SOURCES += src/cli/pod.c src/cli/pod.h src/cli/pod_create.c src/cli/pod_ls.c src/cli/pod_member.c src/cli/auto_update.c
 rootlet_SOURCES += src/cli/mount.c src/cli/inspect_mounts.c src/cli/inspect_fill.c

@@ -12,6 +12,7 @@
 #include "cli/network.h"
 #include "cli/prune.h"
 #include "cli/sizes.h"
+#include "image/trees.h"
 #include "storage/storage.h"
 #include "volume/volume.h"
 
@@ -165,8 +166,36 @@ static int run_image_prune(const struct sysprune_opts *o, int out, struct err *e
     return r > 0 ? -EIO : r;
 }
 
+/* What is there of trees for other id maps, measured; what of it is gone counts. */
+struct shifted {
+    struct store_tree *v;
+    struct storage_tree *sizes;
+    size_t n;
+};
+
+static void measure_shifted(struct shifted *s)
+{
+    if (store_trees(cli_conf(), &s->v, &s->n, NULL) < 0)
+        return;
+    s->sizes = xcalloc(s->n + 1, sizeof(*s->sizes));
+    for (size_t i = 0; i < s->n; i++)
+        s->sizes[i].path = s->v[i].path;
+    (void)!storage_measure(s->sizes, s->n, NULL);
+}
+
+static uint64_t gone_shifted(struct shifted *s)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < s->n; i++)
+        bytes += access(s->v[i].path, F_OK) < 0 ? s->sizes[i].size.disk : 0;
+    store_trees_free(s->v, s->n);
+    free(s->sizes);
+    return bytes;
+}
+
 static void prune_images(struct sysprune *p)
 {
+    struct shifted shifted = {0};
     struct store_layer_size *before = NULL, *after = NULL;
     size_t n = 0, m = 0;
     struct err one = ERR_INIT;
@@ -174,9 +203,11 @@ static void prune_images(struct sysprune *p)
     scoped_fd int out = memfd_create("images", MFD_CLOEXEC);
     int r = out < 0 ? err_set(&one, errno, "memfd_create")
                     : store_layer_sizes(cli_conf(), &before, &n, &one);
+    measure_shifted(&shifted);
     if (r == 0)
         r = run_image_prune(p->o, out, &one);
     keep(p, r, &one);
+    p->reclaimed += gone_shifted(&shifted);
     if (out >= 0 && lseek(out, 0, SEEK_SET) == 0 && fs_read_fd(out, 64u << 20, &text, NULL) > 0)
         printf("Deleted Images:\n%s\n", text);
     if (store_layer_sizes(cli_conf(), &after, &m, NULL) == 0)

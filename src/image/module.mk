@@ -3,7 +3,7 @@ noinst_LIBRARIES += src/image/libimage.a
 src_image_libimage_a_SOURCES = src/image/store.h src/image/store.c src/image/find.c \
 	src/image/rows.h src/image/rows.c src/image/ref.h src/image/ref.c src/image/config.c src/image/layers.c \
 	src/image/index.h src/image/index.c src/image/scan.c \
-	src/image/others.h src/image/others.c src/image/pin.h src/image/pin.c
+	src/image/others.h src/image/others.c src/image/trees.h src/image/trees.c src/image/pin.h src/image/pin.c
 
 if ENABLE_TESTS
 image_test_libs = src/image/libimage.a src/conf/libconf.a src/userns/libuserns.a \

@@ -89,12 +89,12 @@ int store_layer_dirs(const struct conf *c, const struct store_image *i, char ***
 struct userns_map;
 int store_idmap(const struct conf *c, struct userns_map *ret, struct err *e);
 
-/* What the layers of the store hold, by their records: *ret is an owned array, by hex. images
- * and containers are for the caller to count in. */
+/* What the layers of the store hold, by their records: *ret is an owned array, by hex. images (of
+ * them steps of builds without a name) and containers are for the caller to count in. */
 struct store_layer_size {
     char hex[65];
     uint64_t bytes;
-    unsigned images, containers;
+    unsigned images, steps, containers;
 };
 int store_layer_sizes(const struct conf *c, struct store_layer_size **ret, size_t *ret_n,
                       struct err *e);

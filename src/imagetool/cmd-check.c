@@ -283,7 +283,7 @@ static int run_check(const struct cmd *cmd, void *opts, char **args, struct err 
     }
     if (o->repair) {
         ingest_close(&k.in);
-        r = r < 0 ? r : gc_run(&k.conf, e);
+        r = r < 0 ? r : gc_run(&k.conf, false, e);
     }
     if (r == 0 && k.unchecked) {
         *e = k.why;

@@ -112,7 +112,8 @@ static int prune(const struct prune *p, struct err *e)
     if (r < 0 || p->dry_run)
         return r;
     event_named(c, "image", "prune", NULL, NULL);
-    return gc_run(c, e);
+    const struct prune_filter *f = &p->filter;
+    return gc_run(c, p->all && !f->until_ns && !f->labels && !f->without, e);
 }
 
 /* docker's dangling=false is --all. */
@@ -177,6 +178,7 @@ const struct cmd imagetool_prune_cmds[] = {
      .opts_size = sizeof(struct prune_opts),
      .run = run_prune,
      .details = "Images that a container was made from stay. Unused layers and what interrupted "
-                "commands left behind go too."},
+                "commands left behind go too, and so do trees for other id maps that no container "
+                "uses: after a week, with --all at once."},
     {NULL},
 };

@@ -160,7 +160,7 @@ static int run_rmi(const struct cmd *cmd, void *opts, char **args, struct err *e
         else if (one < 0)
             report(e, &worst);
     }
-    r = r < 0 ? r : gc_run(&conf, e);
+    r = r < 0 ? r : gc_run(&conf, false, e);
     return r < 0 ? err_add(e, r, "rmi") : worst;
 }
 

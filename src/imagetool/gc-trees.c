@@ -13,43 +13,20 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "image/pin.h"
+#include "image/trees.h"
 #include "imagetool/gc.h"
 
 #define KEPT_S (7 * 24 * 3600)
-#define HASH 16
-#define RECORD_MAX (16u << 20)
 
 struct trees {
     int root_fd;
     char **used; /* "map-HASH" that a container's record names */
+    bool all;    /* not only those that nobody wanted for a while */
+    bool goes;   /* all, and of this layer nobody makes a container now */
     bool kept;   /* a metadata tree stays, or is being made */
+    gc_is_pinned *is_pinned;
+    void *pins;
 };
-
-static size_t kind_len(const char *name)
-{
-    return str_after(name, "map-") ? 4 : str_after(name, "copy-") ? 5 : 0;
-}
-
-static bool is_tree(const char *name, size_t *ret_len)
-{
-    size_t kind = kind_len(name);
-    *ret_len = kind + HASH;
-    return kind && strspn(name + kind, "0123456789abcdef") == HASH;
-}
-
-static int mark(int dir_fd, const char *name, void *data, struct err *e)
-{
-    struct trees *t = data;
-    scoped_free char *file = xasprintf("%s/container.json", name), *text = NULL;
-    ssize_t n = fs_read(dir_fd, file, RECORD_MAX, &text, e);
-    size_t len;
-    if (n == -ENOENT)
-        return 0;
-    for (const char *p = text; n > 0 && (p = strchr(p, '/')); p++)
-        if (is_tree(p + 1, &len))
-            strv_take(&t->used, xstrndup(p + 1, len));
-    return n < 0 ? (int)n : 0;
-}
 
 /* Without a note of its use it is older than these notes: it gets one. */
 static bool is_old(int dir_fd, const char *name)
@@ -65,10 +42,9 @@ static bool is_old(int dir_fd, const char *name)
 static int sweep_tree(int dir_fd, const char *name, void *data, struct err *e)
 {
     struct trees *t = data;
-    size_t len;
-    if (!is_tree(name, &len) || name[len])
+    if (!store_is_tree(name))
         return 0;
-    if (strv_has(t->used, name) || !is_old(dir_fd, name)) {
+    if (strv_has(t->used, name) || (!t->goes && !is_old(dir_fd, name))) {
         t->kept |= *name == 'm';
         return 0;
     }
@@ -78,7 +54,9 @@ static int sweep_tree(int dir_fd, const char *name, void *data, struct err *e)
 
 static int sweep_layer(int dir_fd, const char *name, void *data, struct err *e)
 {
-    return gc_each(dir_fd, name, sweep_tree, data, e);
+    struct trees *t = data;
+    t->goes = t->all && !t->is_pinned(t->pins, name);
+    return gc_each(dir_fd, name, sweep_tree, t, e);
 }
 
 /* The farms of links, which belong to no tree alone. */
@@ -100,10 +78,10 @@ static int look_for_builders(int dir_fd, const char *name, void *data, struct er
     return 0;
 }
 
-int gc_trees(int root_fd, struct err *e)
+int gc_trees(int root_fd, bool all, gc_is_pinned *is_pinned, void *pins, struct err *e)
 {
-    struct trees t = {.root_fd = root_fd};
-    int r = gc_each(root_fd, "containers", mark, &t, e);
+    struct trees t = {.root_fd = root_fd, .all = all, .is_pinned = is_pinned, .pins = pins};
+    int r = store_trees_used(root_fd, &t.used, e);
     r = r < 0 ? r : gc_each(root_fd, "ingest", look_for_builders, &t, e);
     r = r < 0 ? r : gc_each(root_fd, "layers", sweep_layer, &t, e);
     if (r == 0 && !t.kept)

@@ -269,9 +269,14 @@ void gc_sweep(const struct conf *c)
         log_info("leftovers stay: %s", e.msg);
 }
 
-int gc_run(const struct conf *c, struct err *e)
+static bool is_pinned(void *pins, const char *hex)
 {
-    SCOPED(marks_release) struct marks marks = {0};
+    return marked(pins, hex);
+}
+
+int gc_run(const struct conf *c, bool all_trees, struct err *e)
+{
+    SCOPED(marks_release) struct marks marks = {0}, pins = {0};
     scoped_fd int lock = -1, root = open_locked(c, &lock, e);
     if (root < 0)
         return root == -ENOENT ? 0 : root;
@@ -285,7 +290,8 @@ int gc_run(const struct conf *c, struct err *e)
     int r = mark_all(root, &marks, e);
     r = r < 0 ? r : gc_each(root, "layers", sweep_entry, &used, e);
     r = r < 0 ? r : gc_each(root, "blobs/sha256", sweep_entry, &used, e);
-    r = r < 0 ? r : gc_trees(root, e);
+    r = r < 0 ? r : gc_each(root, "ingest", mark_pin, &pins, e);
+    r = r < 0 ? r : gc_trees(root, all_trees, is_pinned, &pins, e);
     r = r < 0 ? r : sweep_unfinished(root, e);
     fd_close(&lock);
     int r2 = empty_trash(c, root, r < 0 ? NULL : e);

@@ -19,15 +19,19 @@
 void gc_sweep(const struct conf *c);
 
 /* Deletes unreferenced layers and blobs too. 0 also when another process has the store's lock: then
- * they stay until the next run. */
-int gc_run(const struct conf *c, struct err *e);
+ * they stay until the next run. all_trees: shifted trees that no container uses, too, however
+ * lately one did. */
+int gc_run(const struct conf *c, bool all_trees, struct err *e);
 
 /* Calls fn for each entry of a directory below root. A missing directory has none. */
 typedef int gc_entry(int dir_fd, const char *name, void *data, struct err *e);
 int gc_each(int root_fd, const char *dir, gc_entry *fn, void *data, struct err *e);
 int gc_to_trash(int dir_fd, const char *name, int root_fd); /* 0 or -errno */
-/* With the store's lock: shifted trees that no container uses and nobody wanted for a week. */
-int gc_trees(int root_fd, struct err *e);
+/* With the store's lock: shifted trees that no container uses and nobody wanted for a week; all:
+ * and those wanted since, but for those beside layers that is_pinned tells (HEX) a command under
+ * way relies on: it may have asked for one for a container that has no record yet. */
+typedef bool gc_is_pinned(void *pins, const char *hex);
+int gc_trees(int root_fd, bool all, gc_is_pinned *is_pinned, void *pins, struct err *e);
 
 /* Deletes what interrupted pulls have left to go on with, but for what is being fetched just now.
  * *ret: how many bytes that were. */

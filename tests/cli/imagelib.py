@@ -1,5 +1,6 @@
 """What the tests of rootlet-image share: a user with subordinate ids, a store, images made by other
 people's tools, and hand-made layouts for what no tool would write."""
+import contextlib
 import gzip
 import hashlib
 import io
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 
@@ -190,3 +192,18 @@ class Layout:
             with open(full, "wb") as f:
                 f.write(data)
         return path
+
+
+@contextlib.contextmanager
+def setting(rootlet, way):
+    """storage_shift in a configuration file."""
+    top = tempfile.mkdtemp(dir=rootlet.user.home)
+    os.mkdir(f"{top}/rootlet")
+    with open(f"{top}/rootlet/rootlet.conf", "w", encoding="ascii") as f:
+        f.write(f"storage_shift = {way}\n")
+    os.chmod(top, 0o755)
+    before = rootlet.store.environment
+    rootlet.store.environment = lambda: {**before(), "XDG_CONFIG_HOME": top}
+    yield
+    rootlet.store.environment = before
+    shutil.rmtree(top)

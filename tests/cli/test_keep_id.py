@@ -1,5 +1,4 @@
 """Images in containers with other id maps: the same files without a copy of their data."""
-import contextlib
 import gzip
 import io
 import os
@@ -8,12 +7,11 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import tempfile
 import time
 
 import pytest
 
-from imagelib import Layout, lab, make_tar, store  # pylint: disable=unused-import
+from imagelib import Layout, lab, make_tar, setting, store  # pylint: disable=unused-import
 from lib import host, images as images_, rows
 from lib.runner import wait_for
 
@@ -77,21 +75,6 @@ def archive(lab):
 def odd(rootlet, archive):
     rootlet.ok("load", "-q", "-i", archive)
     return "localhost/odd:1"
-
-
-@contextlib.contextmanager
-def setting(rootlet, way):
-    """storage_shift in a configuration file."""
-    top = tempfile.mkdtemp(dir=rootlet.user.home)
-    os.mkdir(f"{top}/rootlet")
-    with open(f"{top}/rootlet/rootlet.conf", "w", encoding="ascii") as f:
-        f.write(f"storage_shift = {way}\n")
-    os.chmod(top, 0o755)
-    before = rootlet.store.environment
-    rootlet.store.environment = lambda: {**before(), "XDG_CONFIG_HOME": top}
-    yield
-    rootlet.store.environment = before
-    shutil.rmtree(top)
 
 
 @pytest.fixture(params=WAYS)

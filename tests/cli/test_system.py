@@ -114,7 +114,7 @@ HIDE = ("mkdir -m 700 /a; dd if=/dev/zero of=/a/f bs=1000 count=%d 2>/dev/null; 
 def test_df(rootlet):
     """Sizes to the byte, also of what only subordinate ids may read; shared layers count once."""
     assert {t: (r["Total"], r["RawSize"]) for t, r in kinds(rootlet).items()} == {
-        "Images": (0, 0), "Containers": (0, 0), "Local Volumes": (0, 0)}
+        "Images": (0, 0), "Containers": (0, 0), "Local Volumes": (0, 0), "Build Cache": (0, 0)}
     box = rootlet.image()
     image = rootlet.ok("images", "--format", "json").json()[0]["Size"]
     rootlet.ok("run", "--name", "a", box, "sh", "-c", HIDE % 3000)
@@ -132,7 +132,7 @@ def test_df(rootlet):
     assert df["Local Volumes"]["RawReclaimable"] == 0
     lines = rootlet.ok("system", "df").out.splitlines()
     assert lines[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
-    assert [line.split("  ")[0] for line in lines[1:]] == ["Images", "Containers", "Local Volumes"]
+    assert [line.split("  ")[0] for line in lines[1:]] == ["Images", "Containers", "Local Volumes", "Build Cache"]
 
     # Without a container the image could go, and a second name of it is not a second image.
     rootlet.ok("tag", box, "localhost/again")
@@ -148,10 +148,10 @@ def test_df_verbose(rootlet):
     rootlet.ok("run", "--name", "a", "-v", "data:/x", box, "sh", "-c", "echo -n 12345 > /f; echo -n 1234567 > /x/f")
     out = rootlet.ok("system", "df", "-v").out
     heads = [line for line in out.splitlines() if line.isupper()]
-    assert [h.split("  ")[0] for h in heads] == ["REPOSITORY", "CONTAINER ID", "VOLUME NAME"]
+    assert [h.split("  ")[0] for h in heads] == ["REPOSITORY", "CONTAINER ID", "VOLUME NAME", "CACHE ID"]
     assert "UNIQUE SIZE" in heads[0] and "LOCAL VOLUMES" in heads[1] and "LINKS" in heads[2]
     assert [line for line in out.splitlines() if line.endswith(":")] == [
-        "Images space usage:", "Containers space usage:", "Local Volumes space usage:"]
+        "Images space usage:", "Containers space usage:", "Local Volumes space usage:", "Build Cache space usage:"]
     everything = rootlet.ok("system", "df", "-v", "--format", "json").json()[0]
     assert everything["Images"][0]["Containers"] == 1
     assert everything["Images"][0]["SharedSize"] == "0B"
