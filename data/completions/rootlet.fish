@@ -1013,7 +1013,7 @@ complete -c rootlet -n '__rootlet_is untag "image untag"' -a '(__rootlet_images)
 complete -c rootlet -n '__rootlet_is "image exists"' -a '(__rootlet_images)'
 
 complete -c rootlet -n '__rootlet_is rmi "image rm" "image remove"' -s a -l all -d 'All images'
-complete -c rootlet -n '__rootlet_is rmi "image rm" "image remove"' -s f -l force -d 'Also if it has several names or containers were made from it (they keep its layers)'
+complete -c rootlet -n '__rootlet_is rmi "image rm" "image remove"' -s f -l force -d 'Also if it has several names; containers made from it are removed first, even running ones'
 complete -c rootlet -n '__rootlet_is rmi "image rm" "image remove"' -a '(__rootlet_images)'
 
 complete -c rootlet -n '__rootlet_is "image prune"' -s a -l all -d 'All images that no container was made from, not only those without a name'

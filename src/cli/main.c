@@ -208,8 +208,8 @@ static int run_program(const char *name, char **args, struct err *e)
 {
     scoped_strv char **argv = NULL;
     char self[PATH_MAX];
-    ssize_t n = streq(name, "rootlet-build") ? readlink("/proc/self/exe", self, sizeof(self)) : -1;
-    if (n > 0 && n < (ssize_t)sizeof(self)) { /* it starts us for each step */
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
+    if (n > 0 && n < (ssize_t)sizeof(self)) { /* build starts us for each step, rmi -f for rm */
         self[n] = '\0';
         setenv("ROOTLET_SELF", self, 1);
     }

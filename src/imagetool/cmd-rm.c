@@ -1,9 +1,12 @@
 /* rootlet rmi */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/path.h"
+#include "base/proc.h"
 #include "events/events.h"
 #include "image/ref.h"
 #include "imagetool/gc.h"
@@ -18,7 +21,7 @@ struct rm_opts {
 
 static const struct opt rm_options[] = {
     {"force", 'f', OPT_FLAG, offsetof(struct rm_opts, force), NULL,
-     "Also if it has several names or containers were made from it (they keep its layers)"},
+     "Also if it has several names; containers made from it are removed first, even running ones"},
     {"all", 'a', OPT_FLAG, offsetof(struct rm_opts, all), NULL, "All images"},
     {NULL},
 };
@@ -59,8 +62,39 @@ static int in_use(const struct store_image *img, char *const *users, struct err 
     err_msg(e, EBUSY, "image %.12s is in use by a container: %.300s", image_digest_hex(img->id),
             list);
     err_exit(e, -EBUSY, EXIT_IN_USE);
-    return err_hint(e, -EBUSY, "remove the container first: rootlet rm %s, or use --force",
+    return err_hint(e, -EBUSY, "remove the container first: rootlet rm %s, or both: rootlet rmi -f",
                     users[0]);
+}
+
+/* What may have to end a container is the program that made it. */
+static int remove_containers(const struct conf *c, char *const *users, struct err *e)
+{
+    const char *self = getenv("ROOTLET_SELF"); /* set by rootlet, which we are run by */
+    scoped_free char *program =
+        self && *self == '/' ? xstrdup(self) : path_join(c->libexec, "rootlet");
+    scoped_strv char **argv = NULL, **env = strv_dup(environ);
+    conf_env(c, &env);
+    strv_add(&argv, program);
+    strv_add(&argv, "rm");
+    strv_add(&argv, "-f");
+    strv_extend(&argv, users);
+    struct proc_cmd cmd = {.argv = argv, .envp = env, .stdin_fd = -1, .stdout_fd = -1};
+    int r = proc_run(&cmd, e);
+    return r == 0 ? 0 : err_add(e, r < 0 ? r : -EBUSY, "remove its containers");
+}
+
+/* Nothing may be left that was made from it; by force nothing is. */
+static int end_use(const struct conf *c, const struct store_image *img, bool force, struct err *e)
+{
+    scoped_strv char **users = NULL, **others = NULL;
+    int r = gc_users(c, img->id, &users, e);
+    if (r < 0 || !users)
+        return r;
+    if (!force)
+        return in_use(img, users, e);
+    r = remove_containers(c, users, e);
+    r = r < 0 ? r : gc_users(c, img->id, &others, e);
+    return r == 0 && others ? in_use(img, others, e) : r; /* made meanwhile */
 }
 
 static void drop_other_names(const struct conf *c, struct store_image *img)
@@ -74,7 +108,6 @@ static void drop_other_names(const struct conf *c, struct store_image *img)
 static int remove_image(const struct conf *c, const char *text, bool force, struct err *e)
 {
     SCOPED(store_image_release) struct store_image img = {0};
-    scoped_strv char **users = NULL;
     int r = store_find(c, text, &img, e);
     if (r == -ENOENT)
         return err_exit(e, r, EXIT_MISSING);
@@ -104,9 +137,7 @@ static int remove_image(const struct conf *c, const char *text, bool force, stru
         err_msg(e, EBUSY, "image %.12s has several names: %.300s", image_digest_hex(img.id), list);
         return err_hint(e, -EBUSY, "remove it by those names, or use --force");
     }
-    r = gc_users(c, img.id, &users, e);
-    if (r == 0 && users && !force)
-        r = in_use(&img, users, e);
+    r = end_use(c, &img, force, e);
     return r < 0 ? r : forget(c, &img, e);
 }
 
@@ -126,12 +157,9 @@ static int remove_all(const struct conf *c, bool force, int *worst, struct err *
     size_t n = 0;
     int r = store_list(c, &v, &n, e);
     for (size_t i = 0; r == 0 && i < n; i++) {
-        scoped_strv char **users = NULL;
         if (v[i].store && !v[i].is_copied)
             continue;
-        int one = gc_users(c, v[i].id, &users, e);
-        if (one == 0 && users && !force)
-            one = in_use(&v[i], users, e);
+        int one = end_use(c, &v[i], force, e);
         one = one < 0 ? one : forget(c, &v[i], e);
         if (one < 0)
             report(e, worst);
@@ -174,7 +202,8 @@ const struct cmd imagetool_rm_cmds[] = {
      .run = run_rmi,
      .aliases = (const char *const[]){"image rm", "image remove", NULL},
      .details = "An image that has more names loses only the given one. Layers that another image "
-                "or a container needs stay. Exit status: 1 if an image is not known, 2 if one is "
+                "needs stay. A container that was made from the image keeps it, or goes with it "
+                "(--force). Exit status: 1 if an image is not known, 2 if one is "
                 "in use by a container."},
     {NULL},
 };

@@ -81,18 +81,28 @@ def make_container(both, name, image):
 
 
 def test_rmi_in_use(both):
-    """In use: 2, with the container's name. By force the name goes, the layers stay until the
-    container goes (A32: its removal keeps those of images)."""
+    """In use: 2, with the container's name and what to do. By force the containers go, then the image, as podman has it."""
     make_container(both, "web", "b:1")
+    make_container(both, "other", "a:1")
     text = both.fails("rmi", "b:1", status=2)
-    assert "web" in text and "in use by a container" in text
-    both.run("rmi", "-f", "b:1")
-    assert len(both.layers()) == 2
-    assert both.run("image", "exists", "b:1", check=False).returncode == 1
-    both.run("rm", "web")
-    assert len(both.layers()) == 2
-    both.run("image", "prune", "-f")
+    assert "is in use by a container: web\nhint: remove the container first: rootlet rm web, or both: rootlet rmi -f" in text
+    both.run("tag", "b:1", "b:2")
+    both.run("rmi", "-f", "b:2")
+    assert "web" in both.out("ps", "-a"), "only a name of several went"
+    out = both.out("rmi", "-f", "b:1").splitlines()
+    assert [line.split(":")[0] for line in out] == ["Untagged", "Deleted"]
     assert both.layers() == [sha256(ONE)[7:]]
+    assert both.run("image", "exists", "b:1", check=False).returncode == 1
+    assert both.out("ps", "-a", "--format", "{{.Names}}") == "other"
+
+
+def test_rmi_keeps_a_container_without_a_name(both):
+    """untag is for who wants to keep the container."""
+    make_container(both, "web", "b:1")
+    both.run("untag", "b:1")
+    assert len(both.layers()) == 2 and "web" in both.out("ps", "-a")
+    both.run("rmi", "-f", both.out("inspect", "-f", "{{.Image}}", "web"))
+    assert len(both.layers()) == 1
 
 
 def test_rmi_all(both):
@@ -100,6 +110,8 @@ def test_rmi_all(both):
     assert "web" in both.fails("rmi", "-a", status=2)
     assert both.layers() == [sha256(ONE)[7:]]
     assert "--all" in both.fails("rmi")
+    both.run("rmi", "-a", "-f")
+    assert both.layers() == [] and both.out("ps", "-aq") == ""
 
 
 def test_prune(both):

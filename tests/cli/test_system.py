@@ -340,3 +340,16 @@ def test_prune_beside_others(rootlet):
         assert p.wait(60) == 0, p.stderr.read()
     stop.unlink()
     rootlet.store.loaded.clear()
+
+
+def test_rmi_by_force_ends_what_runs(rootlet):
+    """Running or not: what was made from the image goes with it; a volume with a name stays."""
+    box = rootlet.image()
+    rootlet.ok("run", "-d", "--name", "runs", "-v", "data:/d", box, "sleep", "100")
+    rootlet.ok("create", "--name", "idle", box)
+    r = rootlet.fails("rmi", box, rc=2, match="in use by a container: .*(runs, idle|idle, runs)")
+    assert "rmi -f" in r.err
+    rootlet.ok("rmi", "-f", box)
+    assert rootlet.ok("ps", "-aq").out == "" and rootlet.ok("images", "-aq").out == ""
+    assert rootlet.ok("volume", "ls", "-q").text == "data"
+    rootlet.store.loaded.clear()
