@@ -47,8 +47,9 @@ int cli_remove(struct container *c, bool force, bool volumes, struct err *e);
  * name ends, or NULL. It points into *ret_text; the caller frees both. help.c */
 struct cmd *cli_image_commands(char **ret_text);
 
-/* The whole command line of this process, for inspect; owned. run.c */
-char **cli_command_line(void);
+/* The whole command line of this process, for inspect, without the password of --creds; owned.
+ * args: what follows the options, which is the container's. run.c */
+char **cli_command_line(char *const *args);
 
 /* -ENOSYS with what to do instead when argv names a command of docker or podman that is not there
  * yet ("pull", "container prune"), else 0. later.c */

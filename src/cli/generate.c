@@ -48,7 +48,7 @@ static bool is_dropped(const struct opt *o)
 {
     static const char *const names[] = {"attach",  "detach",  "detach-keys", "interactive", "name",
                                         "replace", "restart", "rm",          "sig-proxy",   "tty",
-                                        "unit",    "cidfile", NULL};
+                                        "unit",    "cidfile", "creds",       NULL};
     const char *name = o->alias_of ? o->alias_of : o->name;
     return strv_has((char *const *)(uintptr_t)names, name);
 }

@@ -249,7 +249,7 @@ static int create(const struct cmd *cmd, void *opts, char **args, struct err *e)
         return err_msg(e, EINVAL, "the name is given twice: %s and %s", o->name, args[0]);
     if (args[0])
         o->name = xstrdup(args[0]);
-    o->command_line = cli_command_line();
+    o->command_line = cli_command_line(args);
     int r = make(o, id, e);
     strv_free(o->command_line);
     if (r == 0 && o->id_file)

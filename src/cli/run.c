@@ -47,13 +47,34 @@ static int streams(const struct run_opts *o, struct follow *f, struct err *e)
     return 0;
 }
 
-char **cli_command_line(void)
+/* --creds USER:PASSWORD as it may be kept: "user:xxxxx". */
+static char *without_password(const char *option, const char *creds)
+{
+    const char *colon = strchr(creds, ':');
+    return colon ? xasprintf("%s%.*s:xxxxx", option, (int)(colon - creds), creds)
+                 : xasprintf("%s%s", option, creds);
+}
+
+char **cli_command_line(char *const *args)
 {
     char **v = NULL;
     scoped_free char *text = NULL;
     ssize_t n = fs_read(AT_FDCWD, "/proc/self/cmdline", 1u << 20, &text, NULL);
     for (char *word = text; n > 0 && word < text + n; word += strlen(word) + 1)
         strv_add(&v, word);
+    size_t all = strv_len(v), last = strv_len(args); /* the words after our options */
+    bool follows = false;
+    for (size_t i = 0; last <= all && i < all - last; i++) {
+        const char *value = follows ? v[i] : str_after(v[i], "--creds=");
+        char *safe = value ? without_password(follows ? "" : "--creds=", value) : NULL;
+        follows = !follows && streq(v[i], "--creds");
+        if (!safe)
+            continue;
+        free(v[i]);
+        v[i] = safe;
+    }
+    if (text)
+        explicit_bzero(text, (size_t)n);
     return v;
 }
 
@@ -88,7 +109,7 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
         .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
     };
     char id[ID_LEN + 1];
-    scoped_strv char **line = cli_command_line();
+    scoped_strv char **line = cli_command_line(args);
     (void)cmd;
     id_random(id);
     f.id = id;
@@ -140,7 +161,7 @@ static int run_command(const struct cmd *cmd, void *opts, char **args, struct er
 static int create_command(const struct cmd *cmd, void *opts, char **args, struct err *e)
 {
     char id[ID_LEN + 1];
-    scoped_strv char **line = cli_command_line();
+    scoped_strv char **line = cli_command_line(args);
     (void)cmd;
     struct cli_groups groups scoped_groups = CLI_GROUPS_INIT;
     id_random(id);
