@@ -190,6 +190,8 @@ struct run_mounts {
     char **key;  /* for the cache */
     int *locks;  /* of cache directories */
     size_t n_locks;
+    char **secrets;   /* files, which go with this */
+    char *secret_env; /* one of them, of "NAME=VALUE" 0 for rootlet start; or NULL */
 };
 void run_mounts_release(struct run_mounts *m);
 /* What they are and what they hold, before the cache is asked; then what they need is made. */

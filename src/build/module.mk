@@ -76,7 +76,8 @@ EXTRA_DIST += tests/fuzz/corpus/build/chmod \
 # The program: what runs the file.
 pkglibexec_PROGRAMS += rootlet-build
 rootlet_build_SOURCES = src/build/build.h src/build/cache.c src/build/child.c src/build/copystep.c \
-	src/build/finish.c src/build/lower.c src/build/main.c src/build/mount.c \
+	src/build/finish.c src/build/lower.c src/build/main.c src/build/mount-cache.c \
+	src/build/mount-priv.h src/build/mount-secret.c src/build/mount.c \
 	src/build/options.c src/build/options.h src/build/prune.c src/build/prune.h src/build/run.c \
 	src/build/scratch.c src/build/stage.c src/build/state.c src/build/step.c
 rootlet_build_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(CRYPTO_CFLAGS)

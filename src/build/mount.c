@@ -19,6 +19,7 @@
 #include "base/strv.h"
 #include "build/copy.h"
 #include "build/mask.h"
+#include "build/mount-priv.h"
 #include "container/root.h"
 #include "image/ref.h"
 #include "mounts/mounts.h"
@@ -31,14 +32,11 @@ void run_mounts_release(struct run_mounts *m)
     for (size_t i = 0; i < m->n_locks; i++)
         close(m->locks[i]);
     free(m->locks);
+    for (char **s = m->secrets; s && *s; s++)
+        unlink(*s);
+    strv_free(m->secrets);
+    free(m->secret_env);
 }
-
-/* One --mount. */
-struct want {
-    char *type, *source, *target, *from, *id, *sharing, *size;
-    bool rw, required;
-    int64_t uid, gid, mode; /* -1: not given */
-};
 
 static void want_release(struct want *w)
 {
@@ -49,6 +47,7 @@ static void want_release(struct want *w)
     free(w->id);
     free(w->sharing);
     free(w->size);
+    free(w->env);
 }
 
 static int flag(const char *value, bool *ret)
@@ -93,6 +92,8 @@ static int take_key(struct want *w, const char *key, const char *value)
         return set(&w->id, value);
     if (streq(key, "sharing"))
         return set(&w->sharing, value);
+    if (streq(key, "env"))
+        return set(&w->env, value);
     if (streq(key, "size") || streq(key, "tmpfs-size"))
         return set(&w->size, value);
     if (streq(key, "uid"))
@@ -124,19 +125,19 @@ static int parse(const char *text, struct want *w, struct err *e)
         if (eq)
             *eq++ = '\0';
         int r = take_key(w, *p, eq);
-        if (r > 0 && streq(*p, "env"))
-            return err_hint(
-                e, err_msg(e, ENOTSUP, "env= would write the secret into the container's records"),
-                "read it from its file: target=, /run/secrets/ID by default");
         if (r > 0)
             return err_hint(e, err_msg(e, EINVAL, "unknown key \"%s\"", *p),
                             "known: type, target, source, from, rw, ro, id, sharing, size, uid, "
-                            "gid, mode, required");
+                            "gid, mode, required, env");
         if (r < 0)
             return err_msg(e, EINVAL, "%s=%s: not a value for it", *p, eq ? eq : "");
     }
     if (!w->type)
         w->type = xstrdup("bind");
+    if (w->env && !streq(w->type, "secret"))
+        return err_msg(e, EINVAL, "env=%s: for type=secret only", w->env);
+    if (w->env && (!*w->env || strchr(w->env, '=')))
+        return err_msg(e, EINVAL, "env=%s: not the name of a variable", w->env);
     return 0;
 }
 
@@ -144,8 +145,17 @@ static int parse(const char *text, struct want *w, struct err *e)
 static int set_target(const struct step *t, struct want *w, struct err *e)
 {
     const char *dir = state_member(&t->s->st, "WorkingDir");
-    if (!w->target && streq(w->type, "secret") && w->id)
-        w->target = xasprintf("/run/secrets/%s", w->id);
+    bool secret = streq(w->type, "secret");
+    if (secret && w->source) { /* another word for it, as docker has it */
+        free(w->id);
+        w->id = take_ptr(w->source);
+    }
+    if (secret && !w->id && !w->target)
+        return err_msg(e, EINVAL, "no id= and no target=");
+    if (secret && !w->target && w->env)
+        return 0;
+    if (secret && !w->target)
+        w->target = xasprintf("/run/secrets/%s", path_name(w->id));
     if (streq(w->type, "ssh"))
         return err_hint(e, err_msg(e, ENOTSUP, "no agent of the caller is given to a build"),
                         "type=secret gives a key for one step");
@@ -160,8 +170,8 @@ static int set_target(const struct step *t, struct want *w, struct err *e)
     return 0;
 }
 
-static void add(struct run_mounts *m, const char *type, const char *source, const struct want *w,
-                const char *options)
+void mount_add(struct run_mounts *m, const char *type, const char *source, const struct want *w,
+               const char *options)
 {
     strv_addf(&m->args, "--raw-mount=%s\n%s\n%s\n%s", type, source, w->target, options);
 }
@@ -177,7 +187,7 @@ static int make_tmpfs(struct run_mounts *m, const struct want *w, struct err *e)
         return err_msg(e, EINVAL, "size=%s: not a size", w->size);
     if (w->size)
         str_addf(&o, ",size=%s", w->size);
-    add(m, "tmpfs", "tmpfs", w, o.s);
+    mount_add(m, "tmpfs", "tmpfs", w, o.s);
     return 0;
 }
 
@@ -199,7 +209,7 @@ static int give(void *data, struct err *e)
 }
 
 /* The ids are those inside. */
-static int give_to(int fd, const struct want *w, mode_t mode, struct err *e)
+int mount_give(int fd, const struct want *w, mode_t mode, struct err *e)
 {
     scoped_userns_map struct userns_map map = {0};
     struct owner o = {fd, w->uid >= 0 ? (uid_t)w->uid : 0, w->gid >= 0 ? (gid_t)w->gid : 0,
@@ -215,136 +225,6 @@ static int give_to(int fd, const struct want *w, mode_t mode, struct err *e)
     o.uid = (uid_t)uid;
     o.gid = (gid_t)gid;
     return give(&o, e);
-}
-
-/* --- SECRET --- */
-
-static const char *secret_of(const struct build *b, const char *id)
-{
-    for (char **s = b->o->secrets; s && *s; s++) {
-        scoped_free char *own = build_opt_key(*s, "id");
-        if (streq(own, id))
-            return *s;
-    }
-    return NULL;
-}
-
-/* id=x,src=FILE; id=x,env=NAME; id=x: the variable of that name, else the file. */
-static ssize_t read_secret(const char *option, const char *id, char **ret, struct err *e)
-{
-    scoped_free char *src = build_opt_key(option, "src"), *env = build_opt_key(option, "env");
-    scoped_free char *type = build_opt_key(option, "type");
-    if (!src)
-        src = build_opt_key(option, "source");
-    const char *value = env                          ? getenv(env)
-                        : !src || streq(type, "env") ? getenv(src ? src : id)
-                                                     : NULL;
-    if (env && !value)
-        return err_msg(e, ENOENT, "--secret %s: %s is not in the environment", id, env);
-    if (value) {
-        *ret = xstrdup(value);
-        return (ssize_t)strlen(value);
-    }
-    ssize_t n = fs_read(AT_FDCWD, src ? src : id, 512u << 10, ret, e);
-    return n < 0 ? err_add(e, (int)n, "--secret %s", id) : n;
-}
-
-static int make_secret(struct step *t, struct run_mounts *m, const struct want *w, struct err *e)
-{
-    struct build *b = t->b;
-    scoped_free char *id = xstrdup(w->id ? w->id : path_name(w->target)), *data = NULL;
-    const char *option = secret_of(b, id), *dir;
-    if (!option && !w->required)
-        return 0;
-    if (!option)
-        return err_hint(e, err_msg(e, ENOENT, "the secret %s was not given", id),
-                        "rootlet build --secret id=%s,src=FILE", id);
-    ssize_t n = read_secret(option, id, &data, e);
-    if (n < 0 || !(dir = scratch_secrets(b, e)))
-        return n < 0 ? (int)n : -EIO;
-    scoped_free char *path = xasprintf("%s/s%u", dir, b->n_made++);
-    scoped_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    int r = fd < 0 ? -errno : fs_write_all(fd, data, (size_t)n);
-    explicit_bzero(data, (size_t)n);
-    if (r < 0)
-        return err_set(e, -r, "write %s", path);
-    r = give_to(fd, w, 0400, e);
-    add(m, "bind", path, w, "bind,ro,rprivate,nosuid,nodev");
-    return r;
-}
-
-/* --- CACHE --- */
-
-/* Waits for another build, but not longer than the user. -EWOULDBLOCK when not asked to wait. */
-static int take_lock(int fd, int how, bool at_once, struct err *e)
-{
-    const struct timespec pause = {.tv_nsec = 50000000};
-    while (flock(fd, how | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return err_set(e, errno, "lock the cache");
-        if (at_once)
-            return -EWOULDBLOCK;
-        int r = child_interrupted(e);
-        if (r < 0)
-            return r;
-        nanosleep(&pause, NULL);
-    }
-    return 0;
-}
-
-static int lock_cache(int dir, const struct want *w, const char *hex, char **ret_name,
-                      struct run_mounts *m, struct err *e)
-{
-    bool locked = streq(w->sharing, "locked"), own = streq(w->sharing, "private");
-    if (w->sharing && !locked && !own && !streq(w->sharing, "shared"))
-        return err_msg(e, EINVAL, "sharing=%s: not shared, locked or private", w->sharing);
-    for (unsigned i = 0; i < 1000; i++) {
-        scoped_free char *name = i ? xasprintf("%.32s-%u", hex, i) : xasprintf("%.32s", hex);
-        scoped_free char *lock = xasprintf("%s.lock", name);
-        int fd = openat(dir, lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        int how = locked || own ? LOCK_EX : LOCK_SH;
-        if (fd < 0)
-            return err_set(e, errno, "its lock");
-        int r = take_lock(fd, how, own, e);
-        if (r < 0)
-            close(fd);
-        if (r == -EWOULDBLOCK)
-            continue;
-        if (r < 0)
-            return r;
-        m->locks = xrealloc(m->locks, (m->n_locks + 1) * sizeof(*m->locks));
-        m->locks[m->n_locks++] = fd;
-        *ret_name = take_ptr(name);
-        return 0;
-    }
-    return err_msg(e, EBUSY, "too many builds use it");
-}
-
-static int make_cache(struct step *t, struct run_mounts *m, const struct want *w, struct err *e)
-{
-    scoped_fd int dir = conf_open_root(t->b->conf, "build/mounts", true, e);
-    scoped_free char *name = NULL;
-    const char *id = w->id ? w->id : w->target;
-    char digest[DIGEST_TEXT_MAX];
-    if (dir < 0)
-        return dir;
-    if (w->from || w->source)
-        return err_hint(e, err_msg(e, ENOTSUP, "from= and source= of a cache are not there"),
-                        "fill it in the first RUN that uses it");
-    /* An id is a name out of the file: no path is made of it. */
-    int r = digest_data(id, strlen(id), digest);
-    r = r < 0 ? err_set(e, -r, "hash") : lock_cache(dir, w, image_digest_hex(digest), &name, m, e);
-    if (r < 0)
-        return r;
-    if (mkdirat(dir, name, 0700) == 0) {
-        scoped_fd int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = fd < 0 ? err_set(e, errno, "the cache") : give_to(fd, w, 0755, e);
-    } else if (errno != EEXIST) {
-        r = err_set(e, errno, "the cache");
-    }
-    scoped_free char *path = xasprintf("%s/build/mounts/%s", t->b->conf->root, name);
-    add(m, "bind", path, w, w->rw ? "bind,rw,rprivate,nodev" : "bind,ro,rprivate,nodev");
-    return r;
 }
 
 /* --- BIND --- */
@@ -385,7 +265,7 @@ static int make_overlay(struct step *t, struct run_mounts *m, const struct want 
     } else {
         str_add(&o, ",ro");
     }
-    add(m, "overlay", "overlay", w, o.s);
+    mount_add(m, "overlay", "overlay", w, o.s);
     return 0;
 }
 
@@ -396,14 +276,14 @@ static int make_file(struct step *t, struct run_mounts *m, const struct want *w,
     char same[32];
     scoped_free char *data = NULL;
     if (!w->rw) {
-        add(m, "bind", path, w, "bind,ro,rprivate,nosuid,nodev," MOUNT_SOURCE_IS_REAL);
+        mount_add(m, "bind", path, w, "bind,ro,rprivate,nosuid,nodev," MOUNT_SOURCE_IS_REAL);
         return 0;
     }
     snprintf(same, sizeof(same), "/proc/self/fd/%d", fd);
     ssize_t n = fs_read(AT_FDCWD, same, 256u << 20, &data, e);
     scoped_free char *copy = xasprintf("%s/f%u", t->b->scratch, t->b->n_made++);
     int r = n < 0 ? (int)n : fs_write_atomic(AT_FDCWD, copy, data, (size_t)n, 0644, FS_NO_SYNC, e);
-    add(m, "bind", copy, w, "bind,rw,rprivate,nosuid,nodev");
+    mount_add(m, "bind", copy, w, "bind,rw,rprivate,nosuid,nodev");
     return r;
 }
 
@@ -426,7 +306,7 @@ static int bind_host(struct step *t, struct run_mounts *m, const struct want *w,
         return make_file(t, m, w, path, fd, e);
     if (w->rw || mask)
         return make_overlay(t, m, w, lowers, e);
-    add(m, "bind", path, w, "rbind,ro,rro,rprivate,nosuid,nodev," MOUNT_SOURCE_IS_REAL);
+    mount_add(m, "bind", path, w, "rbind,ro,rro,rprivate,nosuid,nodev," MOUNT_SOURCE_IS_REAL);
     return 0;
 }
 
@@ -516,8 +396,8 @@ static int make_bind(struct step *t, struct run_mounts *m, const struct want *w,
 
 /* --- KEYS --- */
 
-/* What a bind of the context holds counts as if it were copied. */
-static int bind_key(struct step *t, struct run_mounts *m, const struct want *w, struct err *e)
+/* What a directory holds counts as if it were copied. */
+int mount_source_key(struct step *t, const struct want *w, char **ret, struct err *e)
 {
     scoped_free char *dir = NULL, *image = NULL;
     char digest[DIGEST_TEXT_MAX];
@@ -528,9 +408,7 @@ static int bind_key(struct step *t, struct run_mounts *m, const struct want *w, 
         return err_add(e, r, "from=%s", w->from);
     if (image) {
         r = state_load(t->b, image, &of, e);
-        scoped_free char *text = r < 0 ? NULL : json_dumps(state_layers(&of), JSON_COMPACT);
-        if (text)
-            strv_add(&m->key, text);
+        *ret = r < 0 ? NULL : json_dumps(state_layers(&of), JSON_COMPACT);
         state_release(&of);
         return r;
     }
@@ -546,8 +424,8 @@ static int bind_key(struct step *t, struct run_mounts *m, const struct want *w, 
     r = copy_open(&spec, &c, e);
     r = r < 0 ? r : copy_hash(c, digest, e);
     if (r == 0)
-        strv_add(&m->key, digest);
-    return r;
+        *ret = xstrdup(digest);
+    return r < 0 ? err_add(e, r, "source=%s", args[0]) : 0;
 }
 
 static int each(struct step *t, struct run_mounts *m,
@@ -572,7 +450,13 @@ static int each(struct step *t, struct run_mounts *m,
 
 static int key_one(struct step *t, struct run_mounts *m, const struct want *w, struct err *e)
 {
-    return streq(w->type, "bind") ? bind_key(t, m, w, e) : 0;
+    scoped_free char *key = NULL;
+    if (!streq(w->type, "bind") && !(streq(w->type, "cache") && w->from))
+        return 0;
+    int r = mount_source_key(t, w, &key, e);
+    if (r == 0)
+        strv_add(&m->key, key);
+    return r;
 }
 
 static int make_one(struct step *t, struct run_mounts *m, const struct want *w, struct err *e)
@@ -580,9 +464,9 @@ static int make_one(struct step *t, struct run_mounts *m, const struct want *w, 
     if (streq(w->type, "bind"))
         return make_bind(t, m, w, e);
     if (streq(w->type, "cache"))
-        return make_cache(t, m, w, e);
+        return mount_cache(t, m, w, e);
     if (streq(w->type, "secret"))
-        return make_secret(t, m, w, e);
+        return mount_secret(t, m, w, e);
     if (streq(w->type, "tmpfs"))
         return make_tmpfs(m, w, e);
     return err_hint(e, err_msg(e, EINVAL, "unknown type %s", w->type),

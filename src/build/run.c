@@ -154,9 +154,15 @@ static int arguments(const struct step *t, const struct run_mounts *m, char *con
 }
 
 /* What it prints goes on at once; of a quiet build it is shown only when it fails. */
-static int start(const struct step *t, const char *name, struct err *e)
+static int start(const struct step *t, const struct run_mounts *m, const char *name, struct err *e)
 {
-    char *argv[] = {(char *)"rootlet", (char *)"start", (char *)"-a", (char *)name, NULL};
+    scoped_free char *secrets = m->secret_env ? xasprintf("--secret-env=%s", m->secret_env) : NULL;
+    char *argv[] = {(char *)"rootlet",
+                    (char *)"start",
+                    (char *)"-a",
+                    secrets ? secrets : (char *)name,
+                    secrets ? (char *)name : NULL,
+                    NULL};
     struct build *b = t->b;
     scoped_free struct child_tail *tail = b->out ? NULL : xcalloc(1, sizeof(*tail));
     int ends[2] = {-1, -1};
@@ -213,7 +219,7 @@ static int make(struct step *t, struct run_mounts *m, char *const *command, stru
     if (r < 0)
         return r;
     r = step_make_dirs(b, st, name, e);
-    r = r < 0 ? r : start(t, name, e);
+    r = r < 0 ? r : start(t, m, name, e);
     r = r < 0 ? r : check_key(t, m, e);
     r = r < 0 ? r : step_commit(b, name, request, false, &id, e);
     step_container_end(b, name);

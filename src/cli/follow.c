@@ -21,6 +21,7 @@ static struct supervisor_opts supervisor_for(const struct follow *f)
         .trace_stages = cli_trace(),
         .preserve_fds = f->preserve_fds,
         .listen_fds = f->listen_fds,
+        .secret_env = f->secret_env,
         .cgroups = f->cgroups,
         .cgroup_parent = f->cgroup_parent,
         .scope_properties = f->scope_properties,

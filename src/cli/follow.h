@@ -15,6 +15,7 @@ struct follow {
     bool detached; /* the streams are never wanted: follow_detached comes */
     bool discard;  /* --rm: a container that does not start is removed */
     const char *detach_keys;
+    const char *secret_env;              /* as in struct supervisor_opts */
     unsigned preserve_fds, listen_fds;   /* as in struct supervisor_opts */
     const char *cgroups, *cgroup_parent; /* likewise; NULL: as the record says */
     char *const *scope_properties;

@@ -12,7 +12,7 @@
 
 struct start_opts {
     bool all, attach, interactive, latest, sig_proxy, sig_proxy_set, no_stdin, unit;
-    char *detach_keys;
+    char *detach_keys, *secret_env;
     char **filter;
 };
 
@@ -24,6 +24,8 @@ static const struct opt start_table[] = {
     {"filter", 'f', OPT_STRV, O(filter), "KEY=VALUE", "Only those, as of ps"},
     {"interactive", 'i', OPT_FLAG, O(interactive), NULL, "Send standard input to it"},
     {"latest", 'l', OPT_FLAG, O(latest), NULL, "The container created last"},
+    {"secret-env", 0, OPT_STRING, O(secret_env), "FILE",
+     "Further variables of this run, of rootlet-build", OPT_HIDDEN},
     {"sig-proxy", 0, OPT_FLAG, O(sig_proxy), NULL, "Send received signals on (default with -a)", 0,
      NULL, NULL, O(sig_proxy_set)},
     {"unit", 0, OPT_FLAG, O(unit), NULL, "Become its supervisor: for ExecStart= of a systemd unit"},
@@ -46,6 +48,7 @@ static struct follow follow_for(const struct container *c, const struct start_op
         .err = true,
         .tty = c->rec.tty,
         .sig_proxy = o->sig_proxy_set ? o->sig_proxy : true,
+        .secret_env = o->secret_env,
         .detach_keys = o->detach_keys ? o->detach_keys : cli_conf()->detach_keys,
     };
 }

@@ -18,7 +18,10 @@ struct supervisor_opts {
     bool trace_stages;     /* the times of the start go to stderr */
     unsigned preserve_fds; /* descriptors 3 .. 3+n-1 of the caller become the payload's */
     unsigned listen_fds;   /* so many of them are sockets of systemd, sd_listen_fds(3) */
-    bool adopt;            /* it runs, and its supervisor was killed: STARTED or ERROR follows */
+    /* "NAME=VALUE" 0 ...: variables of the next run alone, which no record has. The file, of the
+     * caller's and read by nobody else, is removed. NULL: none. */
+    const char *secret_env;
+    bool adopt;    /* it runs, and its supervisor was killed: STARTED or ERROR follows */
     bool detached; /* nobody is going to read its output at the other end of the descriptor */
     /* The container is still being made: nothing is read before our first message. */
     bool early;

@@ -79,6 +79,8 @@ static int prepare(const struct conf *c, const struct supervisor_opts *o, char *
         strv_add(ret_argv, "--trace-stages");
     if (o->preserve_fds)
         strv_addf(ret_argv, "--preserve-fds=%u", o->preserve_fds);
+    if (o->secret_env)
+        strv_addf(ret_argv, "--secret-env=%s", o->secret_env);
     if (o->listen_fds)
         strv_addf(ret_argv, "--listen-fds=%u", o->listen_fds);
     *ret_envp = strv_dup(environ);

@@ -86,3 +86,24 @@ void credentials_forget(struct sup *s)
     u->files = NULL;
     u->n_files = 0;
 }
+
+/* What one execve(2) may carry at the most is more; a step of a build has a few. */
+#define SECRET_ENV_MAX (1u << 20)
+
+int secret_env_give(struct sup *s, struct err *e)
+{
+    char *text = NULL;
+    if (!s->secret_env || !s->spec.process)
+        return 0;
+    ssize_t n = fs_read(AT_FDCWD, s->secret_env, SECRET_ENV_MAX, &text, e);
+    if (n < 0)
+        return err_add(e, (int)n, "secret variables");
+    unlink(s->secret_env);
+    s->secret_env = NULL;
+    for (const char *v = text; v < text + n; v += strlen(v) + 1)
+        if (strchr(v, '='))
+            strv_env_set(&s->spec.process->env, v);
+    explicit_bzero(text, (size_t)n);
+    free(text);
+    return 0;
+}

@@ -54,6 +54,8 @@ static int parse_args(char **argv, struct sup *s, struct err *e)
             s->unit.on = true;
         else if ((v = str_after(*a, "--preserve-fds=")))
             r = parse_u32(v, &s->preserve_fds);
+        else if ((v = str_after(*a, "--secret-env=")))
+            s->secret_env = v;
         else if ((v = str_after(*a, "--listen-fds=")))
             r = parse_u32(v, &s->unit.listen_fds);
         else if (!take_group_arg(s, *a))

@@ -237,6 +237,8 @@ int sup_run_begin(struct sup *s, struct err *e)
     if (r == 0)
         r = net_prepare(s, e);
     if (r == 0)
+        r = secret_env_give(s, e);
+    if (r == 0)
         r = create_init(s, &p, e);
     if (r == 0)
         r = net_watch(s, e);

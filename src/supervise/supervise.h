@@ -81,6 +81,7 @@ struct sup {
     bool adopt;    /* its supervisor was killed: we take it over */
     bool detached; /* no command wants its output as an owner does */
     unsigned preserve_fds;
+    const char *secret_env; /* a file of variables for one run; NULL: none, or they were given */
 
     int dir_fd, run_fd, lock_fd, listen_fd, sig_fd, owner_fd;
     struct loop *loop;

@@ -30,6 +30,8 @@ void unit_started(struct sup *s);
 int credentials_take(struct sup *s, struct err *e);
 const char *credentials_give(struct sup *s);
 void credentials_forget(struct sup *s);
+/* The variables of s->secret_env into the configuration in memory, and the file away. */
+int secret_env_give(struct sup *s, struct err *e);
 /* Prints an error that has no other reader; the exit status follows. */
 void unit_failed(struct sup *s, const struct err *why);
 int unit_status(const struct sup *s); /* exit status, or the negative signal that ended it */
