@@ -425,7 +425,7 @@ int mount_source_key(struct step *t, const struct want *w, char **ret, struct er
     r = r < 0 ? r : copy_hash(c, digest, e);
     if (r == 0)
         *ret = xstrdup(digest);
-    return r < 0 ? err_add(e, r, "source=%s", args[0]) : 0;
+    return r;
 }
 
 static int each(struct step *t, struct run_mounts *m,

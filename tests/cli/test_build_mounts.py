@@ -166,6 +166,64 @@ def test_bind_of_a_stage(build):
     assert "nosuch" in r.err
 
 
+def test_cache_begins_with_what_a_stage_has(build, rootlet):
+    """docker's from= and source= of a cache: the first content of a new one, which is another when they are."""
+    run = "RUN --mount=type=cache,id=c,from={},target=/c cd /c && ls . && echo x >>n && wc -l <n\n"
+    data = run.format("src,source=/data/x")
+    same = ("--source-date-epoch", "1000000000")
+    assert build.lines(STAGE + data, *same) == ["a", "c", "1"]
+    assert build.lines(STAGE + data, *same) == ["a", "c", "n", "2"]
+    assert build.lines(STAGE.replace("three", "four") + data, *same) == ["a", "c", "1"]
+    assert build.lines(STAGE + run.format("src,source=data/l")) == ["a", "c", "1"]
+    assert build.lines(STAGE + run.format("src,source=/data/z")) == ["new", "1"]
+    assert build.lines(STAGE + run.format("src").replace("ls .", "ls data")) == ["l", "la", "root", "x", "z", "1"]
+    assert build.lines("FROM BASE\nRUN --mount=type=cache,id=c,target=/c ls -A /c | wc -l\n") == ["0"]
+    # The stage keeps what it has, the step has nothing of it.
+    build(STAGE.replace("FROM BASE\n", "FROM src\n") + data + "RUN test ! -e /data/x/n && test ! -e /c/n\n", "-t", "c")
+    assert "/c/a" not in build.files("c")
+    # Owners, modes, links and times are those of the stage.
+    stage = ("FROM BASE AS own\nRUN mkdir /d && cd /d && echo x >f && ln f g && ln -s f l && chown 5:6 f && chmod 4750 f && chown 7:8 . && chmod 0700 . && "
+             "touch -d '2001-02-03 04:05:06' f\nFROM BASE\n")
+    stat = "stat -c '%n %u:%g %a %h %Y' /c /c/f; readlink /c/l\n"
+    assert build.lines(stage + "RUN --mount=type=cache,from=own,source=/d,target=/c stat -c '%u:%g %a' /c; stat -c '%n %u:%g %a %h %Y' /c/f; readlink /c/l\n") == [
+        "7:8 700", "/c/f 5:6 4750 2 981173106", "f"]
+    assert build.lines(stage + "RUN --mount=type=cache,id=o,from=own,source=/d,uid=9,gid=10,mode=0711,target=/c " + stat)[0].startswith("/c 9:10 711 ")
+    # It is a cache like others.
+    rootlet.ok("builder", "prune", "-f")
+    assert build.lines(STAGE + data) == ["a", "c", "1"]
+
+
+def test_cache_begins_with_an_image_or_a_directory(build):
+    tree = build.dir.parent / f"tree-{build.dir.name}"
+    for name in ("sub/f", "g"):
+        build.add(f"../{tree.name}/{name}", "x\n")
+    build.own(tree)
+    run = "FROM BASE\nRUN --mount=type=cache,id=d,from={},target=/c cd /c && ls && echo x >new\n"
+    try:
+        assert build.lines(run.format("BASE,source=/etc/../etc").replace("ls &&", "cat passwd | grep -c root &&")) == ["1"]
+        given = ("--build-context", f"tree={tree}")
+        assert build.lines(run.format("tree"), *given) == ["g", "sub"]
+        assert build.lines(run.format("tree"), *given) == ["g", "new", "sub"]
+        assert build.lines(run.format("tree,source=sub").replace("ls &&", "stat -c '%n %u:%g' f . &&"), *given) == ["f 0:0", ". 0:0"]
+        assert not list(tree.rglob("new"))
+        # What it begins with counts for the cache of steps.
+        text = run.format("tree").replace("cd /c", "cat /proc/sys/kernel/random/uuid >/u && cd /c")
+        first = build(text, "-q", *given).out
+        assert build(text, "-q", *given).out == first
+        build.add(f"../{tree.name}/sub/f", "y\n")
+        assert build(text, "-q", *given).out != first
+        for what, why in (("tree,source=nosuch", 'there is no "nosuch"'), ("tree,source=g", "source=g: it is no directory"),
+                          ("BASE,source=/nosuch", "source=/nosuch: there is no such directory"), ("BASE,source=/etc/passwd", "source=/etc/passwd: it is no directory"),
+                          ("tree,source=../../../../../../etc", 'there is no "../../../../../../etc"')):
+            r = build(run.format(what), *given, rc=125)
+            assert why in r.err and "Containerfile:2" in r.err, r.err
+            assert build(run.format(what), *given, rc=125).err == r.err
+    finally:
+        shutil.rmtree(tree)
+    r = build("FROM BASE\nRUN --mount=type=cache,source=/x,target=/c true\n", rc=125)
+    assert "source=/x: of a cache without from=" in r.err
+
+
 @rows("B55")
 def test_links_of_an_image_do_not_lead_to_the_host(build, rootlet):
     """CVE-2024-1753 and CVE-2024-9675: a source that is a link to / is the image's own root."""
