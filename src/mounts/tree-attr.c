@@ -122,11 +122,31 @@ int tree_copy_xattrs(const struct tree_copy *t, int src, int dst, struct err *e)
     return 0;
 }
 
+/* What a lower layer's directory had, and what its default ACL gave to that which is made in it, is
+ * not the upper layer's. */
+static int clear_xattrs(const struct tree_copy *t, int fd, struct err *e)
+{
+    scoped_free char *list = NULL;
+    ssize_t n = flistxattr(fd, NULL, 0);
+    if (n > 0) {
+        list = xmalloc(XATTR_LIST_MAX);
+        n = flistxattr(fd, list, XATTR_LIST_MAX);
+    }
+    if (n < 0)
+        return errno == EOPNOTSUPP ? 0 : err_set(e, errno, "list attributes");
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(list + at) + 1)
+        if (is_wanted(t, list + at) && fremovexattr(fd, list + at) < 0 && errno != ENODATA)
+            return err_set(e, errno, "remove attribute %s", list + at);
+    return 0;
+}
+
 int tree_copy_attrs(const struct tree_copy *t, int src, int dst, const struct stat *st,
                     struct err *e)
 {
     uint32_t uid, gid;
     int r = owner_of(t, st, &uid, &gid, e);
+    if (r == 0 && t->whiteouts)
+        r = clear_xattrs(t, dst, e);
     if (r < 0)
         return r;
     /* chown(2) takes set-id bits and file capabilities away, so it is first. */
@@ -148,6 +168,10 @@ int tree_copy_attrs_at(const struct tree_copy *t, int dst_dir, const char *name,
 {
     uint32_t uid, gid;
     int r = owner_of(t, st, &uid, &gid, e);
+    if (r == 0 && t->whiteouts && S_ISFIFO(st->st_mode)) {
+        scoped_fd int fd = openat(dst_dir, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+        r = fd < 0 ? err_set(e, errno, "open it") : clear_xattrs(t, fd, e);
+    }
     if (r < 0)
         return r;
     if (fchownat(dst_dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)

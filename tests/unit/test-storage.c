@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 #include <cmocka.h>
 
@@ -249,6 +250,63 @@ static void test_tree_copy(void **state)
     assert_int_equal(fs_remove_tree(AT_FDCWD, top, NULL), 0);
 }
 
+/* An ACL with one user more than owner, group and others have. posix_acl_xattr.h */
+static void set_acl(const char *path, const char *name)
+{
+    static const struct {
+        uint32_t version;
+        struct {
+            uint16_t tag, perm;
+            uint32_t id;
+        } v[5];
+    } acl = {2,
+             {{0x01, 7, UINT32_MAX},
+              {0x02, 7, 12345},
+              {0x04, 5, UINT32_MAX},
+              {0x10, 7, UINT32_MAX},
+              {0x20, 5, UINT32_MAX}}};
+    if (setxattr(path, name, &acl, sizeof(acl), 0) < 0 && errno == EOPNOTSUPP)
+        skip();
+}
+
+/* What a lower layer gave to a directory, rights for one, is gone when an upper layer has it
+ * without, and does not pass to the files that the upper one puts there. */
+static void test_tree_copy_layers(void **state)
+{
+    (void)state;
+    char top[] = "/tmp/test-tree-XXXXXX", list[256];
+    assert_non_null(mkdtemp(top));
+    assert_int_equal(chdir(top), 0);
+    assert_int_equal(mkdir("1", 0755) | mkdir("1/d", 0755) | mkdir("2", 0755) | mkdir("2/d", 0755) |
+                         mkdir("2/d/e", 0775) | mkdir("b", 0700),
+                     0);
+    set_acl("1", "system.posix_acl_access");
+    set_acl("1/d", "system.posix_acl_access");
+    set_acl("1/d", "system.posix_acl_default");
+    assert_int_equal(setxattr("1/d", "user.low", "x", 1, 0), 0);
+    assert_int_equal(setxattr("2/d", "user.both", "x", 1, 0), 0);
+    write_file("2/d/f", "hello");
+    assert_int_equal(chmod("2/d/f", 0660) | chmod("2/d", 0775) | mkfifo("2/d/p", 0600), 0);
+    assert_int_equal(chmod("2/d/p", 0660), 0);
+
+    struct err e = ERR_INIT;
+    scoped_fd int one = open("1", O_RDONLY), two = open("2", O_RDONLY), dst = open("b", O_RDONLY);
+    struct tree_copy t = {.src = one, .dst = dst, .whiteouts = true, .objects = -1};
+    assert_int_equal(tree_copy(&t, &e), 0);
+    assert_true(listxattr("b/d", list, sizeof(list)) > 0);
+    t.src = two;
+    assert_int_equal(tree_copy(&t, &e), 0);
+    assert_int_equal(listxattr("b/d", list, sizeof(list)), sizeof("user.both"));
+    static const char *const plain[] = {"b", "b/d/e", "b/d/f", "b/d/p"};
+    for (size_t i = 0; i < N_ELEMENTS(plain); i++)
+        assert_int_equal(listxattr(plain[i], list, sizeof(list)), 0);
+    struct stat st;
+    assert_int_equal(stat("b/d/f", &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0660);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(fs_remove_tree(AT_FDCWD, top, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,7 +314,7 @@ int main(void)
         cmocka_unit_test(test_shift_needed),  cmocka_unit_test(test_root_json),
         cmocka_unit_test(test_drivers),       cmocka_unit_test(test_too_many_layers),
         cmocka_unit_test(test_choose_cached), cmocka_unit_test(test_choose_distrusts),
-        cmocka_unit_test(test_tree_copy),
+        cmocka_unit_test(test_tree_copy),     cmocka_unit_test(test_tree_copy_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
