@@ -8,6 +8,14 @@
 #include "layer/tree.h"
 #include "userns/userns.h"
 
+/* The parent that is open was reached through links: it is looked up again when what is made or
+ * replaced in it might be on that way ("/" is no one's name). */
+static void forget_way(struct tree *t)
+{
+    if (!streq(t->parent.named, t->parent.real))
+        memcpy(t->parent.named, "/", 2);
+}
+
 int tree_replace(struct tree *t, const char *name, const struct stat *st, struct err *e)
 {
     int dir = t->parent.fd;
@@ -15,10 +23,7 @@ int tree_replace(struct tree *t, const char *name, const struct stat *st, struct
     int r;
 
     t->dir_replaced |= S_ISDIR(st->st_mode);
-    /* The link that led here might be what goes: look the parent up again ("/" is no one's name).
-     */
-    if (!streq(t->parent.named, t->parent.real))
-        memcpy(t->parent.named, "/", 2);
+    forget_way(t);
     if (!S_ISDIR(st->st_mode) && (!t->split || !S_ISREG(st->st_mode) || st->st_size == 0))
         return unlinkat(dir, name, 0) < 0 ? err_set(e, errno, "replace an earlier entry") : 0;
     if (S_ISDIR(st->st_mode) && unlinkat(dir, name, AT_REMOVEDIR) == 0)
@@ -205,8 +210,9 @@ static int create(struct tree *t, const struct layer_entry *x, const char *name,
     r = create_once(t, x, name);
     if (r < 0)
         return err_set(e, -r, "create it");
-    /* The layer hides the lower entry and makes a new directory: it must not be merged. */
-    if (x->type == ENTRY_DIR && tree_is_whiteout(&st))
+    /* What was here, a whiteout or a file, hides the lower entry: the new directory must not be
+     * merged with that. */
+    if (x->type == ENTRY_DIR && t->want_whiteouts)
         r = tree_set_opaque(t->parent.fd, name, e);
     return r;
 }
@@ -222,7 +228,7 @@ static int dir_attributes(struct tree *t, const struct layer_entry *x, const cha
     if ((merged || x->uid || x->gid) &&
         fchownat(t->parent.fd, name, (uid_t)x->uid, (gid_t)x->gid, AT_SYMLINK_NOFOLLOW) < 0)
         return err_set(e, errno, "change its owner");
-    if (t->acl_default || x->owner[0] || entry_has_xattrs(x)) {
+    if (t->acl_default || x->owner[0] || entry_has_xattrs(x) || (merged && t->owner_noted)) {
         fd = openat(t->parent.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             return err_set(e, errno, "open it");
@@ -267,7 +273,7 @@ static int add_root(struct tree *t, const struct layer_entry *x, struct err *e)
         own || x->mode != 0755 || x->uid || x->gid ? LAYER_ROOT_OWN : LAYER_ROOT_PLAIN;
     if (fchown(t->root_fd, (uid_t)x->uid, (gid_t)x->gid) < 0)
         return err_set(e, errno, "change its owner");
-    if (own)
+    if (own || t->owner_noted)
         r = tree_set_xattrs(t, t->root_fd, x, e);
     if (r == 0)
         tree_later(t, "", S_IFDIR | x->mode, x->mtime);
@@ -309,6 +315,8 @@ int tree_add(struct tree *t, struct layer_entry *x, struct err *e)
     r = tree_open_parent(t, x->path, false, &name, e);
     if (r < 0)
         return r;
+    if (x->type == ENTRY_HARDLINK || x->type == ENTRY_SYMLINK)
+        forget_way(t);
     if (x->type == ENTRY_HARDLINK)
         return make_hardlink(t, x, name, e);
     if (x->type == ENTRY_FILE)

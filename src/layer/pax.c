@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct ustar {
     char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100];
@@ -143,8 +144,14 @@ void pax_true_owner(struct pax *p, const char *value, size_t n)
     text[n] = '\0';
     if (sscanf(text, "%10u:%10u", &uid, &gid) != 2)
         return;
-    if (p->uid == 0)
+    /* Whoever may write to the file can have made the note, and nothing may run as somebody by
+     * that. A layer's own file has lost these bits when its owner was squashed. */
+    if (p->uid == 0 && uid != 0) {
         p->uid = uid;
-    if (p->gid == 0)
+        p->mode &= ~(unsigned)S_ISUID;
+    }
+    if (p->gid == 0 && gid != 0) {
         p->gid = gid;
+        p->mode &= ~(unsigned)(p->type == '5' ? 0 : S_ISGID);
+    }
 }

@@ -62,6 +62,7 @@ struct tree {
     struct timespec implied_mtime; /* for directories that no entry makes: of the entry in work */
     bool whiteout_by_link;         /* noted once */
     bool dir_replaced; /* earlier records may be of directories that are gone: each sets its mode */
+    bool owner_noted;  /* TREE_OWNER_XATTR was set somewhere: a later entry may take it back */
     bool acl_default;  /* a default ACL was set somewhere: modes of new entries need a chmod */
 
     uint64_t budget;   /* bytes that may still be written, by the free space at the start */

@@ -175,6 +175,9 @@ int tree_set_xattrs(struct tree *t, int fd, const struct layer_entry *x, struct 
     int r;
 
     /* Not everywhere can be said whose it was: the layer's headers know it as well. */
+    if (!x->owner[0] && t->owner_noted)
+        fremovexattr(fd, TREE_OWNER_XATTR); /* of an earlier entry for the directory */
+    t->owner_noted |= x->owner[0] != '\0';
     if (x->owner[0] && fsetxattr(fd, TREE_OWNER_XATTR, x->owner, strlen(x->owner), 0) < 0 &&
         errno != EOPNOTSUPP && errno != EPERM)
         return err_set(e, errno, "note its owner");

@@ -312,6 +312,17 @@ def test_symlink_replaced_between_entries(layers):
     assert (diff / "a/x").read_bytes() == b"1" and (diff / "a/l/y").read_bytes() == b"2"
 
 
+def test_way_through_links_is_looked_up_anew(layers):
+    """A link that is made in a directory can be on the way to it."""
+    made = directory("a") + directory("a/b") + symlink("l", "x/..") + symlink("l/x", "a/b")
+    for more in (b"", hardlink("l/y", "x")):
+        _, diff = layers.accept(made + more + member("l/f", b"f") + END)
+        assert (diff / "x").readlink() == pathlib.Path("a/b") and (diff / "a/f").read_bytes() == b"f"
+    _, diff = layers.accept(directory("a") + directory("a/b") + symlink("l", "x/..") + symlink("y", "a/b") + hardlink("l/x", "y")
+                            + member("l/f", b"f") + END)
+    assert (diff / "a/f").read_bytes() == b"f"
+
+
 def test_written_through_file_symlink(layers):
     """The last part of a name is never followed (CVE-2021-32760: nor is it for its mode)."""
     data = symlink("l", str(layers.canary / "file")) + member("l", b"evil") + END
@@ -415,6 +426,28 @@ def test_replaced_directory_leaves_no_mode(layers):
             + member("d/e/f", b"") + END)
     _, diff = layers.accept(data)
     assert [stat.S_IMODE((diff / n).stat().st_mode) for n in ("d", "d/e")] == [0o755, 0o755]
+
+
+@pytest.mark.parametrize("between", [member("d", b"a file"), symlink("d", "other"), member(".wh.d") + member("d", b"a file"),
+                                     member("d", b"a file") + member(".wh.d"), member("d", b"a file") + member("d/.wh.x"),
+                                     member("other", b"") + hardlink("d", "other")],
+                         ids=["file", "link", "whiteout-file", "file-whiteout", "file-whiteout-below", "hard-link"])
+def test_directory_in_place_of_a_file_shows_nothing_of_lower_layers(layers, between):
+    """The file hid them, and so did a whiteout beside it: neither is forgotten with the file."""
+    _, diff = layers.accept(between + directory("d") + member("d/y", b"y") + END)
+    assert getxattr(diff / "d", "user.overlay.opaque") == b"y" and (diff / "d/y").exists()
+    _, diff = layers.accept(member("d", b"a file") + directory("d") + END, "import")
+    assert os.listxattr(diff / "d") == []
+
+
+def test_later_entry_of_a_directory_takes_the_squashed_owner_back(layers):
+    """What was noted of an owner out of range is not that of the next one."""
+    odd = {"uid": 3000000, "gid": 3000001}
+    data = directory("d", **odd) + directory(".", **odd) + directory("d", uid=0, gid=0) + directory(".") + END
+    _, diff = layers.accept(data, "squash")
+    assert os.listxattr(diff / "d") == [] and os.listxattr(diff) == []
+    _, diff = layers.accept(directory("d", uid=0, gid=0) + directory("d", **odd) + END, "squash")
+    assert getxattr(diff / "d", "user.rootlet.owner") == b"3000000:3000001"
 
 
 def test_file_is_no_directory(layers):
@@ -831,6 +864,28 @@ def test_pack_is_reproducible_and_complete(layers):
     layers.run("pack", diff, two, "overlay", "mtime=1000")
     with tarfile.open(two) as t:
         assert max(m.mtime for m in t) <= 1000
+
+
+def test_noted_owner_gives_no_rights(layers):
+    """Processes of a container can write that note on files of theirs: nothing becomes set-id by it."""
+    tree, tar = layers.home / "noted", layers.home / "noted.tar"
+    (tree / "d").mkdir(parents=True)
+    modes = {"f": 0o6755, "uid": 0o6755, "plain": 0o755, "d": 0o2775}
+    for name, mode in modes.items():
+        path = tree / name
+        if name != "d":
+            path.write_text("x")
+        layers.own(path)
+        os.setxattr(path, "user.rootlet.owner", b"70000:42")
+        path.chmod(mode)
+    layers.own(tree)
+    done = layers.run("pack", tree, tar)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tar) as t:
+        assert {m.name: (m.uid, m.gid, oct(m.mode)) for m in t if m.name in modes} == {
+            "f": (70000, 42, "0o755"), "uid": (70000, 42, "0o755"), "plain": (70000, 42, "0o755"), "d": (70000, 42, "0o2775")}
+    shutil.rmtree(tree)
+    tar.unlink()
 
 
 # --- confinement -----------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 /* Any bytes as a layer: nothing outside its directory changes, what is accepted is the tree that a
  * model in memory makes of it, and it rebuilds bit for bit. The first byte chooses options, the
- * rest is the tar; its checksums are set right, or the fuzzer would never get past them. Runs in a
- * tmpfs of its own mount namespace. (A27) */
+ * rest is the tar; its checksums are set right, or the fuzzer would never get past them. Or the
+ * rest is a script, five bytes for an entry, of few names in many orders: what one entry leaves for
+ * the next. Runs in a tmpfs of its own mount namespace. (A27) */
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -22,7 +23,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-enum { FIX_SUMS = 1, SQUASH = 2, LENIENT = 4, WHITEOUTS = 8, HEADERS = 16 };
+enum { FIX_SUMS = 1, SQUASH = 2, LENIENT = 4, WHITEOUTS = 8, HEADERS = 16, SCRIPT = 32 };
 
 static struct layer_env env;
 static int top_fd;
@@ -80,14 +81,79 @@ static void fix_sums(uint8_t *p, size_t size)
     }
 }
 
+/* "a/b/c" of four names: how many and which. */
+static void script_path(uint8_t byte, char ret[static 64])
+{
+    unsigned n = byte >> 6;
+    ret[0] = '\0';
+    for (unsigned i = 0; i < (n ? n : 1); i++)
+        snprintf(ret + strlen(ret), 64 - strlen(ret), "%s%c", i ? "/" : "",
+                 "abcd"[byte >> 2 * i & 3]);
+}
+
+/* How a link says it. */
+static void script_target(uint8_t byte, uint8_t form, char ret[static 80])
+{
+    static const char *const before[] = {"", "/", "../", "d/../", "./", "../../", "d/..", "."};
+    char path[64];
+    script_path(byte, path);
+    snprintf(ret, 80, "%s%s", before[form & 7], (form & 7) >= 6 ? "" : path);
+}
+
+static size_t script_entry(const uint8_t *p, uint8_t *block)
+{
+    static const char types[] = "0001122355556000";
+    static const char *const ids[] = {"0000000", "0000005", "7777777", "0200000"};
+    static const char *const modes[] = {"0000755", "0000644", "0004755", "0002770"};
+    char path[64], name[80], target[80], type = types[p[0] & 15];
+    memset(block, 0, 1024);
+    script_path(p[1], path);
+    char *last = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    int whiteout = type == '0' ? p[0] >> 4 & 7 : 0;
+    snprintf(name, sizeof(name), "%.*s%s%s", (int)(last - path), path, whiteout == 1 ? ".wh." : "",
+             whiteout == 2 ? ".wh..wh..opq" : last);
+    if (type == '5' && p[0] >> 4 == 15)
+        snprintf(name, sizeof(name), "./");
+    script_target(p[2], type == '2' ? p[3] : 0, target);
+    snprintf((char *)block, 100, "%s", name);
+    memcpy(block + 100, modes[p[3] >> 3 & 3], 8);
+    memcpy(block + 108, ids[p[4] & 3], 8);
+    memcpy(block + 116, ids[p[4] >> 2 & 3], 8);
+    int size = type == '0' && !whiteout ? p[4] >> 4 & 3 : 0;
+    snprintf((char *)block + 124, 12, "%011o", (unsigned)size);
+    snprintf((char *)block + 136, 12, "%011o", (unsigned)p[4] + 1);
+    block[156] = (uint8_t)type;
+    if (type == '1' || type == '2')
+        snprintf((char *)block + 157, 100, "%s", target);
+    memcpy(block + 257, "ustar\00000", 8);
+    memset(block + 512, 'x', (size_t)size);
+    return size ? 1024 : 512;
+}
+
+/* Returns the size of the tar. */
+static size_t run_script(const uint8_t *data, size_t size, uint8_t **ret)
+{
+    size_t n = size / 5 < 64 ? size / 5 : 64, at = 0;
+    *ret = calloc(2 * n + 2, 512);
+    check(*ret != NULL, "input");
+    for (size_t i = 0; i < n; i++)
+        at += script_entry(data + 5 * i, *ret + at);
+    return at + 1024;
+}
+
 static int make_input(const uint8_t *data, size_t size, int options)
 {
     int fd = memfd_create("tar", MFD_CLOEXEC);
-    uint8_t *copy = malloc(size + 1);
+    uint8_t *copy = NULL;
 
+    if (options & SCRIPT)
+        size = run_script(data, size, &copy);
+    else
+        copy = malloc(size + 1);
     check(fd >= 0 && copy != NULL, "input");
-    memcpy(copy, data, size);
-    if (options & FIX_SUMS)
+    if (!(options & SCRIPT))
+        memcpy(copy, data, size);
+    if (options & (FIX_SUMS | SCRIPT))
         fix_sums(copy, size);
     check(fs_write_all(fd, copy, size) == 0, "input");
     free(copy);
@@ -136,11 +202,16 @@ static void check_tree(const struct layer_task *task, const struct layer_result 
     struct model *m;
     char path[4097];
     const char *wrong;
+    static char list[1 << 20];
+    ssize_t n;
 
     if (strcmp(res->compression, "none") != 0)
         return;
-    m = model_read(task->io_fd, task->req->lenient, task->req->squash_ids);
+    m = model_read(task->io_fd, task->req);
+    n = pread(task->list_fd, list, sizeof(list), 0);
     wrong = model_is_sure(m) ? model_compare(m, task->diff_fd, path) : NULL;
+    if (model_is_sure(m) && !wrong && n < (ssize_t)sizeof(list))
+        wrong = model_compare_implied(m, list, n > 0 ? (size_t)n : 0, path);
     if (wrong) {
         fprintf(stderr, "fuzz-layer: tree differs from the model at \"%s\": %s\n", path, wrong);
         abort();
@@ -185,6 +256,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     task.replaced_fd = openat(task.dir_fd, "replaced", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     task.headers_fd = openat(task.dir_fd, "headers.zst", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     task.io_fd = make_input(data + 1, size - 1, options);
+    task.list_fd = memfd_create("implied", MFD_CLOEXEC);
     r = unpack_unconfined(&task, &res, &e);
     if (r < 0 && (!e.errnum || !e.msg[0]))
         abort();
@@ -193,6 +265,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r == 0 && (options & HEADERS))
         check_rebuild(&task, &res);
     close(task.io_fd);
+    close(task.list_fd);
     close(task.headers_fd);
     close(task.replaced_fd);
     close(task.diff_fd);

@@ -1,9 +1,9 @@
 /* layer-model - what a layer's tree must look like, worked out in memory.
  *
  * Written from the image specification's words on layers, not from the unpacker: a list of paths,
- * nothing is resolved. What it does not want to judge (names that go through symbolic links, links
- * to what an earlier entry has replaced...) makes it say so, and nothing is compared. Of the
- * unpacker it shares only the normalising of names (layer/entry.h). */
+ * and links on the way are followed in that list, anew for each entry. What it does not want to
+ * judge (ACLs, huge files) makes it say so, and nothing is compared. Of the unpacker it shares only
+ * the normalising of names (layer/entry.h). */
 #include "layer-model.h"
 
 #include <archive.h>
@@ -19,7 +19,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
-#include "layer/entry.h"
+#include "layer/tree.h"
 
 #define IDS 65536
 
@@ -31,13 +31,15 @@ struct inode {
     unsigned char *data;
     char *link;
     bool opaque, any_mtime;
-    ino_t ino; /* found on disk */
+    char owner[48]; /* noted: of the archive, out of range */
+    ino_t ino;      /* found on disk */
 };
 
 struct node {
     char *path;
     size_t inode;
     bool gone, seen;
+    bool implied; /* no entry made it */
 };
 
 struct model {
@@ -45,7 +47,8 @@ struct model {
     size_t n_nodes;
     struct inode *inodes;
     size_t n_inodes;
-    bool unsure;
+    bool whiteouts, unsure;
+    const char *refuse; /* why the layer should not have been accepted */
 };
 
 void model_free(struct model *m)
@@ -98,7 +101,62 @@ static void take_away(struct model *m, const char *path)
     }
 }
 
-/* Makes the directories above path that are missing. false: not ours to judge. */
+/* The last part of a path. */
+static const char *last(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void refuse(struct model *m, const char *why)
+{
+    if (!m->refuse)
+        m->refuse = why;
+}
+
+/* Where path is when the links above it are followed inside the root; what is missing is only text.
+ * NULL: it cannot be accepted. Owned. */
+static char *resolve(struct model *m, const char *path)
+{
+    const char *name = last(path);
+    char *todo = xstrndup(path, (size_t)(name - path));
+    scoped_str struct str real = STR_INIT;
+    str_addc(&real, '/'); /* room for a while */
+    real.s[real.len = 0] = '\0';
+    for (unsigned links = 0; todo && *todo;) {
+        size_t n = strcspn(todo, "/"), had = real.len;
+        scoped_free char *part = xstrndup(todo, n), *rest = xstrdup(todo + n + (todo[n] == '/'));
+        free(todo);
+        todo = xstrdup(rest);
+        if (!*part || streq(part, "."))
+            continue;
+        if (streq(part, "..")) {
+            while (real.len && real.s[--real.len] != '/')
+                ;
+            real.s[real.len] = '\0';
+            continue;
+        }
+        str_addf(&real, "%s%s", had ? "/" : "", part);
+        struct node *at = find(m, real.s);
+        if (!at || !S_ISLNK(inode_of(m, at)->mode))
+            continue;
+        const char *link = inode_of(m, at)->link;
+        real.len = *link == '/' ? 0 : had;
+        real.s[real.len] = '\0';
+        free(todo);
+        todo = ++links > 40 ? NULL : xasprintf("%s/%s", link, rest);
+    }
+    if (!todo) {
+        refuse(m, "links without an end are on its way");
+        return NULL;
+    }
+    free(todo);
+    str_addf(&real, "%s%s", real.len ? "/" : "", name);
+    return xstrdup(real.s);
+}
+
+/* Makes the directories above a resolved path that are missing. false: what is in the way hides the
+ * lower layers (for a whiteout), or it cannot be accepted. */
 static bool make_parents(struct model *m, const char *path, bool whiteout, struct timespec mtime)
 {
     for (const char *end = strchr(path, '/'); end; end = strchr(end + 1, '/')) {
@@ -106,13 +164,16 @@ static bool make_parents(struct model *m, const char *path, bool whiteout, struc
         struct node *n = find(m, dir);
         if (!n) {
             put(m, dir, new_inode(m, S_IFDIR | 0755, mtime));
+            m->nodes[m->n_nodes - 1].implied = true;
             continue;
         }
         mode_t type = inode_of(m, n)->mode & S_IFMT;
         if (type == S_IFDIR)
             continue;
-        if (type != S_IFCHR || whiteout) {
-            m->unsure = true; /* a link, a file, a whiteout below what has gone */
+        if (whiteout)
+            return false;
+        if (type != S_IFCHR) {
+            refuse(m, "what is no directory is on its way");
             return false;
         }
         n->gone = true;
@@ -123,19 +184,27 @@ static bool make_parents(struct model *m, const char *path, bool whiteout, struc
     return true;
 }
 
-/* The last part of a path, and whether any earlier one begins with .wh. */
-static const char *last(const char *path)
+/* What lower layers have of that name is hidden. */
+static void hide(struct model *m, const char *path, struct timespec mtime)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+    struct node *n = find(m, path);
+    if (!n) {
+        put(m, path, new_inode(m, S_IFCHR, mtime));
+    } else if (S_ISDIR(inode_of(m, n)->mode)) {
+        inode_of(m, n)->opaque = true;
+        n->implied = false;
+    }
 }
 
 static void whiteout(struct model *m, const struct layer_entry *x)
 {
     const char *name = last(x->path);
-    scoped_free char *dir = xstrndup(x->path, (size_t)(name - x->path));
-    if (!make_parents(m, x->path, true, x->mtime))
+    if (strncmp(name, ".wh..wh.", 8) == 0 && !streq(name, ".wh..wh..opq"))
+        return; /* aufs' own */
+    scoped_free char *real = resolve(m, x->path);
+    if (!real || !make_parents(m, real, true, x->mtime))
         return;
+    scoped_free char *dir = xstrndup(real, (size_t)(last(real) - real));
     if (streq(name, ".wh..wh..opq")) {
         dir[dir[0] ? strlen(dir) - 1 : 0] = '\0';
         struct node *n = find(m, dir);
@@ -143,14 +212,8 @@ static void whiteout(struct model *m, const struct layer_entry *x)
             inode_of(m, n)->opaque = true;
         return;
     }
-    if (strncmp(name, ".wh..wh.", 8) == 0)
-        return;
     scoped_free char *hidden = xasprintf("%s%s", dir, name + 4);
-    struct node *n = find(m, hidden);
-    if (!n)
-        put(m, hidden, new_inode(m, S_IFCHR, x->mtime));
-    else if (S_ISDIR(inode_of(m, n)->mode))
-        inode_of(m, n)->opaque = true;
+    hide(m, hidden, x->mtime);
 }
 
 static void read_content(struct model *m, struct archive *a, struct inode *i)
@@ -172,29 +235,30 @@ static void read_content(struct model *m, struct archive *a, struct inode *i)
     }
 }
 
-static void hard_link(struct model *m, const struct layer_entry *x)
+/* path: resolved. The target's is not: links on its way are refused. */
+static void hard_link(struct model *m, const struct layer_entry *x, const char *path)
 {
-    struct node *to = find(m, x->link), *old = find(m, x->path);
-    if (!to || S_ISDIR(inode_of(m, to)->mode) || S_ISCHR(inode_of(m, to)->mode) ||
-        archive_entry_size(x->raw) > 0) {
-        m->unsure = true;
+    struct node *to = find(m, x->link), *old = find(m, path);
+    if (!to || S_ISDIR(inode_of(m, to)->mode) || S_ISCHR(inode_of(m, to)->mode)) {
+        refuse(m, "its target is no file of the layer");
         return;
     }
     size_t inode = to->inode;
     if (old && old->inode == inode)
         return;
     if (old)
-        take_away(m, x->path);
-    if (!find(m, x->link)) /* it was below what it replaces */
-        m->unsure = true;
-    put(m, x->path, inode);
+        take_away(m, path);
+    put(m, path, inode);
 }
 
 static void set_owner(struct model *m, struct inode *i, const struct layer_entry *x, bool squash)
 {
     bool uid_ok = x->uid >= 0 && x->uid < IDS, gid_ok = x->gid >= 0 && x->gid < IDS;
     if ((!uid_ok || !gid_ok) && !squash)
-        m->unsure = true; /* it should not have been accepted; told by the caller's own check */
+        refuse(m, "its owner is out of range");
+    i->owner[0] = '\0';
+    if (!uid_ok || !gid_ok)
+        snprintf(i->owner, sizeof(i->owner), "%lld:%lld", (long long)x->uid, (long long)x->gid);
     i->uid = uid_ok ? (uint32_t)x->uid : 0;
     i->gid = gid_ok ? (uint32_t)x->gid : 0;
     if (!uid_ok)
@@ -203,25 +267,28 @@ static void set_owner(struct model *m, struct inode *i, const struct layer_entry
         i->mode &= ~(mode_t)S_ISGID;
 }
 
-static void object(struct model *m, struct archive *a, const struct layer_entry *x, bool squash)
+static void object(struct model *m, struct archive *a, const struct layer_entry *x,
+                   const char *path, bool squash)
 {
     static const mode_t types[] = {[ENTRY_FILE] = S_IFREG,
                                    [ENTRY_DIR] = S_IFDIR,
                                    [ENTRY_SYMLINK] = S_IFLNK,
                                    [ENTRY_FIFO] = S_IFIFO};
-    struct node *old = find(m, x->path);
-    bool opaque = old && S_ISCHR(inode_of(m, old)->mode) && x->type == ENTRY_DIR;
+    struct node *old = find(m, path);
+    /* Whatever hid the lower layers' entry of that name, the new directory does. */
+    bool opaque = old && !S_ISDIR(inode_of(m, old)->mode) && x->type == ENTRY_DIR && m->whiteouts;
     mode_t mode = types[x->type] | x->mode;
     size_t inode;
     if (old && x->type == ENTRY_DIR && S_ISDIR(inode_of(m, old)->mode)) {
         inode = old->inode;
         inode_of(m, old)->mode = mode;
         inode_of(m, old)->mtime = x->mtime;
+        old->implied = false;
     } else {
         if (old)
-            take_away(m, x->path);
+            take_away(m, path);
         inode = new_inode(m, mode, x->mtime);
-        put(m, x->path, inode);
+        put(m, path, inode);
     }
     struct inode *i = &m->inodes[inode];
     i->opaque |= opaque;
@@ -233,32 +300,39 @@ static void object(struct model *m, struct archive *a, const struct layer_entry 
         read_content(m, a, i);
 }
 
+/* A part of the way that begins so is refused or an aufs directory. */
+static bool is_whiteout_name(const char *path, bool *ret_last)
+{
+    const char *first = str_after(path, ".wh.") ? path : strstr(path, "/.wh.");
+    *ret_last = first && !strchr(first + 1, '/');
+    return first != NULL;
+}
+
 static void entry(struct model *m, struct archive *a, const struct layer_entry *x, bool squash)
 {
-    if (x->type == ENTRY_HARDLINK) {
-        if (make_parents(m, x->path, false, x->mtime))
-            hard_link(m, x);
-        return;
-    }
+    bool is_last, device = x->type == ENTRY_BLOCK || x->type == ENTRY_CHAR;
     if (!x->path[0] && x->type != ENTRY_DIR) {
-        m->unsure = true;
+        refuse(m, "the root is no directory");
         return;
     }
-    /* A part of the way that begins so is refused or an aufs directory. */
-    if (strstr(x->path, "/.wh.") || strncmp(x->path, ".wh.", 4) == 0) {
-        const char *first =
-            strncmp(x->path, ".wh.", 4) == 0 ? x->path : strstr(x->path, "/.wh.") + 1;
-        if (!strchr(first, '/'))
+    if (is_whiteout_name(x->path, &is_last)) {
+        if (is_last)
             whiteout(m, x);
         return;
     }
-    if (x->type == ENTRY_BLOCK || x->type == ENTRY_CHAR) {
-        if (x->type == ENTRY_CHAR && x->device_zero)
-            m->unsure = true; /* a whiteout of overlay's own kind */
+    /* A whiteout of overlay's own kind, for one. */
+    bool hides = x->type == ENTRY_CHAR && x->device_zero && m->whiteouts;
+    if (device && !hides)
         return;
-    }
-    if (make_parents(m, x->path, false, x->mtime))
-        object(m, a, x, squash);
+    scoped_free char *real = resolve(m, x->path);
+    if (!real || !make_parents(m, real, hides, x->mtime))
+        return;
+    if (hides)
+        hide(m, real, x->mtime);
+    else if (x->type == ENTRY_HARDLINK)
+        hard_link(m, x, real);
+    else
+        object(m, a, x, real, squash);
 }
 
 /* What a default ACL makes of modes is the kernel's business. */
@@ -276,13 +350,15 @@ static bool has_acl(struct archive_entry *raw)
     return false;
 }
 
-struct model *model_read(int tar_fd, bool lenient, bool squash)
+struct model *model_read(int tar_fd, const struct layer_request *q)
 {
+    const bool lenient = q->lenient, squash = q->squash_ids;
     static struct layer_entry x;
     struct model *m = xcalloc(1, sizeof(*m));
     struct archive *a = archive_read_new();
     struct archive_entry *raw;
     struct err e;
+    m->whiteouts = q->want_whiteouts;
     put(m, "", new_inode(m, S_IFDIR | 0755, (struct timespec){0}));
     m->inodes[0].any_mtime = true;
     archive_read_support_format_tar(a);
@@ -312,6 +388,15 @@ bool model_is_sure(const struct model *m)
 
 /* --- COMPARE --- */
 
+/* Whose it was is noted where an owner was out of range, and nowhere else. */
+static bool same_owner(int fd, const struct inode *i)
+{
+    char value[64];
+    ssize_t n = fgetxattr(fd, TREE_OWNER_XATTR, value, sizeof(value));
+    return n < 0 ? !i->owner[0]
+                 : (size_t)n == strlen(i->owner) && !memcmp(value, i->owner, (size_t)n);
+}
+
 static const char *compare_data(int dir, const char *name, const struct inode *i)
 {
     scoped_fd int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -321,6 +406,8 @@ static const char *compare_data(int dir, const char *name, const struct inode *i
     size_t done = 0;
     for (ssize_t n; done < i->size && (n = read(fd, have + done, i->size - done)) > 0;)
         done += (size_t)n;
+    if (!same_owner(fd, i))
+        return "the note of its owner";
     return done == i->size && memcmp(have, i->data, i->size) == 0 ? NULL : "content";
 }
 
@@ -336,6 +423,8 @@ static const char *compare_marks(int fd, const struct inode *i)
             str_after(p, "trusted.") || str_after(p, "user.fuseoverlayfs."))
             return "an attribute that steers overlay";
     }
+    if (!same_owner(fd, i))
+        return "the note of its owner";
     return opaque == i->opaque ? NULL : "opaque";
 }
 
@@ -404,6 +493,8 @@ const char *model_compare(struct model *m, int diff_fd, char ret_path[static 409
 {
     struct stat st;
     ret_path[0] = '\0';
+    if (m->refuse)
+        return m->refuse;
     m->nodes[0].seen = true;
     const char *wrong =
         fstat(diff_fd, &st) < 0 ? "no root" : compare_one(diff_fd, ".", &st, m->inodes);
@@ -416,4 +507,27 @@ const char *model_compare(struct model *m, int diff_fd, char ret_path[static 409
         wrong = "it is missing";
     }
     return wrong;
+}
+
+/* Is path one of the texts in list? */
+static bool is_in(const char *list, size_t len, const char *path)
+{
+    for (const char *p = list; p < list + len; p += strlen(p) + 1)
+        if (streq(p, path))
+            return true;
+    return false;
+}
+
+const char *model_compare_implied(struct model *m, const char *list, size_t len,
+                                  char ret_path[static 4097])
+{
+    for (size_t i = 0; i < m->n_nodes; i++) {
+        const struct node *n = &m->nodes[i];
+        if (n->gone || !S_ISDIR(inode_of(m, n)->mode) || is_in(list, len, n->path) == n->implied)
+            continue;
+        snprintf(ret_path, 4097, "%s", n->path);
+        return n->implied ? "no entry made it, which is not noted"
+                          : "it is noted as one that no entry made";
+    }
+    return NULL;
 }
