@@ -149,6 +149,15 @@ def test_nobody_waits_for_a_pipe(rootlet, store, parts):
     others_work(rootlet, ("image", "check"))
 
 
+def is_locked(path):
+    with open(path) as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @rows("B13")
 def test_downloads_wait_for_their_return(rootlet, store, parts):
     """An interrupted download stays for a week, and as long as somebody has its lock."""
@@ -159,8 +168,9 @@ def test_downloads_wait_for_their_return(rootlet, store, parts):
         rootlet.shell(f"umask 077; echo data > {ingest}/{name}.part; touch {ingest}/{name}.lock")
     rootlet.shell(f"touch -d '8 days ago' {ingest}/{names[1]}.part {ingest}/{names[2]}.part")
     holder = rootlet.spawn("-o", f"{ingest}/{names[2]}.lock", "sleep", "1000", program="/usr/bin/flock")
-    rootlet.wait_for(lambda: rootlet.ok("image", "prune", "-f") and
-                     sorted(stages(store)) == sorted(f"{n}.{e}" for n in (names[0], names[2]) for e in ("lock", "part")))
+    rootlet.wait_for(lambda: is_locked(f"{ingest}/{names[2]}.lock"))
+    rootlet.ok("image", "prune", "-f")
+    assert sorted(stages(store)) == sorted(f"{n}.{e}" for n in (names[0], names[2]) for e in ("lock", "part"))
     os.killpg(holder.pid, signal.SIGKILL)
     holder.wait()
     rootlet.ok("image", "prune", "-f")

@@ -92,16 +92,16 @@ def test_two_containers(lab):
     assert "default via 10.88.0.1" in a.run("ip", "route")
     for address in (b.ip, b.ip6, "10.88.0.1", "fd00:88::1"):
         assert a.pings(address), address
-    server = b.start("nc", "-l", "-n", "-v", "-p", "9000", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                     stderr=subprocess.PIPE, text=True)
+    server = b.start(sys.executable, "-c", "import socket; s = socket.create_server(('', 9000)); print('listens', flush=True);"
+                     "print(s.accept()[1][0], flush=True)", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
-        assert "istening" in server.stderr.readline()
-        a.run("nc", "-n", "-w", "3", b.ip, "9000", input="x", check=False)
-        assert a.ip in server.stderr.readline()
+        assert server.stdout.readline() == "listens\n"
+        a.run(sys.executable, "-c", f"import socket; socket.create_connection(('{b.ip}', 9000), 3)")
+        assert server.stdout.readline() == f"{a.ip}\n"
     finally:
         server.kill()
         server.wait()
-        server.stderr.close()
+        server.stdout.close()
 
 
 @pytest.mark.parametrize("on", ["0", "1"])
