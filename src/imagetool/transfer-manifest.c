@@ -94,6 +94,15 @@ static bool is_image(const struct xfer_manifest *m)
     return true;
 }
 
+/* It becomes a header of a request: a line end in it would begin another one. */
+static bool is_media_type(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == 0x7f)
+            return false;
+    return true;
+}
+
 static int fill(struct xfer_manifest *m, const char *media_type, struct err *e)
 {
     const json_t *entries = json_object_get(m->doc, "manifests");
@@ -108,6 +117,8 @@ static int fill(struct xfer_manifest *m, const char *media_type, struct err *e)
         return err_msg(e, EINVAL, "mediaType: the manifest says %.100s, its descriptor %.100s", own,
                        media_type);
     const char *type = own ? own : media_type;
+    if (type && !is_media_type(type))
+        return err_msg(e, EINVAL, "mediaType: %.100s is none: it holds control characters", type);
     m->is_index = entries != NULL;
     m->is_docker = str_after(type ? type : "", "application/vnd.docker.") != NULL;
     bool says_index = streq(type, MEDIA_OCI_INDEX) || streq(type, MEDIA_DOCKER_LIST);

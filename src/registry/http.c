@@ -99,6 +99,15 @@ void http_notice(const struct http *h, const char *fmt, ...)
 
 /* Starting and ending */
 
+/* Names and media types end up in headers: none may hold the beginning of another one. */
+static bool are_lines(const struct http_request *req)
+{
+    for (char *const *v = req->headers; v && *v; v++)
+        if ((*v)[strcspn(*v, "\r\n")])
+            return false;
+    return !req->authorization || !req->authorization[strcspn(req->authorization, "\r\n")];
+}
+
 int http_start(struct http *h, const struct http_request *req, http_done_fn *done, void *data,
                struct http_transfer **ret, struct err *e)
 {
@@ -114,6 +123,8 @@ int http_start(struct http *h, const struct http_request *req, http_done_fn *don
     int r = http_origin_parse(req->url, &t->first);
     if (r < 0)
         err_msg(&t->e, EINVAL, "\"%s\" is no http or https address", req->url);
+    else if (!are_lines(req))
+        r = err_msg(&t->e, EINVAL, "a line end in a header of the request");
     r = r < 0 ? r : transfer_begin(t);
     if (r < 0) {
         if (e)

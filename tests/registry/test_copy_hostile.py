@@ -1,0 +1,62 @@
+"""What a malicious archive or directory must not do on its way to a registry."""
+import json
+
+import pytest
+
+from hostile import OCI, Hostile, part
+from lib import host
+
+SMUGGLED = "x/y\r\nX-Smuggled: yes"
+
+
+@pytest.fixture(name="server")
+def server_fixture():
+    made = Hostile()
+    yield made
+    made.end()
+
+
+@pytest.fixture(name="place")
+def place_fixture(rl):
+    path = rl.user.home / "evil"
+    path.mkdir()
+    yield path
+    host.shutil.rmtree(path)
+
+
+def write_dir(path, server, media_type):
+    """A directory as skopeo writes it, of an artifact with this media type."""
+    text = {"schemaVersion": 2, "mediaType": media_type, "layers": [],
+            "config": Hostile.descriptor(server.config, "config.v1+json")}
+    (path / "manifest.json").write_text(json.dumps(text))
+    (path / server.config.digest.split(":")[1]).write_bytes(server.config.data)
+
+
+def write_layout(path, server, media_type):
+    """An OCI layout whose descriptor says it."""
+    (path / "blobs/sha256").mkdir(parents=True)
+    text = json.dumps({"schemaVersion": 2, "layers": [], "config": Hostile.descriptor(server.config, "config.v1+json")})
+    manifest = part(text.encode())
+    for p in (manifest, server.config):
+        (path / "blobs/sha256" / p.digest.split(":")[1]).write_bytes(p.data)
+    (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [
+        {"mediaType": media_type, "digest": manifest.digest, "size": len(manifest.data)}]}))
+
+
+@pytest.mark.parametrize("write,kind", [(write_dir, "dir"), (write_layout, "oci")])
+def test_media_type_is_no_header(rl, server, place, write, kind):
+    """A media type with a line end would be one more header, or a whole request, with the user's authorization."""
+    write(place, server, SMUGGLED)
+    r = rl("copy", "--dest-tls-verify=false", f"{kind}:{place}", f"docker://{server.ref('honest')}")
+    assert not [q for q in server.seen if "x-smuggled" in q.headers], "a header was smuggled in"
+    assert r.rc == 125, r
+    assert not [q for q in server.seen if q.method == "PUT" and q.kind == "manifests"]
+    assert "mediaType: x/y\\x0d\\x0aX-Smuggled: yes is none: it holds control characters" in r.err, r
+
+
+def test_good_artifact(rl, server, place):
+    write_dir(place, server, OCI + "manifest.v1+json")
+    rl.ok("copy", "--dest-tls-verify=false", f"dir:{place}", f"docker://{server.ref('honest')}")
+    put = [q for q in server.seen if q.method == "PUT" and q.kind == "manifests"]
+    assert [q.headers["content-type"] for q in put] == [OCI + "manifest.v1+json"]
