@@ -15,6 +15,9 @@
 #include "base/str.h"
 
 #define CHUNK (256u << 10)
+/* As for layers: more than this is a bomb, that would fill the disk before anybody looks at it. */
+#define RATIO_MAX 1000u
+#define RATIO_FROM ((uint64_t)1 << 30)
 
 void bundle_file_close(struct bundle_file *f)
 {
@@ -69,6 +72,7 @@ static int spool(int in_fd, int out_fd, struct err *e)
     archive_read_support_format_empty(a);
     if (archive_read_open_fd(a, in_fd, CHUNK) != ARCHIVE_OK)
         return archive_fail(a, e);
+    uint64_t out = 0;
     int r = archive_read_next_header(a, &entry);
     if (r == ARCHIVE_EOF)
         return err_msg(e, EBADMSG, "the archive is empty");
@@ -80,6 +84,10 @@ static int spool(int in_fd, int out_fd, struct err *e)
             return archive_fail(a, e);
         if (n == 0)
             return 0;
+        out += (uint64_t)n;
+        if (out > RATIO_FROM && out / RATIO_MAX > (uint64_t)archive_filter_bytes(a, -1))
+            return err_msg(e, EFBIG, "decompress the archive: it grows more than %u times",
+                           RATIO_MAX);
         r = fs_write_all(out_fd, buf, (size_t)n);
         if (r < 0)
             return err_set(e, -r, "write a temporary file in the store");

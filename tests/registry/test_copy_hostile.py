@@ -1,5 +1,6 @@
 """What a malicious archive or directory must not do on its way to a registry."""
 import json
+import lzma
 
 import pytest
 
@@ -60,3 +61,13 @@ def test_good_artifact(rl, server, place):
     rl.ok("copy", "--dest-tls-verify=false", f"dir:{place}", f"docker://{server.ref('honest')}")
     put = [q for q in server.seen if q.method == "PUT" and q.kind == "manifests"]
     assert [q.headers["content-type"] for q in put] == [OCI + "manifest.v1+json"]
+
+
+def test_archive_bomb(rl, server, place):
+    """A small file that fills the disk before anybody has looked into it."""
+    bomb = place / "bomb.tar.xz"
+    bomb.write_bytes(lzma.compress(bytes(64 << 20), preset=0) * 20)
+    assert bomb.stat().st_size < 1 << 20
+    r = rl.fails("copy", "--dest-tls-verify=false", f"oci-archive:{bomb}", f"docker://{server.ref('honest')}")
+    assert "decompress the archive: it grows more than 1000 times" in r.err, r
+    assert not server.seen
