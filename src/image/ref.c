@@ -99,6 +99,16 @@ static bool names_host(const char *s, size_t n)
     return false;
 }
 
+void image_host_lower(char *name)
+{
+    size_t n = strcspn(name, "/");
+    scoped_free char *low = xstrndup(name, n);
+    for (char *p = low; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    if (names_host(low, n)) /* a capital may be all that makes it one */
+        memcpy(name, low, n);
+}
+
 int image_digest_check(const char *digest, struct err *e)
 {
     const char *colon = digest ? strchr(digest, ':') : NULL;
@@ -185,6 +195,8 @@ int image_ref_split(const char *text, struct image_ref *ret, bool *ret_short, st
     r = check_name(ref.name, &is_short, e);
     if (r < 0)
         return err_add(e, r, "image reference \"%s\"", text);
+    if (!is_short)
+        image_host_lower(ref.name);
     *ret = ref;
     ref = (struct image_ref){0};
     *ret_short = is_short;

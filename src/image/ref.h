@@ -16,6 +16,10 @@
  * -EINVAL says which part is wrong. */
 int image_ref_split(const char *text, struct image_ref *ret, bool *ret_short, struct err *e);
 
+/* The host in front of name in lower case, in place: one host is one name, in policies as well.
+ * One that only its capitals mark as a host stays ("Host/x"). image_ref_split does it. */
+void image_host_lower(char *name);
+
 /* As image_ref_parse, but a name without a host lies below "localhost/": what load, import and tag
  * call an image (podman's rule: nothing local may pose as a registry's). */
 int image_ref_parse_local(const char *text, struct image_ref *ret, struct err *e);

@@ -69,6 +69,8 @@ static int parse_place(const char *text, struct place *ret, struct err *e)
         all--;
     ret->host = xstrndup(rest, host);
     ret->key = xstrndup(rest, all);
+    image_host_lower(ret->host);
+    image_host_lower(ret->key);
     if (streq(ret->host, "index.docker.io") || streq(ret->host, "registry-1.docker.io")) {
         free(ret->key);
         ret->key = xasprintf("docker.io%.*s", (int)(all - host), rest + host);

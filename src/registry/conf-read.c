@@ -8,6 +8,7 @@
 #include "base/jfield.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "image/ref.h"
 #include "registry/conf-priv.h"
 #include "registry/toml.h"
 
@@ -165,6 +166,10 @@ static int check_entry(const struct place *p, struct conf_entry *entry)
     trim_slashes(entry->location);
     if (entry->location && !*entry->location)
         free(take_ptr(entry->location));
+    if (entry->prefix)
+        image_host_lower(entry->prefix);
+    if (entry->location)
+        image_host_lower(entry->location);
     int r = entry->location ? check_location(p, "location", entry->location) : 0;
     if (r < 0)
         return r;

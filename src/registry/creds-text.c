@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "image/ref.h"
 #include "registry/creds-priv.h"
 
 static void wipe(char **s)
@@ -50,6 +51,7 @@ char *creds_host_of(const char *key)
     s = s ? s : str_after(key, "http://");
     s = s ? s : key;
     scoped_free char *host = xstrndup(s, strcspn(s, "/"));
+    image_host_lower(host);
     if (streq(host, "docker.io") || streq(host, "registry-1.docker.io"))
         return xstrdup("index.docker.io");
     return take_ptr(host);

@@ -1,13 +1,29 @@
 /* policy-match - which requirements are an image's, and whether a signature is for its name. */
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "registry/policy-priv.h"
+
+/* Hosts of images are in lower case, those of rules as somebody wrote them. */
+static const json_t *find_scope(const json_t *scopes, const char *scope)
+{
+    const json_t *list = json_object_get(scopes, scope);
+    const char *key = NULL;
+    json_t *v = NULL;
+    size_t n = strcspn(scope, "/");
+    json_object_foreach((json_t *)(uintptr_t)scopes, key, v)
+    {
+        if (!list && n && strncasecmp(key, scope, n) == 0 && streq(key + n, scope + n))
+            list = v;
+    }
+    return list;
+}
 
 static const json_t *take_scope(const json_t *scopes, const char *transport, const char *scope,
                                 char **ret_where)
 {
-    const json_t *list = json_object_get(scopes, scope);
+    const json_t *list = find_scope(scopes, scope);
     if (list)
         *ret_where = xasprintf("%s%s%s", transport, *scope ? ":" : "", scope);
     return list;

@@ -2,6 +2,7 @@
  * reference, an outer archive or an instruction: no crash, and what is accepted holds what the
  * callers rely on. The first byte says which; each program made of this takes its own kinds, so
  * that each gets its time. Rows A27, B49. */
+#include <ctype.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -70,7 +71,9 @@ static void fuzz_transfer(const char *text, size_t len)
     }
     for (size_t i = 0; i < m.n; i++)
         check_digest(m.v[i].digest);
-    must(xfer_manifest_type(&m) != NULL);
+    const char *type = xfer_manifest_type(&m); /* a header */
+    for (size_t i = 0; i <= strlen(type); i++)
+        must(i == strlen(type) || ((unsigned char)type[i] >= ' ' && type[i] != 0x7f));
     if (!m.is_image)
         return;
     scoped_free char *made = xfer_manifest_remake(&m, m.v, !m.is_docker, &e);
@@ -93,6 +96,16 @@ static void fuzz_config(const char *text, size_t len)
     image_config_release(&c);
 }
 
+/* A host written in capitals is the same one: no rule about it is passed by. */
+static void check_shouted(const char *full, const char *name)
+{
+    SCOPED(image_ref_release) struct image_ref ref = {0};
+    scoped_free char *loud = xstrdup(full);
+    for (char *p = loud; *p != '/'; p++)
+        *p = (char)toupper((unsigned char)*p);
+    must(image_ref_parse(loud, &ref, NULL) == 0 && streq(ref.name, name));
+}
+
 /* What is accepted is safe as a path below refs/ and reads back as itself. */
 static void fuzz_ref(const char *text)
 {
@@ -109,6 +122,9 @@ static void fuzz_ref(const char *text)
     must(streq(back, ref.name));
     must(image_ref_parse(full, &again, &e) == 0);
     must(streq(again.name, ref.name) && streq(again.tag, ref.tag));
+    must(streq(again.digest, ref.digest));
+    if (strpbrk(full, ".:/") != strchr(full, '/')) /* else its capitals alone make it a host */
+        check_shouted(full, ref.name);
     image_ref_release(&ref);
     image_ref_release(&again);
 }

@@ -153,6 +153,7 @@ static void test_keys(void **state)
         "\"https://old.example/v1/\":{\"auth\":\"" AUTH_AB "\"},"
         "\"https://index.docker.io/v1/\":{\"auth\":\"" AUTH_C "\"},"
         "\"plain.example\":{\"username\":\"k\",\"password\":\"8s\"},"
+        "\"Shouted.example\":{\"auth\":\"" AUTH_C "\"},"
         "\"empty.example\":{}, \"bad.example\":{\"auth\":\"!\"}}}",
         0600);
     check("reg.example", NULL, "a:b");
@@ -165,6 +166,7 @@ static void test_keys(void **state)
     check("old.example", "x", "a:b");
     check("docker.io", "library/busybox", "c:d");
     check("plain.example", "x", "k:8s");
+    check("shouted.example", "x", "c:d");
     check("empty.example", "x", "none");
     scoped_free char *bad = found(NULL, "bad.example", "x");
     assert_non_null(strstr(bad, "auths.bad.example: auth is not USER:PASSWORD in base64"));

@@ -27,7 +27,11 @@ static const struct {
     {"127.0.0.1:5000/a/b__c--d.e", "127.0.0.1:5000/a/b__c--d.e:latest",
      "127.0.0.1:5000/a/b__c--d.e:latest"},
     {"[::1]:5000/x", "[::1]:5000/x:latest", "[::1]:5000/x:latest"},
-    {"Host/x", "Host/x:latest", "Host/x:latest"},
+    {"Host/x", "Host/x:latest", "Host/x:latest"}, /* by its capital alone it is a host */
+    {"Quay.IO/x:T", "quay.io/x:T", "quay.io/x:T"},
+    {"Docker.io/busybox", "docker.io/library/busybox:latest", "docker.io/library/busybox:latest"},
+    {"LOCALHOST/x", "localhost/x:latest", "localhost/x:latest"},
+    {"HOST:5000/x", "host:5000/x:latest", "host:5000/x:latest"},
     {"quay.io/x@sha256:" HEX64, "quay.io/x@sha256:" HEX64, "quay.io/x@sha256:" HEX64},
     {"quay.io/x:1@sha256:" HEX64, "quay.io/x:1@sha256:" HEX64, "quay.io/x:1@sha256:" HEX64},
 };

@@ -162,6 +162,8 @@ static void test_scopes(void **state)
         "\"quay.io/no\":[{\"type\":\"reject\"}],"
         "\"quay.io/no/but:1\":[{\"type\":\"insecureAcceptAnything\"}],"
         "\"*.corp.example\":[{\"type\":\"insecureAcceptAnything\"}],"
+        "\"Shouted.example/no\":[{\"type\":\"reject\"}],"
+        "\"*.SHOUTED.example\":[{\"type\":\"insecureAcceptAnything\"}],"
         "\"bad.corp.example\":[{\"type\":\"insecureAcceptAnything\"},{\"type\":\"reject\"}],"
         "\"docker.io/library\":[{\"type\":\"insecureAcceptAnything\"}],"
         "\"gpg.example\":[{\"type\":\"signedBy\",\"keyType\":\"GPGKeys\",\"keyPath\":\"/x\"}],"
@@ -174,6 +176,9 @@ static void test_scopes(void **state)
         {"quay.io/no/but:1", NULL},
         {"quay.io/no/but:2", "rejected"},
         {"quay.io/nothing", NULL},
+        {"Quay.IO/no/x", "(docker:quay.io/no): such images are rejected"}, /* the same host */
+        {"shouted.example/no/x", "(docker:shouted.example/no): such images are rejected"},
+        {"a.shouted.example/x", NULL},
         {"quay.io:5000/x", "(default): such images are rejected"},
         {"a.corp.example/x", NULL},
         {"a.b.corp.example/x", NULL},

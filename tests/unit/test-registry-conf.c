@@ -79,6 +79,7 @@ static const char conf_text[] =
     "[aliases]\n"
     "'tool' = 'quay.io/me/tool'\n'me/x' = 'reg.example:5000/x'\n"
     "[[registry]]\nlocation = 'bad.example'\nblocked = true\n"
+    "[[registry]]\nlocation = 'SHOUTED.example'\nblocked = true\n"
     "[[registry]]\nprefix = 'bad.example/good'\nlocation = 'ok.example/g'\n"
     "[[registry]]\nprefix = '*.corp.example'\ninsecure = true\n"
     "[[registry]]\nprefix = '*.corp.example/no'\nblocked = true\n"
@@ -143,6 +144,8 @@ static void test_places(void **state)
         {"quay.io/a/b", "quay.io a/b", "quay.io a/b"},
         {"bad.example/x", NULL, NULL},
         {"bad.example/goods", NULL, NULL},
+        {"Bad.Example/x", NULL, NULL}, /* the same host */
+        {"shouted.example/x", NULL, NULL},
         {"bad.example/good", "ok.example g", "ok.example g"},
         {"bad.example/good/x/y:1", "ok.example g/x/y", "ok.example g/x/y"},
         {"bad.example:5000/x", NULL, NULL},
