@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "registry/challenge.h"
 #include "registry/http.h"
@@ -16,6 +17,9 @@ static void check_address(char *url, bool relative)
     if (!url)
         return;
     const char *host = strstr(url, "://");
+    if ((strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) ||
+        strchr(url, '#') || strlen(url) > 8192 + strlen(base))
+        abort();
     if (!host || memchr(host + 3, '@', strcspn(host + 3, "/?#")))
         abort();
     for (const char *p = url; *p; p++)
@@ -32,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const base = "https://registry.example:5000/v2/a/blobs/uploads/?x=1";
     char *text = xstrndup((const char *)data, size);
-    bool relative = (text[0] == '/' && text[1] != '/') || text[0] == '?';
+    size_t word = strcspn(text, ":/?");
+    bool relative = text[word] != ':' && strncmp(text, "//", 2) != 0;
     check_address(location_resolve(base, text, NULL), relative);
     check_address(link_next(base, text), false);
     free(text);
