@@ -64,7 +64,7 @@ char **cli_command_line(char *const *args)
         strv_add(&v, word);
     size_t all = strv_len(v), last = strv_len(args); /* the words after our options */
     bool follows = false;
-    for (size_t i = 0; last <= all && i < all - last; i++) {
+    for (size_t i = 0; v && last <= all && i < all - last; i++) {
         const char *value = follows ? v[i] : str_after(v[i], "--creds=");
         char *safe = value ? without_password(follows ? "" : "--creds=", value) : NULL;
         follows = !follows && streq(v[i], "--creds");
