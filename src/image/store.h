@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "base/jfield.h"
 #include "conf/conf.h"
+#include "sys/mountfd.h"
 
 /* A reference in full: "docker.io/library/busybox", "latest", "sha256:..." or NULL. */
 struct image_ref {
@@ -42,7 +43,9 @@ struct image_config {
     char **diff_ids;                     /* bottom first */
     json_t *history, *healthcheck, *raw; /* raw: the whole document */
 };
-#define IMAGE_LAYERS_MAX 500 /* overlay's own limit on lower layers */
+/* Known before anything is fetched: one that overlay stacks may be needed for a tree of directories
+ * (imagetool/dirs.h), and one for the metadata tree over them all (storage/shift.c). */
+#define IMAGE_LAYERS_MAX (MOUNTFD_OVERLAY_LOWERS - 2)
 int image_config_parse(const char *text, size_t len, struct image_config *ret, struct err *e);
 void image_config_release(struct image_config *c);
 

@@ -171,14 +171,6 @@ int dirs_ingest(struct ingest *in, char *const *layers, uint32_t shown_from, cha
     r = fd < 0 ? fd : build(in, layers, shown_from, fd, e);
     if (r <= 0)
         return r;
-    size_t n = strv_len(layers);
-    if (n - (shown_from < n ? shown_from : n) >= IMAGE_LAYERS_MAX)
-        return err_hint(e,
-                        err_msg(e, EINVAL,
-                                "%zu layers, and directories without entries need one "
-                                "more: at most %d can be stacked",
-                                n, IMAGE_LAYERS_MAX),
-                        "build it anew with fewer layers: rootlet build --squash-all");
     r = keep(in, fd, stage, id, e);
     if (r == 0)
         *ret = xstrdup(id);

@@ -12,11 +12,10 @@
 #include "layer/digest.h"
 
 #define JSON_MAX_BYTES (1u << 20)
-#define LAYERS_MAX 500
 
 struct chain {
-    char *ids[LAYERS_MAX]; /* top first */
-    json_t *docs[LAYERS_MAX];
+    char *ids[IMAGE_LAYERS_MAX]; /* top first */
+    json_t *docs[IMAGE_LAYERS_MAX];
     size_t n;
 };
 
@@ -47,8 +46,8 @@ static int read_chain(const struct bundle *b, const char *top, struct chain *c, 
     for (const char *id = top; id && id[0];) {
         if (strlen(id) != ID_LEN || !id_is_hex(id))
             return err_msg(e, EINVAL, "\"%.80s\" is not a layer id", id);
-        if (c->n == LAYERS_MAX)
-            return err_msg(e, EINVAL, "more than %d layers", LAYERS_MAX);
+        if (c->n == IMAGE_LAYERS_MAX)
+            return err_msg(e, EINVAL, "more than %d layers", IMAGE_LAYERS_MAX);
         scoped_free char *name = xasprintf("%s/json", id);
         json_t *doc = read_json(b, name, e);
         if (!doc)

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "storage/storage-priv.h"
+#include "sys/mountfd.h"
 
 struct prepare_job {
     const struct storage_driver *driver;
@@ -59,9 +60,9 @@ static int create_fuse(const struct storage_create *c, struct storage_root *r, s
 static int create_overlay(const struct storage_create *c, const struct storage_shift *shift,
                           bool metadata, struct storage_root *r, struct err *e)
 {
-    if (strv_len(c->layer_dirs) > OVERLAY_MAX_LOWERS) {
+    if (strv_len(c->layer_dirs) > MOUNTFD_OVERLAY_LOWERS) {
         int q = err_msg(e, E2BIG, "the image has %zu layers, overlay takes at most %d",
-                        strv_len(c->layer_dirs), OVERLAY_MAX_LOWERS);
+                        strv_len(c->layer_dirs), MOUNTFD_OVERLAY_LOWERS);
         return err_hint(e, q, "Use --storage-driver copy, or build the image with fewer layers.");
     }
     int q = 0;

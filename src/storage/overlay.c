@@ -211,9 +211,9 @@ static int single_layer(int layer, struct err *e)
 
 static int overlay_mount(const struct storage_root *r, struct storage_fds *f, struct err *e)
 {
-    if (f->n_lowers + f->n_data > OVERLAY_MAX_LOWERS) {
+    if (f->n_lowers + f->n_data > MOUNTFD_OVERLAY_LOWERS) {
         int q = err_msg(e, E2BIG, "%zu layers, overlay takes at most %d", f->n_lowers + f->n_data,
-                        OVERLAY_MAX_LOWERS);
+                        MOUNTFD_OVERLAY_LOWERS);
         return err_hint(e, q, "Use --storage-driver copy, or build the image with fewer layers.");
     }
     if (f->upper >= 0) {

@@ -3,8 +3,6 @@
 
 #include "storage/storage.h"
 
-#define OVERLAY_MAX_LOWERS 500 /* OVL_MAX_STACK of the kernel */
-
 extern const struct storage_driver storage_overlay, storage_fuse, storage_copy, storage_dir;
 
 /* ids.c: files unpacked under one map, shown in a container with another. */

@@ -11,6 +11,10 @@
  * included beside <sys/mount.h> of old C libraries. */
 #include <linux/mount.h>
 
+/* OVL_MAX_STACK of the kernel: lower layers of an overlay, data-only ones too, without the upper.
+ */
+#define MOUNTFD_OVERLAY_LOWERS 500
+
 int mountfd_open(const char *fstype, struct err *e);         /* fsopen */
 int mountfd_flag(int fs_fd, const char *key, struct err *e); /* FSCONFIG_SET_FLAG */
 /* value: at most 255 bytes, a limit of fsconfig(2); -E2BIG above. */

@@ -186,10 +186,15 @@ def test_check(store, archive, damage):
 
 
 @rows("A26")
-def test_no_layer_left_for_them(rootlet, lab):
-    """Overlay stacks 500: told when the image comes, not by the first container."""
-    base, above, same = layer(("tmp", None, 0o1777), busybox=True), layer(("tmp/x", b"x")), layer(("etc", None), ("etc/f", b"f"))
-    rootlet.ok("load", "-q", "-i", layout(lab, "fits", [base, *[same] * 497, above]))
-    for name, layers in (("full", [base, *[same] * 498, above]), ("over", [base, *[same] * 500])):
-        rootlet.fails("load", "-q", "-i", layout(lab, name, layers), match=r"50[01] layers.*at most 500 can be stacked\nhint: .*--squash-all")
+def test_as_many_as_can_be_stacked(rootlet, lab):
+    """Overlay stacks 500, of which two are ours: a full image has its directories right under each map, and one layer
+    more is refused when the image comes."""
+    base, above = layer(("tmp", None, 0o1777), busybox=True), layer(("tmp/x", b"x"))
+    between = [layer((f"f{i}", b"f")) for i in range(496)]
+    rootlet.ok("load", "-q", "-i", layout(lab, "full", [base, *between, above]))
+    for userns in ([], ["--userns", "keep-id", "--user", "0"]):
+        out = rootlet.ok("run", "--rm", *userns, "full:1", "sh", "-c", "stat -c '%n %a' /tmp; cat /f0 /f495 /tmp/x").text
+        assert out == "/tmp 1777\nffx"
+    rootlet.fails("load", "-q", "-i", layout(lab, "over", [base, *between, above, above]),
+                  match=r"499 layers, at most 498 can be stacked\nhint: .*--squash-all")
     assert len(rootlet.ok("images", "-q", "-a").text.splitlines()) == 1

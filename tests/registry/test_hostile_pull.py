@@ -78,3 +78,21 @@ def test_refused(rl, server, pull, name):
         left = {p: n for p, n in left.items() if not (p.endswith(".part") and n <= 3)}
         rl.shell(f"rm {rl.store.root}/ingest/*.part")
     assert not left, left
+
+
+@rows("A26")
+def test_too_many_layers_are_not_fetched(rl):
+    """What overlay cannot stack is refused by the configuration: no byte of a layer comes."""
+    packed, config = make_image()
+    many = json.loads(config)
+    many["rootfs"]["diff_ids"] *= 499
+    server = Hostile(packed, json.dumps(many).encode())
+    try:
+        doc = json.loads(server.manifest.data)
+        doc["layers"] *= 499
+        server.manifest = part(json.dumps(doc).encode())
+        r = rl.fails("pull", "--tls-verify=false", server.ref("many"), match="499 layers, at most 498 can be stacked")
+        assert "--squash-all" in r.err
+        assert server.requests("config") and not server.requests("layer")
+    finally:
+        server.end()
