@@ -241,15 +241,25 @@ static int path_of(int fd, char ret[static PATH_MAX], struct err *e)
     return strpbrk(ret, "\n,:\\") ? err_msg(e, ENOTSUP, "%s: a name with such signs", ret) : 0;
 }
 
-/* Writes go to a directory of this build, and away with it. */
+/* A directory of this build, by a path without links. Owned, or NULL. */
+static char *real_scratch_dir(struct step *t, struct err *e)
+{
+    char path[PATH_MAX];
+    scoped_free char *dir = scratch_dir(t->b, e);
+    scoped_fd int fd = dir ? fs_open_dir(dir, false, 0, e) : -1;
+    return fd >= 0 && path_of(fd, path, e) == 0 ? xstrdup(path) : NULL;
+}
+
+/* Writes go to a directory of this build, and away with it. host: somebody may put a link in place
+ * of a lower directory until it is mounted. */
 static int make_overlay(struct step *t, struct run_mounts *m, const struct want *w,
-                        char *const *lowers, struct err *e)
+                        char *const *lowers, bool host, struct err *e)
 {
     scoped_str struct str o = STR_INIT;
-    scoped_free char *top = scratch_dir(t->b, e), *empty = scratch_dir(t->b, e);
+    scoped_free char *top = scratch_dir(t->b, e), *empty = real_scratch_dir(t, e);
     if (!top || !empty)
         return -EIO;
-    str_add(&o, "userxattr");
+    str_add(&o, host ? "userxattr," MOUNT_SOURCE_IS_REAL : "userxattr");
     for (char *const *l = lowers; *l; l++)
         str_addf(&o, ",lowerdir+=%s", *l);
     if (!w->rw || !lowers[1])
@@ -305,7 +315,7 @@ static int bind_host(struct step *t, struct run_mounts *m, const struct want *w,
     if (S_ISREG(st.st_mode))
         return make_file(t, m, w, path, fd, e);
     if (w->rw || mask)
-        return make_overlay(t, m, w, lowers, e);
+        return make_overlay(t, m, w, lowers, true, e);
     mount_add(m, "bind", path, w, "rbind,ro,rro,rprivate,nosuid,nodev," MOUNT_SOURCE_IS_REAL);
     return 0;
 }
@@ -316,7 +326,7 @@ static int bind_context(struct step *t, struct run_mounts *m, const struct want 
     const struct build_context *c = t->b->context;
     const struct mask_spec s = {c->dir_fd, w->source ? w->source : "/", c->ignore,
                                 child_interrupted};
-    scoped_free char *mask = c->ignore ? scratch_dir(t->b, e) : NULL;
+    scoped_free char *mask = c->ignore ? real_scratch_dir(t, e) : NULL;
     int r = mask ? mask_make(&s, mask, e) : c->ignore ? -EIO : 0;
     return r < 0 ? err_add(e, r, "source=%s", s.source)
                  : bind_host(t, m, w, c->dir_fd, r ? mask : NULL, e);
@@ -374,7 +384,7 @@ static int bind_image(struct step *t, struct run_mounts *m, const struct want *w
     if (r < 0)
         return err_add(e, r, "source=%s", w->source ? w->source : "/");
     if (!file)
-        return make_overlay(t, m, w, lowers, e);
+        return make_overlay(t, m, w, lowers, false, e);
     scoped_fd int fd = open(lowers[0], O_PATH | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? err_set(e, errno, "open %s", lowers[0]) : make_file(t, m, w, lowers[0], fd, e);
 }

@@ -15,7 +15,7 @@ bool mount_is_bind(const struct spec_mount *m, const struct mount_options *o)
 
 /* Links were resolved when the container was made. One that is there now was put in since, perhaps
  * by a container that has a directory above (CVE-2021-25741). */
-static int open_real(const char *source, struct err *e)
+int bind_open_real(const char *source, struct err *e)
 {
     scoped_fd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
@@ -44,7 +44,7 @@ int bind_open_source(const char *bundle, const char *source, const struct mount_
     if (full)
         source = full;
     if (o->source_is_real) {
-        fd = open_real(source, e);
+        fd = bind_open_real(source, e);
         if (fd < 0)
             return fd;
     }

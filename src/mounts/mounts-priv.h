@@ -33,6 +33,8 @@ int target_check_proc(const char *path, bool is_proc, struct err *e);
 /* bind.c */
 int bind_open_source(const char *bundle, const char *source, const struct mount_options *o,
                      struct err *e);
+/* O_PATH of a host path that leads through no link (MOUNT_SOURCE_IS_REAL). */
+int bind_open_real(const char *source, struct err *e);
 int bind_attach(int tree, const struct mount_options *o, int target, struct err *e);
 /* mount_setattr where "no such change" (EPERM on a locked flag) may be lived with. */
 int bind_setattr(int tree, bool recursive, uint64_t set, uint64_t clear, struct err *e);

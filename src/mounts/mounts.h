@@ -102,7 +102,8 @@ struct mount_options {
     uint64_t propagation;                  /* MS_PRIVATE, ... | MS_REC; 0 = not given */
     uint64_t propagation_then;             /* a second one, after it */
     bool bind, recursive, tmpcopyup, copy_symlink, idmap, ridmap, remount;
-    bool source_is_real; /* MOUNT_SOURCE_IS_REAL: no part of the source's path may be a link */
+    bool source_is_real; /* MOUNT_SOURCE_IS_REAL: no part of the way to the source, or to a
+                            directory that an overlay shows, may be a link */
     char *idmap_text;    /* of "idmap=uids=...;gids=..."; owned */
     char *data;          /* the rest, comma separated; owned; NULL when nothing is left */
 };

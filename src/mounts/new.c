@@ -1,6 +1,7 @@
 /* new - file systems that belong to the container: proc, sysfs, tmpfs, devpts, mqueue, cgroup2. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -144,9 +145,26 @@ static const char *label_of(const struct mounts *c)
     return NULL;
 }
 
+/* "lowerdir+=DIR,...", each DIR as it is found without links. Overlay looks it up at once. */
+static int set_real_options(int fs_fd, const char *data, struct err *e)
+{
+    scoped_strv char **words = strv_split(data, ",", false);
+    int r = 0;
+    for (char **w = words; r == 0 && w && *w; w++) {
+        const char *dir = str_after(*w, "lowerdir+=");
+        scoped_fd int fd = dir ? bind_open_real(dir, e) : -1;
+        char same[40];
+        snprintf(same, sizeof(same), "/proc/self/fd/%d", fd);
+        r = !dir      ? mountfd_options(fs_fd, *w, e)
+            : fd >= 0 ? mountfd_string(fs_fd, "lowerdir+", same, e)
+                      : fd;
+    }
+    return r;
+}
+
 /* A file system of the kernel's, or on a device. */
 static int make_new(struct mounts *c, const struct spec_mount *m, const struct kind *k,
-                    const char *data, uint64_t attr, struct err *e)
+                    const char *data, uint64_t attr, bool real, struct err *e)
 {
     bool known = kind_find(m->type) != NULL;
     const char *label = !known || k->labelled ? label_of(c) : NULL;
@@ -155,7 +173,7 @@ static int make_new(struct mounts *c, const struct spec_mount *m, const struct k
         return fs_fd;
     int r = mountfd_string(fs_fd, "source", m->source && m->source[0] ? m->source : m->type, e);
     if (r == 0 && data)
-        r = mountfd_options(fs_fd, data, e);
+        r = real ? set_real_options(fs_fd, data, e) : mountfd_options(fs_fd, data, e);
     if (r == 0 && label)
         r = mountfd_string(fs_fd, "context", label, e);
     /* A device that cannot be written, or shall not be. */
@@ -201,7 +219,7 @@ static int make(struct mounts *c, const struct spec_mount *m, const struct mount
     if (streq(k->type, "cgroup") || streq(k->type, "cgroup2"))
         r = cgroup_mount(c, m, o, p->target, e);
     else
-        r = make_new(c, m, k, data ? data : o->data, attr, e);
+        r = make_new(c, m, k, data ? data : o->data, attr, o->source_is_real, e);
     if (r >= 0 || !k->fallback)
         return r;
     struct err second = ERR_INIT;

@@ -468,6 +468,17 @@ def test_bind_both_ways(ctr, lab):
         assert f.read() == "inside\n"
 
 
+def test_layers_of_an_overlay_are_where_they_are_said_to_be(ctr, lab):
+    """x-rootlet.real, as rootlet build has it for a context: a link that came on the way since is not followed."""
+    top = f"{lab.top}/real"
+    lab.sh("sh", "-c", f"mkdir -p {top}/a/in {top}/none; echo a > {top}/a/in/f; ln -s a {top}/l")
+    options = f"userxattr,lowerdir+={top}/%s/in,lowerdir+={top}/none,ro"
+    ctr.mount("/o", "overlay", options % "a" + ",x-rootlet.real", "overlay")
+    assert ctr.run("cat /o/f").stdout == "a\n"
+    ctr.mount("/p", "overlay", options % "l" + ",x-rootlet.real", "overlay")
+    assert "leads through a symbolic link" in ctr.fails()
+
+
 def test_private_source_with_other_root(lab, base):
     """The user's rights count for a source, not those of the container's id 0."""
     lab.sh("sh", "-c", f"mkdir -p {lab.top}/priv; chmod 700 {lab.top}/priv; "
