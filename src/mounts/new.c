@@ -163,11 +163,11 @@ static int set_real_options(int fs_fd, const char *data, struct err *e)
 }
 
 /* A file system of the kernel's, or on a device. */
-static int make_new(struct mounts *c, const struct spec_mount *m, const struct kind *k,
-                    const char *data, uint64_t attr, bool real, struct err *e)
+static int make_new(struct mounts *c, const struct spec_mount *m, const char *data, uint64_t attr,
+                    bool real, struct err *e)
 {
-    bool known = kind_find(m->type) != NULL;
-    const char *label = !known || k->labelled ? label_of(c) : NULL;
+    const struct kind *k = kind_find(m->type);
+    const char *label = !k || k->labelled ? label_of(c) : NULL;
     scoped_fd int fs_fd = mountfd_open(m->type, e);
     if (fs_fd < 0)
         return fs_fd;
@@ -177,7 +177,7 @@ static int make_new(struct mounts *c, const struct spec_mount *m, const struct k
     if (r == 0 && label)
         r = mountfd_string(fs_fd, "context", label, e);
     /* A device that cannot be written, or shall not be. */
-    if (r == 0 && !known && (attr & MOUNT_ATTR_RDONLY))
+    if (r == 0 && !k && (attr & MOUNT_ATTR_RDONLY))
         r = mountfd_flag(fs_fd, "ro", e);
     if (r == 0)
         r = mountfd_mount(fs_fd, attr, e);
@@ -219,7 +219,7 @@ static int make(struct mounts *c, const struct spec_mount *m, const struct mount
     if (streq(k->type, "cgroup") || streq(k->type, "cgroup2"))
         r = cgroup_mount(c, m, o, p->target, e);
     else
-        r = make_new(c, m, k, data ? data : o->data, attr, o->source_is_real, e);
+        r = make_new(c, m, data ? data : o->data, attr, o->source_is_real, e);
     if (r >= 0 || !k->fallback)
         return r;
     struct err second = ERR_INIT;
