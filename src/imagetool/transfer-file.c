@@ -47,16 +47,23 @@ static char *file_name(const struct file_target *t, const struct xfer_blob *b)
     return xasprintf("blobs/%.*s/%s", (int)(hex - 1 - b->digest), b->digest, hex);
 }
 
+/* A file of the right name and size may still be what a power cut left: its bytes decide. */
+static bool is_whole(const struct file_target *t, const char *name, const struct xfer_blob *b)
+{
+    char digest[DIGEST_TEXT_MAX];
+    struct stat st;
+    scoped_fd int fd = openat(t->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           (uint64_t)st.st_size == b->size && digest_fd_as(b->digest, fd, digest, NULL) == 0 &&
+           digest_equal(digest, b->digest);
+}
+
 static int file_has(struct target *target, const struct xfer_blob *b, struct err *e)
 {
     struct file_target *t = (struct file_target *)target;
     scoped_free char *name = file_name(t, b);
-    struct stat st;
     (void)e;
-    if (is_archive(t))
-        return sink_has(&t->sink, name);
-    return fstatat(t->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-           (uint64_t)st.st_size == b->size;
+    return is_archive(t) ? sink_has(&t->sink, name) : is_whole(t, name, b);
 }
 
 static void set_blob(struct xfer_blob *b, const char *digest, uint64_t size)
@@ -119,7 +126,7 @@ static int name_blob(struct file_target *t, int fd, const char *temp, const stru
         scoped_free char *dir = xstrndup(name, (size_t)(strrchr(name, '/') - name));
         mkdirat(t->dir_fd, dir, 0755);
     }
-    /* A file of this name and another size is a leftover. */
+    /* A file of this name is a leftover, or damaged. */
     unlinkat(t->dir_fd, name, 0);
     int r = *temp ? renameat(t->dir_fd, temp, t->dir_fd, name)
                   : linkat(AT_FDCWD, self, t->dir_fd, name, AT_SYMLINK_FOLLOW);

@@ -1,4 +1,5 @@
-"""What a malicious archive or directory must not do on its way to a registry."""
+"""What malicious or damaged archives and directories must not do to a copy."""
+import hashlib
 import json
 import lzma
 
@@ -71,3 +72,26 @@ def test_archive_bomb(rl, server, place):
     r = rl.fails("copy", "--dest-tls-verify=false", f"oci-archive:{bomb}", f"docker://{server.ref('honest')}")
     assert "decompress the archive: it grows more than 1000 times" in r.err, r
     assert not server.seen
+
+
+@pytest.mark.parametrize("kind", ["oci", "dir"])
+def test_damaged_target(rl, server, place, kind):
+    """A blob that is in the target already, of the right size and with other bytes: a power cut leaves such files."""
+    if rl.user.made:
+        host.os.chown(place, rl.user.uid, rl.user.gid)
+    args = ["copy", "--src-tls-verify=false", f"docker://{server.ref('honest')}", f"{kind}:{place}/to"]
+
+    def copy():
+        for name in ("version", "manifest.json"):  # as if one had been killed before its end
+            (place / "to" / name).unlink(missing_ok=True)
+        return rl.ok(*args)
+    copy()
+    digits = server.layer.digest.split(":")[1]
+    blob = place / "to" / ("blobs/sha256" if kind == "oci" else ".") / digits
+    blob.write_bytes(bytes(len(server.layer.data)))
+    assert len(server.requests("layer")) == 1
+    r = copy()
+    assert hashlib.sha256(blob.read_bytes()).hexdigest() == digits, "the damaged blob stayed"
+    assert len(server.requests("layer")) == 2 and "config" in r.err
+    copy()
+    assert len(server.requests("layer")) == 2, "a blob that is whole was fetched again"
