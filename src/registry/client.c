@@ -1,6 +1,7 @@
 /* client - opening, names, and the hosts they lead to. */
 #include "registry/client.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -182,6 +183,15 @@ static const struct http_tls *find_tls(void *data, const char *host_port)
     return &h->tls;
 }
 
+/* "127.example.com" is somebody else's. */
+static bool is_this_machine(const char *host_port)
+{
+    struct in_addr a;
+    scoped_free char *host = xstrndup(host_port, strcspn(host_port, ":"));
+    return streq(host, "localhost") || str_after(host_port, "[::1]") ||
+           (inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == 127);
+}
+
 /* Insecure: https without verification, and only if nobody speaks that there, plain http. */
 static int host_connect(struct registry *reg, struct host *h, struct err *e)
 {
@@ -209,7 +219,7 @@ static int host_connect(struct registry *reg, struct host *h, struct err *e)
     free(h->base);
     h->base = xstrdup(plain);
     /* What never leaves this machine is no worse for it. */
-    if (!str_after(h->name, "localhost") && !str_after(h->name, "127."))
+    if (!is_this_machine(h->name))
         http_notice(reg->http, "%s speaks plain http: nothing is encrypted or verified", h->name);
     return 0;
 }

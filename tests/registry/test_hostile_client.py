@@ -289,6 +289,15 @@ def test_proxies(tool):
     assert not tool.server.peer.seen
 
 
+@pytest.mark.parametrize("name", ["localhost.evil.example:5000", "127.evil.example:5000"])
+def test_plain_http_is_told(tool, name):
+    """Also of a host whose name begins like this machine's."""
+    tool.env = {"http_proxy": f"http://{tool.server.peer.address}"}
+    r = tool.run("manifest", f"{name}/plain/x:1", retry=0)
+    assert f"http://{name}/v2/" in [q.path for q in tool.server.peer.seen]
+    assert f"{name} speaks plain http: nothing is encrypted" in r.stderr, r.stderr
+
+
 UPLOADS_REFUSED = {"up-cut-always": "", "up-no-location": "does not say where the upload goes on",
                    "up-file": "a redirect to file: is refused", "up-refused": "status 400: not so"}
 
