@@ -118,3 +118,18 @@ def test_shifted_trees(rootlet, how):
     assert "Shifted Trees" not in kinds(rootlet)
     assert row["RawReclaimable"] == row["RawSize"] > 0
     rootlet.store.loaded.clear()
+
+
+def test_trees_being_made_stay(rootlet):
+    """image prune -a takes no tree that a container without a record yet is to have."""
+    box = rootlet.image()
+    rootlet.ok("create", "--name", "keeps-the-image", box)
+    runs = [rootlet.spawn("-c", f"for i in 1 2 3 4 5 6; do rootlet run --rm --userns keep-id:uid={uid} {box} cat /etc/motd || exit; done",
+                          program="/bin/sh") for uid in (71, 72)]
+    while any(p.poll() is None for p in runs):
+        rootlet.ok("image", "prune", "-af")
+    told = [p.communicate(timeout=60) for p in runs]
+    assert [p.returncode for p in runs] == [0, 0], told
+    rootlet.ok("image", "prune", "-af")
+    assert "Shifted Trees" not in kinds(rootlet)
+    rootlet.ok("image", "check")
