@@ -1061,7 +1061,7 @@ complete -c rootlet -n '__rootlet_is push "image push"' -s a -l all-tags -d 'Eve
 complete -c rootlet -n '__rootlet_is push "image push"' -l authfile -x -d 'Credentials from this file and no other'
 complete -c rootlet -n '__rootlet_is push "image push"' -l cert-dir -x -d 'Certificates (*.crt, *.cert, *.key)'
 complete -c rootlet -n '__rootlet_is push "image push"' -l compression-format -x -d 'Pack layers by gzip or zstd'
-complete -c rootlet -n '__rootlet_is push "image push"' -l compression-level -x -d '1 to 9 for gzip (4), 1 to 20 for zstd (3)'
+complete -c rootlet -n '__rootlet_is push "image push"' -l compression-level -x -d '1 to 9 for gzip, 1 to 20 for zstd (3)'
 complete -c rootlet -n '__rootlet_is push "image push"' -l creds -x -d 'Credentials for the registry'
 complete -c rootlet -n '__rootlet_is push "image push"' -l digestfile -x -d 'Write the manifest\'s digest to it'
 complete -c rootlet -n '__rootlet_is push "image push"' -l force-compression -d 'Do not use what the registry has packed in another way'

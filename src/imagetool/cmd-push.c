@@ -26,7 +26,7 @@ static const struct opt push_table[] = {
     {"authfile", 0, OPT_STRING, O(authfile), "FILE", "Credentials from this file and no other"},
     {"cert-dir", 0, OPT_STRING, O(cert_dir), "DIR", "Certificates (*.crt, *.cert, *.key)"},
     {"compression-format", 0, OPT_STRING, O(compression), "FORMAT", "Pack layers by gzip or zstd"},
-    {"compression-level", 0, OPT_INT, O(level), "N", "1 to 9 for gzip (4), 1 to 20 for zstd (3)",
+    {"compression-level", 0, OPT_INT, O(level), "N", "1 to 9 for gzip, 1 to 20 for zstd (3)",
      .set_offset = O(level_set)},
     {"creds", 0, OPT_STRING, O(creds), "USER[:PASSWORD]", "Credentials for the registry"},
     {"digestfile", 0, OPT_STRING, O(digestfile), "FILE", "Write the manifest's digest to it"},

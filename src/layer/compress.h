@@ -1,5 +1,5 @@
 /* compress - a stream as gzip or zstd: the same bytes for the same input and level, on every
- * machine with the same libraries.
+ * machine with the same libraries, however many processors it has (gzip.h: one exception).
  *
  * One member or frame, without a name or a time in it. RFC 1952, RFC 8878. */
 #pragma once
@@ -11,7 +11,7 @@
 #include "layer/decompress.h"
 
 enum compress_format { COMPRESS_NONE, COMPRESS_GZIP, COMPRESS_ZSTD };
-#define COMPRESS_LEVEL_DEFAULT (-1) /* gzip 6, zstd 3 */
+#define COMPRESS_LEVEL_DEFAULT (-1) /* gzip: GZIP_LEVEL_DEFAULT; zstd: 3 */
 
 struct compress;
 

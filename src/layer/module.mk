@@ -5,6 +5,7 @@ src_layer_liblayer_a_SOURCES = \
 	src/layer/decompress.c src/layer/decompress.h \
 	src/layer/digest.c src/layer/digest.h \
 	src/layer/entry.c src/layer/entry.h \
+	src/layer/gzip.c src/layer/gzip.h \
 	src/layer/implied.c \
 	src/layer/job.h \
 	src/layer/keeper.c \
@@ -44,6 +45,12 @@ EXTRA_DIST += tests/fuzz/corpus/layer/kinds tests/fuzz/corpus/layer/odd \
 	tests/fuzz/corpus/layer/replaced tests/fuzz/corpus/layer/whiteouts
 
 if ENABLE_TESTS
+check_PROGRAMS += tests/unit/test-layer-gzip
+TESTS += tests/unit/test-layer-gzip
+tests_unit_test_layer_gzip_SOURCES = tests/unit/test-layer-gzip.c
+tests_unit_test_layer_gzip_CFLAGS = $(UNIT_CFLAGS) $(ZLIB_CFLAGS)
+tests_unit_test_layer_gzip_LDADD = $(LAYER_LDADD) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test-layer
 TESTS += tests/unit/test-layer
 tests_unit_test_layer_SOURCES = tests/unit/test-layer.c

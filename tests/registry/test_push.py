@@ -1,4 +1,5 @@
 """push: what registries have afterwards, and what was asked of them for it."""
+import gzip
 import http.server
 import json
 import os
@@ -6,9 +7,11 @@ import re
 import signal
 import sys
 import threading
+import zlib
 
 import pytest
 
+from imagelib import need
 from lib import host, rows
 from screen import screen
 
@@ -262,6 +265,35 @@ def test_a_signal_clears_the_bars(rl, images, verb):
         server.ended.set()
         server.shutdown()
         server.server_close()
+
+
+def test_readers_of_what_is_packed(rl, registry, tmp_path):
+    """gzip in blocks is one member for everybody, and the same on one processor."""
+    need("busybox", "umoci", "taskset")
+    data = b"".join(b"%d: a line that comes again\n" % (n * n) for n in range(40000)) + os.urandom(300001)
+    (tmp_path / "big").write_bytes(data)
+    tmp_path.chmod(0o755)
+    rl("import", "-q", "-", "localhost/blocks", rc=0, input=tar_of(tmp_path / "big"))
+    alone = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+    for level in ("1", "3", "4", "9"):
+        found = []
+        for prefix in ([], alone):
+            repository = f"blocks/{level}-{len(prefix)}"
+            rl.ok("push", "-q", *rl.trust(registry), "--compression-format", "gzip", "--force-compression",
+                  "--compression-level", level, "localhost/blocks", registry.name(f"{repository}:1"), prefix=prefix)
+            found.append(manifest_of(registry, f"{repository}:1")["layers"][0]["digest"])
+        assert found[0] == found[1], level
+        blob = registry.blob_path(found[0]).read_bytes()
+        z = zlib.decompressobj(31)
+        assert data in z.decompress(blob) and z.eof and not z.unused_data
+        assert data in gzip.decompress(blob)
+        for reader in (["gzip", "-t"], ["busybox", "gunzip", "-t"]):
+            host.subprocess.run(reader, input=blob, check=True)
+        registry.lab.skopeo("copy", "-q", *registry.peer_options("src-"), f"docker://{registry.name(repository)}:1",
+                            f"oci:{tmp_path}/layout:{level}")
+        host.run("umoci", "unpack", "--rootless", "--image", f"{tmp_path}/layout:{level}",
+                 str(tmp_path / f"bundle{level}"))
+        assert (tmp_path / f"bundle{level}/rootfs/big").read_bytes() == data
 
 
 PEAK = """import resource, subprocess, sys
