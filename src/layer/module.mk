@@ -10,6 +10,7 @@ src_layer_liblayer_a_SOURCES = \
 	src/layer/job.h \
 	src/layer/keeper.c \
 	src/layer/layer.h \
+	src/layer/links.c src/layer/links.h \
 	src/layer/names.c src/layer/names.h \
 	src/layer/out.c src/layer/out.h \
 	src/layer/pack.c \

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <search.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,6 +15,7 @@
 #include "base/str.h"
 #include "base/strv.h"
 #include "layer/job.h"
+#include "layer/links.h"
 #include "layer/names.h"
 #include "layer/out.h"
 #include "layer/pax.h"
@@ -30,18 +30,13 @@
     24 /* directories on the way down; deeper down the outer ones are opened again                 \
         */
 
-struct link {
-    dev_t dev;
-    ino_t ino;
-    char path[];
-};
-
 struct pack {
     const struct layer_task *task;
     struct layer_result *res;
     struct out *out;
     struct pax pax;
-    void *links; /* tsearch tree of struct link: files with several names */
+    void *links;         /* links.h */
+    struct link_key key; /* of the file in work */
     char path[PATH_MAX];
     char *value, *xattrs; /* MAX_XATTR each */
     char *dents;          /* NAMES_BUFFER */
@@ -59,39 +54,6 @@ struct frame {
     size_t next, path_len;
     int fd; /* -1: closed for now */
 };
-
-static int link_order(const void *a, const void *b)
-{
-    const struct link *x = a, *y = b;
-
-    if (x->ino != y->ino)
-        return x->ino < y->ino ? -1 : 1;
-    return x->dev < y->dev ? -1 : x->dev > y->dev;
-}
-
-/* The first name of a file with several, or NULL when this is the first. */
-static const char *earlier_name(struct pack *p, const struct stat *st)
-{
-    const struct link key = {.dev = st->st_dev, .ino = st->st_ino};
-    struct link **found = st->st_nlink < 2 ? NULL : tfind(&key, &p->links, link_order);
-
-    return found ? (*found)->path : NULL;
-}
-
-static void remember_name(struct pack *p, const struct stat *st)
-{
-    size_t n = strlen(p->path) + 1;
-    struct link *l;
-
-    if (st->st_nlink < 2)
-        return;
-    l = xmalloc(sizeof(*l) + n);
-    l->dev = st->st_dev;
-    l->ino = st->st_ino;
-    memcpy(l->path, p->path, n);
-    if (*(struct link **)tsearch(l, &p->links, link_order) != l)
-        free(l);
-}
 
 /* Never into another mount when there is to be one only: to open what is mounted there, a device or
  * a file system of somebody's own, would not be without effect. */
@@ -276,7 +238,7 @@ static int pack_open_file(struct pack *p, int fd, const struct stat *st, struct 
     struct sparse sparse;
     int r;
 
-    remember_name(p, st);
+    links_add(&p->links, &p->key, p->path);
     set_common(p, '0', st);
     p->pax.size = (uint64_t)st->st_size;
     pack_xattrs(p, fd);
@@ -305,14 +267,15 @@ static int pack_file(struct pack *p, int dir, const char *name, size_t dir_len, 
         return 0;
     if (is_xwhiteout(p, fd, &st))
         return pack_whiteout(p, p->path, dir_len, name, &st, e);
-    first = earlier_name(p, &st);
+    p->key = link_key_of(fd, "", &st);
+    first = links_find(&p->links, &p->key);
     return first ? pack_link(p, &st, first, e) : pack_open_file(p, fd, &st, e);
 }
 
 static int pack_symlink(struct pack *p, int dir, const char *name, const struct stat *st,
                         struct err *e)
 {
-    const char *first = earlier_name(p, st);
+    const char *first = links_find(&p->links, &p->key);
     char target[PATH_MAX];
     ssize_t n;
 
@@ -322,7 +285,7 @@ static int pack_symlink(struct pack *p, int dir, const char *name, const struct 
     if (n < 0)
         return has_gone(errno) || errno == EINVAL ? 0 : err_set(e, errno, "read the link");
     target[n] = '\0';
-    remember_name(p, st);
+    links_add(&p->links, &p->key, p->path);
     set_common(p, '2', st);
     p->pax.mode = 0777;
     p->pax.link = target;
@@ -370,11 +333,11 @@ static bool is_misread_name(struct pack *p, const char *name)
 
 static int pack_special(struct pack *p, const struct stat *st, struct err *e)
 {
-    const char *first = earlier_name(p, st);
+    const char *first = links_find(&p->links, &p->key);
 
     if (first)
         return pack_link(p, st, first, e);
-    remember_name(p, st);
+    links_add(&p->links, &p->key, p->path);
     set_common(p, S_ISFIFO(st->st_mode) ? '6' : S_ISCHR(st->st_mode) ? '3' : '4', st);
     p->pax.dev_major = major(st->st_rdev);
     p->pax.dev_minor = minor(st->st_rdev);
@@ -386,6 +349,7 @@ static int pack_special(struct pack *p, const struct stat *st, struct err *e)
 static int pack_other(struct pack *p, int dir, const char *name, size_t dir_len,
                       const struct stat *st, struct err *e)
 {
+    p->key = link_key_of(dir, name, st);
     if (S_ISLNK(st->st_mode))
         return pack_symlink(p, dir, name, st, e);
     if (p->overlay && tree_is_whiteout(st))
@@ -582,7 +546,7 @@ int pack_run(const struct layer_task *task, struct layer_result *res, struct err
         r = out_end(p.out, res, e);
     str_release(&p.pax.records);
     select_release(&p.list);
-    tdestroy(p.links, free);
+    links_release(p.links);
     free(p.value);
     free(p.xattrs);
     free(p.dents);

@@ -866,6 +866,46 @@ def test_pack_is_reproducible_and_complete(layers):
         assert max(m.mtime for m in t) <= 1000
 
 
+def test_number_of_a_file_that_is_gone_makes_no_link(layers):
+    """In a tree that lives the inode number that was packed can be that of another file a moment later."""
+    tree, tar = layers.home / "lives", layers.home / "lives.tar"
+    tree.mkdir()
+    names = [tree / n for n in ("a", "b", "m", "y", "z")]
+    for path in names:
+        path.write_bytes(b"old" if path.name != "m" else bytes(4 << 20))
+    names[1].unlink()
+    names[1].hardlink_to(names[0])
+    os.mkfifo(tar)
+    for path in [tree, tar] + names:
+        layers.own(path)
+    packing = subprocess.Popen([layers.tool, "pack", tree, tar], cwd=layers.home, stdout=subprocess.DEVNULL,
+                               env=layers.user.environment(), **layers.user.popen_args())
+    with open(tar, "rb") as f:
+        data = f.read(512)  # the rest waits until this is read: it is at "m"
+        time.sleep(0.5 * SLOW)
+        number = names[0].stat().st_ino
+        for path in names[:2] + names[3:]:
+            path.unlink()
+        for i in range(200):
+            path = tree / f"new{i}"  # not seen any more
+            path.write_bytes(b"new")
+            if path.stat().st_ino == number:
+                names[3].hardlink_to(path)
+                names[4].hardlink_to(path)
+                break
+        else:
+            names[3].write_bytes(b"new")
+            names[4].hardlink_to(names[3])
+        layers.own(names[3])
+        data += f.read()
+    assert packing.wait(30) == 0
+    with tarfile.open(fileobj=io.BytesIO(data)) as t:
+        assert t.extractfile("b").read() == b"old" and t.getmember("b").linkname == "a"
+        assert t.extractfile("y").read() == b"new" and t.getmember("z").linkname == "y"
+    tar.unlink()
+    shutil.rmtree(tree)
+
+
 def test_noted_owner_gives_no_rights(layers):
     """Processes of a container can write that note on files of theirs: nothing becomes set-id by it."""
     tree, tar = layers.home / "noted", layers.home / "noted.tar"
