@@ -62,7 +62,7 @@ static int load(struct ingest *in, const char *input, const char *policy, struct
     struct bundle b = {.fd = -1};
     struct plan_list list = {0};
     int r = bundle_open(input, in->stage_fd, &b, e);
-    r = r < 0 ? r : plan_read(&b, &list, e);
+    r = r < 0 ? r : plan_read(&b, NULL, &list, e);
     for (size_t i = 0; r == 0 && i < list.n; i++) {
         r = allow_local(policy, NULL, &b, input, &list.v[i], e);
         if (r < 0)

@@ -69,18 +69,24 @@ int plan_add_name(struct image_plan *p, const char *name, struct err *e)
     return 0;
 }
 
-int plan_read(const struct bundle *b, struct plan_list *ret, struct err *e)
+/* What is called an OCI layout is read by its index alone: others who looked at it, at its
+ * signature for one, have seen no other image. */
+int plan_read(const struct bundle *b, const char *transport, struct plan_list *ret, struct err *e)
 {
     struct plan_list list = {0};
+    bool oci = transport && str_after(transport, "oci");
+    bool docker = streq(transport, "docker-archive");
     int r;
     if (b->flat)
         r = plan_dir(b, &list, e);
-    else if (bundle_has(b, "manifest.json"))
+    else if (!oci && bundle_has(b, "manifest.json"))
         r = plan_docker(b, &list, e);
-    else if (bundle_has(b, "index.json"))
+    else if (oci || (!docker && bundle_has(b, "index.json")))
         r = plan_oci(b, &list, e);
     else if (bundle_has(b, "repositories"))
         r = plan_legacy(b, &list, e);
+    else if (docker)
+        r = err_msg(e, EINVAL, "no docker archive: no manifest.json or repositories in it");
     else {
         r = err_msg(e, EINVAL,
                     "neither a docker nor an OCI image: no manifest.json, index.json "

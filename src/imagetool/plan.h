@@ -36,9 +36,10 @@ struct plan_list {
 };
 void plan_list_release(struct plan_list *l);
 
-/* Tells the format by what is inside (manifest.json, index.json, repositories) and reads it. The
- * files stay the bundle's: keep it open. */
-int plan_read(const struct bundle *b, struct plan_list *ret, struct err *e);
+/* Reads it as what transport says ("oci", "oci-archive", "docker-archive", "dir"); NULL: as what is
+ * inside tells (manifest.json, index.json, repositories), which may be several at once and of
+ * different images. The files stay the bundle's: keep it open. */
+int plan_read(const struct bundle *b, const char *transport, struct plan_list *ret, struct err *e);
 
 /* The formats, for plan_read. */
 int plan_docker(const struct bundle *b, struct plan_list *ret, struct err *e);

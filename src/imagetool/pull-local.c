@@ -158,7 +158,7 @@ int pull_local(const struct pull *p, const struct pull_place *place, struct err 
     r = r < 0 ? r : bundle_open(place->path, in.stage_fd, &b, e);
     if (r == 0) {
         b.flat = streq(place->transport, "dir");
-        r = plan_read(&b, &list, e);
+        r = plan_read(&b, place->transport, &list, e);
     }
     if (r == 0) {
         r = choose(&list, place->which, &plan, e);

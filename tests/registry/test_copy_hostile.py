@@ -6,6 +6,7 @@ import lzma
 import pytest
 
 from hostile import OCI, Hostile, part
+from imagelib import Layout, make_tar
 from lib import host
 
 SMUGGLED = "x/y\r\nX-Smuggled: yes"
@@ -95,3 +96,42 @@ def test_damaged_target(rl, server, place, kind):
     assert len(server.requests("layer")) == 2 and "config" in r.err
     copy()
     assert len(server.requests("layer")) == 2, "a blob that is whole was fetched again"
+
+
+def docker_archive(config, layer):
+    entry = {"Config": "c.json", "RepoTags": ["localhost/x:x"], "Layers": ["l.tar"]}
+    return {"c.json": config, "l.tar": layer, "manifest.json": json.dumps([entry]).encode()}
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive"])
+def test_one_place_two_images(rl, place, kind):
+    """A layout with a docker archive's manifest.json of another image in it: what is named as a layout is what its
+    index.json says, which is what others look at and sign."""
+    layout, other, tars = Layout(), Layout(), [make_tar({"evil": b"2"})]
+    wanted = layout.image([make_tar({"good": b"1"})])
+    layout.add(wanted, "x")
+    manifest = json.loads(layout.files["blobs/sha256/" + wanted["digest"][7:]])
+    evil = other.config(tars)["digest"][7:]
+    files = {**layout.all_files(), **docker_archive(other.files["blobs/sha256/" + evil], tars[0])}
+    path = place / "both"
+    if kind == "oci":
+        for name, data in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+    else:
+        path.write_bytes(make_tar(files))
+    rest = ":localhost/x:x" if kind == "docker-archive" else ":x"
+    r = rl.ok("pull", "-q", f"{kind}:{path}{rest}")
+    assert r.text == (evil if kind == "docker-archive" else manifest["config"]["digest"][7:])
+
+
+def test_no_layout(rl, place):
+    """A docker archive is no layout because it is called one, nor the other way round."""
+    tars = [make_tar({"f": b"1"})]
+    layout = Layout()
+    config = layout.files["blobs/sha256/" + layout.config(tars)["digest"][7:]]
+    (place / "docker.tar").write_bytes(make_tar(docker_archive(config, tars[0])))
+    rl.fails("pull", f"oci-archive:{place}/docker.tar", match="oci-layout is missing")
+    layout.add(layout.image(tars), "x")
+    (place / "oci.tar").write_bytes(make_tar(layout.all_files()))
+    rl.fails("pull", f"docker-archive:{place}/oci.tar", match="no docker archive")
