@@ -116,6 +116,7 @@ int plan_docker(const struct bundle *b, struct plan_list *list, struct err *e)
         int r = read_config(b, item, path, p, e);
         r = r < 0 ? r : read_layers(b, item, path, p, e);
         r = r < 0 ? r : read_names(item, path, p, e);
+        r = r < 0 ? r : plan_list_count(list, e);
         if (r < 0)
             return r;
     }

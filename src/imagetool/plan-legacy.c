@@ -150,7 +150,7 @@ static int plan_tag(const struct bundle *b, const char *name, const char *tag, c
         return r;
     *plan_add(list) = plan;
     plan = (struct image_plan){0};
-    return 0;
+    return plan_list_count(list, e);
 }
 
 int plan_legacy(const struct bundle *b, struct plan_list *list, struct err *e)

@@ -161,7 +161,8 @@ static int plan_group(const struct bundle *b, const struct manifest *index, size
         return -ENOENT;
     struct image_plan *p = plan_add(list);
     int r = name_plan(b, name, p, e);
-    return r < 0 ? r : follow(b, best, 0, p, e);
+    r = r < 0 ? r : follow(b, best, 0, p, e);
+    return r < 0 ? r : plan_list_count(list, e);
 }
 
 static bool seen_before(const struct manifest *index, size_t i)

@@ -7,6 +7,8 @@
 #include "base/str.h"
 #include "layer/digest.h"
 
+#define LIST_BYTES_MAX (64u << 20)
+
 void image_plan_release(struct image_plan *p)
 {
     for (size_t i = 0; i < p->n_layers; i++) {
@@ -67,6 +69,16 @@ int plan_add_name(struct image_plan *p, const char *name, struct err *e)
     p->names = xrealloc(p->names, (p->n_names + 1) * sizeof(*p->names));
     p->names[p->n_names++] = ref;
     return 0;
+}
+
+int plan_list_count(struct plan_list *l, struct err *e)
+{
+    const struct image_plan *p = &l->v[l->n - 1];
+    l->bytes += p->config_len + p->manifest_len;
+    if (l->bytes <= LIST_BYTES_MAX)
+        return 0;
+    return err_msg(e, EFBIG, "its %zu first images have more than %u MiB of configurations", l->n,
+                   LIST_BYTES_MAX >> 20);
 }
 
 /* What is called an OCI layout is read by its index alone: others who looked at it, at its

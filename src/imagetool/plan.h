@@ -33,8 +33,12 @@ void image_plan_release(struct image_plan *p);
 struct plan_list {
     struct image_plan *v;
     size_t n;
+    size_t bytes; /* of their configurations and manifests */
 };
 void plan_list_release(struct plan_list *l);
+/* To be called when the last of them is read: one small file of an archive may be named by any
+ * number of images, and each holds its own copy. -EFBIG: enough. */
+int plan_list_count(struct plan_list *l, struct err *e);
 
 /* Reads it as what transport says ("oci", "oci-archive", "docker-archive", "dir"); NULL: as what is
  * inside tells (manifest.json, index.json, repositories), which may be several at once and of

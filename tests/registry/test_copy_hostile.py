@@ -135,3 +135,22 @@ def test_no_layout(rl, place):
     layout.add(layout.image(tars), "x")
     (place / "oci.tar").write_bytes(make_tar(layout.all_files()))
     rl.fails("pull", f"docker-archive:{place}/oci.tar", match="no docker archive")
+
+
+@pytest.mark.parametrize("kind", ["docker", "oci"])
+def test_one_configuration_for_all(rl, place, kind):
+    """Any number of images that share one large file: each would be held in memory with a copy of its own."""
+    layout, tars = Layout(), [make_tar({"f": b"1"})]
+    image = layout.image(tars, author="x" * (3 << 20))
+    config = json.loads(layout.files["blobs/sha256/" + image["digest"][7:]])["config"]["digest"][7:]
+    if kind == "docker":
+        files = docker_archive(layout.files["blobs/sha256/" + config], tars[0])
+        entry = {"Config": "c.json", "Layers": ["l.tar"]}
+        files["manifest.json"] = json.dumps([entry] * 900).encode()
+    else:
+        for i in range(900):
+            layout.add(image, f"localhost/x:{i}")
+        files = layout.all_files()
+    (place / "many.tar").write_bytes(make_tar(files))
+    r = rl.fails("load", "-i", f"{place}/many.tar", match="more than 64 MiB of configurations")
+    assert r.seconds < 20
