@@ -12,7 +12,9 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import time
 
 import measure
 
@@ -206,7 +208,13 @@ class Host:
             for pid in self.processes():  # nobody else is this user
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            subprocess.run(["userdel", USER], check=False, stderr=subprocess.DEVNULL)
+            for _ in range(100):  # one that is dying still counts as a process of the user
+                if not self.processes():
+                    break
+                time.sleep(0.05)
+            done = subprocess.run(["userdel", USER], check=False, capture_output=True, text=True)
+            if done.returncode:
+                print(f"bench: the user {USER} stays: {done.stderr.strip()}", file=sys.stderr)
         if self.work and self.root:
             LIBC.umount2(str(self.work).encode(), MNT_DETACH)
         if self.work:
