@@ -21,12 +21,13 @@ import listing
 import maps
 import ports
 import pull
+import push
 import slirp
 import tools
 from host import Host
 from measure import Command, add, ratios
 
-SECTIONS = ("start", "again", "network", "scope", "exec", "oci", "memory", "unpack", "pull", "files",
+SECTIONS = ("start", "again", "network", "scope", "exec", "oci", "memory", "unpack", "pull", "push", "files",
             "maps", "build", "concurrency", "lists", "images", "ports", "slirp", "bridge")
 PAYLOADS = ("sleep", "busybox")
 
@@ -366,6 +367,9 @@ class Bench:
     def pull(self):
         pull.measure(self)
 
+    def push(self):
+        push.measure(self)
+
     def files(self):
         files.measure(self)
 
@@ -498,6 +502,8 @@ def main():
     p.add_argument("--starts", type=int, default=50, help="starts of concurrency (50)")
     p.add_argument("--width", type=int, default=20, help="at a time (20)")
     p.add_argument("--pull-rounds", type=int, default=3, help="rounds of pull (3)")
+    p.add_argument("--push-rounds", type=int, default=5, help="rounds of push (5)")
+    p.add_argument("--push-mb", type=int, default=86, help="size of its layer (86)")
     p.add_argument("--pull-files", type=int, default=20000, help="files of its image (20000)")
     p.add_argument("--pull-mb", type=int, default=578, help="their size (578)")
     p.add_argument("--layer-mb", type=int, default=300, help="size of the layer, unpacked (300)")

@@ -3,7 +3,7 @@
 #   make bench                                      everything (some minutes; best as root)
 #   make bench BENCH_ARGS="--sections start,exec"   see tests/bench/bench.py --help
 bench_files = tests/bench/bench.py tests/bench/bridge.py tests/bench/builds.py tests/bench/files.py tests/bench/host.py \
-	tests/bench/images.py tests/bench/listing.py tests/bench/maps.py tests/bench/measure.py tests/bench/ports.py tests/bench/pull.py tests/bench/slirp.py tests/bench/tools.py
+	tests/bench/images.py tests/bench/listing.py tests/bench/maps.py tests/bench/measure.py tests/bench/ports.py tests/bench/pull.py tests/bench/push.py tests/bench/slirp.py tests/bench/tools.py
 EXTRA_DIST += $(bench_files)
 bench_programs = tests/bench/floor tests/bench/rss
 EXTRA_PROGRAMS = $(bench_programs)

@@ -76,7 +76,7 @@ def make_layer(path, files):
 
 
 def make_layout(top, tars, kind):
-    """An OCI layout of these layers, compressed as `kind` says."""
+    """An OCI layout of these layers, compressed as `kind` says: gzip, zstd or none."""
     target = top / kind
     blobs = target / "blobs/sha256"
     blobs.mkdir(parents=True)
@@ -94,6 +94,9 @@ def make_layout(top, tars, kind):
 
     def packed(tar):
         out = top / "packed"
+        if kind == "none":
+            os.link(tar, out)
+            return out
         argv = ["gzip", "-6", "-n", "-c"] if kind == "gzip" else ["zstd", "-q", "-3", "-c"]
         with open(tar, "rb") as f, open(out, "wb") as o:
             subprocess.run(argv, stdin=f, stdout=o, check=True)
@@ -102,9 +105,10 @@ def make_layout(top, tars, kind):
         "architecture": images.MACHINES.get(os.uname().machine, os.uname().machine), "os": "linux",
         "config": {"Cmd": ["/bin/sh"]},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + images.sha256(t) for t in tars]}}).encode())
+    layer_type = "layer.v1.tar" + (f"+{kind}" if kind != "none" else "")
     manifest = blob("manifest.v1+json", json.dumps({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config,
-        "layers": [blob(f"layer.v1.tar+{kind}", packed(t)) for t in tars]}).encode())
+        "layers": [blob(layer_type, packed(t)) for t in tars]}).encode())
     manifest["annotations"] = {"org.opencontainers.image.ref.name": kind}
     (target / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     (target / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}))
@@ -112,12 +116,12 @@ def make_layout(top, tars, kind):
 
 
 @contextlib.contextmanager
-def registry(work):
+def registry(work, name="registry"):
     """An address where docker-registry serves."""
-    top = work / "registry"
+    top = work / name
     top.mkdir()
-    log = work / "registry.log"
-    conf = work / "registry.json"
+    log = work / f"{name}.log"
+    conf = work / f"{name}.json"
     conf.write_text(json.dumps({
         "version": 0.1, "log": {"level": "info"}, "http": {"addr": "127.0.0.1:0", "secret": "x"},
         "storage": {"filesystem": {"rootdirectory": str(top)}, "cache": {"blobdescriptor": "inmemory"}}}))
