@@ -50,16 +50,12 @@ static int add_layer(struct request *q, struct ingest *in, json_t *ids, struct e
     return r;
 }
 
-/* What is told of the manifest beside what follows from the configuration. */
-static char *make_manifest(const struct request *q, const struct ingest *in,
-                           const struct image_plan *p)
+/* Annotations stand in a manifest only. */
+static void annotate(const struct request *q, const struct ingest *in, struct image_plan *p)
 {
     const json_t *annotations = json_object_get(q->doc, "annotations");
-    bool docker = json_is_true(json_object_get(q->doc, "docker"));
-    if (docker)
-        return imagetool_docker_manifest(in, p);
-    if (!json_object_size(annotations))
-        return NULL;
+    if (p->manifest || !json_object_size(annotations))
+        return;
     scoped_free struct plain_layer *plain = xcalloc(p->n_layers + 1, sizeof(*plain));
     for (size_t i = 0; i < p->n_layers; i++) {
         const struct store_layer *l = ingest_layer(in, p->layers[i].diff_id);
@@ -69,27 +65,19 @@ static char *make_manifest(const struct request *q, const struct ingest *in,
     scoped_free char *text = manifest_make(p->id, p->config_len, plain, p->n_layers, NULL);
     scoped_json json_t *doc = json_parse(text, strlen(text), STORE_BLOB_MAX, "manifest", NULL);
     json_object_set(doc, "annotations", (json_t *)(uintptr_t)annotations);
-    return json_text(doc, false);
+    p->manifest = json_text(doc, false);
+    p->manifest_len = strlen(p->manifest);
 }
 
 static int make_plan(const struct request *q, const struct ingest *in, const json_t *doc,
                      struct image_plan *p, struct err *e)
 {
-    char *text = json_text(doc, false);
-    int r = plan_set_config(p, text, strlen(text), e);
+    const json_t *one;
+    size_t i;
+    int r = plan_made(in, doc, json_is_true(json_object_get(q->doc, "docker")), p, e);
     if (r < 0)
         return r;
-    const json_t *ids = json_object_get(json_object_get(doc, "rootfs"), "diff_ids"), *one;
-    size_t i;
-    p->layers = xcalloc(json_array_size(ids) + 1, sizeof(*p->layers));
-    json_array_foreach(ids, i, one)
-    {
-        p->layers[i].file.fd = -1;
-        p->layers[i].diff_id = xstrdup(json_string_value(one));
-        p->n_layers++;
-    }
-    p->manifest = make_manifest(q, in, p);
-    p->manifest_len = p->manifest ? strlen(p->manifest) : 0;
+    annotate(q, in, p);
     p->intermediate = json_is_true(json_object_get(q->doc, "intermediate"));
     json_array_foreach(json_object_get(q->doc, "names"), i, one)
     {

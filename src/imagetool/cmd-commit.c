@@ -13,10 +13,7 @@
 #include "imagetool/change.h"
 #include "imagetool/imagetool.h"
 #include "imagetool/ingest.h"
-#include "imagetool/manifest.h"
 #include "imagetool/request.h"
-
-#define MEDIA_DOCKER_LAYER "application/vnd.docker.image.rootfs.diff.tar"
 
 /* The configuration that the container's image has, exactly as it was loaded. */
 static int read_base(const struct conf *c, const char *id, json_t **ret, struct err *e)
@@ -80,46 +77,6 @@ static void make_document(const struct request *q, json_t *doc, json_t *config)
         json_pack("{s:s,s:O}", "type", "layers", "diff_ids", json_object_get(q->doc, "layers")));
 }
 
-/* A manifest of docker's types, for those who ask for it. */
-char *imagetool_docker_manifest(const struct ingest *in, const struct image_plan *p)
-{
-    scoped_json json_t *layers = json_array();
-    for (size_t i = 0; i < p->n_layers; i++) {
-        const struct store_layer *l = ingest_layer(in, p->layers[i].diff_id);
-        json_array_append_new(layers, json_pack("{s:s,s:I,s:s}", "mediaType", MEDIA_DOCKER_LAYER,
-                                                "size", (json_int_t)(l ? l->tar_size : 0), "digest",
-                                                p->layers[i].diff_id));
-    }
-    scoped_json json_t *doc =
-        json_pack("{s:i,s:s,s:{s:s,s:I,s:s},s:O}", "schemaVersion", 2, "mediaType",
-                  MEDIA_DOCKER_MANIFEST, "config", "mediaType", MEDIA_DOCKER_CONFIG, "size",
-                  (json_int_t)p->config_len, "digest", p->id, "layers", layers);
-    return json_text(doc, false);
-}
-
-static int make_plan(const struct request *q, const struct ingest *in, const json_t *doc,
-                     struct image_plan *p, struct err *e)
-{
-    char *text = json_text(doc, false);
-    int r = plan_set_config(p, text, strlen(text), e);
-    if (r < 0)
-        return r;
-    const json_t *ids = json_object_get(json_object_get(doc, "rootfs"), "diff_ids"), *id;
-    size_t i;
-    p->layers = xcalloc(json_array_size(ids) + 1, sizeof(*p->layers));
-    json_array_foreach(ids, i, id)
-    {
-        p->layers[i].file.fd = -1;
-        p->layers[i].diff_id = xstrdup(json_string_value(id));
-        p->n_layers++;
-    }
-    if (json_is_true(json_object_get(q->doc, "docker"))) {
-        p->manifest = imagetool_docker_manifest(in, p);
-        p->manifest_len = strlen(p->manifest);
-    }
-    return request_text(q, "name") ? plan_add_name(p, request_text(q, "name"), e) : 0;
-}
-
 /* A removal renames the container's directory before it takes anything out of it. */
 static int check_still_there(const struct ingest *in, const char *id, struct err *e)
 {
@@ -181,7 +138,9 @@ static int commit(struct request *q, const struct conf *c, struct err *e)
         return r;
     make_document(q, doc, config);
     r = add_layers(q, &in, doc, e);
-    r = r < 0 ? r : make_plan(q, &in, doc, &plan, e);
+    r = r < 0 ? r : plan_made(&in, doc, json_is_true(json_object_get(q->doc, "docker")), &plan, e);
+    if (r == 0 && request_text(q, "name"))
+        r = plan_add_name(&plan, request_text(q, "name"), e);
     r = r < 0 ? r : ingest_image(&in, &plan, e);
     r = r < 0 ? r : ingest_commit(&in, e);
     if (r < 0)

@@ -71,8 +71,10 @@ const struct store_layer *ingest_layer(const struct ingest *in, const char *diff
  * have been brought in before. */
 int ingest_image(struct ingest *in, const struct image_plan *p, struct err *e);
 
-/* A manifest of docker's types of a plan whose layers are in; owned. In cmd-commit.c. */
-char *imagetool_docker_manifest(const struct ingest *in, const struct image_plan *p);
+/* plan-made.c: of an image whose configuration is doc and whose layers are in, with a manifest of
+ * docker's types when that is asked for. Names are the caller's to add. */
+int plan_made(const struct ingest *in, const json_t *doc, bool docker, struct image_plan *p,
+              struct err *e);
 
 /* Makes everything visible. */
 int ingest_commit(struct ingest *in, struct err *e);

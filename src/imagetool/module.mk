@@ -5,7 +5,7 @@ src_imagetool_libimagetool_a_SOURCES = src/imagetool/imagetool.h src/imagetool/c
 	src/imagetool/bundle.h src/imagetool/bundle.c \
 	src/imagetool/manifest.h src/imagetool/manifest.c src/imagetool/platform.c \
 	src/imagetool/plan.h src/imagetool/plan.c src/imagetool/plan-docker.c \
-	src/imagetool/plan-legacy.c src/imagetool/plan-oci.c \
+	src/imagetool/plan-legacy.c src/imagetool/plan-made.c src/imagetool/plan-oci.c \
 	src/imagetool/idmap.h src/imagetool/idmap.c src/imagetool/gc.h src/imagetool/gc.c src/imagetool/gc-trees.c \
 	src/imagetool/ingest.h src/imagetool/ingest.c src/imagetool/ingest-layers.c src/imagetool/ingest-other.c \
 	src/imagetool/dirs.h src/imagetool/dirs.c src/imagetool/dirs-tree.c \
