@@ -1175,6 +1175,7 @@ complete -c rootlet -n '__rootlet_is build "image build" "buildx build" "builder
 complete -c rootlet -n '__rootlet_is build "image build" "buildx build" "builder build"' -l source-date-epoch -x -d 'Time of the image; no file is newer'
 complete -c rootlet -n '__rootlet_is build "image build" "buildx build" "builder build"' -l squash -d 'One layer of what the build has made'
 complete -c rootlet -n '__rootlet_is build "image build" "buildx build" "builder build"' -l squash-all -d 'One layer of all files, without the base\'s'
+complete -c rootlet -n '__rootlet_is build "image build" "buildx build" "builder build"' -l squash-ids -d 'Files of owners outside your id range become root\'s'
 complete -c rootlet -n '__rootlet_is build "image build" "buildx build" "builder build"' -s t -l tag -x -d 'Name of the image (repeatable)'
 complete -c rootlet -n '__rootlet_is build "image build" "buildx build" "builder build"' -l target -x -d 'Build this stage, not the last one'
 complete -c rootlet -n '__rootlet_is build "image build" "buildx build" "builder build"' -l timestamp -x -d 'As --source-date-epoch'

@@ -123,7 +123,9 @@ static int stream(struct step *t, const char *container, struct packing *p, char
         spoil(out);
     fd_close(&out);
     int q = child_wait(t->b, &c, pidfd, &theirs);
-    if (q < 0 && (r == 0 || r == -EPIPE || q == -EINTR)) {
+    /* Who reads has ended: its reason is the first. */
+    bool unread = r == -EPIPE || (r < 0 && e && e->errnum == EPIPE);
+    if (q < 0 && (r == 0 || unread || q == -EINTR)) {
         if (e)
             *e = theirs;
         return q;

@@ -69,6 +69,7 @@ const struct opt build_table[] = {
     {"source-date-epoch", 0, OPT_STRING, O(epoch), "SECONDS", "Time of the image; no file is newer"},
     {"squash", 0, OPT_FLAG, O(squash), NULL, "One layer of what the build has made"},
     {"squash-all", 0, OPT_FLAG, O(squash_all), NULL, "One layer of all files, without the base's"},
+    {"squash-ids", 0, OPT_FLAG, O(squash_ids), NULL, "Files of owners outside your id range become root's"},
     {"tag", 't', OPT_STRV, O(tags), "NAME", "Name of the image (repeatable)"},
     {"target", 0, OPT_STRING, O(target), "STAGE", "Build this stage, not the last one"},
     {"timestamp", 0, OPT_STRING, O(timestamp), "SECONDS", "As --source-date-epoch"},

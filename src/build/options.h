@@ -12,7 +12,7 @@ struct build_opts {
     char *pull, *iidfile, *platform, *network, *progress, *format, *timestamp, *epoch, *ignorefile;
     char *logfile, *authfile, *creds, *cert_dir, *tls_verify, *os, *arch, *variant, *isolation;
     char *author, *retry, *retry_delay;
-    bool no_cache, quiet, squash, squash_all, push, ignored;
+    bool no_cache, quiet, squash, squash_all, squash_ids, push, ignored;
 };
 
 extern const struct opt build_table[];

@@ -158,6 +158,8 @@ static int pull(struct build *b, const char *name, const struct build_platform *
     strv_add(&argv, "-q");
     if (o->platform || o->arch || o->os || o->variant)
         strv_addf(&argv, "--platform=%s", platform);
+    if (o->squash_ids)
+        strv_add(&argv, "--squash-ids");
     const struct {
         const char *name, *value;
     } more[] = {{"authfile", o->authfile},

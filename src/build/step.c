@@ -52,6 +52,7 @@ json_t *step_request(struct step *t, bool stream)
     json_object_set_new(request, "intermediate", json_true());
     json_object_set_new(request, "docker", json_boolean(b->docker));
     json_object_set_new(request, "stream", json_boolean(stream));
+    json_object_set_new(request, "squash_ids", json_boolean(b->o->squash_ids));
     json_object_set_new(request, "pin", json_string(b->pin.name));
     if (b->epoch >= 0)
         json_object_set_new(request, "max_mtime", json_integer(b->epoch));

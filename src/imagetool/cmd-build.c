@@ -127,6 +127,7 @@ static int build(struct request *q, const struct conf *c, int signals, struct er
         return err_msg(e, EINVAL, "the request has no list of layers");
     int r = ingest_open(c, true, &in, e);
     in.signal_fd = signals;
+    in.squash_ids = json_is_true(json_object_get(q->doc, "squash_ids"));
     r = r < 0 ? r : present_layers(&in, ids, e);
     r = r < 0 ? r : add_layer(q, &in, ids, e);
     r = r < 0 ? r : make_plan(q, &in, doc, &plan, e);

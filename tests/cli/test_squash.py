@@ -9,6 +9,7 @@ import pytest
 
 from imagelib import Layout, lab, need, store  # pylint: disable=unused-import
 from lib import host, images as images_, rows
+from lib.builder import fixture_build  # noqa: F401, pylint: disable=unused-import
 from test_userns import without_subids  # pylint: disable=unused-import
 
 BIG = 3000000
@@ -104,3 +105,20 @@ def test_single_id_runs_debian(without_subids):
     out = rootlet.ok("run", "--rm", image, "sh", "-c", "cat /etc/debian_version >/dev/null && dpkg --version | head -1 && id -u")
     assert out.text.endswith("\n0")
     rootlet.ok("run", "--rm", image, "sh", "-c", "cp -a /etc /etc2 && rm -r /etc2 && test -u /bin/su")
+
+
+@rows("A26", "B55")
+def test_build_squashes(build, rootlet):
+    """Archives and owners that a Containerfile names; what leaves the store has the owners that it names."""
+    build.add("odd.tar").write_bytes(odd_layer())
+    for text, why in (("FROM BASE\nADD odd.tar /\n", f"uid {BIG} is not in your subordinate id range"),
+                      (f"FROM BASE\nCOPY --chown={BIG}:5 odd.tar /owned/file\n", f"uid {BIG} is not")):
+        r = build(text, rc=125)
+        assert why in r.err and "hint: " in r.err and "--squash-ids" in r.err, r.err
+        assert r.err.count(str(BIG)) <= 2
+    text = f"FROM BASE\nADD odd.tar /\nCOPY --chown={BIG}:5 odd.tar /owned/other\nRUN stat -c '%n %u:%g' /owned/file /owned/known /owned/other\n"
+    assert build.lines(text, "--squash-ids", "-t", "odd") == ["/owned/file 0:5", "/owned/known 7:8", "/owned/other 0:5"]
+    rootlet.ok("create", "--name", "c", "odd")
+    owners = true_owners(rootlet.ok("export", "c", binary=True).out)
+    assert {n: owners[n] for n in owners if n != "owned/hard"} == {n: o for n, o in [*WANT.items(), ("owned/other", (BIG, 5))] if n != "owned/hard"}
+    rootlet.ok("rm", "c")

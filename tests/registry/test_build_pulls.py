@@ -96,3 +96,20 @@ def test_podman_runs_what_is_built(rl, build, registry, form):
     if form == "docker":  # the OCI configuration has no health check for podman
         assert "test -e result" in lines[8] and "7000000000" in lines[8]
     assert lines[-len(SAYS):] == SAYS
+
+
+@pytest.mark.rows("A26")
+def test_squash_ids_of_a_base(rl, build, registry):
+    """It is that of the pull."""
+    trust, name = rl.trust(registry), registry.name("odd-owners:1")
+    build.add("f")
+    build("FROM BASE\nCOPY --chown=3000000:5 f /f\n", "--squash-ids", "-t", "odd")
+    rl.ok("push", "-q", *trust, "odd", name)
+    rl.ok("rmi", "-f", "odd")
+    rl.ok("builder", "prune", "-f")
+    text = f"FROM BASE\nCOPY --from={name} /f /f\nFROM {name}\nRUN stat -c %u:%g /f\n"
+    for part in (text, text.split("\n", 2)[2]):
+        r = build(part, *trust, rc=125)
+        assert "uid 3000000 is not in your subordinate id range" in r.err and "--squash-ids" in r.err, r.err
+    r = build(text, *trust, "--squash-ids")
+    assert "\n0:5\n" in r.out
