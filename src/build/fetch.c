@@ -27,6 +27,15 @@ static char *name_of(const char *url)
     return xstrdup(*name && !streq(name, ".") && !streq(name, "..") ? name : "download");
 }
 
+/* Its own words, without its name and exit status. */
+static void take_words(struct err *e)
+{
+    const char *words = e ? strstr(e->msg, ": Error: ") : NULL;
+    scoped_free char *text = words ? xstrdup(words + strlen(": Error: ")) : NULL;
+    if (text)
+        err_msg(e, EIO, "%s", text);
+}
+
 int fetch_url(const char *url, int scratch_fd, struct copy_download *ret, struct err *e)
 {
     scoped_free char *libexec = conf_libexec();
@@ -44,6 +53,8 @@ int fetch_url(const char *url, int scratch_fd, struct copy_download *ret, struct
         .stdout_fd = fd,
     };
     int r = proc_run(&cmd, e);
+    if (r > 0)
+        take_words(e);
     if (r != 0)
         return err_add(e, r < 0 ? r : -EIO, "fetch %s", url);
     if (fstat(fd, &st) < 0 || lseek(fd, 0, SEEK_SET) < 0)

@@ -147,6 +147,24 @@ static int take_args(struct build *b, struct stage *s, const char *file, const s
 
 /* --- FROM --- */
 
+/* "FROM NAME" and "--from=NAME" stand in front of it already. */
+static void drop_name(const char *name, struct err *e)
+{
+    scoped_free char *start = xasprintf("pull %s: ", name);
+    const char *rest = str_after(e->msg, start);
+    scoped_free char *text = rest ? xstrdup(rest) : NULL;
+    scoped_free char *hint = e->hint[0] ? xstrdup(e->hint) : NULL;
+    if (text)
+        err_msg(e, e->errnum, "%s", text);
+    if (text && hint)
+        err_hint(e, -e->errnum, "%s", hint);
+}
+
+static bool same_platform(const struct build_platform *p, const struct build_platform *q)
+{
+    return streq(p->os, q->os) && streq(p->arch, q->arch) && streq(p->variant, q->variant);
+}
+
 static int pull(struct build *b, const char *name, const struct build_platform *p, struct err *e)
 {
     const struct build_opts *o = b->o;
@@ -156,7 +174,7 @@ static int pull(struct build *b, const char *name, const struct build_platform *
     strv_add(&argv, "rootlet");
     strv_add(&argv, "pull");
     strv_add(&argv, "-q");
-    if (o->platform || o->arch || o->os || o->variant)
+    if (o->platform || o->arch || o->os || o->variant || !same_platform(p, &b->host))
         strv_addf(&argv, "--platform=%s", platform);
     if (o->squash_ids)
         strv_add(&argv, "--squash-ids");
@@ -173,7 +191,10 @@ static int pull(struct build *b, const char *name, const struct build_platform *
     strv_add(&argv, "--");
     strv_add(&argv, name);
     step_print(b, "Trying to pull %s...", name);
-    return child_text(b, argv, NULL, e);
+    int r = child_text(b, argv, NULL, e);
+    if (r < 0 && r != -EINTR)
+        drop_name(name, e);
+    return r;
 }
 
 /* An image without a word on its platform fits all. */
@@ -184,6 +205,7 @@ static bool fits(const struct store_image *i, const struct build_platform *p)
            (!p->variant[0] || !i->variant || !*i->variant || streq(i->variant, p->variant));
 }
 
+/* -ENOENT, or -ENOEXEC: it is for another platform. */
 static int find_image(struct build *b, const char *name, const struct build_platform *p, char **ret,
                       struct err *e)
 {
@@ -194,9 +216,8 @@ static int find_image(struct build *b, const char *name, const struct build_plat
     if (!fits(&image, p)) {
         char want[100];
         build_platform_text(p, want);
-        return err_msg(e, ENOENT, "image %s is for %s/%s, not for %s", name,
-                       image.os ? image.os : "?", image.architecture ? image.architecture : "?",
-                       want);
+        return err_msg(e, ENOEXEC, "it is for %s/%s, not for %s", image.os ? image.os : "?",
+                       image.architecture ? image.architecture : "?", want);
     }
     *ret = xstrdup(image.id);
     return 0;
@@ -211,14 +232,20 @@ int stage_image(struct build *b, const char *name, const struct build_platform *
                              streq(policy, "newer") || streq(policy, "ifnewer"));
     struct err why = ERR_INIT;
     int r = always ? -ENOENT : find_image(b, name, p, ret, e);
-    if (r != -ENOENT || never)
+    if (r != -ENOENT && (r != -ENOEXEC || never))
         return r;
+    bool other = r == -ENOEXEC;
     err_clear(e);
+    if (never)
+        return err_hint(e, err_msg(e, ENOENT, "no such image here, and --pull=%s", policy),
+                        "'rootlet images' lists those that are here; 'rootlet pull NAME' or "
+                        "'rootlet load -i FILE' brings one");
     r = pull(b, name, p, &why);
     if (r == -EINTR || (r < 0 && !streq(policy, "newer") && !streq(policy, "ifnewer"))) {
         if (e)
             *e = why;
-        return err_add(e, r, "image %s", name);
+        return other && r != -EINTR ? err_add(e, r, "the one here is for another platform; pull")
+                                    : r;
     }
     return find_image(b, name, p, ret, e);
 }
@@ -248,6 +275,16 @@ static const char *context_image(const char *source)
     return v ? v : str_after(source, "container-image://");
 }
 
+/* Another name than the one in the file is told. */
+static int context_or_image(struct build *b, const struct stage *s, const char *name, char **ret,
+                            struct err *e)
+{
+    const char *context = named_context(b, name);
+    const char *image = context ? context_image(context) : name;
+    int r = stage_image(b, image, &s->platform, ret, e);
+    return r < 0 && context ? err_add(e, r, "image %s", image) : r;
+}
+
 static int load_base(struct build *b, struct stage *s, const char *name, struct err *e)
 {
     struct stage *other = find_stage(b, s->number, name);
@@ -265,7 +302,7 @@ static int load_base(struct build *b, struct stage *s, const char *name, struct 
     }
     if (context && !context_image(context))
         return err_msg(e, EINVAL, "--build-context %s is a directory, no image", name);
-    int r = stage_image(b, context ? context_image(context) : name, &s->platform, &id, e);
+    int r = context_or_image(b, s, name, &id, e);
     r = r < 0 ? r : state_load(b, id, &s->st, e);
     s->st.base = r < 0 ? 0 : json_array_size(state_layers(&s->st));
     return r;
@@ -286,7 +323,7 @@ int stage_source(struct build *b, struct stage *s, const char *name, char **ret_
         *ret_dir = xstrdup(context);
         return 0;
     }
-    return stage_image(b, context ? context_image(context) : name, &s->platform, ret_image, e);
+    return context_or_image(b, s, name, ret_image, e);
 }
 
 /* --- INSTRUCTIONS --- */

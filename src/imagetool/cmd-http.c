@@ -55,8 +55,8 @@ static int get(struct http *h, const struct http_request *req, struct err *e)
         if (r != 1)
             return r;
         if (attempt > http_retries(h))
-            return resp.status ? err_msg(e, EIO, "the server answers %u", resp.status)
-                               : -(e->errnum ? e->errnum : EIO);
+            return resp.status >= 400 ? err_msg(e, EIO, "the server answers %u", resp.status)
+                                      : -(e->errnum ? e->errnum : EIO);
         uint64_t ms = http_backoff_ms(h, attempt, &resp);
         http_notice(h, "%s: trying again in %llu s", req->url,
                     (unsigned long long)(ms + 999) / 1000);
@@ -79,6 +79,8 @@ static int run(const struct cmd *cmd, void *opts, char **args, struct err *e)
     if (r == 0)
         r = get(h, &req, e);
     http_free(h);
+    if (r < 0)
+        e->hint[0] = '\0'; /* they are of registries */
     return r;
 }
 

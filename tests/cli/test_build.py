@@ -1,9 +1,12 @@
 """rootlet build: what comes out of a Containerfile, what is not done twice, what is left when it fails."""
+import hashlib
+import http.server
 import json
 import os
 import pathlib
 import re
 import signal
+import threading
 import time
 
 import pytest
@@ -350,3 +353,36 @@ def test_the_same_again(build, rootlet, other):
 def test_terminal_signs_are_escaped(build):
     r = build("FROM BASE\nENV A=\x1b]0;x\x07\n")
     assert "\x1b" not in r.out and "\\x1B" in r.out.replace("\\x1b", "\\x1B")
+
+
+def test_errors_of_an_address_tell_it_once(build):
+    """ADD of a URL: the address once, then the reason, in no other program's name."""
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # pylint: disable=invalid-name
+            if self.path == "/loop":
+                self.send_response(302)
+                self.send_header("Location", "/loop")
+            else:
+                self.send_response({"/short": 200, "/ok": 200}.get(self.path, 404))
+                self.send_header("Content-Length", "30" if self.path == "/short" else "3")
+            self.end_headers()
+            self.wfile.write(b"abc")
+
+        def log_message(self, *args):  # pylint: disable=arguments-differ
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    web, zeros = f"http://127.0.0.1:{server.server_port}", "0" * 64
+    try:
+        for flags, url, why in (("", "http://127.0.0.1:1/x", "Failed to connect to "), ("", f"{web}/none", "the server answers 404\n"),
+                                ("", f"{web}/loop", "more than 5 redirects\n"), ("", f"{web}/short", "transfer closed with 27 bytes"),
+                                ("", web.replace("http:", "https:") + "/ok", f"{web[7:]} does not speak TLS\n")):
+            r = build(f"FROM BASE\nADD {flags} {url} /x\n", rc=125)
+            assert r.err.startswith(f"Error: build: Containerfile:2: ADD: fetch {url}: {why}"), r.err
+            assert r.err.count(url) == 1 and "exit status" not in r.err and "registr" not in r.err, r.err
+        r = build(f"FROM BASE\nADD --checksum=sha256:{zeros} {web}/ok /x\n", rc=125)
+        digest = hashlib.sha256(b"abc").hexdigest()
+        assert r.err == f"Error: build: Containerfile:2: ADD: {web}/ok: its digest is sha256:{digest}, not the sha256:{zeros} of --checksum\n"
+    finally:
+        server.shutdown()
+        server.server_close()

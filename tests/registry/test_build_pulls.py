@@ -8,7 +8,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cli"))
 
 # pylint: disable=wrong-import-position
 from lib.builder import fixture_build  # noqa: E402,F401, pylint: disable=unused-import
+from imagelib import Layout  # noqa: E402
+from lab import free_port  # noqa: E402
 from test_interop import caged  # noqa: E402
+from test_pull import index_of, push  # noqa: E402,F401, pylint: disable=unused-import
+from test_signatures import policy  # noqa: E402,F401, pylint: disable=unused-import
 
 pytestmark = pytest.mark.rows("B55")
 
@@ -113,3 +117,40 @@ def test_squash_ids_of_a_base(rl, build, registry):
         assert "uid 3000000 is not in your subordinate id range" in r.err and "--squash-ids" in r.err, r.err
     r = build(text, *trust, "--squash-ids")
     assert "\n0:5\n" in r.out
+
+
+def test_base_for_the_platform_of_its_line(rl, build, registry, push):
+    """FROM --platform= is what the pull asks for, also when the command line has no --platform."""
+    layout = Layout()
+    layout.add(index_of(layout, {("amd64", None): "plain", ("arm64", "v8"): "arm64"}), "t")
+    name, trust = push(layout, "build/index:1", "--all"), rl.trust(registry)
+    build(f"FROM --platform=linux/arm64 {name} AS other\nFROM scratch\nCOPY --from=other /f /f\n", *trust, "-t", "made")
+    rl.ok("create", "--name", "c", "made", "x")
+    assert rl.ok("export", "c", binary=True).out.count(b"arm64") == 1
+    rl.ok("rm", "c")
+    r = build(f"FROM --platform=linux/s390x {name}\n", *trust, rc=125)
+    assert r.err.startswith(f"Error: build: Containerfile:1: FROM {name}: the one here is for another platform; pull: ")
+    assert "no image for linux/s390x in it; there is: " in r.err
+
+
+def test_errors_of_a_base_tell_it_once(rl, build, registry, policy):
+    """Missing, of another platform, unreachable, forbidden: the name once, then the reason."""
+    policy(registry, {"type": "insecureAcceptAnything"}, default="insecureAcceptAnything")
+    trust, missing, here = rl.trust(registry), registry.name("nosuch:1"), registry.name("here:1")
+    rl.ok("push", "-q", *trust, build.base, here)
+    gone = f"127.0.0.1:{free_port()}/x:1"
+    for text, options, want in (
+            (f"FROM {missing}\n", trust, f"1: FROM {missing}: manifest: the registry does not have it"),
+            (f"FROM BASE\nCOPY --from={missing} /a /a\n", trust, f"2: COPY: --from={missing}: manifest: the registry does not have it"),
+            (f"FROM {missing}\n", ["--pull=never"], f"1: FROM {missing}: no such image here, and --pull=never\nhint: "),
+            (f"FROM {gone}\n", ["--retry=0"], f"1: FROM {gone}: manifest: Failed to connect to "),
+            ("FROM base\n", [*trust, "--build-context", f"base=docker-image://{missing}"], f"1: FROM base: image {missing}: manifest: the registry "),
+            (f"FROM {here}\n", [*trust, "--platform=linux/s390x"], f"1: FROM {here}: it is for linux/amd64, not for linux/s390x\n")):
+        r = build(text, *options, rc=125, env=rl.env)
+        assert r.err.startswith("Error: build: Containerfile:" + want), r.err
+        message = r.err.split("\nhint: ")[0]
+        assert max(message.count(n) for n in (missing, here, gone)) == 1 and "pull " not in message, r.err
+    policy(registry, {"type": "reject"}, default="insecureAcceptAnything")
+    r = build(f"FROM {here}\n", *trust, "--pull", rc=125, env=rl.env)
+    assert r.err.startswith(f"Error: build: Containerfile:1: FROM {here}: ") and "such images are rejected" in r.err, r.err
+    assert r.err.split("\nhint: ")[0].count(here) == 1, r.err
