@@ -65,7 +65,7 @@ static int add_rule(struct ignore *g, const char *text, struct err *e)
     int ret = glob_compile(pattern, true, &r.glob, e);
     if (ret < 0)
         return ret;
-    r.fixed = xstrndup(pattern, strcspn(pattern, "*?[\\"));
+    r.fixed = xstrndup(pattern, glob_prefix(pattern));
     g->rules = xrealloc(g->rules, (g->n + 1) * sizeof(*g->rules));
     g->rules[g->n++] = r;
     g->n_back += back;

@@ -94,15 +94,6 @@ static void fuzz_word(const char *text)
     expand_body(&env, text, &body, &e);
 }
 
-/* With a backslash inside what is no UTF-8, the rest may be a character once it is taken away. */
-static bool may_join(const char *text)
-{
-    for (const char *p = text; *p; p++)
-        if (*p & 0x80)
-            return strchr(text, '\\') != NULL;
-    return false;
-}
-
 /* "PATTERN\nTEXT": a literal matches itself, trims are parts of the text. */
 static void fuzz_pattern(char *text)
 {
@@ -114,7 +105,7 @@ static void fuzz_pattern(char *text)
     if (glob_compile(text, true, &g, NULL) == 0)
         glob_match(g, nl);
     struct glob *h SCOPED(glob_scoped) = NULL;
-    if (glob_compile(text, false, &h, NULL) == 0 && !glob_is_pattern(text) && !may_join(text)) {
+    if (glob_compile(text, false, &h, NULL) == 0 && !glob_is_pattern(text)) {
         scoped_free char *literal = glob_literal(text);
         must(glob_match(h, literal));
     }

@@ -3,6 +3,8 @@
 #include "base/strv.h"
 #include "build/expand.h"
 #include "build/file.h"
+#include "build/glob.h"
+#include "build/ignore.h"
 #include "unit.h"
 
 /* One instruction as text: NAME --flag=value ... |arg|arg; E exec form; S script; <<NAME{body}. */
@@ -378,13 +380,91 @@ static void test_platform(void **state)
     assert_false(build_is_proxy_arg("Http_proxy") || build_is_proxy_arg("PROXY"));
 }
 
+/* Bytes that are no character of UTF-8, as Go's filepath.Match and regexp see them. */
+static const struct {
+    const char *pattern, *text;
+    int want; /* -1: not valid */
+} globs[] = {
+    {"?", "\xff", 1},
+    {"?", "\xc3\xa9", 1},
+    {"?", "\xc3", 1},
+    {"?", "\xff\xff", 0},
+    {"??", "\xff\xfe", 1},
+    {"?", "/", 0},
+    /* Overlong, a surrogate, above the last: a byte each. */
+    {"?", "\xc0\x80", 0},
+    {"??", "\xc0\x80", 1},
+    {"???", "\xed\xa0\x80", 1},
+    {"????", "\xf4\x90\x80\x80", 1},
+    {"?", "\xf4\x8f\xbf\xbf", 1},
+    {"a\xff", "a\xff", 1},
+    {"a\xff", "a\xfe", 0},
+    {"\xff", "\xef\xbf\xbd", 0},
+    {"*\xa9", "\xc3\xa9", 1},
+    {"[^a]", "\xff", 1},
+    {"[\xef\xbf\xbd]", "\xff", 1},
+    {"[\xef\xbf\xbd]", "\xef\xbf\xbd", 1},
+    {"[\xff]", "\xff", -1},
+    {"[a-\xff]", "b", -1},
+    {"*[^\xc3\xa9]", "\xc3\xa9", 1},
+    {"*?*[^a]", "\xe2\x82\xac", 0},
+    {"*a*b", "xaxxb", 1},
+    {"*a*b", "xaxxbc", 0},
+    {"a*b*c*", "abbcc", 1},
+    {"a*", "a/b", 0},
+    {"*", "", 1},
+    {"", "", 1},
+    {"", "a", 0},
+    {"\\\xff", "\xff", 1},
+};
+static const struct {
+    const char *pattern, *text;
+    bool want;
+} ignored[] = {
+    {"?", "\xff", true},
+    {"?", "\xc3\xa9", true},
+    {"??", "\xc0\x80", true},
+    {"*\xa9", "\xc3\xa9", false},
+    {"?\xff", "a\xfe", true}, /* a regular expression has no bytes of its own */
+    {"?\xff", "a\xef\xbf\xbd", true},
+    {"a\xff?", "a\xfe!", true},
+    {"a\xff?", "b\xfe!", false},
+    {"?[\xff]", "a\xfe", true},
+    {"a\xff", "a\xff", true}, /* without anything special: as strings */
+    {"a\xff", "a\xfe", false},
+    {"**/a\xff", "b/a\xff", true},
+    {"**/a\xff", "b/a\xfe", false},
+    {"a\xff/**", "a\xff/b", true},
+    {"a\xff/**", "a\xfe/b", false},
+};
+
+static void test_globs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(globs); i++) {
+        struct glob *g SCOPED(glob_scoped) = NULL;
+        int r = glob_compile(globs[i].pattern, false, &g, NULL);
+        int got = r < 0 ? -1 : glob_match(g, globs[i].text);
+        if (got != globs[i].want)
+            fail_msg("COPY %s, %zu: %d", globs[i].pattern, i, got);
+    }
+    for (size_t i = 0; i < N_ELEMENTS(ignored); i++) {
+        char *const patterns[] = {(char *)(uintptr_t)ignored[i].pattern, NULL};
+        struct ignore *g = NULL;
+        assert_int_equal(ignore_new(patterns, &g, NULL), 0);
+        if (ignore_match(g, ignored[i].text) != ignored[i].want)
+            fail_msg("ignore %s, %zu", ignored[i].pattern, i);
+        ignore_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),    cmocka_unit_test(test_lines_and_hints),
         cmocka_unit_test(test_trigger),  cmocka_unit_test(test_expand),
         cmocka_unit_test(test_bombs),    cmocka_unit_test(test_expand_ins),
-        cmocka_unit_test(test_platform),
+        cmocka_unit_test(test_platform), cmocka_unit_test(test_globs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
