@@ -385,8 +385,10 @@ static int bind_image(struct step *t, struct run_mounts *m, const struct want *w
         return err_add(e, r, "source=%s", w->source ? w->source : "/");
     if (!file)
         return make_overlay(t, m, w, lowers, false, e);
+    char real[PATH_MAX]; /* the way to the store may be a link */
     scoped_fd int fd = open(lowers[0], O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? err_set(e, errno, "open %s", lowers[0]) : make_file(t, m, w, lowers[0], fd, e);
+    r = fd < 0 ? err_set(e, errno, "open %s", lowers[0]) : path_of(fd, real, e);
+    return r < 0 ? r : make_file(t, m, w, real, fd, e);
 }
 
 static int make_bind(struct step *t, struct run_mounts *m, const struct want *w, struct err *e)

@@ -19,6 +19,18 @@ struct chain {
     size_t n;
 };
 
+/* What was looked at once: an archive may name each layer and each image as often as it likes. */
+struct seen {
+    json_t *images;   /* top layer: index of its plan */
+    json_t *diff_ids; /* layer: its diffID */
+};
+
+static void seen_release(struct seen *s)
+{
+    json_decref(s->images);
+    json_decref(s->diff_ids);
+}
+
 static void chain_release(struct chain *c)
 {
     for (size_t i = 0; i < c->n; i++) {
@@ -81,6 +93,20 @@ static int hash_file(const struct bundle_file *f, char ret[static DIGEST_TEXT_MA
     return r;
 }
 
+static int find_diff_id(struct seen *s, const char *id, const struct bundle_file *f,
+                        struct plan_layer *l, struct err *e)
+{
+    const char *known = json_string_value(json_object_get(s->diff_ids, id));
+    char digest[DIGEST_TEXT_MAX];
+    int r = known ? 0 : hash_file(f, digest, e);
+    if (r < 0)
+        return err_add(e, r, "%s/layer.tar", id);
+    l->diff_id = xstrdup(known ? known : digest);
+    if (!known)
+        json_object_set_new(s->diff_ids, id, json_string(digest));
+    return 0;
+}
+
 static json_t *history_entry(const json_t *doc)
 {
     const json_t *cmd = json_object_get(json_object_get(doc, "container_config"), "Cmd"), *word;
@@ -100,7 +126,8 @@ static json_t *history_entry(const json_t *doc)
 }
 
 /* The layers of the plan, and from them the configuration. */
-static int build_plan(const struct bundle *b, struct chain *c, struct image_plan *p, struct err *e)
+static int build_plan(const struct bundle *b, struct chain *c, struct seen *seen,
+                      struct image_plan *p, struct err *e)
 {
     static const char *const dropped[] = {"id",        "parent",   "Size",
                                           "parent_id", "layer_id", "throwaway"};
@@ -110,16 +137,14 @@ static int build_plan(const struct bundle *b, struct chain *c, struct image_plan
     for (size_t i = c->n; i-- > 0;) {
         struct plan_layer *l = &p->layers[p->n_layers];
         scoped_free char *name = xasprintf("%s/layer.tar", c->ids[i]);
-        char digest[DIGEST_TEXT_MAX];
         int r = bundle_file(b, name, &l->file, e);
         if (r < 0)
             return r;
         p->n_layers++;
-        r = hash_file(&l->file, digest, e);
+        r = find_diff_id(seen, c->ids[i], &l->file, l, e);
         if (r < 0)
-            return err_add(e, r, "%s", name);
-        l->diff_id = xstrdup(digest);
-        json_array_append_new(diff_ids, json_string(digest));
+            return r;
+        json_array_append_new(diff_ids, json_string(l->diff_id));
         json_array_append_new(history, history_entry(c->docs[i]));
     }
     for (size_t i = 0; i < N_ELEMENTS(dropped); i++)
@@ -131,26 +156,39 @@ static int build_plan(const struct bundle *b, struct chain *c, struct image_plan
     return plan_set_config(p, text, strlen(text), e);
 }
 
-/* One more tag of an image that is planned already, or a new image. */
-static int plan_tag(const struct bundle *b, const char *name, const char *tag, const char *top,
+/* The image of a top layer, planned or planned already: its index in list. */
+static int plan_top(const struct bundle *b, const char *top, struct seen *seen,
                     struct plan_list *list, struct err *e)
 {
     SCOPED(chain_release) struct chain chain = {.n = 0};
     SCOPED(image_plan_release) struct image_plan plan = {0};
-    scoped_free char *full = xasprintf("%s:%s", name, tag);
+    const json_t *known = json_object_get(seen->images, top);
+    if (known)
+        return (int)json_integer_value(known);
     int r = read_chain(b, top, &chain, e);
-    r = r < 0 ? r : build_plan(b, &chain, &plan, e);
+    r = r < 0 ? r : build_plan(b, &chain, seen, &plan, e);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < list->n; i++)
-        if (streq(list->v[i].id, plan.id))
-            return plan_add_name(&list->v[i], full, e);
-    r = plan_add_name(&plan, full, e);
-    if (r < 0)
-        return r;
-    *plan_add(list) = plan;
-    plan = (struct image_plan){0};
-    return plan_list_count(list, e);
+    size_t i = 0;
+    while (i < list->n && !streq(list->v[i].id, plan.id))
+        i++;
+    if (i == list->n) {
+        *plan_add(list) = plan;
+        plan = (struct image_plan){0};
+        r = plan_list_count(list, e);
+    }
+    json_object_set_new(seen->images, top, json_integer((json_int_t)i));
+    return r < 0 ? r : (int)i;
+}
+
+static int plan_tag(const struct bundle *b, const char *name, const char *tag, const json_t *top,
+                    struct seen *seen, struct plan_list *list, struct err *e)
+{
+    scoped_free char *full = xasprintf("%s:%s", name, tag);
+    if (!json_is_string(top))
+        return err_msg(e, EINVAL, "repositories: want layer ids as strings");
+    int i = plan_top(b, json_string_value(top), seen, list, e);
+    return i < 0 ? i : plan_add_name(&list->v[i], full, e);
 }
 
 int plan_legacy(const struct bundle *b, struct plan_list *list, struct err *e)
@@ -160,13 +198,12 @@ int plan_legacy(const struct bundle *b, struct plan_list *list, struct err *e)
     json_t *tags, *top;
     if (!doc)
         return -EINVAL;
+    SCOPED(seen_release) struct seen seen = {json_object(), json_object()};
     json_object_foreach(doc, name, tags)
     {
         json_object_foreach(tags, tag, top)
         {
-            int r = json_is_string(top)
-                        ? plan_tag(b, name, tag, json_string_value(top), list, e)
-                        : err_msg(e, EINVAL, "repositories: want layer ids as strings");
+            int r = plan_tag(b, name, tag, top, &seen, list, e);
             if (r < 0)
                 return r;
         }

@@ -224,6 +224,19 @@ def test_cache_begins_with_an_image_or_a_directory(build):
     assert "source=/x: of a cache without from=" in r.err
 
 
+def test_image_of_a_store_behind_a_link(build, rootlet):
+    """A home directory may be reached through a link; what an image's file is bound from has none."""
+    link = rootlet.user.home / f"link{os.getpid()}"
+    link.symlink_to(rootlet.store.root)
+    try:
+        build.add("Containerfile", f"FROM {build.base} AS src\nRUN mkdir /d && echo file >/d/f\nFROM {build.base}\n"
+                  "RUN --mount=from=src,source=/d/f,target=/f cat /f\nRUN --mount=from=src,source=/d,target=/d cat /d/f\n")
+        r = rootlet.ok("--root", link, "build", build.dir)
+        assert r.out.splitlines().count("file") == 2
+    finally:
+        link.unlink()
+
+
 @rows("B55")
 def test_links_of_an_image_do_not_lead_to_the_host(build, rootlet):
     """CVE-2024-1753 and CVE-2024-9675: a source that is a link to / is the image's own root."""

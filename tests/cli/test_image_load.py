@@ -195,6 +195,21 @@ def test_docker_legacy(lab, store):
     assert info["Config"]["Cmd"] == ["old"] and len(info["History"]) == 2
 
 
+def test_docker_legacy_hashes_each_layer_once(lab, store):
+    """Many tags of one image, and many images on one layer: 260 GB to hash if each did it anew."""
+    base, tops = "f" * 64, [f"{i:064x}" for i in range(30)]
+    files = {f"{base}/json": json.dumps({"id": base}).encode(),
+             f"{base}/layer.tar": make_tar({"zeros": bytes(64 << 20)})}
+    for i, top in enumerate(tops):
+        files[f"{top}/json"] = json.dumps({"id": top, "parent": base, "os": "linux", "config": {"Cmd": [str(i)]}}).encode()
+        files[f"{top}/layer.tar"] = TOP
+    names = {f"n{i}": {f"t{k}": top for k in range(130)} for i, top in enumerate(tops)}
+    with open(lab.path("many.tar"), "wb") as f:
+        f.write(make_tar({**files, "repositories": json.dumps(names).encode()}))
+    store.rootlet.ok("load", "-q", "-i", lab.path("many.tar"), timeout=60)
+    assert len(store.inspect("n29:t0")["RepoTags"]) == 130 and store.inspect("n7:t129")["Config"]["Cmd"] == ["7"]
+
+
 @pytest.mark.parametrize("how", ["plain", "gzip", "multi-member", "zstd"])
 def test_layer_compression(lab, store, how):
     """Told by the content, whatever the media type says."""
