@@ -21,6 +21,7 @@ struct chain {
 
 /* What was looked at once: an archive may name each layer and each image as often as it likes. */
 struct seen {
+    struct plan_list *list;
     json_t *images;   /* top layer: index of its plan */
     json_t *diff_ids; /* layer: its diffID */
 };
@@ -157,9 +158,9 @@ static int build_plan(const struct bundle *b, struct chain *c, struct seen *seen
 }
 
 /* The image of a top layer, planned or planned already: its index in list. */
-static int plan_top(const struct bundle *b, const char *top, struct seen *seen,
-                    struct plan_list *list, struct err *e)
+static int plan_top(const struct bundle *b, const char *top, struct seen *seen, struct err *e)
 {
+    struct plan_list *list = seen->list;
     SCOPED(chain_release) struct chain chain = {.n = 0};
     SCOPED(image_plan_release) struct image_plan plan = {0};
     const json_t *known = json_object_get(seen->images, top);
@@ -182,13 +183,13 @@ static int plan_top(const struct bundle *b, const char *top, struct seen *seen,
 }
 
 static int plan_tag(const struct bundle *b, const char *name, const char *tag, const json_t *top,
-                    struct seen *seen, struct plan_list *list, struct err *e)
+                    struct seen *seen, struct err *e)
 {
     scoped_free char *full = xasprintf("%s:%s", name, tag);
     if (!json_is_string(top))
         return err_msg(e, EINVAL, "repositories: want layer ids as strings");
-    int i = plan_top(b, json_string_value(top), seen, list, e);
-    return i < 0 ? i : plan_add_name(&list->v[i], full, e);
+    int i = plan_top(b, json_string_value(top), seen, e);
+    return i < 0 ? i : plan_add_name(&seen->list->v[i], full, e);
 }
 
 int plan_legacy(const struct bundle *b, struct plan_list *list, struct err *e)
@@ -198,12 +199,12 @@ int plan_legacy(const struct bundle *b, struct plan_list *list, struct err *e)
     json_t *tags, *top;
     if (!doc)
         return -EINVAL;
-    SCOPED(seen_release) struct seen seen = {json_object(), json_object()};
+    SCOPED(seen_release) struct seen seen = {list, json_object(), json_object()};
     json_object_foreach(doc, name, tags)
     {
         json_object_foreach(tags, tag, top)
         {
-            int r = plan_tag(b, name, tag, top, &seen, list, e);
+            int r = plan_tag(b, name, tag, top, &seen, e);
             if (r < 0)
                 return r;
         }
