@@ -18,6 +18,7 @@
 #include "base/strv.h"
 #include "mounts/tree.h"
 #include "storage/storage-priv.h"
+#include "sys/mountfd.h"
 
 /* The store: 0 is the user 1000, the rest subordinate. keep-id: 1000 is the user. */
 static struct idmap_line store_lines[] = {{0, 1000, 1}, {1, 100000, 65536}};
@@ -113,7 +114,7 @@ static void test_too_many_layers(void **state)
     (void)state;
     struct err e = ERR_INIT;
     scoped_strv char **layers = NULL;
-    for (int i = 0; i < OVERLAY_MAX_LOWERS + 1; i++)
+    for (int i = 0; i < MOUNTFD_OVERLAY_LOWERS + 1; i++)
         strv_add(&layers, "/");
     struct storage_create c = {.driver = &storage_overlay,
                                .container_dir = "/nonexistent",
