@@ -91,9 +91,9 @@ static int flock_wait(int fd, int op, int wait_ms, const char *what)
     bool told = false;
     long step_ns = 200000;
     for (;;) {
-        if (flock(fd, op | LOCK_NB) == 0)
+        if (lock_wait(fd, op | LOCK_NB) == 0)
             return 0;
-        if (errno != EWOULDBLOCK && errno != EINTR)
+        if (errno != EWOULDBLOCK)
             return -errno;
         int64_t waited = time_monotonic_ns() - begin;
         if (wait_ms >= 0 && waited >= (int64_t)wait_ms * 1000000)
