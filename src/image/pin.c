@@ -31,7 +31,7 @@ int store_stage_open(int root_fd, const char *name, struct err *e)
     if (mkdirat(root_fd, name, 0700) < 0)
         return err_set(e, errno, "create %s", name);
     scoped_fd int fd = openat(root_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (fd < 0 || lock_wait(fd, LOCK_EX | LOCK_NB) < 0) {
         int r = err_set(e, errno, "lock %s", name);
         unlinkat(root_fd, name, AT_REMOVEDIR);
         return r;
@@ -46,7 +46,7 @@ bool store_stage_is_live(int ingest_fd, const char *name, int *ret_fd)
         openat(ingest_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return false;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+    if (lock_wait(fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK;
     *ret_fd = take_fd(&fd);
     return false;

@@ -34,14 +34,18 @@ static void worker(const struct layer_task *in, int reply_fd)
     struct layer_task task = *in;
     static struct layer_reply reply;
 
-    /* First out of the way of the numbers they shall get. */
-    for (size_t i = 0; i < N_ELEMENTS(from); i++)
+    /* First out of the way of the numbers they shall get. Hostile bytes are not read beside a
+     * descriptor that should not be there. */
+    for (size_t i = 0; i < N_ELEMENTS(from); i++) {
         high[i] = from[i] >= 0 ? fcntl(from[i], F_DUPFD_CLOEXEC, W_END + 1) : -1;
+        if (from[i] >= 0 && high[i] < 0)
+            _exit(1);
+    }
     for (size_t i = 0; i < N_ELEMENTS(from); i++)
-        if (high[i] >= 0)
-            dup3(high[i], W_REPLY + (int)i, O_CLOEXEC);
-        else
+        if (high[i] < 0)
             close(W_REPLY + (int)i);
+        else if (dup3(high[i], W_REPLY + (int)i, O_CLOEXEC) < 0)
+            _exit(1);
     sys_close_from(W_END, 0);
     task.io_fd = W_IO;
     task.dir_fd = W_DIR;

@@ -107,11 +107,11 @@ static void keeper_start(const struct layer_env *env, int sock)
     setlocale(LC_CTYPE, "C.UTF-8");
     digest_data("", 0, warm);
     for (int i = 0; i < 3; i++)
-        dup2(null, i);
-    if (sock != 3) {
-        dup3(sock, 3, O_CLOEXEC);
-        sock = 3;
-    }
+        if (dup2(null, i) < 0)
+            _exit(1);
+    if (sock != 3 && dup3(sock, 3, O_CLOEXEC) < 0)
+        _exit(1); /* whatever 3 is */
+    sock = 3;
     sys_close_from(4, 0);
     if (sock_send(sock, &up, sizeof(up), NULL, 0) < 0 || up.r < 0)
         _exit(1);

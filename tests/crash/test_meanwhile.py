@@ -29,7 +29,7 @@ class Pair:
 def pairs(a):
     keep = ("create", "--name", "web", "--userns", "keep-id", IMAGE, "sleep", "1000")
     load, run = f"load -q -i {a['extra']}", "run -d --name web -v vol:/vol localhost/tiny sleep 1000"
-    base = (f"rmi -f {IMAGE}", "image prune -f", f"load -q -i {a['tiny']}")
+    base = (f"untag {IMAGE}", "image prune -f", f"load -q -i {a['tiny']}")
     gone = (f"rmi -f {EXTRA}", "image prune -f")
     return {
         "create | create": Pair(CREATE, meanwhile=(shlex.join(CREATE),)),
@@ -51,7 +51,7 @@ def pairs(a):
         "load | load, rmi": Pair(("load", "-q", "-i", a["extra"]), meanwhile=(load, *gone), ends=(0,)),
         "load | rmi of the base, prune": Pair(("load", "-q", "-i", a["extra"]), meanwhile=base, ends=(0,)),
         "import | prune": Pair(("import", "-q", a["tree"], EXTRA), meanwhile=("image prune -f",), ends=(0,)),
-        "create keep-id | prune": Pair(keep, meanwhile=("image prune -f", "rmi -f tiny", "image prune -f", load,
+        "create keep-id | prune": Pair(keep, meanwhile=("image prune -f", f"untag {IMAGE}", "image prune -f", load,
                                                         f"load -q -i {a['tiny']}"), ends=(0, 125)),
         "image check | rmi, prune": Pair(("image", "check"), (load,), (*gone, "image prune -f"), ends=(0,)),
         "save | rmi, prune": Pair(("save", "-o", "/dev/null", EXTRA), (load,), (*gone, "image prune -f")),

@@ -190,7 +190,7 @@ def judge(point, rc, err):
     if rc in (98, 99):
         return f"not injected: {err}"
     # A filter that looks at arguments; libraries that do not begin again.
-    if re.search("SIGSYS|error while loading shared libraries|make the system call filter", err):
+    if re.search("SIGSYS|error while loading shared libraries|cannot allocate TLS data structures|make the system call filter", err):
         return None
     # What maps the libraries of a program before it begins.
     if point.call == "mmap" and point.n == 1 and rc == 139 and not err:
