@@ -67,7 +67,7 @@ static int in_use(const struct store_image *img, char *const *users, struct err 
 }
 
 /* What may have to end a container is the program that made it. */
-static int remove_containers(const struct conf *c, char *const *users, struct err *e)
+static int remove_containers(const struct conf *c, char *const *ids, struct err *e)
 {
     const char *self = getenv("ROOTLET_SELF"); /* set by rootlet, which we are run by */
     scoped_free char *program =
@@ -77,7 +77,7 @@ static int remove_containers(const struct conf *c, char *const *users, struct er
     strv_add(&argv, program);
     strv_add(&argv, "rm");
     strv_add(&argv, "-f");
-    strv_extend(&argv, users);
+    strv_extend(&argv, ids);
     struct proc_cmd cmd = {.argv = argv, .envp = env, .stdin_fd = -1, .stdout_fd = -1};
     int r = proc_run(&cmd, e);
     return r == 0 ? 0 : err_add(e, r < 0 ? r : -EBUSY, "remove its containers");
@@ -86,15 +86,15 @@ static int remove_containers(const struct conf *c, char *const *users, struct er
 /* Nothing may be left that was made from it; by force nothing is. */
 static int end_use(const struct conf *c, const struct store_image *img, bool force, struct err *e)
 {
-    scoped_strv char **users = NULL, **others = NULL;
-    int r = gc_users(c, img->id, &users, e);
+    scoped_strv char **users = NULL, **ids = NULL, **others = NULL;
+    int r = gc_users(c, img->id, &users, &ids, e);
     if (r < 0 || !users)
         return r;
     if (!force)
         return in_use(img, users, e);
-    r = remove_containers(c, users, e);
-    r = r < 0 ? r : gc_users(c, img->id, &others, e);
-    return r == 0 && others ? in_use(img, others, e) : r; /* made meanwhile */
+    r = ids ? remove_containers(c, ids, e) : 0;
+    r = r < 0 ? r : gc_users(c, img->id, &others, NULL, e);
+    return r == 0 && others ? in_use(img, others, e) : r; /* made meanwhile, or damaged */
 }
 
 static void drop_other_names(const struct conf *c, struct store_image *img)

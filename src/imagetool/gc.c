@@ -323,7 +323,7 @@ int gc_partial(const struct conf *c, uint64_t *ret, struct err *e)
 
 struct users {
     const char *image_id;
-    char ***ret;
+    char ***ret, ***ret_ids;
 };
 
 /* A container's record: 1 with its text, and *ret NULL when that is no JSON (e says why); 0 there
@@ -353,12 +353,15 @@ static int check_user(int dir_fd, const char *name, void *data, struct err *e)
     bool uses = doc ? streq(id, u->image_id) : strstr(text, u->image_id) != NULL;
     if (uses)
         strv_add(u->ret, label ? label : name);
+    if (uses && doc && u->ret_ids) /* a name may be another one's by the time it is used */
+        strv_add(u->ret_ids, name);
     return 0;
 }
 
-int gc_users(const struct conf *c, const char *image_id, char ***ret, struct err *e)
+int gc_users(const struct conf *c, const char *image_id, char ***ret, char ***ret_ids,
+             struct err *e)
 {
-    struct users u = {.image_id = image_id, .ret = ret};
+    struct users u = {.image_id = image_id, .ret = ret, .ret_ids = ret_ids};
     scoped_fd int root = conf_open_root(c, "", false, NULL);
     return root < 0 ? 0 : gc_each(root, "containers", check_user, &u, e);
 }

@@ -37,9 +37,11 @@ int gc_trees(int root_fd, bool all, gc_is_pinned *is_pinned, void *pins, struct 
  * *ret: how many bytes that were. */
 int gc_partial(const struct conf *c, uint64_t *ret, struct err *e);
 
-/* Names of the containers that were made from the image (owned). An unreadable record is an
+/* Names of the containers that were made from the image, for who reads; and the ids of those whose
+ * records are whole, for what is done to them (NULL: none; both owned). An unreadable record is an
  * error: it might be one. */
-int gc_users(const struct conf *c, const char *image_id, char ***ret, struct err *e);
+int gc_users(const struct conf *c, const char *image_id, char ***ret, char ***ret_ids,
+             struct err *e);
 /* Ids of all images that containers were made from, or are being made from ("sha256:..."; owned,
  * not sorted). */
 int gc_used_images(const struct conf *c, char ***ret, struct err *e);

@@ -135,6 +135,18 @@ def test_unreadable_record(both):
     shutil.rmtree(top)
 
 
+def test_damaged_record(both):
+    """One that is no JSON, but has the image's id: not even by force does what it belongs to go."""
+    top = os.path.join(both.root, "containers", "c" * 64)
+    image = both.out("image", "inspect", "-f", "{{.Id}}", "a:1")
+    both.rootlet.shell(f"mkdir -p {top}; echo '{{ sha256:{image}' >{top}/container.json")
+    make_container(both, "web", "a:1")
+    assert "is in use by a container: " + "c" * 64 in both.fails("rmi", "-f", "a:1", status=2)
+    assert os.path.exists(top) and both.run("image", "exists", "a:1").returncode == 0
+    assert both.out("ps", "-a", "--format", "{{.Names}}") == ""
+    shutil.rmtree(top)
+
+
 def test_inspect(both):
     r = both.run("image", "inspect", "nope", check=False)
     assert r.returncode == 125 and json.loads(r.stdout) == []
