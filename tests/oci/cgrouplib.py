@@ -121,7 +121,10 @@ class Oci:
 
     def __call__(self, *args, timeout=120, input_text=None, **kw):
         argv = self.argv(*args)
-        out, err = self.top / "out", self.top / "err"  # containers that go on hold the streams
+        # Files, as containers that go on hold the streams; each call its own, or they would write into the next one's.
+        out, err = self.top / "out", self.top / "err"
+        out.unlink(missing_ok=True)
+        err.unlink(missing_ok=True)
         env = dict(os.environ, XDG_RUNTIME_DIR=str(self.state))
         with open(out, "w+", encoding="utf-8", errors="replace") as o, \
              open(err, "w+", encoding="utf-8", errors="replace") as e:
