@@ -75,6 +75,10 @@ class Bench:
         for peer in peers:
             if peer not in samples or name not in samples:
                 continue
+            failed = [n for n in (name, peer) if samples[n].failed]
+            if failed:
+                self.say(f"{name} / {peer}: not compared, {' and '.join(failed)} failed")
+                continue
             r = ratios(samples[name], samples[peer])
             found[peer] = r
             self.results[section]["ratios"].append(r)

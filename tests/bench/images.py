@@ -97,6 +97,7 @@ def oci_archive(target, layer, name):
     config = blob("config.v1+json", json.dumps({
         "architecture": MACHINES.get(platform.machine(), platform.machine()), "os": "linux",
         "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin:/usr/bin"]},
+        "history": [{"created_by": "bench"}],  # without it buildah builds nothing on it
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + sha256(layer)]}}).encode())
     content = packed.read_bytes()
     manifest = blob("manifest.v1+json", json.dumps({
