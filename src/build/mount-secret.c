@@ -1,4 +1,5 @@
-/* mount-secret - RUN --mount=type=secret: a file in memory, a variable, or both, of one RUN. */
+/* mount-secret - RUN --mount=type=secret: a file in the runtime directory, a variable, or both, of
+ * one RUN. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ struct secret {
 #define VARIABLE_MAX (128u << 10)
 
 /* The container's record has the environment, and lives longer than the step: these variables go by
- * a file in memory, which whoever starts the container removes. */
+ * a file in the runtime directory, which whoever starts the container removes. */
 static int add_variable(struct run_mounts *m, const char *dir, const struct want *w,
                         const struct secret *s, struct err *e)
 {
